@@ -1,0 +1,230 @@
+"""The batch job: read anything, run a task over it, write anything; what the command of every task calls."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from jnlp import options as option_values
+from jnlp.errors import JnlpError, RecordError
+from jnlp.io.options import ReadOptions
+from jnlp.io.readers import read
+from jnlp.io.sinks import OutputEncoding
+from jnlp.io.writers import format_of, open_writer
+from jnlp.registry import Kind, import_target
+from jnlp.types import Done, Failed, OnError, Option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from jnlp.engine import Engine
+    from jnlp.io.output import Output
+    from jnlp.io.sinks import Row
+    from jnlp.types import Outcome, Record, TaskSpec
+
+TABLE = "table"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """Where results go, and what happens to records that fail."""
+
+    out: Annotated[
+        Path | None, Option(help="Write to FILE; its ending chooses the format.", flags=("-o", "--out"), metavar="FILE")
+    ] = None
+    format: Annotated[
+        str | None,
+        Option(
+            help="table, jsonl, csv, tsv, parquet, npy; else a table for a person, jsonl for a pipe.", metavar="FORMAT"
+        ),
+    ] = None
+    output_encoding: Annotated[OutputEncoding, Option(help="Codec of the output, for spreadsheets.")] = (
+        OutputEncoding.UTF_8
+    )
+    on_error: Annotated[OnError, Option(help="A record that fails: told and left out, or the end of the run.")] = (
+        OnError.SKIP
+    )
+    rejects: Annotated[
+        Path | None, Option(help="Write records that failed or were left out to FILE (jsonl).", metavar="FILE")
+    ] = None
+    resume: Annotated[bool, Option(help="Continue an interrupted run with the same -o FILE.")] = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Summary:
+    """What a batch did: records read, done, failed, left out by the task, and skipped because already done."""
+
+    read: int = 0
+    done: int = 0
+    failed: int = 0
+    dropped: int = 0
+    resumed: int = 0
+
+
+def run_batch(
+    engine: Engine,
+    task: str | TaskSpec[Any, Any],
+    inputs: Sequence[str | Path],
+    /,
+    *,
+    reading: ReadOptions | None = None,
+    writing: WriteOptions | None = None,
+    model: str | None = None,
+    table: Callable[[Row], None] | None = None,
+    told: Callable[[Failed], None] = lambda _: None,
+    advance: Callable[[int], None] = lambda _: None,
+    **options: Any,
+) -> Summary:
+    """Run a task over inputs and write its results.
+
+    Args:
+        engine: Plugins, settings and models.
+        task: The task.
+        inputs: Texts, files, folders, globs, `-` for standard input.
+        reading: How inputs become records.
+        writing: Where results go.
+        model: The model to run on.
+        table: Called with each row of a person's table where the format is `table`.
+        told: Called with each record that failed.
+        advance: Called with the number of records done since the last call.
+        options: The task's options.
+
+    Raises:
+        JnlpError: What concerns the whole run; with `on_error=fail` the first record's error. What is kept of the
+            output is said in a note of the exception.
+    """
+    reading, writing = reading or ReadOptions(), writing or WriteOptions()
+    spec = engine.task(task) if isinstance(task, str) else task
+    job = engine.job(spec, model=model, **options)
+    records = read(inputs, reading, engine.readers())  # before the output is opened: what is wrong here touches nothing
+    endings = {ending: e.name for ending, e in engine.plugins.registry.by_extension(Kind.WRITER).items()}
+    name = writing.format or format_of(writing.out, endings)
+    output = open_writer(
+        name,
+        writing.out,
+        encoding=writing.output_encoding,
+        table=table,
+        rejects=writing.rejects,
+        inputs=inputs,
+        job={
+            "task": job.task,
+            "options": job.options,
+            "settings": {name: getattr(engine.settings, name) for name in ("on_overflow", "normalize")},
+            "model": job.model,
+            "inputs": [str(i) for i in inputs],
+            "reading": option_values.to_json(reading),
+        },
+        resume=writing.resume,
+        writers=engine.writers(),
+    )
+    drain = _Drain(spec, option_values.from_json(spec.options, job.options), output, name == TABLE, writing, told)
+    try:
+        with output:
+            for outcome in engine.executor().map(job, _still_to_do(records, output)):
+                drain.take(outcome)
+                advance(1)
+    except BaseException as error:
+        if output.kept:
+            error.add_note(output.kept)
+        raise
+    return dataclasses.replace(drain.summary, resumed=output.skip)
+
+
+def _still_to_do(records: Iterator[Record | Failed], output: Output) -> Iterator[Record | Failed]:
+    """Pass over what an earlier run has done; JnlpError where that was another input."""
+    last, passed = None, 0
+    for last in itertools.islice(records, output.skip):  # noqa: B007 - the last one is looked at
+        passed += 1
+    if passed < output.skip or (last is not None and not _is_marked(last, output.mark)):
+        found = (
+            f"record {passed:,} is {last.id}"
+            if last is not None and passed == output.skip
+            else f"it ends at {passed:,}"
+        )
+        raise JnlpError(
+            f"the input is not what the interrupted run read: {found}", hint="run it without --resume to start anew"
+        )
+    return records
+
+
+def _mark(record: Record | Failed) -> str:
+    """What tells a record from another: its id and, where it could be read, a checksum of its text."""
+    if isinstance(record, Failed):
+        return f"{record.id}\t"
+    text = record.text if isinstance(record.text, str) else "\0".join(record.text)
+    return f"{record.id}\t{zlib.crc32(text.encode('utf-8', 'backslashreplace')):08x}"
+
+
+def _is_marked(record: Record | Failed, mark: str) -> bool:
+    # The task may have failed on a record, and then only its id was noted.
+    return _mark(record) == mark or (mark.endswith("\t") and mark[:-1] == record.id)
+
+
+class _Drain:
+    """Writes outcomes and counts them."""
+
+    def __init__(
+        self,
+        spec: TaskSpec[Any, Any],
+        options: Any,
+        output: Output,
+        as_table: bool,
+        writing: WriteOptions,
+        told: Callable[[Failed], None],
+    ) -> None:
+        self._counts = {"done": 0, "failed": 0, "dropped": 0}
+        self._spec, self._options, self._output, self._writing, self._told = spec, options, output, writing, told
+        self._drop = import_target(spec.drop) if spec.drop else None
+        self._view = import_target(spec.rows) if spec.rows and as_table else None
+
+    @property
+    def summary(self) -> Summary:
+        """What was taken so far."""
+        return Summary(read=sum(self._counts.values()), **self._counts)
+
+    def take(self, outcome: Outcome[Any]) -> None:
+        """Write one outcome; one that cannot be written has failed too."""
+        mark = _mark(outcome.record if isinstance(outcome, Done) else outcome)
+        if isinstance(outcome, Done):
+            why = self._drop(outcome.result, self._options) if self._drop else None
+            if why is not None:
+                self._output.reject(Failed(outcome.record.id, outcome.record.source, RecordError(why)), mark)
+                self._counts["dropped"] += 1
+                return
+            try:
+                self._output.write(*self._rows(outcome), mark=mark)
+            except RecordError as error:
+                outcome = Failed(outcome.record.id, outcome.record.source, error)
+            else:
+                self._counts["done"] += 1
+                return
+        if self._writing.on_error is OnError.FAIL:
+            raise outcome.error
+        self._output.reject(outcome, mark)
+        self._told(outcome)
+        self._counts["failed"] += 1
+
+    def _rows(self, outcome: Done[Any]) -> Iterable[Row]:
+        if self._view is not None:
+            return self._view(outcome.record.text, outcome.result)  # type: ignore[no-any-return]
+        return rows(self._spec, outcome.record, outcome.result)
+
+
+def rows(spec: TaskSpec[Any, Any], record: Record, result: Any, /) -> Iterator[dict[str, object]]:
+    """Yield the output rows of a record: id, text, the result's fields, then the columns that were carried through.
+
+    A carried column that has the name of another is written as `input.NAME`, as often as it takes.
+    """
+    texts = (record.text,) if isinstance(record.text, str) else record.text
+    head: dict[str, object] = {"id": record.id, **dict(zip(("text", "text_pair"), texts, strict=False))}
+    items = [result] if spec.explode is None else getattr(result, spec.explode)
+    for item in items:
+        row = {**head, **{field.name: getattr(item, field.name) for field in dataclasses.fields(item)}}
+        for name, value in record.fields.items():
+            while name in row:
+                name = f"input.{name}"
+            row[name] = value
+        yield row

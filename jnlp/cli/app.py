@@ -1,0 +1,81 @@
+"""The command line as a whole: built from the plugins, and the process around it."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from jnlp._version import __version__
+from jnlp.cli.group import RegistryGroup
+from jnlp.cli.shown import InterruptedRun
+
+if TYPE_CHECKING:
+    from jnlp.plugins import Plugins
+
+
+def build_cli(plugins: Plugins | None = None) -> click.Group:
+    """Return a fresh command line.
+
+    Args:
+        plugins: What is registered; None loads the installed plugins.
+    """
+    if plugins is None:
+        from jnlp.plugins import load_plugins
+
+        plugins = load_plugins()
+    loaded = plugins
+
+    @click.group(
+        cls=RegistryGroup,
+        plugins=loaded,
+        name="jnlp",
+        help="Japanese NLP on ModernBERT-Ja: fill a mask, classify, filter, search, train.",
+        epilog="`jnlp COMMAND --help` tells about one. `jnlp doctor` checks the installation.",
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "obj": loaded},
+    )
+    @click.version_option(__version__, prog_name="jnlp")
+    def cli() -> None:
+        pass
+
+    return cli
+
+
+def main() -> None:
+    """Run the command line and leave; threads still at work do not hold the process."""
+    _mend_streams()
+    code: object = 0
+    try:
+        build_cli().main(prog_name="jnlp")
+    except SystemExit as leaving:
+        code = leaving.code
+    except KeyboardInterrupt:
+        click.echo("jnlp: interrupted", err=True)
+        code = InterruptedRun.exit_code
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        click.echo(f"jnlp: error: {error.filename or 'standard output'}: no space left on the disk", err=True)
+        code = 1
+    with suppress(OSError):  # the reader has gone, or the disk is full and that has been said
+        sys.stdout.flush()
+        sys.stderr.flush()
+    if isinstance(code, str):
+        click.echo(code, err=True)
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _mend_streams() -> None:
+    """A stream that was closed is empty, and a character that a terminal lacks is escaped, not an error."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for the whole run
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,0 +1,72 @@
+"""`jnlp config`: every setting, its value, where the value came from; `set` and `unset` change the file."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from jnlp import config as configuration
+from jnlp import options
+from jnlp.config import Settings
+
+
+@click.group(help="Show settings and where each comes from; change the config file.", invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.pass_context
+def config(ctx: click.Context, as_json: bool) -> None:
+    """Print the settings in force."""
+    if ctx.invoked_subcommand is not None:
+        return
+    loaded = configuration.load_config()
+    values = {field.key: getattr(loaded.settings, field.name) for field in options.fields(Settings)}
+    if as_json:
+        click.echo(
+            json.dumps({"file": str(loaded.path), "settings": values, "tasks": loaded.tasks}, ensure_ascii=False)
+        )
+        return
+    click.echo(f"file: {loaded.path}{'' if loaded.path.exists() else ' (not there yet)'}")
+    for field in options.fields(Settings):
+        value = values[field.key]
+        shown = "-" if value is None else str(value)
+        click.echo(f"{field.key:<13} {shown:<12} {loaded.origins[field.name]}")
+    for task, table in loaded.tasks.items():
+        for key, value in table.items():
+            click.echo(f"{task}.{key} = {value}  config")
+
+
+@config.command("set", help="Set KEY in the config file: `jnlp config set model 130m`, `… set fill-mask.top 10`.")
+@click.argument("key")
+@click.argument("value")
+@click.pass_context
+def set_command(ctx: click.Context, key: str, value: str) -> None:
+    """Write one setting."""
+    _check_task_key(ctx, key, value)
+    click.echo(f"{configuration.set_value(key, value)}: {key} = {value}")
+
+
+@config.command("unset", help="Remove KEY from the config file.")
+@click.argument("key")
+def unset_command(key: str) -> None:
+    """Remove one setting."""
+    click.echo(f"{configuration.set_value(key, None)}: {key} removed")
+
+
+@config.command("path", help="Print where the config file is.")
+def path_command() -> None:
+    """Print the path."""
+    click.echo(str(configuration.config_path()))
+
+
+def _check_task_key(ctx: click.Context, key: str, value: str) -> None:
+    """Raise where KEY is a task's option (`fill-mask.top`) that does not exist or cannot have this value."""
+    task, _, name = key.rpartition(".")
+    if key == "model":
+        from jnlp.engine import Engine
+        from jnlp.models.resolve import find
+
+        find(value, Engine(ctx.find_root().obj).specs())
+    if task:
+        from jnlp.engine import Engine
+
+        options.build(Engine(ctx.find_root().obj).task(task).options, {name: value}, where=task)

@@ -1,0 +1,134 @@
+"""The only place that knows rich: tables on stdout, progress on stderr. User text is never read as markup."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from rich.console import Console
+    from rich.table import Table
+
+PAGE = 200
+"""Rows of one table; a longer output is several tables, so that a stream shows as it goes."""
+
+
+def _console(stream: object = None) -> Console:
+    from rich.console import Console
+
+    return Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=False)  # type: ignore[arg-type]
+
+
+class Pages:
+    """Prints rows as tables on stdout, a page at a time; the columns are the keys of a page's rows."""
+
+    def __init__(self) -> None:
+        self._rows: list[Mapping[str, object]] = []
+
+    def add(self, row: Mapping[str, object], /) -> None:
+        """Take one row; text is printed as it stands."""
+        self._rows.append(row)
+        if len(self._rows) >= PAGE:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            _console().print(_table(self._rows))
+            self._rows = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
+
+
+def _table(rows: Sequence[Mapping[str, object]]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    columns: dict[str, object] = {}  # the rows of a jsonl need not have the same keys
+    for row in rows:
+        columns = {**columns, **{name: value for name, value in row.items() if name not in columns}}
+    for column, value in columns.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        made.add_column(column, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(_cell(value)) for value in map(row.get, columns)))
+    return made
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return str(value)
+
+
+def passage(head: str, text: str, highlights: Sequence[tuple[int, int]], /, *, foot: str = "") -> None:
+    """Print a passage found: a head line, the text with its highlights in bold, a foot line.
+
+    Args:
+        head: The line above.
+        text: The passage.
+        highlights: Character offsets in `text`.
+        foot: The line below.
+    """
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console = _console()
+    console.print(Text(head, style="bold cyan"))
+    body = Text(text)
+    for start, end in highlights:
+        body.stylize("bold yellow", start, end)
+    console.print(Padding(body, (0, 0, 0, 3)))
+    if foot:
+        console.print(Text(foot, style="dim"))
+
+
+def is_terminal() -> bool:
+    """Return True when stdout is a person's terminal."""
+    return sys.stdout.isatty()
+
+
+@contextmanager
+def progress(label: str, /, *, total: int | None = None, quiet: bool = False) -> Iterator[Callable[[int], None]]:
+    """Show a bar on stderr for people: count, rate, time left; nothing where stderr is not a terminal.
+
+    Args:
+        label: What is counted.
+        total: How many there will be, where that is known.
+        quiet: Shows nothing.
+
+    Yields:
+        A function to call with the number done since the last call.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield lambda _done: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}", markup=False),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=_console(sys.stderr), transient=True) as bar:
+        task = bar.add_task(label, total=total, rate="")
+
+        def advance(done: int) -> None:
+            bar.advance(task, done)
+            speed = bar.tasks[0].speed
+            bar.update(task, rate=f"{speed:,.0f}/s" if speed else "")
+
+        yield advance

@@ -1,0 +1,37 @@
+"""`jnlp doctor`: what is here, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import click
+
+from jnlp.engine import Engine
+
+
+@click.command(help="Check this installation: versions, device, threads, plugins, models, and what is missing.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a finding.")
+@click.option("--build-kernels", is_flag=True, help="Compile the attention kernel for this processor, once.")
+@click.pass_context
+def doctor(ctx: click.Context, as_json: bool, build_kernels: bool) -> None:
+    """Print the findings; the exit status is 1 where something has to be mended."""
+    if build_kernels:
+        from jnlp.encoder import kernels
+
+        click.echo(str(kernels.build()))
+        return
+    from jnlp.config import load_config
+    from jnlp.doctor import Level, examine
+
+    problems = 0
+    for finding in examine(Engine(ctx.find_root().obj, load_config())):
+        problems += finding.level is Level.PROBLEM
+        if as_json:
+            click.echo(json.dumps(dataclasses.asdict(finding), ensure_ascii=False))
+            continue
+        mark = {Level.OK: " ", Level.ABSENT: "-", Level.PROBLEM: "!"}[finding.level]
+        click.echo(f"{mark} {finding.subject:<22} {finding.text}" + (f"  → {finding.hint}" if finding.hint else ""))
+    if problems:
+        click.echo(f"jnlp: {problems} to mend", err=True)
+        ctx.exit(1)

@@ -1,0 +1,104 @@
+"""The group `jnlp`: names and summaries come from the registry, a command is built when it is asked for."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from jnlp.cli.shown import InterruptedRun, ShownError, ShownUsageError
+from jnlp.errors import JnlpError, UsageError
+from jnlp.registry import Kind, Registration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from jnlp.plugins import Plugins
+
+SECTIONS = ((Kind.TASK, "Tasks (texts in, results out)"), (Kind.COMMAND, "Commands"))
+
+
+class RegistryGroup(click.Group):
+    """A group whose commands are the registry's tasks and commands.
+
+    Args:
+        plugins: What is registered.
+    """
+
+    def __init__(self, plugins: Plugins, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.plugins = plugins
+
+    def entries(self) -> Iterable[Registration]:
+        """Return the registrations that are commands."""
+        for kind, _ in SECTIONS:
+            yield from self.plugins.registry.entries(kind)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return all names, without loading any."""
+        return sorted(entry.name for entry in self.entries())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Build one command."""
+        registry = self.plugins.registry
+        if registry.find(Kind.TASK, cmd_name) is not None:
+            from jnlp.cli.task import task_command
+
+            return task_command(registry.get(Kind.TASK, cmd_name))
+        if registry.find(Kind.COMMAND, cmd_name) is None:
+            return None
+        command: click.Command | None = registry.get(Kind.COMMAND, cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an unknown name gets the closest ones, and the plugins that could not be loaded."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if args and self.get_command(ctx, args[0]) is None:
+                text = f"No such command '{args[0]}'.{self._advice(ctx, args[0])}"
+                raise click.UsageError(text, ctx) from error
+            raise
+
+    def _advice(self, ctx: click.Context, name: str) -> str:
+        import difflib
+
+        close = difflib.get_close_matches(name, self.list_commands(ctx), n=2)
+        text = f" Did you mean {' or '.join(close)}?" if close else ""
+        broken = [info.name for info in self.plugins.infos if info.reason]
+        return text + (f" Not loaded: {', '.join(broken)} (see jnlp plugins)." if broken else "")
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write names and summaries, straight from the registry."""
+        for kind, title in SECTIONS:
+            rows = sorted((entry.name, entry.summary) for entry in self.plugins.registry.entries(kind))
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete names without loading a command."""
+        items = [
+            CompletionItem(entry.name, help=entry.summary)
+            for entry in self.entries()
+            if entry.name.startswith(incomplete)
+        ]
+        return items + click.Command.shell_complete(self, ctx, incomplete)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; what a user can mend is shown in one line, a closed pipe ends quietly."""
+        try:
+            return super().invoke(ctx)
+        except JnlpError as error:
+            raise (ShownUsageError if isinstance(error, UsageError) else ShownError)(error) from error
+        except KeyboardInterrupt as error:
+            raise InterruptedRun(error) from error
+        except BrokenPipeError:
+            # The reader (`| head`) has gone. What is still buffered must not raise again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)

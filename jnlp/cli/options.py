@@ -1,0 +1,102 @@
+"""Options dataclasses as click options, in titled sections of `--help`."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from jnlp import options
+from jnlp.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class SectionOption(click.Option):
+    """An option that knows the section of `--help` it stands in."""
+
+    def __init__(self, *args: Any, section: str = "Options", **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.section = section
+
+
+class SectionCommand(click.Command):
+    """A command whose `--help` shows options by section."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one section after the other, each in the order its options were given."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            if isinstance(param, click.Option) and (row := param.get_help_record(ctx)) is not None:
+                sections.setdefault(getattr(param, "section", "Help"), []).append(row)
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+class Checked(click.ParamType[Any]):
+    """A click type that checks a value by its field, so that bounds are stated once."""
+
+    def __init__(self, field: options.Field) -> None:
+        self.field = field
+        self.name = field.kind.__name__
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return what stands for the value: its choices, or its kind."""
+        field = self.field
+        if field.option.metavar:
+            return field.option.metavar
+        if choices := field_choices(field):
+            return "|".join(choices)
+        words = {int: "N", float: "X", str: "TEXT", Path: "PATH", tuple: "A,B,…"}
+        return words.get(field.kind, "VALUE")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Check one value."""
+        try:
+            return options.check(self.field, value)
+        except UsageError as error:
+            self.fail(error.hint or error.message, param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Complete choices."""
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(choice) for choice in field_choices(self.field) if choice.startswith(incomplete)]
+
+
+def field_choices(field: options.Field) -> tuple[str, ...]:
+    """Return the allowed values of a field, or nothing where any will do."""
+    if field.option.choices:
+        return field.option.choices
+    if issubclass(field.kind, Enum):
+        return tuple(str(member.value) for member in field.kind)
+    return ()
+
+
+def click_options(cls: type, section: str, /) -> Iterator[SectionOption]:
+    """Yield the click options of an options dataclass."""
+    for field in options.fields(cls):
+        flags = field.option.flags or (f"--{field.key}",)
+        shared: dict[str, Any] = {
+            "help": field.option.help,
+            "hidden": field.option.hidden,
+            "section": section,
+            "default": field.default.value if isinstance(field.default, Enum) else field.default,
+            "show_default": not isinstance(field.default, bool) and field.default not in (None, ()),
+        }
+        if field.kind is bool:
+            flag = f"{flags[0]}/--no-{flags[0].removeprefix('--')}" if field.default else flags[0]
+            yield SectionOption([flag, *flags[1:], field.name], is_flag=True, **shared)
+        else:
+            yield SectionOption([*flags, field.name], type=Checked(field), **shared)
+
+
+def given(ctx: click.Context, cls: type, /) -> dict[str, Any]:
+    """Return the values that stood on the command line, so that the config file can supply the others."""
+    names = (field.name for field in options.fields(cls) if field.name in ctx.params)
+    return {name: ctx.params[name] for name in names if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}

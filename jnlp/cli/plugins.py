@@ -1,0 +1,47 @@
+"""`jnlp plugins`: what is installed, what it brings, and why something was left out."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from jnlp.plugins import PluginInfo, Plugins
+
+
+@click.command(help="List plugins, what each brings, and why one was left out.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a plugin.")
+@click.pass_context
+def plugins(ctx: click.Context, as_json: bool) -> None:
+    """Print the list."""
+    loaded: Plugins = ctx.find_root().obj
+    for info in loaded.infos:
+        click.echo(json.dumps(_record(info), ensure_ascii=False) if as_json else _lines(info))
+
+
+def _record(info: PluginInfo) -> dict[str, object]:
+    return {
+        "name": info.name,
+        "module": info.module,
+        "package": info.distribution,
+        "version": info.version,
+        "brings": [f"{entry.kind.noun} {entry.name}" for entry in info.registrations],
+        "reason": info.reason,
+        "note": info.note,
+    }
+
+
+def _lines(info: PluginInfo) -> str:
+    package = f" ({info.distribution} {info.version})".replace(" )", ")") if info.distribution else ""
+    lines = [f"{info.name}{package}" + ("" if info.reason is None else "  NOT LOADED")]
+    if info.reason:
+        lines.append(f"  {info.reason}")
+    if info.note:
+        lines.append(f"  note: {info.note}")
+    by_kind: dict[str, list[str]] = {}
+    for entry in info.registrations:
+        by_kind.setdefault(entry.kind.value, []).append(entry.name)
+    lines += [f"  {kind}: {', '.join(names)}" for kind, names in by_kind.items()]
+    return "\n".join(lines)

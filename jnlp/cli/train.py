@@ -1,0 +1,136 @@
+"""`jnlp train NAME`: one subcommand a registered trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jnlp.cli.common import engine_params, make_engine, quiet_param
+from jnlp.cli.options import SectionCommand, SectionOption, click_options, given
+from jnlp.io.options import ReadOptions
+from jnlp.registry import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jnlp.plugins import Plugins
+    from jnlp.types import TrainerSpec, TrainReport
+
+
+class TrainerGroup(click.Group):
+    """A group whose commands are the registry's trainers, built when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the trainers' names."""
+        plugins: Plugins = ctx.find_root().obj
+        return sorted(entry.name for entry in plugins.registry.entries(Kind.TRAINER))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Build one command."""
+        plugins: Plugins = ctx.find_root().obj
+        if plugins.registry.find(Kind.TRAINER, cmd_name) is None:
+            return None
+        return trainer_command(plugins.registry.get(Kind.TRAINER, cmd_name))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write names and summaries, straight from the registry."""
+        plugins: Plugins = ctx.find_root().obj
+        with formatter.section("Trainers"):
+            formatter.write_dl(sorted((entry.name, entry.summary) for entry in plugins.registry.entries(Kind.TRAINER)))
+
+
+@click.group(cls=TrainerGroup, help="Train a model on your own data.")
+def train() -> None:
+    """Hold the trainers."""
+
+
+def trainer_command(spec: TrainerSpec[Any], /) -> click.Command:
+    """Return the command of a trainer."""
+    section = "Training"
+    params: list[click.Parameter] = [
+        click.Argument(["inputs"], nargs=-1, required=True, metavar="TRAIN…"),
+        SectionOption(
+            ["-o", "--out"],
+            required=True,
+            type=click.Path(path_type=Path),
+            metavar="DIR",
+            help="The model folder to make.",
+            section=section,
+        ),
+        SectionOption(
+            ["--valid"],
+            multiple=True,
+            metavar="FILE",
+            help="Validation file; without one, part of TRAIN is held out.",
+            section=section,
+        ),
+        *click_options(spec.options, section),
+        *(option for option in click_options(ReadOptions, "Input") if option.name not in ("unit", "literal")),
+        *(option for option in engine_params() if option.name in ("model", "device", "threads")),
+        quiet_param(),
+    ]
+
+    def callback(inputs: tuple[str, ...], out: Path, valid: tuple[str, ...], quiet: bool, **_: Any) -> None:
+        ctx = click.get_current_context()
+        engine = make_engine(ctx)
+        with Steps(quiet) as steps:
+            report = engine.train(
+                spec.name,
+                inputs,
+                out,
+                valid=valid,
+                read=given(ctx, ReadOptions),
+                progress=steps,
+                warn=lambda line: None if quiet else click.echo(f"jnlp: {line}", err=True),
+                **given(ctx, spec.options),
+            )
+        show(report)
+
+    return SectionCommand(spec.name, callback=callback, params=params, help=spec.summary)
+
+
+class Steps:
+    """Training progress on stderr: a bar a phase for people, a line a phase elsewhere."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._phase = ""
+        self._done = 0
+        self._bar: Any = None
+
+    def __call__(self, phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
+        """Show one step."""
+        from jnlp.cli.console import progress
+
+        if phase != self._phase:
+            self._close()
+            self._phase, self._done = phase, 0
+            self._bar = progress(phase, total=total, quiet=self._quiet)
+            self._advance = self._bar.__enter__()
+        self._advance(done - self._done)
+        self._done = done
+        if done >= total and figures and not self._quiet:
+            shown = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
+            click.echo(f"jnlp: {phase}  {shown}", err=True)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(None, None, None)
+            self._bar = None
+
+    def __enter__(self) -> Steps:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+
+def show(report: TrainReport, /) -> None:
+    """Print what was made, and its scores."""
+    rows = ", ".join(f"{name} {count:,}" for name, count in report.rows.items())
+    click.echo(f"model    {report.folder}")
+    click.echo(f"rows     {rows}")
+    for name, value in report.metrics.items():
+        click.echo(f"{name:<24} {value:.4f}")

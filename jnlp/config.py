@@ -1,0 +1,224 @@
+"""Settings of the engine: defaults < config file < `JNLP_*` variables < what the caller gives.
+
+The config file is `config.toml` in the user's config folder, or the file `JNLP_CONFIG` names:
+
+    model = "130m"
+    [tasks.fill-mask]
+    top = 10
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from jnlp import options
+from jnlp.errors import JnlpError, UsageError
+from jnlp.types import Option, Overflow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+O = TypeVar("O")  # noqa: E741
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Settings:
+    """What every task shares. Each field is a flag, a config key and a `JNLP_<FIELD>` variable."""
+
+    model: Annotated[
+        str | None, Option(help="Model: a name of `jnlp models`, a folder, or a hub id.", metavar="MODEL")
+    ] = None
+    device: Annotated[str, Option(help="Where the model runs: auto, cpu, cuda, cuda:1 …", metavar="DEVICE")] = "auto"
+    dtype: Annotated[
+        str,
+        Option(
+            help="Number format of the weights; auto is bf16 where the processor has it.",
+            choices=("auto", "fp32", "bf16"),
+        ),
+    ] = "auto"
+    threads: Annotated[int | None, Option(help="Threads; default: all cores.", ge=1)] = None
+    batch_tokens: Annotated[int | None, Option(help="Tokens in one batch; default: what suits the device.", ge=1)] = (
+        None
+    )
+    on_overflow: Annotated[
+        Overflow, Option(help="A text longer than the model: read in windows, cut (and counted), or refused.")
+    ] = Overflow.WINDOW
+    normalize: Annotated[
+        str, Option(help="Normaliser before the model's own; offsets stay those of the original.", metavar="NAME")
+    ] = "identity"
+    executor: Annotated[str, Option(help="Where the stream runs.", metavar="NAME", hidden=True)] = "local"
+    hints: Annotated[bool, Option(help="Say on stderr which built-in model answered.", hidden=True)] = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Config:
+    """Settings, the options of tasks, and where each value came from.
+
+    Args:
+        settings: The settings.
+        tasks: Options by task name, as the file gives them.
+        origins: By settings field: `default`, `config`, the variable's name, or `given`.
+        path: The config file, which need not exist.
+    """
+
+    settings: Settings = dataclasses.field(default_factory=Settings)
+    tasks: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    origins: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    path: Path = Path("config.toml")
+
+
+def config_path() -> Path:
+    """Return where the config file is, or would be."""
+    if override := os.environ.get("JNLP_CONFIG"):
+        return Path(override).expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_config_dir("jnlp", appauthor=False)) / "config.toml"
+
+
+def load_config() -> Config:
+    """Read the config file and the environment.
+
+    Raises:
+        JnlpError: The file is not TOML, or cannot be read.
+        UsageError: A key is unknown or a value not allowed; the message names the file or the variable.
+    """
+    path = config_path()
+    table = read_table(path)
+    tasks = table.pop("tasks", {})
+    if not isinstance(tasks, dict) or not all(isinstance(value, dict) for value in tasks.values()):
+        raise UsageError(f"{path}: [tasks] holds one table a task", hint="write [tasks.fill-mask], then top = 10")
+    values: dict[str, Any] = {}
+    origins = {field.name: "default" for field in options.fields(Settings)}
+    build_from(table, where=str(path))
+    for field in options.fields(Settings):
+        for name in (field.name, field.key):
+            if name in table:
+                values[field.name], origins[field.name] = table[name], "config"
+        variable = f"JNLP_{field.name.upper()}"
+        if (value := os.environ.get(variable)) is not None and value != "":
+            values[field.name], origins[field.name] = options.check(field, value, where=variable), variable
+    return Config(build_from(values, where=str(path)), tasks, origins, path)
+
+
+def task_options(config: Config, name: str, cls: type[O], given: Mapping[str, Any], /) -> O:
+    """Return the options of a task or command: defaults, then the config file's, then those given.
+
+    Raises:
+        UsageError: An unknown option, or a value that is not allowed; the message names the file where it stands there.
+    """
+    table = config.tasks.get(name, {})
+    options.build(cls, table, where=f"{config.path}: [tasks.{name}]")
+    return options.build(cls, {**table, **given}, where=name)
+
+
+def build_from(values: Mapping[str, Any], *, where: str) -> Settings:
+    """Make settings from a table of values; errors name `where`."""
+    return options.build(Settings, values, where=where)
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """Return the table of a TOML file, empty where there is none.
+
+    Raises:
+        JnlpError: It is not TOML, or cannot be read.
+    """
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise JnlpError(f"{path} is not valid TOML: {error}", hint="mend the file, or move it away") from error
+    except OSError as error:
+        raise JnlpError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def set_value(key: str, value: str | None, /) -> Path:
+    """Write one setting to the config file, or remove it; other lines, and comments, stay as they are.
+
+    Args:
+        key: A settings key (`model`), or a task's option (`fill-mask.top`).
+        value: The value as text; None removes the key.
+
+    Returns:
+        The file.
+
+    Raises:
+        UsageError: The key is unknown, or the value not allowed.
+        JnlpError: The file cannot be written, or is laid out so that one line cannot be changed.
+    """
+    section, _, name = key.replace("_", "-").rpartition(".")
+    if not section:
+        known = {field.key: field for field in options.fields(Settings)}
+        field = known.get(name)
+        if field is None:
+            raise UsageError(f"no setting is called '{key}'", hint=f"there are: {', '.join(known)}")
+        if value is not None:
+            options.check(field, value, where="config")
+    path = config_path()
+    read_table(path)
+    if path.exists() and not path.is_file():
+        raise JnlpError(f"{path} is no file", hint="JNLP_CONFIG names the config file")
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    changed = _with_line(text, f"[tasks.{section}]" if section else "", name, value)
+    if _has(changed, section, name) is not (value is not None):
+        raise JnlpError(f"{path}: '{key}' stands in a way that only a person can change", hint="edit the file")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(".toml.new")
+        beside.write_text(changed, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        raise JnlpError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}") from error
+    return path
+
+
+def _has(text: str, section: str, name: str) -> bool | None:
+    """Whether TOML `text` sets a key; None where it is no TOML."""
+    import tomllib
+
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return None
+    if section:
+        table = table.get("tasks", {}).get(section, {})
+    return name in {key.replace("_", "-") for key in table}
+
+
+def _with_line(text: str, header: str, name: str, value: str | None) -> str:
+    """Return TOML `text` with `name = value` in the section `header`, the rest unchanged."""
+    kept: list[str] = []
+    current, replaced = "", False
+    place = None if header else 0  # after the last line of the section
+    for line in text.splitlines():
+        stripped = line.strip()
+        if stripped.startswith("["):
+            current = stripped
+        if current == header and stripped.partition("=")[0].strip().replace("_", "-") == name:
+            place, replaced = len(kept), True
+            continue
+        kept.append(line)
+        if current == header and stripped and not replaced:
+            place = len(kept)
+    if value is not None:
+        if place is None:
+            kept += ([""] if kept else []) + [header]
+            place = len(kept)
+        kept.insert(place, f"{name} = {_toml(value)}")
+    return "\n".join(kept) + "\n" if kept else ""
+
+
+def _toml(value: str) -> str:
+    """Return text as a TOML value: a boolean, or a number that reads back as the same text, else a string."""
+    import json
+    import re
+
+    if value in ("true", "false") or re.fullmatch(r"-?(0|[1-9]\d*)(\.(0|\d*[1-9]))?", value, re.ASCII):
+        return value
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,135 @@
+"""ModernBERT folders in Hugging Face's format to networks and back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+
+from jnlp.encoder.files import read_json, read_weights
+from jnlp.encoder.modernbert import (
+    ModernBert,
+    ModernBertConfig,
+    ModernBertForMaskedLM,
+    ModernBertForSequenceClassification,
+)
+from jnlp.encoder.runtime import Runtime
+from jnlp.errors import JnlpError, MissingHeadError
+from jnlp.models.weights import AGAIN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+    Weights = dict[str, Tensor]
+
+Network = ModernBert | ModernBertForMaskedLM | ModernBertForSequenceClassification
+N = TypeVar("N", ModernBert, ModernBertForMaskedLM, ModernBertForSequenceClassification)
+
+ARCHITECTURES: dict[type[Network], str] = {
+    ModernBert: "ModernBertModel",
+    ModernBertForMaskedLM: "ModernBertForMaskedLM",
+    ModernBertForSequenceClassification: "ModernBertForSequenceClassification",
+}
+
+_DEFAULT = Runtime()
+_MIXED = "config.json and weights are of different models: copy both from one"
+
+
+def load_modernbert(folder: Path, kind: type[N], runtime: Runtime = _DEFAULT, /) -> N:
+    """Load a folder as `ModernBert`, `ModernBertForMaskedLM` or `ModernBertForSequenceClassification`.
+
+    Nothing is initialised first: the network is made without storage and takes the mapped weights as they are, cast
+    where the dtype differs (fp16 files always are). It comes in evaluation mode, without gradients.
+
+    Raises:
+        JnlpError: A file is missing or broken.
+        MissingHeadError: The folder lacks the head.
+    """
+    device, dtype = runtime.place()
+    weights = _select(_named(read_weights(folder)), kind, folder)
+    config = _config(folder, weights)
+    with torch.device("meta"):
+        network = kind(config)
+    _fit(weights, network.state_dict(), folder)
+    network.load_state_dict({name: w.to(device, dtype) for name, w in weights.items()}, strict=True, assign=True)
+    return network.requires_grad_(False).eval()
+
+
+def save_modernbert(network: Network, folder: Path, /, *, tokenizer: Path | None = None) -> None:
+    """Write `config.json` and `model.safetensors` (fp32) so that jnlp and transformers load them.
+
+    Args:
+        network: What to save.
+        folder: Made if it is not there.
+        tokenizer: A folder whose `tokenizer.json` and `tokenizer_config.json` are copied too.
+    """
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    config = network.config.to_dict() | {"architectures": [ARCHITECTURES[type(network)]], "dtype": "float32"}
+    text = json.dumps(config, indent=2, ensure_ascii=False)
+    (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+    weights = {name: w.detach().to("cpu", torch.float32).contiguous() for name, w in network.state_dict().items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    for name in ("tokenizer.json", "tokenizer_config.json") if tokenizer else ():
+        if tokenizer and tokenizer != folder and (tokenizer / name).is_file():
+            shutil.copyfile(tokenizer / name, folder / name)
+
+
+def _config(folder: Path, weights: Weights) -> ModernBertConfig:
+    """Read the config; a classifier whose config names no labels gets as many as its weights have."""
+    path = folder / "config.json"
+    values = read_json(path)
+    if "classifier.weight" in weights and not values.get("id2label"):
+        values["num_labels"] = len(weights["classifier.weight"])
+    try:
+        return ModernBertConfig.from_dict(values)
+    except JnlpError as error:
+        raise JnlpError(f"{path}: {error.message}", hint=error.hint or AGAIN) from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise JnlpError(f"{path} does not describe a ModernBERT: {error}", hint=AGAIN) from error
+
+
+def _named(weights: Weights) -> Weights:
+    """Give the encoder's weights of an encoder-only checkpoint the prefix they have in all others."""
+    if any(name.startswith("model.") for name in weights):
+        return weights
+    parts = ("embeddings.", "layers.", "final_norm.")
+    return {f"model.{name}" if name.startswith(parts) else name: w for name, w in weights.items()}
+
+
+def _select(weights: Weights, kind: type[Network], folder: Path) -> Weights:
+    """Keep the weights that a kind of network has, under its names; raise if its head is not there."""
+    encoder = {name: w for name, w in weights.items() if name.startswith("model.")}
+    if kind is ModernBert:
+        return {name.removeprefix("model."): w for name, w in encoder.items()}
+    classifies = "classifier.weight" in weights
+    fills = "head.dense.weight" in weights and not classifies
+    if kind is ModernBertForMaskedLM and not fills:
+        has = "a classifier" if classifies else "embeddings"
+        hint = "jnlp models lists those that have one"
+        raise MissingHeadError(f"{folder} has no masked-LM head: it has {has}", hint=hint)
+    if kind is ModernBertForSequenceClassification and not classifies:
+        has = "embeddings and a masked-LM head" if fills else "embeddings"
+        hint = "train one: jnlp train classifier TRAIN.csv --text … --label … -o DIR"
+        raise MissingHeadError(f"{folder} has no classifier: it has {has}", hint=hint)
+    return encoder | {name: w for name, w in weights.items() if name.startswith(("head.", "decoder.", "classifier."))}
+
+
+def _fit(weights: Weights, expected: Mapping[str, Tensor], folder: Path) -> None:
+    """Check names and shapes; the copy of the embeddings that some files have as a tied decoder is dropped."""
+    if "decoder.weight" not in expected:
+        weights.pop("decoder.weight", None)
+    if missing := sorted(expected.keys() - weights.keys()):
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise JnlpError(f"the weights in {folder} lack {missing[0]}{more}", hint=_MIXED)
+    if extra := sorted(weights.keys() - expected.keys()):
+        raise JnlpError(f"the weights in {folder} have {extra[0]}, for which config.json has no place", hint=_MIXED)
+    for name, tensor in expected.items():
+        if (found := tuple(weights[name].shape)) != (wanted := tuple(tensor.shape)):
+            raise JnlpError(f"{name} in {folder} is {list(found)}, by config.json {list(wanted)}", hint=_MIXED)

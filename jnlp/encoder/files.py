@@ -1,0 +1,74 @@
+"""The files of a model folder: JSON and safetensors, read with errors that name the file and the remedy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from jnlp.errors import JnlpError
+from jnlp.models.weights import AGAIN, weight_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+
+def read_json(path: Path, /) -> dict[str, Any]:
+    """Read a JSON object; a JnlpError says if the file is missing or no JSON object."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise JnlpError(f"{path} is missing", hint="name a folder with a model in Hugging Face's format") from None
+    except (ValueError, OSError) as error:
+        raise JnlpError(f"{path} cannot be read: {error}", hint=AGAIN) from error
+    if not isinstance(values, dict):
+        raise JnlpError(f"{path} holds no JSON object", hint=AGAIN)
+    return values
+
+
+def present_weights(folder: Path, /) -> list[Path]:
+    """Return a folder's safetensors files, all of which are there; a JnlpError says what is missing."""
+    files = weight_files(folder)
+    for file in files:
+        if file.is_file():
+            continue
+        if pickles := sorted(path.name for path in folder.glob("pytorch_model*.bin")):
+            raise JnlpError(
+                f"{folder} has pickled weights only ({pickles[0]}), which can run code and are not read",
+                hint="convert it once with transformers: from_pretrained, then save_pretrained",
+            )
+        raise JnlpError(f"{file} is missing", hint=AGAIN)
+    return files
+
+
+def read_weights(folder: Path, /) -> dict[str, Tensor]:
+    """Map a folder's weights into memory: tensors by name, in the files' dtype, read from disk when used."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    weights: dict[str, Tensor] = {}
+    for path in present_weights(folder):
+        try:
+            weights |= load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise JnlpError(f"{path} is cut off or broken: {error}", hint=AGAIN) from error
+    return weights
+
+
+def digest_weights(folder: Path, /, *, block: int = 1 << 16, samples: int = 16) -> str:
+    """Return a sha256 that tells weights apart without reading gigabytes.
+
+    It covers each file's size, its first block (the header: names, shapes) and evenly spaced sampled blocks; a
+    training step changes every block, so two trained models do not collide, a forgery could.
+    """
+    digest = hashlib.sha256()
+    for path in present_weights(folder):
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size}".encode())
+        with path.open("rb") as file:
+            for sample in range(samples + 1):
+                file.seek(max(size - block, 0) * sample // samples)
+                digest.update(file.read(block))
+    return digest.hexdigest()

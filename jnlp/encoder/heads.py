@@ -1,0 +1,212 @@
+"""What tasks see: texts in, arrays out. Implements Embedder, Classifier and MaskedLM of `jnlp.types`.
+
+The network behind a head is anything that reads a `Packed` batch: jnlp's own ModernBERT, or another architecture
+through `transformers_backend`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+
+from jnlp.encoder.pooling import pool
+from jnlp.encoder.runtime import uncounted
+from jnlp.encoder.windows import Window, frame, mean_by_tokens
+from jnlp.types import Embeddings, Logits, Overflow, ProblemType, Purpose, TokenStates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from torch import Tensor
+
+    from jnlp.encoder.backbone import Backbone
+    from jnlp.encoder.packing import Packed
+    from jnlp.encoder.tokenizer import Tokenizer
+    from jnlp.encoder.windows import Framed
+    from jnlp.types import FloatArray, IntArray, Pooling, Text
+
+
+class Network(Protocol):
+    """Reads a packed batch: an encoder returns states `[T, d]`, a classifier logits `[B, k]`."""
+
+    def __call__(self, packed: Packed, /) -> Tensor:
+        """Return one row a token, or one a sequence."""
+        ...
+
+
+class MaskedNetwork(Protocol):
+    """Reads a packed batch and answers at some of its rows."""
+
+    def __call__(self, packed: Packed, at: Tensor, /) -> Tensor:
+        """Return logits `[M, vocabulary]` at the M rows `at`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What all heads share: how texts become windows, and where these run.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        backbone: Runs batches.
+        max_length: The longest sequence in tokens, special tokens included.
+        overflow: What happens to a longer text where a call does not say.
+        count: Told after each call how many texts were read in windows, and how many characters left out.
+    """
+
+    tokenizer: Tokenizer
+    backbone: Backbone
+    max_length: int
+    overflow: Overflow = Overflow.WINDOW
+    count: Callable[[int, int], None] = uncounted
+
+    def frame(self, texts: Sequence[Text], overflow: Overflow | None, /, *, prefix: str = "") -> list[Framed]:
+        """Lay out the windows of texts, and report what was windowed and what was cut."""
+        framed = frame(texts, self.tokenizer, self.max_length, overflow or self.overflow, prefix=prefix)
+        windowed, cut = sum(len(f) > 1 for f in framed), sum(f.cut for f in framed)
+        if windowed or cut:
+            self.count(windowed, cut)
+        return framed
+
+
+class PackedEmbedder:
+    """Texts to pooled vectors, or to the states of their tokens."""
+
+    def __init__(
+        self,
+        encoder: Network,
+        reader: Reader,
+        /,
+        *,
+        dimension: int,
+        pooling: Pooling,
+        prefixes: Mapping[Purpose, str],
+        fingerprint: str,
+    ) -> None:
+        self._encoder = encoder
+        self._reader = reader
+        self.dimension = dimension
+        self.pooling = pooling
+        self.prefixes = prefixes
+        self.fingerprint = fingerprint
+        self.max_length = reader.max_length
+        self.tokenizer = reader.tokenizer
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        /,
+        *,
+        purpose: Purpose = Purpose.SIMILARITY,
+        overflow: Overflow | None = None,
+    ) -> Embeddings:
+        """Return one pooled vector a text, not normalised; windows are joined by `mean_by_tokens`."""
+        framed = self._reader.frame(texts, overflow, prefix=self.prefixes.get(purpose, ""))
+
+        def pooled(packed: Packed, _: list[int]) -> Tensor:
+            return pool(self._encoder(packed), packed, self.pooling)
+
+        rows = list(self._reader.backbone.map(chain.from_iterable(framed), pooled))
+        vectors = np.asarray(rows, dtype=np.float32).reshape(-1, self.dimension)
+        windows, owner, tokens = _layout(framed)
+        if len(vectors) > len(framed):
+            vectors = mean_by_tokens(vectors, owner, tokens, len(framed))
+        return Embeddings(vectors, windows, np.asarray([f.cut for f in framed], dtype=np.int64))
+
+    def states(self, text: str, /, *, purpose: Purpose = Purpose.DOCUMENT) -> Iterator[TokenStates]:
+        """Yield token states window by window, with character offsets (for late chunking)."""
+        (framed,) = self._reader.frame([text], Overflow.WINDOW, prefix=self.prefixes.get(purpose, ""))
+
+        def split(packed: Packed, _: list[int]) -> Sequence[Tensor]:
+            return torch.split(self._encoder(packed), list(packed.lengths))
+
+        for window in framed:
+            for states in self._reader.backbone.map([window], split):
+                yield TokenStates(states, window.offsets, window.core)
+
+
+class PackedClassifier:
+    """Texts or pairs to logits by label, window by window."""
+
+    def __init__(
+        self,
+        network: Network,
+        reader: Reader,
+        /,
+        *,
+        labels: tuple[str, ...],
+        problem_type: ProblemType,
+        temperature: float = 1.0,
+    ) -> None:
+        self._network = network
+        self._reader = reader
+        self.labels = labels
+        self.problem_type = problem_type
+        self.temperature = temperature
+        self.max_length = reader.max_length
+        self.tokenizer = reader.tokenizer
+
+    def logits(self, texts: Sequence[Text], /, *, overflow: Overflow | None = None) -> Logits:
+        """Return one row of logits a window."""
+        framed = self._reader.frame(texts, overflow)
+        windows = chain.from_iterable(framed)
+        rows = list(self._reader.backbone.map(windows, lambda packed, _: self._network(packed)))
+        _, owner, tokens = _layout(framed)
+        return Logits(
+            values=np.asarray(rows, dtype=np.float32).reshape(-1, len(self.labels)),
+            owner=owner,
+            spans=np.asarray([f.span(k) for f in framed for k in range(len(f))], dtype=np.int64).reshape(-1, 2),
+            tokens=tokens,
+            cut=np.asarray([f.cut for f in framed], dtype=np.int64),
+            labels=self.labels,
+            problem_type=self.problem_type,
+        )
+
+
+class PackedMaskedLM:
+    """Token ids to logits at the positions asked for."""
+
+    def __init__(self, network: MaskedNetwork, reader: Reader, /) -> None:
+        self._network = network
+        self._reader = reader
+        self.max_length = reader.max_length
+        self.tokenizer = reader.tokenizer
+        self.overflow = reader.overflow
+        self.count = reader.count
+
+    def at_masks(self, ids: Sequence[IntArray], positions: Sequence[IntArray], /) -> FloatArray:
+        """Return float32 logits `[sum of positions, vocabulary]`, in the order of the sequences.
+
+        Raises:
+            ValueError: A sequence is longer than `max_length`; cut it with `windows.centred`.
+        """
+        if longest := max((len(sequence) for sequence in ids if len(sequence) > self.max_length), default=0):
+            raise ValueError(f"a sequence of {longest} tokens is longer than the model's {self.max_length}")
+        backbone = self._reader.backbone
+
+        def answer(packed: Packed, numbers: list[int]) -> Sequence[Tensor]:
+            starts = np.cumsum([0, *packed.lengths[:-1]])
+            at = np.concatenate([start + np.asarray(positions[i]) for start, i in zip(starts, numbers, strict=True)])
+            logits = self._network(packed, torch.from_numpy(at.astype(np.int64)).to(backbone.device))
+            return torch.split(logits, [len(positions[i]) for i in numbers])
+
+        rows = list(backbone.map((_sequence(sequence) for sequence in ids), answer))
+        return np.concatenate(rows) if rows else np.zeros((0, self.tokenizer.vocabulary), dtype=np.float32)
+
+
+def _sequence(ids: IntArray) -> Window:
+    """Return ready-made ids as a window."""
+    ids = np.asarray(ids, dtype=np.int64)
+    zeros = np.zeros_like(ids)
+    return Window(ids, zeros, np.stack([zeros, zeros], axis=1), (0, 0), len(ids), (0, len(ids)))
+
+
+def _layout(framed: Sequence[Framed]) -> tuple[IntArray, IntArray, IntArray]:
+    """Return the number of windows of each text, and the owner and the tokens of each window."""
+    windows = np.asarray([len(f) for f in framed], dtype=np.int64)
+    tokens = [end - start for f in framed for start, end in f.ranges]
+    return windows, np.repeat(np.arange(len(framed)), windows), np.asarray(tokens, dtype=np.int64)

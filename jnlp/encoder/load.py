@@ -1,0 +1,138 @@
+"""Model folders to heads: ModernBERT on jnlp's own encoder, anything else through transformers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from jnlp.encoder.backbone import Backbone
+from jnlp.encoder.config import TEMPERATURE
+from jnlp.encoder.files import digest_weights, read_json
+from jnlp.encoder.heads import PackedClassifier, PackedEmbedder, PackedMaskedLM, Reader
+from jnlp.encoder.runtime import Runtime, describe, use_threads
+from jnlp.encoder.tokenizer import load_tokenizer
+from jnlp.models.folder import inspect
+from jnlp.types import ProblemType
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jnlp.types import ModelSpec
+
+__all__ = ["Runtime", "describe", "load_classifier", "load_embedder", "load_masked_lm"]
+
+_DEFAULT = Runtime()
+
+
+def load_embedder(folder: Path, spec: ModelSpec | None = None, /, *, runtime: Runtime = _DEFAULT) -> PackedEmbedder:
+    """Load a folder's encoder as an embedder.
+
+    Args:
+        folder: A model folder in Hugging Face's format.
+        spec: Its pooling, prefixes and length; None reads them from the folder.
+        runtime: Where and how it runs.
+
+    Raises:
+        JnlpError: A file is missing or broken; the line names it and what to do.
+    """
+    spec = spec or inspect(folder)
+    reader = _reader(folder, spec, runtime)
+    return PackedEmbedder(
+        _network(folder, "", runtime),
+        reader,
+        dimension=int(read_json(folder / "config.json")["hidden_size"]),
+        pooling=spec.pooling,
+        prefixes=spec.prefixes,
+        fingerprint=_fingerprint(folder, spec, reader),
+    )
+
+
+def load_masked_lm(folder: Path, spec: ModelSpec | None = None, /, *, runtime: Runtime = _DEFAULT) -> PackedMaskedLM:
+    """Load a folder's masked-LM head; arguments and errors are those of `load_embedder`.
+
+    Raises:
+        JnlpError: The folder has no such head.
+    """
+    spec = spec or inspect(folder)
+    return PackedMaskedLM(_network(folder, "ForMaskedLM", runtime), _reader(folder, spec, runtime))
+
+
+def load_classifier(folder: Path, spec: ModelSpec | None = None, /, *, runtime: Runtime = _DEFAULT) -> PackedClassifier:
+    """Load a folder's classifier; arguments and errors are those of `load_embedder`.
+
+    Raises:
+        JnlpError: The folder has no such head; the hint names the training command.
+    """
+    network = _network(folder, "ForSequenceClassification", runtime)
+    labels: tuple[str, ...] = network.labels
+    spec = spec or inspect(folder)
+    single = ProblemType.SINGLE_LABEL if len(labels) > 1 else ProblemType.MULTI_LABEL
+    return PackedClassifier(
+        network,
+        _reader(folder, spec, runtime),
+        labels=spec.labels if len(spec.labels) == len(labels) else labels,
+        problem_type=spec.problem_type or single,
+        temperature=float(read_json(folder / "config.json").get(TEMPERATURE, 1.0)),
+    )
+
+
+def _network(folder: Path, head: str, runtime: Runtime) -> Any:
+    """Load a folder with a head (`ForMaskedLM`, `ForSequenceClassification`, or none) on the runtime's device."""
+    if runtime.threads:
+        use_threads(runtime.threads)
+    if _is_modernbert(folder):
+        from jnlp.encoder import modernbert
+        from jnlp.encoder.checkpoint import load_modernbert
+
+        return load_modernbert(folder, getattr(modernbert, f"ModernBert{head}"), runtime)
+    from jnlp.encoder.transformers_backend import load_network
+
+    device, dtype = runtime.place()
+    return load_network(folder, f"AutoModel{head}", dtype).to(device).requires_grad_(False).eval()
+
+
+def _is_modernbert(folder: Path) -> bool:
+    return bool(read_json(folder / "config.json").get("model_type") == "modernbert")
+
+
+def _reader(folder: Path, spec: ModelSpec, runtime: Runtime) -> Reader:
+    device, _ = runtime.place()
+    if _is_modernbert(folder) or (folder / "tokenizer.json").is_file():
+        tokenizer = load_tokenizer(folder, normalize=runtime.normalize, threads=runtime.threads)
+    else:
+        from jnlp.encoder.transformers_backend import convert_tokenizer
+
+        tokenizer = convert_tokenizer(folder, normalize=runtime.normalize)
+    positions = int(read_json(folder / "config.json").get("max_position_embeddings", spec.max_length))
+    return Reader(
+        tokenizer=tokenizer,
+        backbone=Backbone(device, runtime.budget(device)),
+        max_length=min(spec.max_length, positions),
+        overflow=runtime.overflow,
+        count=runtime.count,
+    )
+
+
+def _fingerprint(folder: Path, spec: ModelSpec, reader: Reader) -> str:
+    """Return a sha256 over what decides a vector: config, tokenizer, weights, pooling, prefixes, normaliser, length.
+
+    Not the dtype, which moves a vector by rounding only.
+
+    The weights are told apart by `digest_weights`: size, header and sampled blocks.
+    """
+    config = read_json(folder / "config.json")
+    tokenizer = folder / "tokenizer.json"
+    state = tokenizer.read_bytes() if tokenizer.is_file() else reader.tokenizer.backend.to_str().encode()
+    parts = {
+        "config": {name: value for name, value in config.items() if name not in ("transformers_version", "dtype")},
+        "tokenizer": hashlib.sha256(state).hexdigest(),
+        "weights": digest_weights(folder),
+        "pooling": spec.pooling.value,
+        "prefixes": {purpose.value: prefix for purpose, prefix in spec.prefixes.items()},
+        "max_length": reader.max_length,
+    }
+    if normalize := reader.tokenizer.normalize:
+        name = getattr(normalize, "__qualname__", type(normalize).__qualname__)
+        parts["normalize"] = f"{normalize.__module__}.{name}"
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,88 @@
+"""A batch as one row of tokens: no padding, so that linear layers, norms and MLPs see real tokens only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from jnlp.types import IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Sequences one after another in a single row of T tokens.
+
+    Args:
+        ids: int64 `[T]`, token ids.
+        positions: int64 `[T]`, counting from 0 in each sequence.
+        cu_seqlens: int32 `[B + 1]`, where each sequence starts, and T.
+        lengths: The B lengths on the host, so that no device is ever asked for them.
+        types: int64 `[T]`, token types, for architectures that tell the texts of a pair apart; else None.
+    """
+
+    ids: Tensor
+    positions: Tensor
+    cu_seqlens: Tensor
+    lengths: tuple[int, ...]
+    types: Tensor | None = None
+
+    @property
+    def starts(self) -> Tensor:
+        """The position of each sequence's first token in the row: int32 `[B]`."""
+        return self.cu_seqlens[:-1]
+
+    def to(self, device: torch.device | str) -> Packed:
+        """Return the batch on a device; to a GPU the copy goes through pinned memory and does not block."""
+        if torch.device(device).type == "cpu":
+            return self
+
+        def move(row: Tensor) -> Tensor:
+            return row.pin_memory().to(device, non_blocking=True)
+
+        types = None if self.types is None else move(self.types)
+        return Packed(move(self.ids), move(self.positions), move(self.cu_seqlens), self.lengths, types)
+
+
+def pack(
+    sequences: Sequence[IntArray | Sequence[int]], /, *, types: Sequence[IntArray | Sequence[int]] | None = None
+) -> Packed:
+    """Lay token sequences, each of at least one token, one after another, on the host."""
+    rows = [np.asarray(sequence, dtype=np.int64) for sequence in sequences]
+    lengths = [len(row) for row in rows]
+    if not lengths or min(lengths) == 0:
+        raise ValueError("a batch needs at least one sequence, and each sequence at least one token")
+    ends = np.cumsum(lengths)
+    return Packed(
+        ids=torch.from_numpy(np.concatenate(rows)),
+        positions=torch.from_numpy(np.arange(ends[-1]) - np.repeat(ends - lengths, lengths)),
+        cu_seqlens=torch.from_numpy(np.concatenate([[0], ends]).astype(np.int32)),
+        lengths=tuple(lengths),
+        types=None if types is None else torch.from_numpy(np.concatenate([np.asarray(t, np.int64) for t in types])),
+    )
+
+
+def batches(lengths: Sequence[int], budget: int, /) -> list[list[int]]:
+    """Group sequences by length under a budget of tokens a batch.
+
+    Longest first, so that the largest batch is met at once and memory does not creep up.
+
+    Returns:
+        Indices into `lengths`, each exactly once; a sequence over the budget stands alone.
+    """
+    groups: list[list[int]] = []
+    room = 0
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if not groups or lengths[index] > room:
+            groups.append([])
+            room = budget
+        groups[-1].append(index)
+        room -= lengths[index]
+    return groups

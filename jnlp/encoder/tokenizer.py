@@ -1,0 +1,260 @@
+"""The model's own tokenizer, read from `tokenizer.json` with the tokenizers library: no transformers import."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jnlp.encoder.files import read_json
+from jnlp.errors import JnlpError
+from jnlp.types import Encoded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from tokenizers import Encoding
+    from tokenizers import Tokenizer as Backend
+
+    from jnlp.types import IntArray
+
+LIMIT = 20_000
+"""Characters tokenised as one string, more than most models read; a longer text is cut at sentence ends first,
+since a tokenizer holds some hundred bytes for each character of a string."""
+
+_AT_ONCE = 200_000  # characters handed to the tokenizer in one call: some 70 MB
+
+_NAMES = ("config.json", "special_tokens_map.json", "tokenizer_config.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The special tokens around one text, and around and between two.
+
+    Args:
+        single: Ids before and after a text.
+        pair: Ids before, between and after two texts.
+        types: Token types of (before, first, between, second, after); all 0 where the model has one type.
+    """
+
+    single: tuple[IntArray, IntArray]
+    pair: tuple[IntArray, IntArray, IntArray]
+    types: tuple[int, int, int, int, int] = (0, 0, 0, 0, 0)
+
+
+class Tokenizer:
+    """Implements `jnlp.types.Tokenizer` over a `tokenizers.Tokenizer`.
+
+    Args:
+        backend: The tokenizer; truncation and padding are switched off.
+        special: Special tokens by name (`mask_token`, `cls_token` …), from the files beside `tokenizer.json`.
+        normalize: Makes an aligned text (`jnlp.text.Aligned`) of each text before the model's own normaliser;
+            offsets are mapped back. None leaves texts as they are.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        /,
+        *,
+        special: Mapping[str, str] | None = None,
+        normalize: Callable[[str], Any] | None = None,
+    ) -> None:
+        backend.no_truncation()
+        backend.no_padding()
+        special = special or {}
+        self.backend = backend
+        self.normalize = normalize
+        self.vocabulary: int = backend.get_vocab_size(with_added_tokens=True)
+        self.mask_token, self.mask_id = _mask(backend, special)
+        self.template = _template(backend, special)
+
+    def encode(self, texts: Sequence[str], /) -> list[Encoded]:
+        """Encode texts with the model's special tokens; very long texts are cut at sentence ends on the way."""
+        before, after = self.template.single
+        return [_framed(before, body, after) for body in self.bodies(texts)]
+
+    def encode_pairs(self, pairs: Sequence[tuple[str, str]], /) -> list[Encoded]:
+        """Encode pairs by the model's template for two texts; offsets are those in the second, (0, 0) in the first."""
+        before, between, after = self.template.pair
+        firsts = self.bodies([first for first, _ in pairs])
+        seconds = self.bodies([second for _, second in pairs])
+        return [
+            _framed(np.concatenate([before, first.ids, between]), second, after)
+            for first, second in zip(firsts, seconds, strict=True)
+        ]
+
+    def bodies(self, texts: Sequence[str], /, *, prefix: str = "") -> list[Encoded]:
+        """Encode texts without special tokens.
+
+        A prefix is encoded together with each text, as the model was trained; its tokens have the span (0, 0).
+        """
+        return list(self._bodies(texts, prefix))
+
+    def pieces(self, text: str, /) -> list[int]:
+        """Return the ids of a text inside a sequence: no special tokens."""
+        return [int(id) for id in self.bodies([text])[0].ids]
+
+    def decode(self, ids: Sequence[int], /) -> str:
+        """Return the text of ids, special tokens left out."""
+        return self.backend.decode([int(id) for id in ids], skip_special_tokens=True)
+
+    def token(self, id: int, /) -> str:
+        """Return one piece as text; a byte that is no character by itself as `<0xE3>`."""
+        piece = self.backend.id_to_token(int(id))
+        if piece is None:
+            raise IndexError(f"no token {id} in a vocabulary of {self.vocabulary}")
+        text = self.backend.decode([int(id)], skip_special_tokens=False)
+        return piece if not text or "\ufffd" in text else text
+
+    def _bodies(self, texts: Sequence[str], prefix: str) -> Iterator[Encoded]:
+        aligned = [None if self.normalize is None else self.normalize(text) for text in texts]
+        strings = [text if a is None else a.text for text, a in zip(texts, aligned, strict=True)]
+        parts = self._tiles(strings, prefix)
+        for a in aligned:
+            body = next(parts)
+            yield body if a is None else Encoded(body.ids, _map(a, body.offsets))
+
+    def _tiles(self, texts: Sequence[str], prefix: str) -> Iterator[Encoded]:
+        """Encode each text tile by tile and join the tiles; calls to the tokenizer are bounded in characters."""
+        from jnlp.text.sentences import cut
+
+        tiles: list[tuple[int, str, int]] = []  # owner, string, offset of its first character in the text
+        size, done, held = 0, 0, _Held()
+        for owner, text in enumerate(texts):
+            for start, end in [(0, len(text))] if len(text) <= LIMIT else cut(text, LIMIT):
+                head = prefix if start == 0 else ""
+                tiles.append((owner, head + text[start:end], start - len(head)))
+                size += end - start
+                if size >= _AT_ONCE:
+                    held.add(tiles, self.backend)
+                    tiles, size = [], 0
+                    while done < owner:
+                        yield held.take(done)
+                        done += 1
+        held.add(tiles, self.backend)
+        for owner in range(done, len(texts)):
+            yield held.take(owner)
+
+
+class _Held:
+    """Encoded tiles of texts that are not whole yet."""
+
+    def __init__(self) -> None:
+        self._tiles: dict[int, list[Encoded]] = {}
+
+    def add(self, tiles: Sequence[tuple[int, str, int]], backend: Backend) -> None:
+        encodings = backend.encode_batch([string for _, string, _ in tiles], add_special_tokens=False)
+        for (owner, _, shift), encoding in zip(tiles, encodings, strict=True):
+            self._tiles.setdefault(owner, []).append(_arrays(encoding, shift))
+
+    def take(self, owner: int) -> Encoded:
+        tiles = self._tiles.pop(owner)
+        if len(tiles) == 1:
+            return tiles[0]
+        return Encoded(np.concatenate([t.ids for t in tiles]), np.concatenate([t.offsets for t in tiles]))
+
+
+def load_tokenizer(
+    folder: Path, /, *, normalize: Callable[[str], Any] | None = None, threads: int | None = None
+) -> Tokenizer:
+    """Read a model folder's tokenizer; it runs on `threads` threads, by default one a core.
+
+    Raises:
+        JnlpError: `tokenizer.json` is missing or broken.
+    """
+    from tokenizers import Tokenizer as Backend
+
+    # read when the library starts its threads; by itself it would take every core of the machine
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    os.environ.setdefault("RAYON_NUM_THREADS", str(threads or cores))
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise JnlpError(
+            f"{path} is missing", hint="save the model with its fast tokenizer (a sentencepiece file alone is not read)"
+        )
+    try:
+        backend = Backend.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise JnlpError(f"{path} is no tokenizer: {error}", hint="copy or download the model again") from error
+    return Tokenizer(backend, special=_special(folder, backend), normalize=normalize)
+
+
+def _special(folder: Path, backend: Backend) -> dict[str, str]:
+    """Return special tokens by name, from the files beside `tokenizer.json`; the tokenizer's own files win."""
+    found: dict[str, str] = {}
+    for name in _NAMES:
+        values = read_json(folder / name) if (folder / name).is_file() else {}
+        for key, value in values.items():
+            if key.endswith("_token_id") and isinstance(value, int) and (token := backend.id_to_token(value)):
+                found[key.removesuffix("_id")] = token
+            elif key.endswith("_token") and isinstance(value, str | dict):
+                found[key] = value if isinstance(value, str) else str(value.get("content"))
+    return found
+
+
+def _mask(backend: Backend, special: Mapping[str, str]) -> tuple[str, int]:
+    """Return the mask token and its id; ("", -1) where the model has none."""
+    for token in (special.get("mask_token"), "<mask>", "[MASK]"):
+        if token and (id := backend.token_to_id(token)) is not None:
+            return token, id
+    return "", -1
+
+
+def _template(backend: Backend, special: Mapping[str, str]) -> Template:
+    """Return where special tokens go, by asking the post-processor; without one, from the special tokens' names."""
+    probe = "あ"
+    single, pair = backend.encode(probe), backend.encode(probe, probe)
+    if None not in single.sequence_ids:
+        return _named_template(backend, special)
+    first, second = _range(pair, 0), _range(pair, 1)
+    ids, types = np.asarray(pair.ids, dtype=np.int64), [*pair.type_ids, pair.type_ids[-1]]
+    return Template(
+        single=_around(np.asarray(single.ids, dtype=np.int64), _range(single, 0)),
+        pair=(ids[: first[0]], ids[first[1] : second[0]], ids[second[1] :]),
+        types=(types[0], types[first[0]], types[first[1]], types[second[0]], types[second[1]]),
+    )
+
+
+def _named_template(backend: Backend, special: Mapping[str, str]) -> Template:
+    """Return `<s> … </s>` and `<s> … </s> … </s>` with the tokens that the folder names so."""
+    opening, closing = (
+        np.asarray(
+            [id for name in names if (id := backend.token_to_id(special.get(name, ""))) is not None][:1], dtype=np.int64
+        )
+        for names in (("bos_token", "cls_token"), ("eos_token", "sep_token"))
+    )
+    return Template((opening, closing), (opening, closing, closing))
+
+
+def _range(encoding: Encoding, sequence: int) -> tuple[int, int]:
+    """Return where a sequence's tokens begin and end among the special ones."""
+    at = [i for i, owner in enumerate(encoding.sequence_ids) if owner == sequence]
+    return at[0], at[-1] + 1
+
+
+def _around(ids: IntArray, inner: tuple[int, int]) -> tuple[IntArray, IntArray]:
+    return ids[: inner[0]], ids[inner[1] :]
+
+
+def _arrays(encoding: Encoding, shift: int) -> Encoded:
+    """Return ids and offsets, shifted; what lies before the text (a prefix) becomes the empty span (0, 0)."""
+    ids = np.asarray(encoding.ids, dtype=np.int64)
+    offsets = np.asarray(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+    return Encoded(ids, np.maximum(offsets + shift, 0))
+
+
+def _framed(before: IntArray, body: Encoded, after: IntArray) -> Encoded:
+    """Put special tokens, with empty spans, around a body."""
+    offsets = np.zeros((len(before) + len(body.ids) + len(after), 2), dtype=np.int64)
+    offsets[len(before) : len(before) + len(body.ids)] = body.offsets
+    return Encoded(np.concatenate([before, body.ids, after]), offsets)
+
+
+def _map(aligned: Any, offsets: IntArray) -> IntArray:
+    """Map offsets in a normalised text to offsets in the original."""
+    spans = [aligned.span(int(start), int(end)) if end > start else (0, 0) for start, end in offsets]
+    return np.asarray(spans, dtype=np.int64).reshape(-1, 2)

@@ -1,0 +1,174 @@
+"""Any other architecture, through transformers, behind the same packed interface.
+
+A packed batch is padded, run, and packed again, so that windows, pooling and heads are the same for all models.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from jnlp.encoder.files import present_weights
+from jnlp.encoder.tokenizer import Tokenizer
+from jnlp.errors import JnlpError, MissingHeadError
+from jnlp.models.weights import AGAIN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from jnlp.encoder.packing import Packed
+
+
+class _Padded(nn.Module):
+    """Runs a transformers model over packed batches."""
+
+    def __init__(self, model: Any, /) -> None:
+        super().__init__()
+        self.model = model
+        self.typed = getattr(model.config, "type_vocab_size", 0) > 1
+        self.pad = getattr(model.config, "pad_token_id", None) or 0
+        self.labels = tuple(str(label) for _, label in sorted(model.config.id2label.items()))
+
+    def run(self, packed: Packed, mask: Tensor) -> Any:
+        """Return the model's output for the padded batch `[B, L]`, of which `mask` says what are tokens."""
+        inputs = {"input_ids": _pad(packed.ids, mask, self.pad), "attention_mask": mask.long()}
+        if self.typed and packed.types is not None:
+            inputs["token_type_ids"] = _pad(packed.types, mask, 0)
+        return self.model(**inputs)
+
+
+class TransformersEncoder(_Padded):
+    """Packed tokens to their states `[T, d]`."""
+
+    def forward(self, packed: Packed) -> Tensor:
+        """Return the last layer's states of all tokens."""
+        mask = _mask(packed)
+        states: Tensor = self.run(packed, mask).last_hidden_state
+        return states[mask]
+
+
+class TransformersMaskedLM(_Padded):
+    """Packed tokens to logits where asked."""
+
+    def forward(self, packed: Packed, at: Tensor) -> Tensor:
+        """Return logits `[M, vocabulary]` at the M rows `at` of the packed row, and compute them nowhere else."""
+        mask = _mask(packed)
+
+        def chosen(_: nn.Module, states: tuple[Tensor, ...]) -> Tensor:
+            return states[0][mask][at]
+
+        hook = self.model.get_output_embeddings().register_forward_pre_hook(chosen)
+        try:
+            logits: Tensor = self.run(packed, mask).logits
+        finally:
+            hook.remove()
+        return logits
+
+
+class TransformersClassifier(_Padded):
+    """Packed tokens to logits `[B, k]`."""
+
+    def forward(self, packed: Packed) -> Tensor:
+        """Return one row of logits a sequence."""
+        logits: Tensor = self.run(packed, _mask(packed)).logits
+        return logits
+
+
+def load_network(folder: Path, kind: str, dtype: torch.dtype, /) -> _Padded:
+    """Load a folder of any architecture that transformers knows, as encoder, masked LM or classifier.
+
+    Args:
+        folder: A model folder.
+        kind: `AutoModel`, `AutoModelForMaskedLM` or `AutoModelForSequenceClassification`.
+        dtype: The weights' dtype.
+
+    Raises:
+        JnlpError: transformers cannot load it without running remote code.
+        MissingHeadError: The folder lacks the head.
+    """
+    import transformers
+
+    wrapper = _WRAPPERS[kind]
+    present_weights(folder)  # says what is missing, and that pickles are not read, better than transformers does
+    with _quiet():
+        try:
+            model, report = getattr(transformers, kind).from_pretrained(
+                folder,
+                dtype=dtype,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise JnlpError(f"{folder} cannot be loaded through transformers: {error}", hint=AGAIN) from error
+    # an unused pooler is all that an encoder may lack
+    if missing := sorted(name for name in report["missing_keys"] if "pooler" not in name or kind != "AutoModel"):
+        has = ", ".join(model.config.architectures or ["an encoder"])
+        lacks = f"{folder} lacks {missing[0]} of {kind.removeprefix('Auto')}: it has {has}"
+        raise MissingHeadError(lacks, hint=_HINTS[kind])
+    return wrapper(model)
+
+
+def convert_tokenizer(folder: Path, /, *, normalize: Callable[[str], Any] | None = None) -> Tokenizer:
+    """Let transformers make a fast tokenizer of older files (`vocab.txt`, `spiece.model`).
+
+    Raises:
+        JnlpError: There is no fast form of it.
+    """
+    from transformers import AutoTokenizer
+
+    with _quiet():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        except (OSError, ValueError, ImportError) as error:
+            raise JnlpError(f"the tokenizer in {folder} cannot be loaded: {error}", hint=_FAST) from error
+    if not tokenizer.is_fast:
+        raise JnlpError(f"the tokenizer in {folder} has no fast form, which gives offsets", hint=_FAST)
+    return Tokenizer(tokenizer.backend_tokenizer, special=tokenizer.special_tokens_map, normalize=normalize)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' bars and warnings off the screen."""
+    from transformers.utils import logging
+
+    library: Any = logging  # its functions carry no types
+    level, bars = library.get_verbosity(), library.is_progress_bar_enabled()
+    library.set_verbosity_error()
+    library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        library.set_verbosity(level)
+        if bars:
+            library.enable_progress_bar()
+
+
+def _mask(packed: Packed) -> Tensor:
+    """Return bool `[B, L]`: True where the padded batch has a token."""
+    lengths = packed.cu_seqlens.diff()
+    return torch.arange(max(packed.lengths), device=lengths.device) < lengths[:, None]
+
+
+def _pad(row: Tensor, mask: Tensor, value: int) -> Tensor:
+    return torch.full(mask.shape, value, dtype=row.dtype, device=row.device).masked_scatter_(mask, row)
+
+
+_FAST = "take a model that has a tokenizer.json"
+
+_WRAPPERS: dict[str, type[_Padded]] = {
+    "AutoModel": TransformersEncoder,
+    "AutoModelForMaskedLM": TransformersMaskedLM,
+    "AutoModelForSequenceClassification": TransformersClassifier,
+}
+
+_HINTS = {
+    "AutoModel": AGAIN,
+    "AutoModelForMaskedLM": "jnlp models lists the models that fill masks",
+    "AutoModelForSequenceClassification": "train one: jnlp train classifier TRAIN.csv --text … --label … -o DIR",
+}

@@ -1,0 +1,389 @@
+"""The engine: settings, plugins and models brought together; runs tasks over texts and streams."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jnlp import config as configuration
+from jnlp import options as option_values
+from jnlp.config import Config, Settings
+from jnlp.errors import JnlpError, UsageError
+from jnlp.plugins import Plugins, load_plugins
+from jnlp.registry import Kind, import_target
+from jnlp.types import Failed, Job, Overflow, Record, Source, TaskSpec, Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from jnlp.models.resolve import Resolved
+    from jnlp.types import (
+        Apply,
+        Classifier,
+        Embedder,
+        Executor,
+        MaskedLM,
+        Models,
+        ModelSpec,
+        Outcome,
+        Pooling,
+        SearchIndex,
+        Store,
+        TrainerSpec,
+        TrainReport,
+    )
+
+O = TypeVar("O")  # noqa: E741
+R = TypeVar("R")
+
+DEFAULT_MODEL = "tiny"
+"""The model that answers when nobody names one: it ships with jnlp."""
+
+GIVEN = "given"
+"""The origin of a setting that the caller gave: a flag, or an argument of `load`."""
+
+
+def load(model: str | None = None, /, **settings: Any) -> Engine:
+    """Return an engine with the installed plugins and the user's configuration.
+
+    Args:
+        model: A name of `jnlp models`, a folder, or a hub id.
+        settings: Fields of `Settings` that override the configuration: `device="cuda"`.
+
+    Raises:
+        UsageError: A setting is unknown or its value not allowed.
+    """
+    if model is not None:
+        settings["model"] = model
+    return Engine(load_plugins(), configuration.load_config()).with_settings(settings)
+
+
+class Engine:
+    """Runs tasks by name or spec, as a library and for the command line.
+
+    Args:
+        plugins: What is registered.
+        config: Settings, and options of tasks.
+    """
+
+    def __init__(self, plugins: Plugins, config: Config | None = None) -> None:
+        self.plugins = plugins
+        self.config = config or Config()
+        self.usage = Usage()
+        self._specs: dict[str, TaskSpec[Any, Any]] = {}
+        self._heads = _Heads(self)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self.config.settings
+
+    def with_settings(self, changes: Mapping[str, Any], /) -> Engine:
+        """Return an engine with some settings changed; the plugins are shared.
+
+        Raises:
+            UsageError: A setting is unknown or its value not allowed.
+        """
+        if not changes:
+            return self
+        made = configuration.build_from({**dataclasses.asdict(self.settings), **changes}, where="settings")
+        origins = {**self.config.origins, **dict.fromkeys(changes, GIVEN)}
+        return Engine(self.plugins, dataclasses.replace(self.config, settings=made, origins=origins))
+
+    # --- by name -----------------------------------------------------------------------------------------------
+
+    def task(self, name: str, /) -> TaskSpec[Any, Any]:
+        """Return a task; an unknown name is a UsageError that lists what there is."""
+        spec = self._specs.get(name) or self.plugins.registry.get(Kind.TASK, name)
+        if not isinstance(spec, TaskSpec):
+            raise JnlpError(f"task '{name}' is not a TaskSpec but {type(spec).__name__}", hint="jnlp plugins")
+        return spec
+
+    def trainer(self, name: str, /) -> TrainerSpec[Any]:
+        """Return a trainer; an unknown name is a UsageError that lists what there is."""
+        spec: TrainerSpec[Any] = self.plugins.registry.get(Kind.TRAINER, name)
+        return spec
+
+    def store(self, name: str, /) -> Store:
+        """Return a kind of index; an unknown name is a UsageError that lists what there is."""
+        store: Store = self.plugins.registry.get(Kind.STORE, name)
+        return store
+
+    def normalizer(self, name: str, /) -> Callable[[str], Any]:
+        """Return a normaliser; an unknown name is a UsageError that lists what there is."""
+        normalizer: Callable[[str], Any] = self.plugins.registry.get(Kind.NORMALIZER, name)
+        return normalizer
+
+    def specs(self) -> dict[str, ModelSpec]:
+        """Return the models known by name; one that its plugin cannot supply is left out (`resolve` says why)."""
+        registry = self.plugins.registry
+        found: dict[str, ModelSpec] = {}
+        for entry in registry.entries(Kind.MODEL):
+            with suppress(Exception):  # a broken plugin breaks its own model only
+                found[entry.name] = registry.get(Kind.MODEL, entry.name)
+        return found
+
+    def resolve(self, model: str | None, /) -> Resolved:
+        """Return the spec and the folder of a model, fetching it where it was asked for and is absent."""
+        from jnlp.models.resolve import resolve
+
+        name = model or self.settings.model or DEFAULT_MODEL
+        if self.plugins.registry.find(Kind.MODEL, name) is not None:
+            self.plugins.registry.get(Kind.MODEL, name)  # raises what is wrong with it
+        return resolve(name, self.specs())
+
+    def models(self, asked: str | None = None, default: str | None = None, /) -> Models:
+        """Return the models of a call.
+
+        Args:
+            asked: The model that the caller named.
+            default: The model of the task when nobody named one.
+        """
+        return BoundModels(self._heads, self._model(asked, default))
+
+    def _model(self, asked: str | None, default: str | None) -> str:
+        """The call's model, else the engine's (`--model`), else the task's own, else the configured one."""
+        settled = self.settings.model
+        given = settled if self.config.origins.get("model", GIVEN) == GIVEN else None
+        return asked or given or default or settled or DEFAULT_MODEL
+
+    # --- running -----------------------------------------------------------------------------------------------
+
+    def run(
+        self, task: str | TaskSpec[O, R], texts: Iterable[Text | Record], /, *, model: str | None = None, **options: Any
+    ) -> list[R]:
+        """Return one result a text.
+
+        Raises:
+            JnlpError: A text that cannot be processed, a model that cannot be had.
+            UsageError: An unknown task or option.
+        """
+        return list(self.stream(task, texts, model=model, **options))
+
+    def stream(
+        self, task: str | TaskSpec[O, R], texts: Iterable[Text | Record], /, *, model: str | None = None, **options: Any
+    ) -> Iterator[R]:
+        """Yield one result a text, in order, from any iterable, an endless one too.
+
+        Raises:
+            JnlpError: At the first text that cannot be processed.
+        """
+        for outcome in self.outcomes(task, as_records(texts), model=model, **options):
+            if isinstance(outcome, Failed):
+                raise outcome.error
+            yield outcome.result
+
+    def outcomes(
+        self,
+        task: str | TaskSpec[O, R],
+        records: Iterable[Record | Failed],
+        /,
+        *,
+        model: str | None = None,
+        **options: Any,
+    ) -> Iterator[Outcome[R]]:
+        """Yield one outcome a record, in order: `Done`, or `Failed` where one could not be read or processed."""
+        job = self.job(task, model=model, **options)
+        return self.executor().map(job, records)
+
+    def job(self, task: str | TaskSpec[Any, Any], /, *, model: str | None = None, **options: Any) -> Job:
+        """Return a task with its options as a value that any worker can rebuild."""
+        spec = self._known(task)
+        made = self.options(spec, **options)
+        settings = option_values.to_json(self.settings)
+        return Job(spec.name, option_values.to_json(made), settings, self._model(model, spec.model))
+
+    def options(self, spec: TaskSpec[O, Any], /, **given: Any) -> O:
+        """Return a task's options: defaults, then the config file's, then those given."""
+        return configuration.task_options(self.config, spec.name, spec.options, given)
+
+    def prepare(self, job: Job, /) -> Apply[Any]:
+        """Return the function of a job, with its models loaded on first use."""
+        spec = self.task(job.task)
+        models = self.models(job.model, spec.model)
+        apply: Apply[Any] = import_target(spec.make)(models, option_values.from_json(spec.options, job.options))
+        return apply
+
+    def executor(self) -> Executor:
+        """Return the executor that the settings name."""
+        make = self.plugins.registry.get(Kind.EXECUTOR, self.settings.executor)
+        executor: Executor = make(self.prepare)
+        return executor
+
+    def open_index(self, path: str | Path, /, *, store: str = "local") -> SearchIndex:
+        """Open an index for searching.
+
+        Raises:
+            JnlpError: There is none at `path`, or it was made with another model.
+        """
+        return self.store(store).open(Path(path), self.models())
+
+    def train(
+        self,
+        trainer: str,
+        inputs: Sequence[str | Path],
+        out: str | Path,
+        /,
+        *,
+        valid: Sequence[str | Path] = (),
+        read: Mapping[str, Any] | None = None,
+        model: str | None = None,
+        progress: Callable[[str, int, int, Mapping[str, float]], None] = lambda *_: None,
+        warn: Callable[[str], None] = lambda _: None,
+        **options: Any,
+    ) -> TrainReport:
+        """Train a model on labelled files.
+
+        Args:
+            trainer: The trainer's name.
+            inputs: Files of training rows.
+            out: The model folder to make.
+            valid: Files of validation rows; without any, part of the training rows is held out.
+            read: Fields of `ReadOptions`: `{"text": "本文", "label": "評価"}`.
+            model: The model to start from.
+            progress: Called with (phase, done, total, figures).
+            warn: Called with one line for rows that were left out.
+            options: The trainer's options.
+
+        Raises:
+            JnlpError: No usable row, a model that cannot be had.
+            UsageError: An unknown option or column.
+        """
+        from jnlp.examples import read_examples
+        from jnlp.io.options import ReadOptions
+
+        spec = self.trainer(trainer)
+        made = option_values.build(spec.options, options, where=trainer)
+        reading = option_values.build(ReadOptions, read or {}, where="input")
+        examples, failed = read_examples(inputs, reading, self.readers())
+        held, failed_valid = read_examples(valid, reading, self.readers()) if valid else (None, [])
+        for left_out in (failed, failed_valid):
+            if left_out:
+                warn(f"{len(left_out):,} rows were left out; the first: {left_out[0].error}")
+        base = self.resolve(model).folder
+        if self.settings.threads:
+            from jnlp.encoder.runtime import use_threads
+
+            use_threads(self.settings.threads)
+        fit = import_target(spec.make)().fit
+        report: TrainReport = fit(
+            examples,
+            held,
+            made,
+            Path(out),
+            models=self.models(model),
+            base=base,
+            device=self.settings.device,
+            progress=progress,
+        )
+        return report
+
+    def readers(self) -> dict[str, Callable[[], object]]:
+        """Return the registered readers by file name ending."""
+        return {ending: entry.load for ending, entry in self.plugins.registry.by_extension(Kind.READER).items()}
+
+    def writers(self) -> dict[str, Callable[[], object]]:
+        """Return the registered writers by format name."""
+        return {entry.name: entry.load for entry in self.plugins.registry.entries(Kind.WRITER)}
+
+    def _known(self, task: str | TaskSpec[O, R]) -> TaskSpec[O, R]:
+        if isinstance(task, str):
+            return self.task(task)
+        self._specs[task.name] = task
+        return task
+
+
+def prepare(job: Job, /) -> Apply[Any]:
+    """Return the function of a job in a process of its own: what an executor's worker calls."""
+    import json
+
+    return load(**json.loads(job.settings)).prepare(job)
+
+
+def as_records(texts: Iterable[Text | Record], /) -> Iterator[Record]:
+    """Yield records of texts, numbered from 1; records pass through."""
+    if isinstance(texts, str):
+        raise UsageError("texts is one string", hint="pass a list: [text]")
+    for number, text in enumerate(texts, 1):
+        yield text if isinstance(text, Record) else Record(f"arg:{number}", text, source=Source("arg", number))
+
+
+@dataclasses.dataclass(slots=True)
+class Usage:
+    """What a run has met so far: the models that answered, texts read in windows, characters left out."""
+
+    models: dict[str, ModelSpec] = dataclasses.field(default_factory=dict)
+    windowed: int = 0
+    cut: int = 0
+    _lock: threading.Lock = dataclasses.field(default_factory=threading.Lock, repr=False)
+
+    def count(self, windows: int, cut: int) -> None:
+        """Add texts that were longer than the model; several threads may."""
+        with self._lock:
+            self.windowed += windows
+            self.cut += cut
+
+
+class _Heads:
+    """Loads heads once each, by resolved folder, kind, device and dtype; safe to ask from several threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._cache: dict[tuple[object, ...], Any] = {}
+        self._lock = threading.Lock()
+
+    def get(self, kind: str, model: str, /, **changes: Any) -> Any:
+        from jnlp.encoder import load as loaders
+
+        with self._lock:
+            key = (kind, model, *sorted(changes.items()))
+            if key not in self._cache:
+                resolved = self.engine.resolve(model)
+                settings = self.engine.settings
+                spec = dataclasses.replace(resolved.spec, **changes) if changes else resolved.spec
+                self._cache[key] = getattr(loaders, f"load_{kind}")(
+                    resolved.folder,
+                    spec,
+                    runtime=loaders.Runtime(
+                        device=settings.device,
+                        dtype=settings.dtype,
+                        threads=settings.threads,
+                        batch_tokens=settings.batch_tokens,
+                        overflow=Overflow(settings.on_overflow),
+                        normalize=self._normalizer(),
+                        count=self.engine.usage.count,
+                    ),
+                )
+                self.engine.usage.models[model] = resolved.spec
+            return self._cache[key]
+
+    def _normalizer(self) -> Callable[[str], Any] | None:
+        name = self.engine.settings.normalize
+        return None if name == "identity" else self.engine.normalizer(name)
+
+
+class BoundModels:
+    """The models of one call: those a task asks for by name, and the call's own."""
+
+    def __init__(self, heads: _Heads, name: str) -> None:
+        self._heads = heads
+        self._name = name
+
+    def embedder(self, model: str | None = None, /, *, pooling: Pooling | None = None) -> Embedder:
+        """Return a model's embedder; `pooling` overrides the model's own."""
+        changes = {} if pooling is None else {"pooling": pooling}
+        embedder: Embedder = self._heads.get("embedder", model or self._name, **changes)
+        return embedder
+
+    def masked_lm(self, model: str | None = None, /) -> MaskedLM:
+        """Return a model's masked-LM head."""
+        head: MaskedLM = self._heads.get("masked_lm", model or self._name)
+        return head
+
+    def classifier(self, model: str | None = None, /) -> Classifier:
+        """Return a model's classifier."""
+        head: Classifier = self._heads.get("classifier", model or self._name)
+        return head

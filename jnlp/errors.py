@@ -1,0 +1,49 @@
+"""What a user can mend. Everything else that is raised is a bug and keeps its traceback."""
+
+from __future__ import annotations
+
+
+class JnlpError(Exception):
+    """An error the user can mend: one line that says what and where, and a hint that says what to do.
+
+    Args:
+        message: One line without a full stop's worth of prose: what is wrong, and where.
+        hint: One line that says what to do about it, or None.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, /, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class UsageError(JnlpError):
+    """A wrong call: an unknown name, an option out of its range, a path that does not exist. Exit status 2."""
+
+    exit_code = 2
+
+
+class RecordError(JnlpError):
+    """One record cannot be read or processed; the others can. `--on-error` decides what follows."""
+
+
+class MissingHeadError(JnlpError):
+    """A model's folder lacks the head that was asked for."""
+
+
+class MissingExtraError(JnlpError):
+    """A dependency of an optional feature is not installed.
+
+    Args:
+        extra: The name of the extra, as in `pip install 'jnlp[extra]'`.
+        purpose: What needs it, as the subject of a sentence: "reading parquet".
+    """
+
+    def __init__(self, extra: str, purpose: str, /) -> None:
+        super().__init__(f"{purpose} needs the extra '{extra}'", hint=f"pip install 'jnlp[{extra}]'")
+        self.extra = extra

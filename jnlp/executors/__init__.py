@@ -1,0 +1,1 @@
+"""Where a stream of records runs: `local` here; others come from plugins."""

@@ -1,0 +1,33 @@
+"""Readers and writers: anything in as records, rows out as files, both as streams."""
+
+from __future__ import annotations
+
+from jnlp.io.options import ReadOptions, Unit
+from jnlp.io.output import Output
+from jnlp.io.readers import Loaders, Reader, documents, read
+from jnlp.io.rejects import reason, reject_line
+from jnlp.io.sinks import OutputEncoding, Position, Row, Sink, Target, WriterFactory
+from jnlp.io.sources import Input
+from jnlp.io.writers import WriterLoaders, format_of, open_writer
+
+__all__ = [
+    "Input",
+    "Loaders",
+    "Output",
+    "OutputEncoding",
+    "Position",
+    "ReadOptions",
+    "Reader",
+    "Row",
+    "Sink",
+    "Target",
+    "Unit",
+    "WriterFactory",
+    "WriterLoaders",
+    "documents",
+    "format_of",
+    "open_writer",
+    "read",
+    "reason",
+    "reject_line",
+]

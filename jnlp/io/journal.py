@@ -1,0 +1,91 @@
+"""How far a job has come: a small file beside the part, replaced in one step."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from jnlp.errors import JnlpError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Job = Mapping[str, object]
+"""What makes two runs the same job, as JSON: task, options, model, inputs."""
+
+_ANEW = "run it without --resume to start anew"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where a job stands.
+
+    Args:
+        job: The job.
+        records: Input records that are done with, written or rejected.
+        position: Where the output ends.
+        rejects: The file of rejects, or None.
+        rejects_bytes: Where it ends.
+        mark: What tells the last of the records that are done from another, as the writer was told.
+    """
+
+    job: Mapping[str, Any]
+    records: int
+    position: Mapping[str, Any]
+    rejects: str | None = None
+    rejects_bytes: int = 0
+    mark: str = ""
+
+
+def save(state: State, path: Path) -> None:
+    """Write a state in one step."""
+    new = path.with_name(path.name + ".tmp")
+    with new.open("w", encoding="utf-8") as file:
+        json.dump(asdict(state), file)  # ASCII: an input's name may hold what UTF-8 cannot
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a state, and what an interrupted `save` left."""
+    path.unlink(missing_ok=True)
+    path.with_name(path.name + ".tmp").unlink(missing_ok=True)
+
+
+def load(path: Path, job: Job) -> State | None:
+    """Return the state of an interrupted run of `job`, or None where there is none.
+
+    Raises:
+        JnlpError: It was another job, and the message says what differs; or the state cannot be read.
+    """
+    try:
+        state = State(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise JnlpError(f"{path} is damaged: {error}", hint=_ANEW) from error
+    now = json.loads(json.dumps(job, default=str))
+    if differing := _differences(state.job, now):
+        raise JnlpError(f"{path.name.removesuffix('.state')} was begun by another job: {differing}", hint=_ANEW)
+    return state
+
+
+def _differences(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> str:
+    found = []
+    for key in sorted({*then, *now}):
+        old, new = then.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            if inner := _differences(old, new, f"{prefix}{key}."):
+                found.append(inner)
+        elif old != new:
+            found.append(f"{prefix}{key} was {_shown(old)}, is {_shown(new)}")
+    return "; ".join(found)
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,36 @@
+"""What can be said about how to read, as `ReadOptions`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+from jnlp.types import Option
+
+
+class Unit(StrEnum):
+    """What makes one record of a text."""
+
+    LINE = "line"
+    PARAGRAPH = "paragraph"
+    DOCUMENT = "document"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How inputs become records; the same flags for every command."""
+
+    text: Annotated[str | None, Option("Column that holds the text.", metavar="COLUMN")] = None
+    text_pair: Annotated[str | None, Option("Column that holds the second text of a pair.", metavar="COLUMN")] = None
+    label: Annotated[str | None, Option("Column that holds the label; it must exist.", metavar="COLUMN")] = None
+    id: Annotated[str | None, Option("Column that holds the id (else `id`, else SOURCE:LINE).", metavar="COLUMN")] = (
+        None
+    )
+    unit: Annotated[Unit | None, Option("What makes one record of a text file; rows stay rows.")] = None
+    encoding: Annotated[str | None, Option("Codec of the input (else it is detected).", metavar="CODEC")] = None
+    input_format: Annotated[
+        str | None, Option("Read every input as this: jsonl, csv, md … (else by its extension).", metavar="FORMAT")
+    ] = None
+    literal: Annotated[bool, Option("Take every argument as a text, never as a path.")] = False
+    recursive: Annotated[bool, Option("Read folders with all folders below them.")] = True

@@ -1,0 +1,42 @@
+"""The readers and writers the core registers: names and where to find them, nothing loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FormatSpec:
+    """One reader or writer.
+
+    Args:
+        name: What a user types after `--format` or `--input-format`.
+        extensions: File name endings with their dot, lower case.
+        target: `"module:function"`, a `jnlp.io.Reader` or a `jnlp.io.WriterFactory`.
+        summary: One line for lists.
+    """
+
+    name: str
+    extensions: tuple[str, ...]
+    target: str
+    summary: str
+
+
+READERS = (
+    FormatSpec("txt", (".txt", ".text"), "jnlp.io.plain:read_text", "Plain text, a record per line."),
+    FormatSpec("md", (".md", ".markdown"), "jnlp.io.marked:read_markdown", "Markdown, a record per file."),
+    FormatSpec("html", (".html", ".htm", ".xhtml"), "jnlp.io.marked:read_html", "HTML, a record per file."),
+    FormatSpec("csv", (".csv",), "jnlp.io.tabular:read_csv", "Comma, semicolon or tab separated, with a header."),
+    FormatSpec("tsv", (".tsv", ".tab"), "jnlp.io.tabular:read_tsv", "Tab separated, with a header."),
+    FormatSpec("jsonl", (".jsonl", ".ndjson", ".json"), "jnlp.io.jsonlines:read_jsonl", "A JSON object per line."),
+    FormatSpec("parquet", (".parquet",), "jnlp.io.parquet:read_parquet", "Parquet (extra: parquet)."),
+    FormatSpec("pdf", (".pdf",), "jnlp.io.pdf:read_pdf", "The text layer of a PDF, a record per file (extra: pdf)."),
+)
+
+WRITERS = (
+    FormatSpec("jsonl", (".jsonl", ".ndjson"), "jnlp.io.lines:write_jsonl", "A JSON object per line."),
+    FormatSpec("csv", (".csv",), "jnlp.io.lines:write_csv", "Comma separated, for spreadsheets."),
+    FormatSpec("tsv", (".tsv",), "jnlp.io.lines:write_tsv", "Tab separated."),
+    FormatSpec("parquet", (".parquet",), "jnlp.io.parquet_out:write_parquet", "Parquet (extra: parquet)."),
+    FormatSpec("npy", (".npy",), "jnlp.io.npy:write_npy", "Vectors as a float32 matrix, ids beside it."),
+)

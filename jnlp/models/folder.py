@@ -1,0 +1,227 @@
+"""What a model folder says about itself: Hugging Face's files, and those of sentence-transformers where they are."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from jnlp.errors import JnlpError
+from jnlp.models.weights import AGAIN, INDEX, WEIGHTS, read_weights, weight_files
+from jnlp.types import Head, ModelSpec, Pooling, ProblemType, Purpose
+
+TOKENIZER = "tokenizer.json"
+MODULES = "modules.json"
+_PROMPTS = {
+    Purpose.QUERY: ("query", "search_query"),
+    Purpose.DOCUMENT: ("document", "passage", "corpus", "search_document"),
+    Purpose.TOPIC: ("topic", "classification", "clustering"),
+    Purpose.SIMILARITY: ("similarity", "sts"),
+}
+_POOLINGS = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+_SPDX = {"mit": "MIT", "apache-2.0": "Apache-2.0"}
+_POSITIONS_BEFORE_TEXT = {"roberta": 2, "xlm-roberta": 2, "camembert": 2, "luke": 2}
+
+
+def missing(folder: Path) -> str | None:
+    """Return the name of the first file a model needs and the folder lacks, or None.
+
+    Raises:
+        JnlpError: The index of the weights is damaged.
+    """
+    if not (folder / "config.json").is_file():
+        return "config.json"
+    lacking = next((path.name for path in weight_files(folder) if not path.is_file()), None)
+    if lacking is not None:
+        return lacking
+    return None if (folder / TOKENIZER).is_file() else TOKENIZER
+
+
+def inspect(folder: Path, name: str | None = None) -> ModelSpec:
+    """Return the spec of a model folder from its small files and the headers of its weights.
+
+    Args:
+        folder: A folder in Hugging Face's format, perhaps with the files of sentence-transformers.
+        name: What the user typed; None is the folder's path.
+
+    Raises:
+        JnlpError: A file is missing, unreadable, truncated or damaged, or the folder asks for what jnlp does not do.
+    """
+    try:
+        return _inspected(folder, name or str(folder))
+    except OSError as error:
+        raise JnlpError(f"{error.filename or folder} cannot be read: {error.strerror}") from error
+    except (TypeError, ValueError, AttributeError) as error:  # whoever wrote these files may have written anything
+        raise JnlpError(
+            f"{folder} is damaged: a JSON file holds a value of the wrong kind ({error})", hint=AGAIN
+        ) from error
+
+
+def _inspected(folder: Path, name: str) -> ModelSpec:
+    if (lacking := missing(folder)) is not None:
+        raise _incomplete(folder, lacking)
+    config = _read(folder / "config.json")
+    weights = read_weights(folder)
+    heads = _heads(config, weights.names)
+    labels = _labels(folder, config) if Head.CLASSIFIER in heads else ()
+    pooling, prefixes = _sentence_transformers(folder)
+    return ModelSpec(
+        name=name,
+        summary=f"{config.get('model_type', 'unknown')} in {folder}",
+        architecture=str(config.get("model_type", "unknown")),
+        heads=heads,
+        pooling=pooling,
+        prefixes=prefixes,
+        max_length=_max_length(folder, config),
+        licence=_licence(folder),
+        parameters=weights.parameters,
+        size=weights.size,
+        labels=labels,
+        problem_type=_problem_type(folder, config, labels) if labels else None,
+    )
+
+
+def _incomplete(folder: Path, lacking: str) -> JnlpError:
+    pickled = sorted(path.name for path in folder.glob("pytorch_model*.bin"))
+    if lacking == WEIGHTS and pickled:
+        return JnlpError(
+            f"{folder} has {pickled[0]} but no {WEIGHTS}; jnlp reads safetensors only",
+            hint="convert it once with transformers: from_pretrained, then save_pretrained",
+        )
+    if lacking == TOKENIZER:
+        return JnlpError(
+            f"{folder} has no {TOKENIZER}",
+            hint="save the model with its fast tokenizer; older tokenizer files are not read",
+        )
+    if lacking == WEIGHTS:
+        lacking = f"{WEIGHTS} (or {INDEX})"
+    return JnlpError(f"{folder} is not a whole model: {lacking} is missing", hint=AGAIN)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file, or an empty one where there is no file."""
+    if not path.is_file():
+        return {}
+    value = _read_any(path)
+    if not isinstance(value, dict):
+        raise JnlpError(f"{path} is damaged: not an object", hint=AGAIN)
+    return value
+
+
+def _read_any(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise JnlpError(f"{path} is damaged: not JSON", hint=AGAIN) from error
+
+
+def _heads(config: dict[str, Any], names: frozenset[str]) -> tuple[Head, ...]:
+    architectures = " ".join(map(str, config.get("architectures") or ()))
+    if "ForSequenceClassification" in architectures:
+        return (Head.CLASSIFIER,)
+    if config.get("model_type") == "modernbert":  # the tensors tell the truth: configs are copied about
+        fills = "head.dense.weight" in names and bool(names & {"decoder.bias", "decoder.weight"})
+        return (Head.EMBEDDING, Head.MASKED_LM) if fills else (Head.EMBEDDING,)
+    if "ForMaskedLM" in architectures or "ForPreTraining" in architectures:
+        return (Head.EMBEDDING, Head.MASKED_LM)
+    return (Head.EMBEDDING,)
+
+
+def _labels(folder: Path, config: dict[str, Any]) -> tuple[str, ...]:
+    """Return `id2label` in the order of its numbers; Hugging Face's default is two labels."""
+    named = config.get("id2label")
+    if not named:
+        return tuple(f"LABEL_{i}" for i in range(int(config.get("num_labels", 2))))
+    try:
+        by_number = {int(number): str(label) for number, label in named.items()}
+        return tuple(by_number[number] for number in range(len(by_number)))
+    except (AttributeError, ValueError, KeyError) as error:
+        raise JnlpError(f"{folder / 'config.json'} has an id2label that does not number its labels from 0") from error
+
+
+def _problem_type(folder: Path, config: dict[str, Any], labels: tuple[str, ...]) -> ProblemType:
+    stated = config.get("problem_type")
+    if stated is not None:
+        try:
+            return ProblemType(stated)
+        except ValueError as error:
+            raise JnlpError(f"{folder / 'config.json'} states the unknown problem_type {stated!r}") from error
+    if len(labels) > 1:
+        return ProblemType.SINGLE_LABEL
+    # A cross-encoder with one label says in its config whether the logit goes through a sigmoid.
+    inner = config.get("sentence_transformers")
+    activation = inner.get("activation_fn", "") if isinstance(inner, dict) else ""
+    activation = activation or config.get("sbert_ce_default_activation_function") or ""
+    return ProblemType.MULTI_LABEL if "Sigmoid" in str(activation) else ProblemType.REGRESSION
+
+
+def _max_length(folder: Path, config: dict[str, Any]) -> int:
+    """Return the longest input in tokens; RoBERTa-like models keep two positions for padding."""
+    model_type = str(config.get("model_type"))
+    longest = int(config.get("max_position_embeddings", 512)) - _POSITIONS_BEFORE_TEXT.get(model_type, 0)
+    stated = [_read(folder / "sentence_bert_config.json").get("max_seq_length")]
+    if model_type != "modernbert":
+        stated.append(_read(folder / "tokenizer_config.json").get("model_max_length"))
+    return min([longest, *(int(limit) for limit in stated if limit)])
+
+
+def _sentence_transformers(folder: Path) -> tuple[Pooling, dict[Purpose, str]]:
+    """Return the pooling and prefixes that the files of sentence-transformers state."""
+    modules = _read_any(folder / MODULES) if (folder / MODULES).is_file() else []
+    prefixes = _prefixes(_read(folder / "config_sentence_transformers.json"))
+    pooling = Pooling.MEAN
+    for module in modules if isinstance(modules, list) else []:
+        kind, path = str(module.get("type", "")).rsplit(".", 1)[-1], PurePosixPath(str(module.get("path", "")))
+        if kind == "Pooling" and not path.is_absolute() and ".." not in path.parts:
+            pooling = _pooling(folder / path / "config.json", bool(prefixes))
+        elif kind not in ("Transformer", "Pooling", "Normalize"):
+            raise JnlpError(
+                f"{folder} has a sentence-transformers module that jnlp does not run: {kind}",
+                hint="jnlp runs Transformer, Pooling (mean or cls) and Normalize",
+            )
+    return pooling, prefixes
+
+
+def _pooling(path: Path, has_prefixes: bool) -> Pooling:
+    config = _read(path)
+    stated = config.get("pooling_mode") or [mode for key, mode in _POOLINGS.items() if config.get(key)] or "mean"
+    mode = "+".join(stated) if isinstance(stated, list) else str(stated)
+    if mode not in ("mean", "cls"):
+        raise JnlpError(f"{path} asks for {mode} pooling", hint="jnlp pools by mean or cls")
+    if has_prefixes and config.get("include_prompt") is False:
+        raise JnlpError(f"{path} leaves the prefix out of the pooling", hint="jnlp pools over the prefix too")
+    return Pooling(mode)
+
+
+def _prefixes(config: dict[str, Any]) -> dict[Purpose, str]:
+    prompts = config.get("prompts")
+    if not isinstance(prompts, dict):
+        return {}
+    named = {str(key).lower(): str(prompt) for key, prompt in prompts.items()}
+    found = {p: next((named[key] for key in keys if key in named), "") for p, keys in _PROMPTS.items()}
+    default = named.get(str(config.get("default_prompt_name")).lower(), "")
+    prefixes = {purpose: prefix or default for purpose, prefix in found.items()}
+    return prefixes if any(prefixes.values()) else {}
+
+
+def _licence(folder: Path) -> str | None:
+    """Return the licence in the front matter of README.md, in its SPDX form."""
+    readme = folder / "README.md"
+    if not readme.is_file():
+        return None
+    with readme.open(encoding="utf-8", errors="replace") as file:
+        text = file.read(65_536)
+    front = re.match(r"---\r?\n(.*?)\r?\n---", text, re.DOTALL)
+    fields = (
+        dict(re.findall(r"^(license(?:_name)?):[ \t]*[\"']?([^\s\"']+)", front.group(1), re.MULTILINE)) if front else {}
+    )
+    stated = str(fields.get("license_name") or fields.get("license") or "")
+    return _SPDX.get(stated.lower(), stated.upper() if stated.lower().startswith("cc-") else stated) or None

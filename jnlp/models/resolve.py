@@ -1,0 +1,168 @@
+"""From what a user types (a name, a folder, a hub id) to a whole model folder and its spec."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jnlp.errors import JnlpError, UsageError
+from jnlp.models import download as hub
+from jnlp.models.cache import is_offline, snapshot
+from jnlp.models.folder import MODULES, inspect, missing
+from jnlp.types import ModelSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BUILTIN = Path(__file__).parent / "builtin"
+_AS_ITS_FILES_SAY = 1 << 62
+_HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A model that is at hand: its spec, completed from its files, and its folder.
+
+    The spec's revision is the commit where the model came from the hub.
+    """
+
+    spec: ModelSpec
+    folder: Path
+
+
+def resolve(
+    name: str,
+    specs: Mapping[str, ModelSpec],
+    *,
+    offline: bool | None = None,
+    allow_download: bool = True,
+    progress: hub.Progress | None = None,
+    download: hub.Download | None = None,
+    refresh: bool = False,
+) -> Resolved:
+    """Return the folder and the completed spec of a model, fetching it where that is allowed.
+
+    Args:
+        name: A name in `specs`, a folder (`./my-model`), or a hub id (`org/name`, `org/name@revision`).
+        specs: The models known by name.
+        offline: Use no network; None asks `HF_HUB_OFFLINE`.
+        allow_download: False: a model that is not on this machine is an error.
+        progress: Told about the bytes of a download.
+        download: Fetches in place of `jnlp.models.download.download`.
+        refresh: Ask the hub for a newer commit of a cached model; where it cannot be asked, the cached one stands.
+
+    Raises:
+        UsageError: Nobody knows the name.
+        JnlpError: The model is absent and may or can not be fetched, or its folder is not whole.
+    """
+    spec = find(name, specs)
+    if spec is None:
+        folder = Path(name).expanduser()
+        return Resolved(inspect(folder, name), folder)
+    found = _present(spec)
+    offline = is_offline() if offline is None else offline
+    if found is None or (refresh and spec.repo is not None and not offline):
+        try:
+            found = _fetched(spec, offline, allow_download, progress, download)
+        except hub.UnreachableError as error:
+            if found is None:
+                raise absent(spec, ", and the hub cannot be reached") from error
+    return Resolved(completed(spec, found), found)
+
+
+def find(name: str, specs: Mapping[str, ModelSpec]) -> ModelSpec | None:
+    """Return the spec of a name or hub id, or None where the name is that of an existing folder.
+
+    Raises:
+        UsageError: It is none of the three.
+    """
+    if name in specs:
+        return specs[name]
+    path = Path(name).expanduser()
+    if name and path.is_dir():
+        return None
+    if name and path.is_file():
+        raise UsageError(f"'{name}' is a file; a model is a folder", hint="--model FOLDER with config.json in it")
+    if (match := _HUB_ID.fullmatch(name)) is not None:
+        return ModelSpec(name, repo=match[1], revision=match[2] or "main", heads=(), max_length=_AS_ITS_FILES_SAY)
+    if name.startswith((".", "~", "/")) or os.sep in name:
+        raise UsageError(f"there is no model folder '{name}'", hint="check the path")
+    close = difflib.get_close_matches(name, specs, n=3, cutoff=0.5)
+    known = f"did you mean {' or '.join(close)}? " if close else ""
+    raise UsageError(f"no model is called '{name}'", hint=f"{known}`jnlp models` lists them; a folder is ./{name}")
+
+
+def present(spec: ModelSpec) -> Path | None:
+    """Return the folder of a model that is whole on this machine, or None."""
+    folder = _located(spec)
+    return folder if folder is not None and missing(folder) is None else None
+
+
+def absent(spec: ModelSpec, why: str) -> JnlpError:
+    """Return the error for a model that is not on this machine: its size, how to fetch it, how to do without."""
+    size = f", {about(spec.size)}" if spec.size else ""
+    return JnlpError(
+        f"the model {spec.name} ({spec.repo}{size}) is not on this machine{why}",
+        hint=f"`jnlp models pull {spec.name}` where there is a network, or --model FOLDER",
+    )
+
+
+def about(size: int) -> str:
+    """Return a number of bytes for people: "about 530 MB"."""
+    return f"about {size / 1e9:.1f} GB" if size >= 1e9 else f"about {max(1, round(size / 1e6))} MB"
+
+
+def _located(spec: ModelSpec) -> Path | None:
+    if spec.builtin is not None:
+        folder = BUILTIN / spec.builtin
+        return folder if folder.is_dir() else None
+    return snapshot(spec.repo, spec.revision or "main") if spec.repo is not None else None
+
+
+def _present(spec: ModelSpec) -> Path | None:
+    """Return where a model is; a built-in one must be there, a cached one that is not whole counts as absent."""
+    if spec.builtin is None:
+        return present(spec)
+    folder = _located(spec)
+    if folder is None:
+        raise JnlpError(f"the built-in model {spec.name} is missing from this installation", hint="reinstall jnlp")
+    return folder
+
+
+def _fetched(
+    spec: ModelSpec,
+    offline: bool,
+    allowed: bool,
+    progress: hub.Progress | None,
+    download: hub.Download | None,
+) -> Path:
+    if spec.repo is None:
+        raise JnlpError(f"the model {spec.name} names neither a repository nor a built-in folder")
+    if offline:
+        raise absent(spec, ", and HF_HUB_OFFLINE is set" if is_offline() else ", and the network is not to be used")
+    if not allowed:
+        raise absent(spec, "")
+    return (download or hub.download)(spec.repo, spec.revision or "main", progress)
+
+
+def completed(spec: ModelSpec, folder: Path) -> ModelSpec:
+    """Return a declared spec with what its files say; what the spec states about prefixes and the like goes first."""
+    found = inspect(folder, spec.name)
+    from_hub = spec.builtin is None
+    return replace(
+        found,
+        summary=spec.summary or found.summary,
+        repo=spec.repo,
+        revision=folder.name if from_hub else spec.revision,
+        pooling=found.pooling if (folder / MODULES).is_file() else spec.pooling,
+        prefixes=spec.prefixes or found.prefixes,
+        max_length=min(spec.max_length, found.max_length),
+        licence=spec.licence or found.licence,
+        labels=spec.labels or found.labels,
+        problem_type=spec.problem_type or found.problem_type,
+        builtin=spec.builtin,
+    )

@@ -1,0 +1,117 @@
+"""The models jnlp knows by name, as values.
+
+Parameters are those of the model cards, else counted from the shape. Sizes are "about": four bytes a parameter, which
+is the most a download takes (a bf16 checkpoint takes half). Repositories are followed on `main`; a pull records the
+commit it got in the cache, and `Resolved.spec.revision` says which commit answers.
+
+BERTs that need a morphological analyser (MeCab, Juman++) have no `tokenizer.json`, which is what jnlp reads, and are
+left out.
+"""
+
+from __future__ import annotations
+
+from jnlp.types import Head, ModelSpec, Pooling, ProblemType, Purpose
+
+RURI_PREFIXES = {
+    Purpose.SIMILARITY: "",
+    Purpose.TOPIC: "トピック: ",
+    Purpose.QUERY: "検索クエリ: ",
+    Purpose.DOCUMENT: "検索文書: ",
+}
+"""The prefixes of ruri-v3, from its model card: a half-width colon and one space."""
+
+MLM_HEADS = (Head.EMBEDDING, Head.MASKED_LM)
+
+
+def _modernbert_ja(size: str, parameters: int, summary: str) -> ModelSpec:
+    return ModelSpec(
+        name=size,
+        summary=summary,
+        repo=f"sbintuitions/modernbert-ja-{size}",
+        revision="main",
+        heads=MLM_HEADS,
+        licence="MIT",
+        parameters=parameters,
+        size=4 * parameters,
+    )
+
+
+def _ruri(size: str, parameters: int, dimension: int) -> ModelSpec:
+    return ModelSpec(
+        name=f"ruri-v3-{size}",
+        summary=f"Embeddings for search, {dimension} dimensions, made from ModernBERT-Ja {size}.",
+        repo=f"cl-nagoya/ruri-v3-{size}",
+        revision="main",
+        heads=(Head.EMBEDDING,),
+        pooling=Pooling.MEAN,
+        prefixes=RURI_PREFIXES,
+        licence="Apache-2.0",
+        parameters=parameters,
+        size=4 * parameters,
+    )
+
+
+def _reranker(repo: str, parameters: int, licence: str, summary: str) -> ModelSpec:
+    return ModelSpec(
+        name=repo.split("/")[1],
+        summary=summary,
+        repo=repo,
+        revision="main",
+        heads=(Head.CLASSIFIER,),
+        licence=licence,
+        parameters=parameters,
+        size=4 * parameters,
+        problem_type=ProblemType.MULTI_LABEL,  # one label through a sigmoid: the relevance of a pair
+    )
+
+
+BUILTIN_SPECS: tuple[ModelSpec, ...] = (
+    ModelSpec(
+        name="tiny",
+        summary="Built in: a small ModernBERT trained by this project; no download.",
+        heads=MLM_HEADS,
+        max_length=512,
+        licence="CC-BY-SA-4.0",
+        builtin="tiny",
+    ),
+    ModelSpec(
+        name="tiny-toxicity",
+        summary="Built in: a weak toxicity classifier on top of tiny.",
+        heads=(Head.CLASSIFIER,),
+        max_length=512,
+        licence="CC-BY-SA-4.0",
+        builtin="tiny-toxicity",
+    ),
+    _modernbert_ja("30m", 37_000_000, "ModernBERT-Ja 30M: small and quick."),
+    _modernbert_ja("70m", 70_000_000, "ModernBERT-Ja 70M."),
+    _modernbert_ja("130m", 132_000_000, "ModernBERT-Ja 130M: a good choice for most work."),
+    _modernbert_ja("310m", 315_000_000, "ModernBERT-Ja 310M: the best and the slowest."),
+    _ruri("30m", 37_000_000, 256),
+    _ruri("70m", 70_000_000, 384),
+    _ruri("130m", 132_000_000, 512),
+    _ruri("310m", 315_000_000, 768),
+    _reranker("cl-nagoya/ruri-v3-reranker-310m", 315_000_000, "Apache-2.0", "Reranker, the largest."),
+    _reranker("hotchpotch/japanese-reranker-tiny-v2", 29_500_000, "MIT", "Reranker, three layers."),
+    _reranker("hotchpotch/japanese-reranker-xsmall-v2", 37_000_000, "MIT", "Reranker, the 30M shape."),
+    _reranker("hotchpotch/japanese-reranker-small-v2", 70_000_000, "MIT", "Reranker, the 70M shape."),
+    _reranker("hotchpotch/japanese-reranker-base-v2", 132_000_000, "MIT", "Reranker, the 130M shape."),
+    ModelSpec(
+        name="llm-jp-modernbert-base",
+        summary="ModernBERT of LLM-jp, base size.",
+        repo="llm-jp/llm-jp-modernbert-base",
+        revision="main",
+        heads=MLM_HEADS,
+        licence="Apache-2.0",
+    ),
+    ModelSpec(
+        name="deberta-v3-base-japanese",
+        summary="DeBERTa V3 of Kyoto University, through transformers.",
+        repo="ku-nlp/deberta-v3-base-japanese",
+        revision="main",
+        architecture="deberta-v2",
+        heads=MLM_HEADS,
+        max_length=512,
+        licence="CC-BY-SA-4.0",
+    ),
+)
+"""Every model the core brings, in the order of `jnlp models`."""

@@ -1,0 +1,89 @@
+"""Reads the headers of safetensors files: names and shapes of tensors, without their values.
+
+The format: eight bytes, little endian, the length of a JSON header; the header; the values.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from jnlp.errors import JnlpError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+AGAIN = "fetch or copy the model again"
+_LARGEST_HEADER = 100_000_000  # the format's own limit
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What the safetensors files of a folder hold: the tensors' names, the number of weights, the files' bytes."""
+
+    names: frozenset[str]
+    parameters: int
+    size: int
+
+
+def read_weights(folder: Path) -> Weights:
+    """Return what the safetensors files of a folder hold, from their headers.
+
+    Raises:
+        JnlpError: A file is missing, truncated or damaged.
+    """
+    names: set[str] = set()
+    parameters = size = 0
+    for path in weight_files(folder):
+        if not path.is_file():
+            raise JnlpError(f"{folder} lacks {path.name}, which its {INDEX} names", hint=AGAIN)
+        header = _header(path)
+        names.update(header)
+        parameters += sum(prod(shape) for shape in header.values())
+        size += path.stat().st_size
+    return Weights(frozenset(names), parameters, size)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Return the paths a folder's weights should have: one file, or the shards its index names.
+
+    Raises:
+        JnlpError: The index is damaged.
+    """
+    index = folder / INDEX
+    if (folder / WEIGHTS).is_file() or not index.is_file():
+        return [folder / WEIGHTS]
+    try:
+        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        if any("/" in shard or "\\" in shard for shard in shards):
+            raise ValueError("a shard outside the folder")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise JnlpError(f"{index} is damaged", hint=AGAIN) from error
+    return [folder / shard for shard in shards]
+
+
+def _header(path: Path) -> dict[str, tuple[int, ...]]:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > min(size, _LARGEST_HEADER):
+            raise _damaged(path, size)
+        raw = file.read(length)
+    try:
+        tensors = json.loads(raw)
+        tensors.pop("__metadata__", None)
+        shapes = {str(name): tuple(map(int, tensor["shape"])) for name, tensor in tensors.items()}
+        end = max((int(tensor["data_offsets"][1]) for tensor in tensors.values()), default=0)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise _damaged(path, size) from error
+    if size < 8 + length + end:
+        raise JnlpError(f"{path} is truncated: {size:,} of {8 + length + end:,} bytes", hint=AGAIN)
+    return shapes
+
+
+def _damaged(path: Path, size: int) -> JnlpError:
+    return JnlpError(f"{path} is not a safetensors file, or damaged ({size:,} bytes)", hint=AGAIN)

@@ -1,0 +1,176 @@
+"""Finds plugins, asks each for what it brings, and keeps a broken one from breaking anything else."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pluggy
+
+from jnlp import defaults, hookspecs
+from jnlp.errors import JnlpError
+from jnlp.registry import Kind, Registration, Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from jnlp.types import Target
+
+SLOW_IMPORT = 0.05
+"""Seconds above which a plugin's import is named in `jnlp plugins`."""
+
+GROUP = "jnlp"
+"""The entry-point group that plugins are found by."""
+
+
+@dataclass(frozen=True, slots=True)
+class PluginInfo:
+    """One plugin: what it brings, or why it was left out.
+
+    Args:
+        name: Its entry point's name.
+        module: The module the entry point names.
+        distribution: The installed package that brings it.
+        version: That package's version.
+        registrations: What it registered; empty when it was left out.
+        reason: Why it was left out, or None.
+        note: What its author should know (a slow or heavy import), or None.
+    """
+
+    name: str
+    module: str
+    distribution: str = ""
+    version: str = ""
+    registrations: tuple[Registration, ...] = ()
+    reason: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A plugin before it is loaded: its name, its module's name, and how to get the module."""
+
+    name: str
+    module: str
+    load: Callable[[], object] = field(compare=False)
+    distribution: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plugins:
+    """What `load_plugins` returns: the registry, and the list for `jnlp plugins`."""
+
+    registry: Registry
+    infos: tuple[PluginInfo, ...]
+
+
+def disabled() -> frozenset[str]:
+    """Return the names in `JNLP_DISABLED_PLUGINS`, separated by commas."""
+    return frozenset(filter(None, (part.strip() for part in os.environ.get("JNLP_DISABLED_PLUGINS", "").split(","))))
+
+
+def installed() -> list[Candidate]:
+    """Return the plugins that installed packages declare: jnlp's own first, then by name."""
+    from importlib.metadata import entry_points
+
+    found = []
+    for point in entry_points(group=GROUP):
+        dist = point.dist
+        name, version = (dist.name, dist.version) if dist is not None else ("", "")
+        found.append(Candidate(point.name, point.module, point.load, name, version))
+    unique = {(c.name, c.module): c for c in found}  # an editable install may be seen twice
+    return sorted(unique.values(), key=lambda c: (c.distribution != "jnlp", c.name))
+
+
+def load_plugins(candidates: Iterable[Candidate] | None = None) -> Plugins:
+    """Load the core's own registrations and every plugin that works.
+
+    Args:
+        candidates: The plugins to load; None for the installed ones.
+    """
+    manager = pluggy.PluginManager("jnlp")
+    manager.add_hookspecs(hookspecs)
+    registry = Registry()
+    off = disabled()
+    core = Candidate("core", "jnlp.defaults", lambda: defaults, "jnlp")
+    infos = [_load(core, manager, registry)]
+    for candidate in installed() if candidates is None else candidates:
+        if candidate.name in off:
+            reason = "turned off by JNLP_DISABLED_PLUGINS"
+            infos.append(
+                PluginInfo(candidate.name, candidate.module, candidate.distribution, candidate.version, reason=reason)
+            )
+        else:
+            infos.append(_load(candidate, manager, registry))
+    return Plugins(registry, tuple(infos))
+
+
+def _load(candidate: Candidate, manager: pluggy.PluginManager, registry: Registry) -> PluginInfo:
+    info = partial(PluginInfo, candidate.name, candidate.module, candidate.distribution, candidate.version)
+    had_torch = "torch" in sys.modules
+    start = time.perf_counter()
+    try:
+        module = candidate.load()
+    except (Exception, SystemExit) as error:
+        return info(reason=f"import failed: {type(error).__name__}: {error}")
+    seconds = time.perf_counter() - start
+    note: str | None = None
+    if not had_torch and "torch" in sys.modules:
+        note = "its import pulls torch; import it where it is used"
+    elif seconds > SLOW_IMPORT:
+        note = f"its import takes {seconds * 1000:.0f} ms"
+    stated = getattr(module, "jnlp_api", hookspecs.API)
+    if stated != hookspecs.API:
+        return info(reason=f"made for plugin API {stated}; this jnlp has {hookspecs.API}", note=note)
+    try:
+        registrations = _ask(candidate.name, module, manager)
+        registry.add(registrations)
+    except JnlpError as error:
+        return info(reason=str(error), note=note)
+    except Exception as error:
+        return info(reason=f"its hooks failed: {type(error).__name__}: {error}", note=note)
+    return info(registrations=tuple(registrations), note=note)
+
+
+def _ask(name: str, module: object, manager: pluggy.PluginManager) -> list[Registration]:
+    """Call the hooks of one plugin alone and return what it registered."""
+    manager.register(module, name)
+    try:
+        registrations: list[Registration] = []
+        others = [plugin for plugin in manager.get_plugins() if plugin is not module]
+        for caller in manager.get_hookcallers(module) or []:
+            if not caller.has_spec():
+                known = ", ".join(f"register_{kind.value}" for kind in Kind)
+                raise JnlpError(f"implements an unknown hook '{caller.name}'", hint=f"there are: {known}")
+            kind = Kind(caller.name.removeprefix("register_"))
+            hook = manager.subset_hook_caller(caller.name, remove_plugins=others)
+            hook(register=partial(_register, registrations, kind, name))
+        return registrations
+    except Exception:
+        manager.unregister(module)
+        raise
+
+
+def _register(
+    into: list[Registration],
+    kind: Kind,
+    plugin: str,
+    name: str,
+    target: Target,
+    /,
+    *,
+    summary: str = "",
+    extensions: tuple[str, ...] = (),
+) -> None:
+    into.append(Registration(kind, name, target, plugin, summary, extensions))
+
+
+def import_candidate(name: str, module: str) -> Candidate:
+    """Return a candidate for a module that is importable but not installed (for tests and scripts)."""
+    return Candidate(name, module, lambda: importlib.import_module(module))

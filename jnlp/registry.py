@@ -1,0 +1,136 @@
+"""Names and what they stand for: filled by plugins, read by the engine and the command line."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from jnlp.errors import JnlpError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from jnlp.types import Target
+
+
+class Kind(StrEnum):
+    """What a name is registered as; the hook of a kind is `register_<value>`."""
+
+    TASK = "tasks"
+    COMMAND = "commands"
+    MODEL = "models"
+    READER = "readers"
+    WRITER = "writers"
+    NORMALIZER = "normalizers"
+    CHUNKER = "chunkers"
+    STORE = "stores"
+    TRAINER = "trainers"
+    EXECUTOR = "executors"
+
+    @property
+    def noun(self) -> str:
+        """The word for one of them."""
+        return self.value.removesuffix("s")
+
+    @property
+    def namespace(self) -> str:
+        """Tasks and commands are both typed after `jnlp`, so their names share one space."""
+        return "commands" if self is Kind.TASK else self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One name, who registered it, and where its target is."""
+
+    kind: Kind
+    name: str
+    target: Target
+    plugin: str
+    summary: str = ""
+    extensions: tuple[str, ...] = ()
+
+    def load(self) -> object:
+        """Import or make the target.
+
+        Raises:
+            JnlpError: The target does not import, or is not there; the message names the plugin.
+        """
+        if not isinstance(self.target, str):
+            return self.target()
+        try:
+            return import_target(self.target)
+        except (ImportError, AttributeError) as error:
+            raise JnlpError(
+                f"{self.kind.noun} '{self.name}' of plugin '{self.plugin}' cannot be loaded: {error}",
+                hint="jnlp plugins",
+            ) from error
+
+
+def import_target(target: str) -> Any:
+    """Return the attribute that `"package.module:attribute"` names."""
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+class Registry:
+    """All registrations, by kind and name; targets are loaded once, when they are asked for."""
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[str, str], Registration] = {}
+        self._loaded: dict[tuple[str, str], object] = {}
+
+    def add(self, registrations: Iterable[Registration], /) -> None:
+        """Add a plugin's registrations, all or none.
+
+        Raises:
+            JnlpError: A name is taken; the message names both owners.
+        """
+        new: dict[tuple[str, str], Registration] = {}
+        endings = {kind: self.by_extension(kind) for kind in Kind}
+        for entry in registrations:
+            key = (entry.kind.namespace, entry.name)
+            if (taken := self._entries.get(key) or new.get(key)) is not None:
+                raise _clash(f"{entry.kind.noun} '{entry.name}'", entry, taken)
+            for extension in entry.extensions:
+                if (taken := endings[entry.kind].setdefault(extension, entry)) is not entry:
+                    raise _clash(f"{entry.kind.noun} of '{extension}'", entry, taken)
+            new[key] = entry
+        self._entries.update(new)
+
+    def entries(self, kind: Kind, /) -> Iterator[Registration]:
+        """Yield the registrations of a kind, in the order they came."""
+        return (entry for entry in self._entries.values() if entry.kind is kind)
+
+    def find(self, kind: Kind, name: str, /) -> Registration | None:
+        """Return the registration of a name, or None."""
+        entry = self._entries.get((kind.namespace, name))
+        return entry if entry is not None and entry.kind is kind else None
+
+    def get(self, kind: Kind, name: str, /) -> Any:
+        """Return the target of a name, loading it on first use.
+
+        Raises:
+            UsageError: No such name; the message lists what there is.
+        """
+        entry = self.find(kind, name)
+        if entry is None:
+            known = ", ".join(sorted(e.name for e in self.entries(kind))) or "none"
+            raise UsageError(f"no {kind.noun} is called '{name}'", hint=f"there are: {known}")
+        key = (kind.namespace, name)
+        if key not in self._loaded:
+            self._loaded[key] = entry.load()
+        return self._loaded[key]
+
+    def by_extension(self, kind: Kind, /) -> dict[str, Registration]:
+        """Return the registrations of readers or writers by file name ending."""
+        return {extension: entry for entry in self.entries(kind) for extension in entry.extensions}
+
+
+def _clash(what: str, entry: Registration, taken: Registration) -> JnlpError:
+    prefer = f"set JNLP_DISABLED_PLUGINS={taken.plugin} to prefer '{entry.plugin}'"
+    return JnlpError(
+        f"{what} of plugin '{entry.plugin}' is already taken by plugin '{taken.plugin}'",
+        hint="choose another name" if taken.plugin in ("core", entry.plugin) else prefer,
+    )

@@ -1,0 +1,41 @@
+"""Japanese text: pure functions on str that keep character offsets into what the user gave."""
+
+from __future__ import annotations
+
+from .align import Aligned, Builder, compose, identity, retext
+from .encodings import Decoded, Detected, UndecodableError, decode, detect
+from .markup import MARKUPS, aozora, html, html_title, is_aozora, markdown
+from .normalize import NORMALIZERS, fold, fold_kana, nfkc, search_fold
+from .paragraphs import lines, paragraphs
+from .sentences import cut, sentences
+from .stream import TextStream, open_text
+
+__all__ = [
+    "MARKUPS",
+    "NORMALIZERS",
+    "Aligned",
+    "Builder",
+    "Decoded",
+    "Detected",
+    "TextStream",
+    "UndecodableError",
+    "aozora",
+    "compose",
+    "cut",
+    "decode",
+    "detect",
+    "fold",
+    "fold_kana",
+    "html",
+    "html_title",
+    "identity",
+    "is_aozora",
+    "lines",
+    "markdown",
+    "nfkc",
+    "open_text",
+    "paragraphs",
+    "retext",
+    "search_fold",
+    "sentences",
+]

@@ -1,0 +1,199 @@
+"""Text that knows where it came from: every normaliser and every markup stripper returns an `Aligned`.
+
+The new text is a row of pieces. A *copied* piece maps character by character; a *replaced* piece maps as a whole, so
+no part of 平成 maps to a part of ㍻. What lies between the pieces was removed. They never go backwards in the original.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_COPIED = -1  # in `_stops`: the piece is a copy, and its stop follows from its length
+
+
+@dataclass(frozen=True, slots=True)
+class Aligned:
+    """A text made from an original string, with character offsets back to that original.
+
+    Args:
+        text: The new text.
+        source_length: The length of the original in characters.
+    """
+
+    text: str
+    source_length: int
+    _at: array[int] = field(repr=False)  # where each piece starts in the new text
+    _starts: array[int] = field(repr=False)  # where it starts in the original
+    _stops: array[int] = field(repr=False)  # where it stops in the original, or _COPIED
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Map a range of the new text to the smallest range of the original that it came from.
+
+        An empty range maps to an empty range. Raises ValueError unless 0 <= start <= end <= len(text).
+        """
+        _check_range(start, end, len(self.text))
+        if start == end == len(self.text):
+            stop = self._character(end - 1)[1] if end else self.source_length
+            return stop, stop
+        first = self._character(start)[0]
+        return (first, first) if start == end else (first, self._character(end - 1)[1])
+
+    def locate(self, start: int, end: int) -> tuple[int, int]:
+        """Map a range of the original to the range of the new text that came from any part of it.
+
+        It is empty if all of that was removed. Raises ValueError unless 0 <= start <= end <= source_length.
+        """
+        _check_range(start, end, self.source_length)
+        first = self._first_after(start)
+        return (first, first) if start == end else (first, max(first, self._first_from(end)))
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether every offset maps to itself."""
+        if self.source_length != len(self.text) or len(self._at) > 1:
+            return False
+        return not self._at or (self._starts[0] == 0 and self._stops[0] == _COPIED)
+
+    def pieces(self) -> Iterator[tuple[int, int, int, int, bool]]:
+        """Yield the pieces as (new start, new end, original start, original end, copied)."""
+        for piece, at in enumerate(self._at):
+            yield at, *self._bounds(piece), self._stops[piece] == _COPIED
+
+    def _character(self, position: int) -> tuple[int, int]:
+        """The range of the original that one character of the new text came from."""
+        piece = bisect_right(self._at, position) - 1
+        start, stop = self._starts[piece], self._stops[piece]
+        if stop != _COPIED:
+            return start, stop
+        start += position - self._at[piece]
+        return start, start + 1
+
+    def _bounds(self, piece: int) -> tuple[int, int, int]:
+        """Where a piece ends in the new text, and where it starts and stops in the original."""
+        end = self._at[piece + 1] if piece + 1 < len(self._at) else len(self.text)
+        start, stop = self._starts[piece], self._stops[piece]
+        return end, start, start + end - self._at[piece] if stop == _COPIED else stop
+
+    def _first_after(self, offset: int) -> int:
+        """The first position of the new text whose original stops after the offset."""
+        piece = bisect_right(self._starts, offset)
+        found = self._at[piece] if piece < len(self._at) else len(self.text)
+        while piece:
+            piece -= 1
+            _, start, stop = self._bounds(piece)
+            if stop <= offset:
+                break
+            found = self._at[piece] + (max(0, offset - start) if self._stops[piece] == _COPIED else 0)
+        return found
+
+    def _first_from(self, offset: int) -> int:
+        """The first position of the new text such that all from there on starts at or after the offset."""
+        piece = bisect_right(self._starts, offset - 1) - 1
+        if piece < 0:
+            return 0
+        end, start, _ = self._bounds(piece)
+        return end if self._stops[piece] != _COPIED else min(end, self._at[piece] + offset - start)
+
+
+class Builder:
+    """Builds an `Aligned` from left to right over one original; what is neither copied nor replaced is removed."""
+
+    __slots__ = ("_at", "_length", "_parts", "_source", "_starts", "_stops")
+
+    def __init__(self, source: str, /) -> None:
+        self._source = source
+        self._parts: list[str] = []
+        self._length = 0
+        self._at, self._starts, self._stops = array("q"), array("q"), array("q")
+
+    def __len__(self) -> int:
+        return self._length
+
+    def copy(self, start: int, end: int, /) -> None:
+        """Take original[start:end] as it stands."""
+        if start < end:
+            self._add(self._source[start:end], start, _COPIED)
+
+    def replace(self, text: str, start: int, end: int, /) -> None:
+        """Put a text in the place of original[start:end], as a whole; the range may be empty (an insertion)."""
+        if text:
+            self._add(text, start, _COPIED if len(text) == end - start == 1 else end)
+
+    def build(self) -> Aligned:
+        """Return the text made so far with its offsets."""
+        return Aligned("".join(self._parts), len(self._source), self._at, self._starts, self._stops)
+
+    def _add(self, text: str, start: int, stop: int) -> None:
+        joined = (
+            stop == _COPIED
+            and bool(self._stops)
+            and self._stops[-1] == _COPIED
+            and self._starts[-1] + self._length - self._at[-1] == start
+        )
+        if not joined:
+            self._at.append(self._length)
+            self._starts.append(start)
+            self._stops.append(stop)
+        self._parts.append(text)
+        self._length += len(text)
+
+
+def identity(text: str, /) -> Aligned:
+    """Return the text itself, every offset mapping to itself."""
+    return retext(text, text)
+
+
+def retext(source: str, text: str, /) -> Aligned:
+    """Return `text` aligned character by character with a source of the same length (ＡＢＣ → ABC).
+
+    Raises ValueError if the lengths differ.
+    """
+    if len(source) != len(text):
+        raise ValueError(f"lengths differ: {len(source)} and {len(text)}")
+    if not text:
+        return Aligned("", 0, array("q"), array("q"), array("q"))
+    return Aligned(text, len(text), array("q", [0]), array("q", [0]), array("q", [_COPIED]))
+
+
+def compose(inner: Aligned, outer: Aligned, /) -> Aligned:
+    """Join two steps, original → `inner.text` → `outer.text`, into one alignment.
+
+    Raises ValueError if `outer` was not made from a text as long as `inner.text`.
+    """
+    if outer.source_length != len(inner.text):
+        raise ValueError(f"the outer text was made from {outer.source_length} characters, not {len(inner.text)}")
+    if inner.is_identity:
+        return outer
+    if outer.is_identity:
+        return Aligned(outer.text, inner.source_length, inner._at, inner._starts, inner._stops)
+    at, starts, stops = array("q"), array("q"), array("q")
+    below = 0
+    for new_start, _, start, stop, copied in outer.pieces():
+        if not copied:
+            first, last = inner.span(start, stop)
+            at.append(new_start)
+            starts.append(first)
+            stops.append(last)
+            continue
+        while inner._bounds(below)[0] <= start:
+            below += 1
+        begin, piece = start, below
+        while begin < stop:
+            end, source_start, source_stop = inner._bounds(piece)
+            plain = inner._stops[piece] == _COPIED
+            at.append(new_start + begin - start)
+            starts.append(source_start + begin - inner._at[piece] if plain else source_start)
+            stops.append(_COPIED if plain else source_stop)
+            begin, piece = end, piece + 1
+    return Aligned(outer.text, inner.source_length, at, starts, stops)
+
+
+def _check_range(start: int, end: int, length: int) -> None:
+    if not 0 <= start <= end <= length:
+        raise ValueError(f"the range {start}:{end} is not within 0:{length}")

@@ -1,0 +1,293 @@
+"""Which encoding a Japanese file is in, and its text.
+
+From what proves itself to what must be weighed: byte order marks, the escapes of ISO-2022-JP, strict UTF-8, and then
+cp932 (Shift_JIS as Windows writes it) against EUC-JP by a Japanese prior. Never latin-1: it would accept anything.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass
+
+from jnlp.errors import RecordError, UsageError
+
+from .prior import japanese_cost
+
+EXTENDED = (
+    "jnlp.japanese"  # the error handler that reads the vendor rows of JIS X 0208 (①, ㈱) in EUC-JP and ISO-2022-JP
+)
+SETTLED = 0.999999  # a confidence that more bytes will not change
+
+_HINT = "name the encoding with --encoding, or convert the file to UTF-8"
+_BOMS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_MAGIC = {
+    b"%PDF-": "PDF",
+    b"PK\x03\x04": "zip",
+    b"\x89PNG": "PNG",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    b"\xff\xd8\xff": "JPEG",
+    b"\x1f\x8b\x08": "gzip",
+    b"BZh91AY": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"7z\xbc\xaf": "7z",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\xd0\xcf\x11\xe0": "Microsoft Office",
+    b"\x7fELF": "ELF",
+    b"SQLite format 3\x00": "SQLite",
+    b"PAR1": "parquet",
+}
+_ESCAPE = re.compile(rb"\x1b(?:\$[@B]|\$\([A-DO-Q]|\([BIJ]|&@)")
+_HIGH = re.compile(rb"[\x80-\xff]")
+_CONTROL = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
+_WIDE_STRONG = re.compile(r"[\t\n\r -~\u3000-\u3002\u300c\u300d\u3041-\u30ff\uff01-\uff9f]")
+_WIDE_PLAUSIBLE = re.compile(
+    r"[\t\n\r -~\u2010-\u203b\u2190-\u2193\u2460-\u2473\u25a0-\u25cf\u3000-\u30ff\u4e00-\u9fff\uff01-\uff9f]"
+)
+_UNASSIGNED = re.compile("[\x80\xa0\uf8f0-\uf8f3]")  # what Python's cp932 makes of bytes that Shift_JIS does not have
+_SHIFT_JIS = {
+    "shift_jis",
+    "sjis",
+    "shiftjis",
+    "s_jis",
+    "x_sjis",
+    "x_shift_jis",
+    "windows_31j",
+    "cp932",
+    "ms932",
+    "mskanji",
+}
+_SAMPLE = 1 << 16  # bytes
+_WEIGHED = 8192  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """An encoding that was found.
+
+    Args:
+        codec: The name of Python's codec.
+        reason: What says so, in words.
+        confidence: Between 0 and 1.
+        bom: Whether a byte order mark stands at the start (the codec removes it).
+    """
+
+    codec: str
+    reason: str
+    confidence: float
+    bom: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A text and the codec that it was read with."""
+
+    text: str
+    encoding: str
+
+
+class UndecodableError(RecordError):
+    """A byte that the codec does not have.
+
+    Args:
+        name: What the file is called.
+        codec: The codec, or what was tried.
+        position: The byte's position in the file.
+        byte: The byte.
+    """
+
+    def __init__(self, name: str, codec: str, position: int, byte: int, /) -> None:
+        super().__init__(f"{name}: byte {position} (0x{byte:02x}) is not {codec}", hint=_HINT)
+        self.position, self.byte = position, byte
+
+
+def detect(data: bytes, /, *, name: str = "data") -> Detected:
+    """Find the encoding of a whole file's bytes; RecordError if it looks binary or nothing decodes it."""
+    return detect_prefix(data, final=True, name=name)
+
+
+def decode(data: bytes, encoding: str | None = None, /, *, name: str = "data") -> Decoded:
+    """Decode a whole file, detecting the encoding if none is given; the byte order mark goes, newlines stay.
+
+    Raises RecordError naming the file and the byte that cannot be decoded, UsageError for an unknown encoding.
+    """
+    codec = canonical(encoding) if encoding else detect(data, name=name).codec
+    return Decoded(Decoder(codec, name).decode(data, True).removeprefix("\ufeff"), codec)
+
+
+class Decoder:
+    """Decodes a file piece by piece, and names the file and the byte of what cannot be decoded.
+
+    Args:
+        codec: A codec's name, as `canonical` and `detect` give it.
+        name: What errors call the file.
+        offset: The position in the file at which decoding begins.
+    """
+
+    def __init__(self, codec: str, name: str, /, *, offset: int = 0) -> None:
+        self._codec, self._name = codec, name
+        self._decoder = codecs.getincrementaldecoder(codec)(
+            EXTENDED if codec.startswith(("euc_jp", "iso2022_jp")) else "strict"
+        )
+        self._fed = offset
+
+    def decode(self, data: bytes, final: bool, /) -> str:
+        """Return the text of the bytes fed so far that was not yet returned; RecordError names the byte."""
+        held = len(self._decoder.getstate()[0])
+        begin, self._fed = self._fed - held, self._fed + len(data)
+        try:
+            text = self._decoder.decode(data, final)
+        except UnicodeDecodeError as error:
+            # The error's bytes are those held back from before and these, so they end where we are.
+            position = self._fed - len(error.object) + error.start
+            raise UndecodableError(self._name, self._codec, position, error.object[error.start]) from None
+        except UnicodeError as error:  # no byte is wrong: a codec that wants a byte order mark, and there is none
+            raise RecordError(
+                f"{self._name}: {error}", hint=f"{self._codec}-le and {self._codec}-be need no mark"
+            ) from None
+        if self._codec == "cp932" and (lone := _UNASSIGNED.search(text)):
+            position = begin + len(text[: lone.start()].encode("cp932"))
+            raise UndecodableError(self._name, self._codec, position, lone[0].encode("cp932")[0])
+        return text
+
+
+def canonical(encoding: str, /) -> str:
+    """Return the name of Python's codec for what a user wrote (shift_jis is cp932); UsageError if unknown."""
+    plain = re.sub(r"[-\s]", "_", encoding.strip().lower())
+    if plain in _SHIFT_JIS:
+        return "cp932"
+    try:
+        info = codecs.lookup(plain)
+    except LookupError:
+        info = None
+    if info is None or not info._is_text_encoding:
+        raise UsageError(f"unknown encoding: {encoding}", hint="for example utf-8, cp932, euc_jp, iso2022_jp, utf-16")
+    return {"utf-8": "utf-8-sig"}.get(info.name, info.name) if plain.endswith("sig") else info.name
+
+
+def detect_prefix(data: bytes, /, *, final: bool, name: str, offset: int = 0) -> Detected:
+    """Find the encoding from the bytes at `offset` of a file; `final`: no more follow. RecordError as `detect`."""
+    if offset == 0:
+        for mark, codec in _BOMS:
+            if data.startswith(mark):
+                return Detected(codec, "byte order mark", 1.0, bom=True)
+        for magic, kind in _MAGIC.items():
+            if data.startswith(magic):
+                raise RecordError(
+                    f"{name}: looks binary ({kind})", hint="give a text file, or convert it to text first"
+                )
+    head = data[:_SAMPLE]
+    if _CONTROL.search(head):
+        wide = _wide(head, len(head) == len(data) and final) if offset == 0 else None
+        if wide:
+            return wide
+        nul = head.find(0)
+        if nul >= 0 or len(_CONTROL.findall(head)) > len(head) // 10:
+            place = f"byte {offset + nul} is NUL" if nul >= 0 else "control characters"
+            raise RecordError(
+                f"{name}: looks binary ({place})", hint="give a text file, or name the encoding with --encoding"
+            )
+    high = _HIGH.search(data)
+    if _ESCAPE.search(data, 0, high.start() if high else len(data)):
+        return _iso2022(data)
+    if high is None:
+        return Detected("utf-8", "only ASCII", 1.0 if final else 0.5)
+    return _weigh(data, max(0, high.start() - 16), final, name, offset)
+
+
+def _iso2022(data: bytes) -> Detected:
+    """The plain codec where it is enough, else the one that also knows half-width katakana and JIS X 0212."""
+    simple = not re.search(rb"\x1b(?:\$\(|\(I)", data)
+    return Detected("iso2022_jp" if simple else "iso2022_jp_ext", "escape sequences", 1.0)
+
+
+def _wide(head: bytes, whole: bool) -> Detected | None:
+    """UTF-16 without a byte order mark, only where one byte order reads as text and the other as noise."""
+    if whole and len(head) % 2:
+        return None
+    shares = {}
+    for codec in ("utf-16-le", "utf-16-be"):
+        text = head[: len(head) // 2 * 2].decode(codec, "replace")
+        if len(_WIDE_PLAUSIBLE.findall(text)) >= 0.97 * len(text) > 0:
+            shares[codec] = len(_WIDE_STRONG.findall(text)) / len(text)
+        else:
+            shares[codec] = 0.0
+    best = max(shares, key=shares.__getitem__)
+    if shares[best] < 0.25 or min(shares.values()) > 0.05:
+        return None
+    return Detected(best, "UTF-16 without a byte order mark", 0.99)
+
+
+def _weigh(data: bytes, start: int, final: bool, name: str, offset: int) -> Detected:
+    """Weigh the codecs on a sample that grows while it does not tell."""
+    size = _SAMPLE
+    while True:
+        sample = data[start : start + size]
+        last = start + size >= len(data)
+        found = _choose(sample, final and last, name, offset + start)
+        if last or found.confidence >= SETTLED:
+            return found
+        size *= 8
+
+
+def _choose(sample: bytes, final: bool, name: str, offset: int) -> Detected:
+    costs: dict[str, float] = {}
+    furthest: UndecodableError | None = None
+    for codec in ("utf-8", "cp932", "euc_jp"):
+        try:
+            text = Decoder(codec, name, offset=offset).decode(sample, final)
+        except UndecodableError as error:
+            furthest = error if furthest is None or error.position > furthest.position else furthest
+            continue
+        if codec == "utf-8" and (_wide_script(text) or not text):
+            return Detected(codec, "valid UTF-8", 1.0)
+        cost = japanese_cost(text[:_WEIGHED])
+        if codec == "utf-8" or not _hopeless(text[:_WEIGHED], cost):
+            costs[codec] = cost
+    if not costs:
+        if furthest is None:
+            raise RecordError(f"{name}: byte {offset}: no Japanese text in any known encoding", hint=_HINT)
+        raise UndecodableError(name, "text in UTF-8, cp932 or EUC-JP", furthest.position, furthest.byte)
+    best, *others = sorted(costs, key=costs.__getitem__)
+    if not others:
+        return Detected(best, f"no other codec reads it as Japanese than {best}", 1.0 - 2.0 ** -min(len(sample), 40))
+    margin = min(costs[others[0]] - costs[best], 60.0)
+    return Detected(best, f"reads as Japanese, {margin:.0f} bits ahead of {others[0]}", 1 / (1 + 2.0**-margin))
+
+
+def _wide_script(text: str) -> bool:
+    """Whether UTF-8 sequences of three or four bytes stand in the text, which no other codec's bytes make by chance."""
+    return not text.isascii() and max(text) >= "\u0800"
+
+
+def _hopeless(text: str, cost: float) -> bool:
+    """Whether what is not ASCII is mostly private or control characters: bytes of something else."""
+    strange = sum(not character.isascii() for character in text)
+    return strange > 0 and cost - 8.0 * (len(text) - strange) > 27.0 * strange + 16
+
+
+def _vendor_rows(error: UnicodeError) -> tuple[str, int]:
+    """Decode one character of the vendor rows, which cp932 has and Python's EUC-JP and ISO-2022-JP lack."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    pair = error.object[error.start : error.start + 2]
+    row, cell = (pair[0] & 0x7F) - 0x21, (pair[1] & 0x7F) - 0x21 if len(pair) == 2 else -1
+    eight_bit = error.encoding.startswith("euc")
+    if not (0 <= cell < 94 and row in {12, *range(88, 92)}) or any((byte >= 0x80) != eight_bit for byte in pair):
+        raise error
+    lead = row // 2 + (0x81 if row < 62 else 0xC1)
+    trail = cell + (0x9F if row % 2 else 0x40 if cell < 63 else 0x41)
+    try:
+        return bytes((lead, trail)).decode("cp932"), error.start + 2
+    except UnicodeDecodeError:
+        raise error from None
+
+
+codecs.register_error(EXTENDED, _vendor_rows)

@@ -1,0 +1,24 @@
+"""The markups by name: functions from a file's text to the text that people read, with offsets back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .align import identity
+from .aozora import aozora, is_aozora
+from .hypertext import html, html_title
+from .markdown import markdown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .align import Aligned
+
+__all__ = ["MARKUPS", "aozora", "html", "html_title", "is_aozora", "markdown"]
+
+MARKUPS: dict[str, Callable[[str], Aligned]] = {
+    "plain": identity,
+    "aozora": aozora,
+    "markdown": markdown,
+    "html": html,
+}

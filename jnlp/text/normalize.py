@@ -1,0 +1,130 @@
+"""Normalisers: functions from a text to an `Aligned` text.
+
+NFKC works on clusters: a *joiner* (a combining mark, ﾞ, a Hangul vowel) may merge with what stands before it, everything
+else begins a cluster of its own. So only the clusters that change are looked at, and the result is that of the whole.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from unicodedata import category, is_normalized, normalize
+
+from .align import Aligned, Builder, compose, identity, retext
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_DASHES = "‐‑‒–—―−－─━"
+_KATAKANA = "ァ-ヺヽ-ヿㇰ-ㇿｦ-ｯｱ-ﾟ゙゚"
+_LONG_VOWEL = re.compile(f"(?<=[{_KATAKANA}])[{_DASHES}](?![0-9A-Za-z０-９Ａ-Ｚａ-ｚ])")
+_VARIANTS = str.maketrans({**dict.fromkeys(_DASHES, "-"), "〜": "~", "∼": "~", "〰": "~"})
+_SPACES = str.maketrans(dict.fromkeys("\t\n\r\v\f\x1c\x1d\x1e\x1f\x85\u1680\u2028\u2029", " "))
+_INVISIBLE = re.compile("[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]+")
+_KANA = str.maketrans({chr(code): chr(code - 0x60) for code in (*range(0x30A1, 0x30F7), 0x30FD, 0x30FE)})
+
+
+def nfkc(text: str, /) -> Aligned:
+    """Return Unicode NFKC of the text, equal to `unicodedata.normalize("NFKC", text)`, with offsets back."""
+    if text.isascii() or is_normalized("NFKC", text):
+        return identity(text)
+    singles, others = _split(text, lambda character: normalize("NFKC", character))
+    plain = retext(text, text.translate(singles))
+    joiners = "".join(map(re.escape, sorted(filter(_joins, set(plain.text)))))
+    if not joiners:
+        return compose(plain, _expand(plain.text, others))
+    starts = f"[{''.join(map(re.escape, others))}]|" if others else ""
+    cluster = re.compile(f"(?:{starts}[^{joiners}](?=[{joiners}]))[{joiners}]*|[{joiners}]+", re.DOTALL)
+    return compose(plain, _replace(plain.text, cluster, lambda part: normalize("NFKC", part)))
+
+
+def fold(text: str, /, *, width: bool = True, kana: bool = False, case: bool = True) -> Aligned:
+    """Fold away differences that a search should not see, with offsets back.
+
+    Args:
+        text: The text.
+        width: NFKC; dashes after katakana become ー, others -; wave dashes ~; white space a space; invisible ones go.
+        kana: Katakana becomes hiragana.
+        case: Unicode case folding.
+    """
+    varied = _LONG_VOWEL.sub("ー", text) if width else text  # before NFKC, which makes an ASCII hyphen of －
+
+    def change(character: str) -> str:
+        if width:
+            character = normalize("NFKC", character.translate(_VARIANTS)).translate(_SPACES)
+        if case:
+            character = character.casefold()
+        return character.translate(_KANA) if kana else character
+
+    singles, others = _split(varied, change)
+    folded = retext(text, varied.translate(singles) if singles else varied)
+    folded = _then(folded, lambda inner: _expand(inner, others))
+    if not width:
+        return folded
+    if _INVISIBLE.search(folded.text):
+        folded = _then(folded, lambda inner: _replace(inner, _INVISIBLE, lambda _: ""))
+    return _then(folded, nfkc)  # marks that stood apart, or were made of one character, join their letters
+
+
+def search_fold(text: str, /) -> Aligned:
+    """Fold width and case, keeping hiragana and katakana apart: the normaliser `fold`."""
+    return fold(text)
+
+
+def fold_kana(text: str, /) -> Aligned:
+    """Fold width, case and kana, for word lists: the normaliser `fold-kana`."""
+    return fold(text, kana=True)
+
+
+NORMALIZERS: dict[str, Callable[[str], Aligned]] = {
+    "identity": identity,
+    "nfkc": nfkc,
+    "fold": search_fold,
+    "fold-kana": fold_kana,
+}
+
+
+def _then(first: Aligned, step: Callable[[str], Aligned]) -> Aligned:
+    return compose(first, step(first.text))
+
+
+def _replace(text: str, pattern: re.Pattern[str], change: Callable[[str], str]) -> Aligned:
+    """Replace each match of the pattern by a function of it, each match as a whole."""
+    builder = Builder(text)
+    done = 0
+    for match in pattern.finditer(text):
+        before, after = match[0], change(match[0])
+        if before != after:
+            builder.copy(done, match.start())
+            builder.replace(after, *match.span())
+            done = match.end()
+    builder.copy(done, len(text))
+    return builder.build()
+
+
+def _expand(text: str, becomes: Mapping[str, str]) -> Aligned:
+    """Replace single characters by several."""
+    if not becomes:
+        return identity(text)
+    return _replace(text, re.compile(f"[{''.join(map(re.escape, becomes))}]"), becomes.__getitem__)
+
+
+def _split(text: str, change: Callable[[str], str]) -> tuple[dict[int, str], dict[str, str]]:
+    """What characters change into: a translation table of those that become one, and those that become several."""
+    singles: dict[int, str] = {}
+    others: dict[str, str] = {}
+    for character in set(text):
+        changed = change(character)
+        if len(changed) > 1:
+            others[character] = changed
+        elif changed != character:
+            singles[ord(character)] = changed
+    return singles, others
+
+
+@lru_cache(maxsize=1 << 16)
+def _joins(character: str) -> bool:
+    """Whether the character may act on what stands before it: more than do, never fewer (UAX 15, section 9)."""
+    first = normalize("NFKD", character)[0]
+    return category(first)[0] == "M" or "\u1160" <= first <= "\u11ff" or "\U00016d63" <= first <= "\U00016d6a"

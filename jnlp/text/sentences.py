@@ -1,0 +1,233 @@
+"""Sentences as character offsets, and the cutting of very long text.
+
+One pass over each paragraph looks only at terminators and opening brackets. A bracket that closes within `_BRACKET`
+characters is stepped over as a whole; one that does not is an ordinary character: an unclosed 「 cannot swallow a file.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import chain
+from typing import TYPE_CHECKING
+from unicodedata import combining
+
+from .paragraphs import paragraphs, trim
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BRACKET = 300  # characters: longer quotations are split inside
+_PAIRS = dict(zip("「『（(［[｛{【〈《〔“｢〝", "」』）)］]｝}】〉》〕”｣〟", strict=True))
+_OPENERS = {closer: opener for opener, closer in _PAIRS.items()}
+_CLOSERS = "".join(map(re.escape, _OPENERS))
+_BRACKETS = re.compile(f"[{''.join(map(re.escape, _PAIRS))}{_CLOSERS}]")
+_MARK = "。．｡！？!?‼⁇⁈⁉"
+_EVENT = re.compile(rf"[{''.join(map(re.escape, _PAIRS))}]|[{_MARK}]+|\.+|[…‥]+(?=\u3000)")
+_TAIL = re.compile(
+    rf"(?:[{_CLOSERS}’〟{_MARK}]|(?<=[{_MARK}])[…‥♪♡♥☆★]+|[（(](?:笑|泣|汗|爆|苦笑|怒|涙|照|焦|謎|嘘|爆笑)[)）])+"
+)
+_CLOSED = re.compile(f"[{_CLOSERS}]+")
+_ENDS_INSIDE = re.compile(rf"[{_MARK}.…‥][{_CLOSERS}]*[{_CLOSERS}]$")
+
+# After a closing bracket a sentence goes on with a particle, unless the hiragana begins a word that opens sentences.
+_OPENS = (
+    "そう|それ|そこ|その|そし|そん|あの|あな|あれ|あた|ある|この|これ|ここ|こう|こん|でも|だが|だから|だけど|しかし|とて|もう|もし|まだ|また|まあ|"
+    "はい|はは|はじ|はっ|いや|いえ|いい|いま|いつ|すると|すぐ|すべ|ところ|とに|ふと|ふた|やが|やは|やっ|かれ|かの|わた|わし|ぼく|おれ|おい|みん|みな|"
+    "ちょ|さあ|さて|さら|なぜ|なに|なる|なん|どう|どこ|どん|だれ|にも|のち|のん|ひと|ほん|つい|つま|たし|たと|よう|よし|より|うん|ええ|えっ"
+)
+_PARTICLE = re.compile(rf"(?!{_OPENS})[ぁ-んー]|[、，,・]|という|とと|[。．]")
+# After ！ and ？ it goes on with a quotative or an object particle (助けて！と叫んだ), after 。 hardly ever.
+_QUOTED = re.compile(
+    r"[、，,]|を|の(?![ちんどりびぞこみろっ])|と(?:[、いの]|言|云|思|叫|聞|答|尋|訊|述|話|書|語|続|呼|怒|笑|つぶ|呟|さけ|問|騒|喜|驚|返|題|銘|表)"
+    r"|って|などと?|が(?![、，])|は(?![いはじっあぁず、や])|に(?![わこもっ])|で(?![もはすき])"
+)
+_NAMED = re.compile(r"(?:モーニング娘|モー娘|Yahoo|ＹＡＨＯＯ|ヤフー)$", re.IGNORECASE)
+_NAME_GOES_ON = re.compile(r"\s?[A-Za-zァ-ヶ一-鿿]|[はがをにへとのもでや、・」』）)]|から|まで|より|など")
+_NOUN = re.compile(r"[、，]|を|の(?![ちんどりびぞこみろっ])")
+
+_ABBREVIATION = re.compile(
+    r"(?:(?<![A-Za-z])(?:[A-Za-z]|Dr|Mr|Mrs|Ms|Prof|Sr|Jr|St|Mt|Rev|Gen|Col|Capt|Lt|Sgt|Hon|vs|cf|viz|al|ca|approx|Inc|Ltd|Co|Corp|Bros|Univ|Dept|"
+    r"Vol|vol|Fig|fig|Figs|Eq|eq|Sec|sec|Ch|ch|Ed|ed|eds|pp|Nos|nos|Art|art|Ver|ver|Rev|Tel|tel|Ph\.D|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)"
+    r"|(?:[A-Za-z]\.)+[A-Za-z])$"
+)
+_NUMBERED = re.compile(r"(?<![A-Za-z])(?:No|no|p|art)$")
+_ITEM = re.compile(r"\s*[(（]?(?:[0-9０-９]{1,3}|[A-Za-zＡ-Ｚ])$")
+_WORD = re.compile(r"[0-9A-Za-z０-９Ａ-Ｚａ-ｚ]")
+_AFTER_QUOTE = re.compile(rf"(?!{_OPENS})(?:と|って|など)")
+_BLANK = re.compile(r"\s*")
+_QUERY = re.compile(r"[0-9A-Za-z=&#_/\-]")
+
+
+def sentences(text: str, /) -> Iterator[tuple[int, int]]:
+    """Yield the sentences in order, without outer white space; every other character belongs to exactly one.
+
+    They end at 。．！？!? and the brackets and quotes after them, at a full stop that is no abbreviation, and where a
+    paragraph ends. Linear in time.
+    """
+    for start, end in paragraphs(text):
+        begin = start
+        for stop in _stops(text, start, end):
+            sentence = trim(text, begin, stop)
+            if sentence[0] < sentence[1]:
+                yield sentence
+            begin = stop
+
+
+def cut(text: str, limit: int, /) -> Iterator[tuple[int, int]]:
+    """Yield ranges of at most `limit` characters that tile the text.
+
+    They end at sentence ends if they can, else after 、 or white space, else before any character but a combining one.
+    Raises ValueError if limit < 1.
+    """
+    if limit < 1:
+        raise ValueError(f"limit must be at least 1, not {limit}")
+    begin = last = 0
+    if len(text) <= limit:
+        yield from [(0, len(text))] if text else []
+        return
+    for start, _ in chain(sentences(text), [(len(text), len(text))]):
+        while start - begin > limit:
+            stop = last if last > begin else _break(text, begin, begin + limit)
+            yield begin, stop
+            begin = stop
+        last = start
+    if begin < len(text):
+        yield begin, len(text)
+
+
+def _stops(text: str, start: int, end: int) -> Iterator[int]:
+    """Yield where each sentence of a paragraph ends, the paragraph's end last."""
+    closer = _Closers(text, end)
+    begin = position = start
+    while event := _EVENT.search(text, position, end):
+        opened, position = event.span()
+        if event[0] in _PAIRS:
+            closed = closer.of(opened)
+            if closed is None:
+                continue
+            position = closed + 1
+            stop = _after_bracket(text, begin, opened, position, end)
+        else:
+            stop = _after_mark(text, begin, opened, position, end)
+        if stop is not None:
+            begin = position = stop
+            if stop < end:
+                yield stop
+    yield end
+
+
+def _after_bracket(text: str, begin: int, opened: int, closed: int, end: int) -> int | None:
+    """The end of the sentence if a bracketed sentence stands alone: it opened the sentence and ended inside."""
+    blank = _BLANK.match(text, begin, opened)
+    if blank is None or blank.end() < opened:
+        return None
+    if not _ENDS_INSIDE.search(text, max(opened, closed - 8), closed):
+        return None
+    tail = _TAIL.match(text, closed, end)
+    stop = tail.end() if tail else closed
+    return None if _PARTICLE.match(text, stop, end) else stop
+
+
+def _after_mark(text: str, begin: int, mark: int, stop: int, end: int) -> int | None:
+    """The end of the sentence at a run of terminators, or None if it goes on."""
+    run = text[mark:stop]
+    if run[0] == "." and not _full_stop(text, begin, mark, stop, end):
+        return None
+    before = text[max(begin, mark - 12) : mark]
+    if _NAMED.search(before) and _NAME_GOES_ON.match(text, stop, end):
+        return None
+    if run == "．" and (
+        (_WORD.match(text, stop, end) and _WORD.match(before[-1:])) or _ITEM.fullmatch(text, begin, mark)
+    ):
+        return None
+    if run.isascii() and run[0] != "." and before[-1:].isascii() and _QUERY.match(text, stop, end):
+        return None
+    if tail := _TAIL.match(text, stop, end):
+        stop = tail.end()
+    if stop < end and text[stop] == '"' and text.count('"', max(begin, stop - 2000), stop) % 2:
+        stop += 1
+    return None if _goes_on(text, mark, stop, end) else stop
+
+
+def _goes_on(text: str, mark: int, stop: int, end: int) -> bool:
+    """Whether what follows a mark and its brackets belongs to the same sentence: 助けて！と叫んだ."""
+    if _CLOSED.search(text, mark, stop):
+        return bool(_AFTER_QUOTE.match(text, stop, end))
+    return bool((_NOUN if text[stop - 1] in "。．｡." else _QUOTED).match(text, stop, end))
+
+
+def _full_stop(text: str, begin: int, mark: int, stop: int, end: int) -> bool:
+    """Whether an ASCII full stop ends a sentence: not in 3.14, e.g., Dr., example.com, No. 5, 1. はじめに."""
+    if stop - mark > 1 or stop >= end:
+        return stop >= end
+    after = text[stop]
+    if _WORD.match(after) or after in ",;:/\\_-":
+        return False
+    before = text[max(begin, mark - 12) : mark]
+    if _ABBREVIATION.search(before) or _ITEM.fullmatch(text, begin, mark):
+        return False
+    following = text[stop : stop + 8].lstrip()
+    if _NUMBERED.search(before) and following[:1].isdigit():
+        return False
+    if after.isspace() or after in _OPENERS or after in "\"'”’":
+        return not ("a" <= following[:1] <= "z")
+    return not _PARTICLE.match(after) or not before[-1:].isascii()
+
+
+class _Closers:
+    """Finds the closing bracket of an opening one, reading ahead no further than the limit and no character twice."""
+
+    def __init__(self, text: str, end: int) -> None:
+        self._text, self._end = text, end
+        self._read = 0
+        self._open: list[int] = []
+        self._found: dict[int, int] = {}
+
+    def of(self, opened: int) -> int | None:
+        """Where the bracket opened there closes, or None if not within the limit; calls must go forward."""
+        if self._read <= opened:
+            self._open.clear()
+            self._read = opened
+        limit = min(self._end, opened + _BRACKET)
+        while opened not in self._found and (bracket := _BRACKETS.search(self._text, self._read, limit)):
+            self._read = bracket.end()
+            self._take(bracket[0], bracket.start())
+        closed = self._found.get(opened)
+        if closed is not None:
+            self._found.clear()
+        return closed
+
+    def _take(self, bracket: str, place: int) -> None:
+        if bracket in _PAIRS:
+            self._open = [*self._open[-31:], place]
+            return
+        for depth in range(len(self._open) - 1, -1, -1):
+            if self._text[self._open[depth]] == _OPENERS[bracket]:
+                self._found[self._open[depth]] = place
+                del self._open[depth:]
+                return
+
+
+def _break(text: str, begin: int, stop: int) -> int:
+    """Where to cut a range without a sentence end."""
+    for soft in (r"[、，,；;](?!\d)|[」』）)】]", r"\s"):
+        found = max(
+            (match.end() for match in re.compile(soft).finditer(text, begin + (stop - begin) // 2, stop)), default=begin
+        )
+        if found > begin and not _sticks(text, found):
+            return found
+    place = stop
+    while place > begin and _sticks(text, place):
+        place -= 1
+    return place if place > begin else stop
+
+
+def _sticks(text: str, place: int) -> bool:
+    """Whether a cut there would split what is read as one character."""
+    if place >= len(text):
+        return False
+    after = text[place]
+    before = text[place - 1]
+    if before == "\u200d" or (before == "\r" and after == "\n"):
+        return True
+    return bool(combining(after)) or after in "\u200d\ufe0e\ufe0fﾞﾟ" or "\udc00" <= after <= "\udfff"

@@ -1,0 +1,152 @@
+"""A text file or pipe as a stream of lines, its encoding found on the way.
+
+ASCII means the same in every candidate, so it is passed on at once; the codec is decided at the first byte that tells,
+on a bounded look ahead. A pipe that has printed one line of ASCII is read as that line.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from jnlp.errors import RecordError
+
+from .encodings import SETTLED, Decoder, Detected, canonical, detect_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from types import TracebackType
+    from typing import Self
+
+_CHUNK = 1 << 16
+_LOOK_AHEAD = 1 << 20
+_TELLING = re.compile(rb"[\x00-\x06\x0e-\x1a\x80-\xff]|\x1b(?:[$(&]|\Z)")
+# A stream goes on after the sample: read it with the codec that knows more of the same family.
+_SUPERSETS = {"iso2022_jp": "iso2022_jp_ext"}
+
+
+class TextStream:
+    """Lines of a binary stream, decoded; iterate over it once, or call `read`.
+
+    Args:
+        stream: The bytes.
+        name: What errors call it.
+        encoding: The encoding, or None to detect it.
+    """
+
+    def __init__(self, stream: BinaryIO, name: str, encoding: str | None = None, /) -> None:
+        self.name = name
+        self.detected: Detected | None = None
+        self._stream = stream
+        self._passed = 0
+        self._codec = canonical(encoding) if encoding else None
+
+    @property
+    def encoding(self) -> str:
+        """The codec in use; `utf-8` as long as only ASCII was read."""
+        return self._codec or "utf-8"
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the lines with their ends as they are, LF, CRLF or CR; RecordError names an undecodable byte."""
+        held: list[str] = []
+        for chunk in self.chunks():
+            held.append(chunk)
+            if "\n" not in chunk and "\r" not in chunk and not held[0].endswith("\r"):
+                continue
+            *lines, rest = io.StringIO("".join(held), newline="")
+            if rest.endswith("\n"):
+                yield from lines
+                yield rest
+                held = []
+            else:  # a last "\r" may be half of "\r\n"
+                yield from lines
+                held = [rest]
+        if held:
+            yield from io.StringIO("".join(held), newline="")
+
+    def chunks(self) -> Iterator[str]:
+        """Yield the text in pieces of any length, without the byte order mark."""
+        first = True
+        for text in self._decoded():
+            piece = text.removeprefix("\ufeff") if first else text
+            if piece:
+                yield piece
+            first = first and not text
+
+    def read(self) -> str:
+        """Return all the text."""
+        return "".join(self.chunks())
+
+    def close(self) -> None:
+        """Close the stream of bytes."""
+        self._stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None:
+        self.close()
+
+    def _decoded(self) -> Iterator[str]:
+        if self._codec is None:
+            data, final = yield from self._until_known()
+        else:
+            data, final = self._next()
+        if self._codec is None:
+            return
+        decoder = Decoder(_SUPERSETS.get(self._codec, self._codec), self.name, offset=self._passed)
+        while True:
+            yield decoder.decode(data, final)
+            if final:
+                return
+            data, final = self._next()
+
+    def _until_known(self) -> Generator[str, None, tuple[bytes, bool]]:
+        """Yield ASCII as long as nothing else comes; return the bytes not yet decoded and whether they are the last."""
+        held = b""
+        while True:
+            data, final = self._next()
+            held += data
+            if not final and self._passed == 0 and len(held) < 4:
+                continue
+            if _TELLING.search(held) or (self._passed == 0 and held.startswith((b"%PDF-",))):
+                found = detect_prefix(held, final=final, name=self.name, offset=self._passed)
+                if final or found.confidence >= SETTLED or len(held) >= _LOOK_AHEAD:
+                    self.detected, self._codec = found, found.codec
+                    return held, final
+                continue
+            self._passed += len(held)
+            yield held.decode("ascii")
+            held = b""
+            if final:
+                return held, final
+
+    def _next(self) -> tuple[bytes, bool]:
+        read = getattr(self._stream, "read1", self._stream.read)
+        try:
+            data = read(_CHUNK)
+        except OSError as error:
+            raise RecordError(f"{self.name}: {error.strerror or error}") from error
+        return data, not data
+
+
+def open_text(source: str | Path | BinaryIO, encoding: str | None = None, /, *, name: str | None = None) -> TextStream:
+    """Open a path or a binary stream as text, detecting the encoding if none is given.
+
+    Raises RecordError if the path cannot be opened, UsageError for an unknown encoding; use it in a `with` statement.
+    """
+    if not isinstance(source, str | Path):
+        return TextStream(source, name or str(getattr(source, "name", "stream")), encoding)
+    try:
+        stream = Path(source).open("rb")  # noqa: SIM115 (the TextStream closes it)
+    except OSError as error:
+        raise RecordError(f"{name or source}: {error.strerror}") from error
+    try:
+        return TextStream(stream, name or str(source), encoding)
+    except BaseException:
+        stream.close()
+        raise

@@ -1,0 +1,1 @@
+"""Training: one loop, several objectives. Nothing heavy is imported until a run starts."""

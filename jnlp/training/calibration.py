@@ -1,0 +1,74 @@
+"""Temperature scaling: one number that makes a classifier's probabilities mean what they say.
+
+Guo et al. 2017, "On Calibration of Modern Neural Networks": divide the logits by T > 0, chosen on validation data to
+minimise the log loss. Rankings and decisions do not change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jnlp.types import ProblemType
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from jnlp.types import Classifier, Logits
+
+    Floats = NDArray[np.floating]
+
+_RANGE = (0.05, 20.0)
+_STEPS = 60
+
+
+def calibrated(logits: Logits, classifier: Classifier, /) -> Logits:
+    """Return a classifier's logits divided by its temperature; one that was not calibrated has temperature 1."""
+    if classifier.temperature == 1.0 or logits.problem_type is ProblemType.REGRESSION:
+        return logits
+    return replace(logits, values=logits.values / np.float32(classifier.temperature))
+
+
+def fit_temperature(logits: Floats, targets: NDArray[np.generic], problem: ProblemType, /) -> float:
+    """Return the temperature in [0.05, 20] that minimises the log loss on validation data.
+
+    Args:
+        logits: `[n, k]`.
+        targets: int `[n]` classes, or 0/1 `[n, k]` for multi-label.
+        problem: How the logits are read; a regression has temperature 1.
+    """
+    if problem is ProblemType.REGRESSION or len(logits) == 0:
+        return 1.0
+    aims = _smoothed(targets, logits.shape, problem)
+    low, high = (float(np.log(edge)) for edge in _RANGE)
+    # The loss is convex in 1/T, so unimodal in log T: golden-section search.
+    ratio = (np.sqrt(5) - 1) / 2
+    for _ in range(_STEPS):
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        if _loss(logits, aims, problem, left) < _loss(logits, aims, problem, right):
+            high = right
+        else:
+            low = left
+    return float(np.exp((low + high) / 2))
+
+
+def _smoothed(targets: NDArray[np.generic], shape: tuple[int, ...], problem: ProblemType) -> NDArray[np.float64]:
+    """Return target probabilities by Laplace's rule: n rows that were all right do not make a model certain.
+
+    The true class gets (n + 1) / (n + k), every other 1 / (n + k); for multi-label k = 2 for each label.
+    """
+    rows, classes = shape
+    if problem is ProblemType.MULTI_LABEL:
+        return (targets.astype(np.float64) * rows + 1) / (rows + 2)
+    return (np.eye(classes)[targets.astype(np.int64)] * rows + 1) / (rows + classes)
+
+
+def _loss(logits: Floats, aims: NDArray[np.float64], problem: ProblemType, log_temperature: float) -> float:
+    scaled = logits.astype(np.float64) / np.exp(log_temperature)
+    if problem is ProblemType.MULTI_LABEL:
+        return float((np.logaddexp(0.0, scaled) - scaled * aims).mean())
+    top = scaled.max(axis=1, keepdims=True)
+    logs = scaled - top - np.log(np.exp(scaled - top).sum(axis=1, keepdims=True))
+    return float(-(aims * logs).sum(axis=1).mean())

@@ -1,0 +1,90 @@
+"""Model folders in Hugging Face's format: what a fine-tuning starts from and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jnlp.encoder.files import read_json, read_weights
+from jnlp.encoder.tokenizer import load_tokenizer
+from jnlp.encoder.windows import frame
+from jnlp.errors import JnlpError
+from jnlp.types import Overflow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+
+    from jnlp.types import IntArray, Text
+
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+
+
+def read_config(folder: Path, /) -> dict[str, Any]:
+    """Return `config.json` of a ModernBERT folder.
+
+    Raises:
+        JnlpError: There is none, or it is another architecture, which jnlp's trainers do not fit.
+    """
+    config = read_json(folder / "config.json")
+    if config.get("model_type") != "modernbert":
+        raise JnlpError(
+            f"{folder} is a {config.get('model_type')} model; this trainer fits ModernBERT",
+            hint="start from tiny, 30m, 70m, 130m or 310m",
+        )
+    return config
+
+
+def read_states(folder: Path, /) -> dict[str, Tensor]:
+    """Return a folder's tensors in fp32, under the names of a model with heads (`model.…`)."""
+    found = read_weights(folder)
+    if not any(name.startswith("model.") for name in found):
+        found = {f"model.{name}": tensor for name, tensor in found.items()}
+    return {name: tensor.float() for name, tensor in found.items()}
+
+
+def write_model(folder: Path, base: Path, config: dict[str, Any], states: dict[str, Tensor], /) -> None:
+    """Write config, weights and the base's tokenizer files into an existing folder."""
+    from safetensors.torch import save_file
+
+    text = json.dumps(config, ensure_ascii=False, indent=2, sort_keys=True)
+    (folder / "config.json").write_text(text + "\n", "utf-8")
+    weights = folder / "model.safetensors"
+    save_file({k: v.cpu().contiguous() for k, v in states.items()}, weights, {"format": "pt"})
+    weights.chmod((folder / "config.json").stat().st_mode)  # the library makes it private to its owner
+    for name in _TOKENIZER:
+        if (base / name).is_file():
+            shutil.copyfile(base / name, folder / name)
+
+
+@contextmanager
+def whole_folder(out: Path, /) -> Iterator[Path]:
+    """Yield a folder beside `out` to write into; it becomes `out` when all went well, and is removed otherwise.
+
+    Raises:
+        JnlpError: `out` exists and is not an empty folder, or cannot be made.
+    """
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise JnlpError(f"{out} exists already", hint="remove it or choose another folder with -o")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
+    except OSError as error:
+        raise JnlpError(f"cannot write to {out.parent}: {error.strerror}") from error
+    try:
+        part.chmod(0o755)
+        yield part
+        part.rename(out)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def encode(folder: Path, texts: Sequence[Text], max_length: int, /) -> tuple[list[IntArray], int]:
+    """Return token ids of texts and pairs, cut to `max_length` as inference would cut them, and how many were cut."""
+    windows = frame(texts, load_tokenizer(folder), max_length, Overflow.TRUNCATE)
+    return [framed.window(0).ids for framed in windows], sum(framed.cut > 0 for framed in windows)

@@ -1,0 +1,105 @@
+"""Optimisers: AdamW, and Muon for the matrices of the encoder beside AdamW for everything else."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from torch import nn
+
+_QUINTIC = (3.4445, -4.7750, 2.0315)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose update is orthogonalised: for matrices (Jordan et al. 2024, "Muon").
+
+    Matrices of one shape are orthogonalised together. The update has the root mean square 0.2, that of AdamW, so
+    that both take the same learning rate (Liu et al. 2025, "Muon is scalable for LLM training", eq. 4).
+
+    Args:
+        params: Matrices.
+        lr: Learning rate.
+        momentum: Nesterov momentum.
+        weight_decay: Decoupled decay.
+    """
+
+    def __init__(
+        self, params: Iterable[Tensor], *, lr: float, momentum: float = 0.95, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Update all matrices once."""
+        for group in self.param_groups:
+            shapes: dict[torch.Size, list[Tensor]] = defaultdict(list)
+            for param in group["params"]:
+                if param.grad is not None:
+                    shapes[param.shape].append(param)
+            for params in shapes.values():
+                self._step_together(params, group["lr"], group["momentum"], group["weight_decay"])
+
+    def _step_together(self, params: Sequence[Tensor], lr: float, momentum: float, weight_decay: float) -> None:
+        updates = []
+        for param in params:
+            state = self.state[param]
+            if "momentum" not in state:
+                state["momentum"] = torch.zeros_like(param)
+            gradient = cast("Tensor", param.grad)
+            state["momentum"].lerp_(gradient, 1 - momentum)
+            updates.append(torch.lerp(gradient, state["momentum"], momentum))
+        rows, columns = params[0].shape
+        scale = 0.2 * max(rows, columns) ** 0.5
+        for param, update in zip(params, orthogonalise(torch.stack(updates)), strict=True):
+            param.mul_(1 - lr * weight_decay).add_(update.to(param.dtype), alpha=-lr * scale)
+
+
+def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
+    """Return matrices `[n, r, c]` with the same singular vectors and singular values near 1 (Newton-Schulz, bf16)."""
+    a, b, c = _QUINTIC
+    x = matrices.bfloat16()
+    wide = x.shape[-2] <= x.shape[-1]
+    x = x if wide else x.mT
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return cast("Tensor", x if wide else x.mT)
+
+
+def optimisers(
+    model: nn.Module, name: str, *, lr: float, matrix_lr: float, weight_decay: float
+) -> list[torch.optim.Optimizer]:
+    """Return the optimisers of a model.
+
+    Args:
+        model: Its parameters are divided: matrices inside layers, embeddings, and vectors (no decay).
+        name: `adamw`, or `muon` (AdamW for embeddings, head and vectors).
+        lr: Peak rate of AdamW.
+        matrix_lr: Peak rate of Muon.
+        weight_decay: For matrices inside layers and the head.
+    """
+    matrices, vectors, embeddings, layers = [], [], [], []
+    for key, param in model.named_parameters():
+        if not param.requires_grad:
+            continue
+        if param.ndim < 2:
+            vectors.append(param)
+        elif "embeddings" in key or "decoder" in key:
+            embeddings.append(param)
+        elif name == "muon" and ".layers." in key:
+            layers.append(param)
+        else:
+            matrices.append(param)
+    groups = [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": [*vectors, *embeddings], "weight_decay": 0.0},
+    ]
+    adamw = torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, betas=(0.9, 0.98), eps=1e-8, fused=True)
+    return [adamw, Muon(layers, lr=matrix_lr, weight_decay=weight_decay)] if layers else [adamw]

@@ -1,0 +1,140 @@
+"""Train, validation and test sets that do not leak into each other."""
+
+from __future__ import annotations
+
+import random
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from jnlp.errors import JnlpError
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
+
+    from jnlp.types import Example, Text
+
+T = TypeVar("T")
+
+_SPACE = re.compile(r"\s+")
+_BINS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Three disjoint lists of positions, each ascending."""
+
+    train: tuple[int, ...]
+    valid: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+def duplicate_key(text: Text, /) -> str:
+    """Return what two texts share when they are the same text: NFKC, case folded, no white space; a pair as one key."""
+    parts = (text,) if isinstance(text, str) else text
+    return "\0".join(_SPACE.sub("", unicodedata.normalize("NFKC", part).casefold()) for part in parts)
+
+
+def components(examples: Sequence[Example], /) -> list[list[int]]:
+    """Return the positions that must stay together: those linked by an equal text or an equal group, in order."""
+    parent = list(range(len(examples)))
+
+    def root(node: int) -> int:
+        while parent[node] != node:
+            parent[node] = parent[parent[node]]
+            node = parent[node]
+        return node
+
+    first: dict[Hashable, int] = {}
+    for position, example in enumerate(examples):
+        keys: list[Hashable] = [("text", duplicate_key(example.text))]
+        if example.group is not None:
+            keys.append(("group", example.group))
+        for key in keys:
+            older = root(first.setdefault(key, position))
+            parent[root(position)] = older
+    members: dict[int, list[int]] = defaultdict(list)
+    for position in range(len(examples)):
+        members[root(position)].append(position)
+    return list(members.values())
+
+
+def split(examples: Sequence[Example], /, *, valid: float = 0.1, test: float = 0.1, seed: int = 0) -> Split:
+    """Divide examples so that labels keep their shares and equal texts or groups never straddle two sets.
+
+    Components (equal text, equal group) are dealt whole, the largest first, each to the set that still wants most of
+    its labels; numbers are stratified by quantile. Of every label the first component goes to train.
+
+    Args:
+        examples: What to divide.
+        valid: The wanted share; 0 leaves that set empty.
+        test: Likewise.
+        seed: Decides the order in which components of one size are dealt.
+
+    Raises:
+        JnlpError: A set that was asked for would be empty.
+    """
+    if not (0 <= valid < 1 and 0 <= test < 1 and valid + test < 1):
+        raise JnlpError(f"the shares valid={valid} and test={test} leave nothing to train on")
+    shares = {"train": 1 - valid - test, "valid": valid, "test": test}
+    wanted = {name: share for name, share in shares.items() if share > 0}
+    dealt = _deal(components(examples), _strata([example.target for example in examples]), wanted, seed)
+    for name in wanted:
+        if not dealt[name]:
+            raise JnlpError(
+                f"{len(examples)} examples are too few to hold out a {name} set",
+                hint="give more examples, or set its share to 0",
+            )
+    return Split(*(tuple(sorted(dealt[name])) for name in ("train", "valid", "test")))
+
+
+def take(items: Sequence[T], positions: Iterable[int], /) -> list[T]:
+    """Return the items at the given positions."""
+    return [items[position] for position in positions]
+
+
+def _deal(
+    groups: list[list[int]], strata: list[tuple[str, ...]], shares: Mapping[str, float], seed: int
+) -> dict[str, list[int]]:
+    total = Counter(label for labels in strata for label in labels)
+    lack = {name: {label: share * count for label, count in total.items()} for name, share in shares.items()}
+    room = {name: share * len(strata) for name, share in shares.items()}
+    dealt: dict[str, list[int]] = {"train": [], "valid": [], "test": []}
+    trained: set[str] = set()
+    random.Random(seed).shuffle(groups)
+    for group in sorted(groups, key=len, reverse=True):
+        counts = Counter(label for position in group for label in strata[position])
+        if "train" in shares and not set(counts) <= trained:
+            name = "train"
+        else:
+            # The share of the set's own need that this component fills, so that small sets are served as soon as large
+            # ones; the rows still missing decide between equals.
+            name = max(shares, key=lambda s: (_need(lack[s], counts) / shares[s], room[s] / shares[s]))
+        dealt[name].extend(group)
+        room[name] -= len(group)
+        for label, count in counts.items():
+            lack[name][label] -= count
+        if name == "train":
+            trained |= set(counts)
+    return dealt
+
+
+def _need(lack: Mapping[str, float], counts: Mapping[str, int]) -> float:
+    return sum(lack[label] * count for label, count in counts.items()) / max(1, sum(counts.values()))
+
+
+def _strata(targets: Sequence[str | tuple[str, ...] | float]) -> list[tuple[str, ...]]:
+    """Return the labels to balance by: the label, the labels of a multi-label row, the quantile bin of a number."""
+    numbers = sorted(float(target) for target in targets if isinstance(target, (int, float)))
+    edges = [numbers[len(numbers) * cut // _BINS] for cut in range(1, _BINS)] if numbers else []
+    strata: list[tuple[str, ...]] = []
+    for target in targets:
+        if isinstance(target, str):
+            strata.append((target,))
+        elif isinstance(target, tuple):
+            strata.append(target or ("",))
+        else:
+            strata.append((str(sum(target >= edge for edge in edges)),))
+    return strata

@@ -1,0 +1,181 @@
+"""What a task asks of a model: vectors, logits, predictions for masked tokens. Arrays are numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from jnlp.types.records import Text
+from jnlp.types.specs import Overflow, Pooling, ProblemType, Purpose
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    FloatArray = NDArray[np.float32]
+    IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Vectors of a list of texts.
+
+    Args:
+        vectors: float32 `[n, d]`, one row a text, in the order of the texts.
+        windows: int64 `[n]`, the number of windows each text was read in.
+        cut: int64 `[n]`, the number of characters of each text that were left out.
+    """
+
+    vectors: FloatArray
+    windows: IntArray
+    cut: IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class TokenStates:
+    """States of the tokens of one window: float32 `[t, d]`, and int64 `[t, 2]` character offsets in the text.
+
+    Special and prefix tokens have the empty span (0, 0). Windows of one text overlap; `core` is the token range
+    whose states this window gives best, and the cores of a text's windows tile its tokens.
+    """
+
+    states: FloatArray
+    offsets: IntArray
+    core: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Logits:
+    """Scores of a classifier, one row a window.
+
+    Args:
+        values: float32 `[windows, k]`.
+        owner: int64 `[windows]`, the text each window belongs to, ascending.
+        spans: int64 `[windows, 2]`, the character offsets of the window in its text (a pair: in the second).
+        tokens: int64 `[windows]`, the number of tokens of the text in the window.
+        cut: int64 `[n]`, the number of characters of each text that were left out.
+        labels: The k labels.
+        problem_type: How the values are to be read.
+    """
+
+    values: FloatArray
+    owner: IntArray
+    spans: IntArray
+    tokens: IntArray
+    cut: IntArray
+    labels: tuple[str, ...]
+    problem_type: ProblemType
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Token ids of one text, special tokens included, with int64 `[t, 2]` character offsets in the text."""
+
+    ids: IntArray
+    offsets: IntArray
+
+
+class Tokenizer(Protocol):
+    """The model's own tokenizer."""
+
+    mask_id: int
+    mask_token: str
+    vocabulary: int
+
+    def encode(self, texts: Sequence[str], /) -> list[Encoded]:
+        """Encode texts with the model's special tokens; very long texts are cut at sentence ends on the way."""
+        ...
+
+    def pieces(self, text: str, /) -> list[int]:
+        """Return the ids of a text inside a sequence: no special tokens."""
+        ...
+
+    def decode(self, ids: Sequence[int], /) -> str:
+        """Return the text of ids, special tokens left out."""
+        ...
+
+    def token(self, id: int, /) -> str:
+        """Return one piece as text."""
+        ...
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors; `prefixes` are what it puts before a text, by purpose."""
+
+    dimension: int
+    max_length: int
+    prefixes: Mapping[Purpose, str]
+    tokenizer: Tokenizer
+    fingerprint: str
+
+    def embed(
+        self, texts: Sequence[str], /, *, purpose: Purpose = Purpose.SIMILARITY, overflow: Overflow | None = None
+    ) -> Embeddings:
+        """Return one pooled vector a text, not normalised; windows are joined by `mean_by_tokens`.
+
+        `overflow` None is the setting (`--on-overflow`).
+        """
+        ...
+
+    def states(self, text: str, /, *, purpose: Purpose = Purpose.DOCUMENT) -> Iterator[TokenStates]:
+        """Yield token states window by window, with character offsets (for late chunking)."""
+        ...
+
+
+class Classifier(Protocol):
+    """Scores texts or pairs by label; divided by `temperature`, its logits give calibrated probabilities."""
+
+    labels: tuple[str, ...]
+    problem_type: ProblemType
+    max_length: int
+    temperature: float
+
+    def logits(self, texts: Sequence[Text], /, *, overflow: Overflow | None = None) -> Logits:
+        """Return one row of logits a window; `overflow` None is the setting (`--on-overflow`)."""
+        ...
+
+
+class MaskedLM(Protocol):
+    """Predicts masked tokens.
+
+    Who asks makes the sequences, so it is also who keeps to `overflow`, and tells `count` how many texts were read in
+    windows and how many characters were left out.
+    """
+
+    tokenizer: Tokenizer
+    max_length: int
+    overflow: Overflow
+    count: Callable[[int, int], None]
+
+    def at_masks(self, ids: Sequence[IntArray], positions: Sequence[IntArray], /) -> FloatArray:
+        """Return logits only where asked.
+
+        Args:
+            ids: Token ids of each sequence, special tokens included, at most `max_length` each.
+            positions: The positions asked for in each sequence, ascending.
+
+        Returns:
+            float32 `[sum of positions, vocabulary]`, in the order of the sequences.
+        """
+        ...
+
+
+class Models(Protocol):
+    """Hands a task its models: lazy, and cached by resolved model, device and dtype.
+
+    A name is one of `jnlp models`, a folder, or a hub id; None is the model the caller asked for
+    (`--model`, `run(model=…)`), else the task's own default, else the configured one.
+    """
+
+    def embedder(self, model: str | None = None, /, *, pooling: Pooling | None = None) -> Embedder:
+        """Return a model's embedder; `pooling` overrides the model's own."""
+        ...
+
+    def masked_lm(self, model: str | None = None, /) -> MaskedLM:
+        """Return a model's masked-LM head; an error names the models that have one."""
+        ...
+
+    def classifier(self, model: str | None = None, /) -> Classifier:
+        """Return a model's classifier; an error names the training command where the head is missing."""
+        ...

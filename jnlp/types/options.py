@@ -1,0 +1,47 @@
+"""What a field of an options dataclass means, and what a plugin registers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+Target = str | Callable[[], object]
+"""What a plugin registers: `"package.module:attribute"`, or a factory; either is touched on first use only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What a field of an options dataclass means: `top: Annotated[int, Option(help="…", ge=1)] = 5`.
+
+    The click option, the config key, the JSON schema and the documentation derive from it.
+
+    Args:
+        help: One sentence for `--help`.
+        ge, gt, le, lt: Bounds of a number.
+        choices: The allowed values of a string.
+        flags: Flags in place of the one made from the field's name, e.g. `("--top", "-k")`.
+        metavar: What stands for the value in `--help`.
+        hidden: Keeps the option out of `--help`.
+    """
+
+    help: str
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+    choices: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    metavar: str | None = None
+    hidden: bool = False
+
+    # pydantic and annotated-types read an object that says this and yields constraints.
+    __is_annotated_types_grouped_metadata__ = True
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the bounds as annotated-types constraints, which pydantic checks."""
+        import annotated_types
+
+        for name, kind in (("ge", "Ge"), ("gt", "Gt"), ("le", "Le"), ("lt", "Lt")):
+            if (bound := getattr(self, name)) is not None:
+                yield getattr(annotated_types, kind)(bound)

@@ -1,0 +1,82 @@
+"""What goes into a task and what comes out: records, where they were read, and outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Generic, Protocol, TypeVar
+
+R = TypeVar("R")
+
+Text = str | tuple[str, str]
+"""What a task reads: a text, or a pair of texts (premise and hypothesis, query and passage)."""
+
+
+class Alignment(Protocol):
+    """Maps character offsets in a derived text back to the text it came from (`jnlp.text.Aligned`)."""
+
+    def span(self, start: int, end: int, /) -> tuple[int, int]:
+        """Return the offsets in the original text that `[start, end)` of the derived text came from."""
+        ...
+
+    def locate(self, start: int, end: int, /) -> tuple[int, int]:
+        """Return the offsets in the derived text that show `[start, end)` of the original text."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a record was read: a path (or `stdin`, `arg`), its 1-based line or row, the codec it was decoded with."""
+
+    path: str
+    line: int | None = None
+    encoding: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One text, or pair, to work on, with the other columns of its row.
+
+    Args:
+        id: The row's id column, else `SOURCE:LINE`.
+        text: What the task reads.
+        fields: The other columns, carried through to the output.
+        source: Where it was read.
+        original: The text as it stands in its source, where `text` is derived from it (markup removed), else None.
+        alignment: Maps offsets in `text` to offsets in `original`; None when they are the same.
+    """
+
+    id: str
+    text: Text
+    fields: Mapping[str, object] = field(default_factory=dict)
+    source: Source = field(default_factory=lambda: Source("arg"))
+    original: str | None = field(default=None, repr=False)
+    alignment: Alignment | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[R]):
+    """A record and what the task made of it."""
+
+    record: Record
+    result: R
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A record that could not be read or processed, and the exception that says why."""
+
+    id: str
+    source: Source
+    error: Exception
+
+
+Outcome = Done[R] | Failed
+
+
+class OnError(StrEnum):
+    """What a record that fails does to the run: it is told and left out, or it ends the run."""
+
+    SKIP = "skip"
+    FAIL = "fail"

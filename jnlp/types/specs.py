@@ -1,0 +1,86 @@
+"""A model as a value: its name, where it comes from, what it can do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Purpose(StrEnum):
+    """What an embedding is for; the model's spec supplies the prefix."""
+
+    QUERY = "query"
+    DOCUMENT = "document"
+    TOPIC = "topic"
+    SIMILARITY = "similarity"
+
+
+class Overflow(StrEnum):
+    """What to do with a text longer than the model: overlapping windows, a cut that is counted, or an error."""
+
+    WINDOW = "window"
+    TRUNCATE = "truncate"
+    ERROR = "error"
+
+
+class Pooling(StrEnum):
+    """How token states become one vector: the mean over all tokens, prefix included, or the first token's state."""
+
+    MEAN = "mean"
+    CLS = "cls"
+
+
+class Head(StrEnum):
+    """What a checkpoint can do."""
+
+    EMBEDDING = "embedding"
+    MASKED_LM = "masked-lm"
+    CLASSIFIER = "classifier"
+
+
+class ProblemType(StrEnum):
+    """How a classifier's logits become probabilities: softmax, sigmoid per label, or the value itself."""
+
+    SINGLE_LABEL = "single_label_classification"
+    MULTI_LABEL = "multi_label_classification"
+    REGRESSION = "regression"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model by name: where it comes from, what it can do, how its embeddings are made.
+
+    Args:
+        name: What a user types.
+        summary: One line for `jnlp models`.
+        repo: The Hugging Face hub id; None for a model that is a folder.
+        revision: The hub revision to load.
+        architecture: `modernbert` runs on jnlp's encoder, anything else through transformers.
+        heads: What the checkpoint can do.
+        pooling: How its embeddings are pooled.
+        prefixes: What is put before a text, by purpose.
+        max_length: The longest input in tokens, special tokens included.
+        licence: SPDX identifier of the weights.
+        parameters: The number of weights.
+        size: Bytes to download.
+        labels: A classifier's labels in the order of its logits.
+        problem_type: How a classifier's logits are read.
+        builtin: The folder below `jnlp/models/builtin` when the model ships with jnlp.
+    """
+
+    name: str
+    summary: str = ""
+    repo: str | None = None
+    revision: str | None = None
+    architecture: str = "modernbert"
+    heads: tuple[Head, ...] = (Head.EMBEDDING,)
+    pooling: Pooling = Pooling.MEAN
+    prefixes: Mapping[Purpose, str] = field(default_factory=dict)
+    max_length: int = 8192
+    licence: str | None = None
+    parameters: int | None = None
+    size: int | None = None
+    labels: tuple[str, ...] = ()
+    problem_type: ProblemType | None = None
+    builtin: str | None = None

@@ -1,0 +1,66 @@
+"""A task as a value, and where its jobs run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+from jnlp.types.records import Failed, Outcome, Record, Text
+
+O = TypeVar("O")  # noqa: E741 - the options of a task
+R = TypeVar("R")
+
+
+Apply = Callable[[Sequence[Text]], Sequence[R]]
+"""What `make` returns: texts to results, one for one. It may be called from two threads at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec(Generic[O, R]):
+    """A task as a value: picklable, light to import, the whole of what the core needs to know.
+
+    Args:
+        name: What a user types: `jnlp NAME`.
+        summary: One line for `--help`.
+        options: A frozen slotted dataclass whose fields are `Annotated[T, Option(…)]` with defaults.
+        make: `"package.module:function"`, called as `make(models, options)`; returns an `Apply`.
+        result: The frozen dataclass of results; its fields are the output's columns.
+        model: The model it runs on when nobody names one; None is the configured default.
+        rows: For a person's table: `"package.module:function"`, called as `rows(text, result)`; returns dicts of
+            cells. None shows the text and the result's fields.
+        drop: `"package.module:function"`, called as `drop(result, options)`; returns why the record is to be left out
+            of the output (it goes to `--rejects`), or None to keep it. None keeps all.
+        explode: The field of the result whose items are the output's rows (search hits), or None.
+        pairs: True when the task reads pairs too (`--text-pair`).
+    """
+
+    name: str
+    summary: str
+    options: type[O]
+    make: str
+    result: type[R]
+    model: str | None = None
+    rows: str | None = None
+    drop: str | None = None
+    explode: str | None = None
+    pairs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A task with its options and settings as JSON, and its model: rebuilt in each worker, never a pickled callable."""
+
+    task: str
+    options: str
+    settings: str
+    model: str | None = None
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Runs a job over a stream of records: in order, bounded in memory, one outcome a record."""
+
+    def map(self, job: Job, records: Iterable[Record | Failed], /) -> Iterator[Outcome[Any]]:
+        """Yield one outcome a record, in the order of the records; a record that failed to be read passes through."""
+        ...

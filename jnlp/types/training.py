@@ -1,0 +1,89 @@
+"""What a trainer is, what it reads and what it reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from jnlp.types.heads import Models
+from jnlp.types.records import Text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+O = TypeVar("O")  # noqa: E741 - the options of a trainer
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training example: a text or pair and its target (a label, a list of labels, a number)."""
+
+    text: Text
+    target: str | tuple[str, ...] | float
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainReport:
+    """What a training run made: the model folder, its scores, and how they were measured.
+
+    Args:
+        folder: Where the model was written.
+        metrics: Scores on held-out data, by name.
+        rows: The number of examples by split.
+        details: Everything needed to repeat the run: seed, versions, options, base model.
+    """
+
+    folder: Path
+    metrics: Mapping[str, float]
+    rows: Mapping[str, int]
+    details: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerSpec(Generic[O]):
+    """A trainer as a value: `jnlp train NAME TRAIN.csv -o DIR`.
+
+    Args:
+        name: What a user types.
+        summary: One line for `--help`.
+        options: A frozen slotted dataclass, as a task's.
+        make: `"package.module:function"`, called with no argument; returns a `Trainer`.
+    """
+
+    name: str
+    summary: str
+    options: type[O]
+    make: str
+
+
+class Trainer(Protocol):
+    """Fits a model to examples."""
+
+    def fit(
+        self,
+        train: Sequence[Example],
+        valid: Sequence[Example] | None,
+        options: Any,
+        out: Path,
+        /,
+        *,
+        models: Models,
+        base: Path,
+        device: str,
+        progress: Callable[[str, int, int, Mapping[str, float]], None],
+    ) -> TrainReport:
+        """Train on top of the model folder `base`, write a model folder to `out`, and report.
+
+        Args:
+            train: Training examples.
+            valid: Validation examples, or None to hold some of `train` out.
+            options: The trainer's options.
+            out: The folder to make; written beside and renamed when whole.
+            models: For trainers that need other models.
+            base: The folder of the model to start from.
+            device: Where to train: `auto`, `cpu`, `cuda` …
+            progress: Called with (phase, done, total, figures).
+        """
+        ...

@@ -1,0 +1,71 @@
+"""Labels texts by a fine-tuned model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jnlp.encoder.windows import mean_logits, probabilities
+from jnlp.errors import MissingHeadError
+from jnlp.training.calibration import calibrated
+from jnlp.types import ProblemType
+from jnlp_classify.spec import Classified
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jnlp.types import Apply, Classifier, FloatArray, Models, Text
+    from jnlp_classify.spec import ClassifyOptions
+
+_WIDTH = 60
+
+
+def make(models: Models, options: ClassifyOptions, /) -> Apply[Classified]:
+    """Return the function that labels texts: by the fine-tuned model, or where labels are given by those alone.
+
+    Raises:
+        MissingHeadError: No labels are given, and the model is not fine-tuned.
+    """
+    if options.labels:
+        from jnlp_classify.zero_shot import make_zero_shot
+
+        return make_zero_shot(models, options)
+    try:
+        classifier = models.classifier(None)
+    except MissingHeadError as error:
+        raise MissingHeadError(error.message, hint=f"--labels A,B,C needs none; or {error.hint}") from error
+    return lambda texts: by_model(classifier, texts, options)
+
+
+def by_model(classifier: Classifier, texts: Sequence[Text], options: ClassifyOptions, /) -> list[Classified]:
+    """Label texts with a fine-tuned model: softmax or sigmoids of the mean logits of a text's windows, or the value."""
+    logits = calibrated(classifier.logits(texts), classifier)
+    scores = probabilities(mean_logits(logits), logits.problem_type)
+    floor = options.threshold if logits.problem_type is ProblemType.MULTI_LABEL and len(logits.labels) > 1 else None
+    return [classified(logits.labels, row, options.top, floor) for row in scores]
+
+
+def classified(labels: Sequence[str], scores: FloatArray, top: int, floor: float | None = None, /) -> Classified:
+    """Return the result of one text from its scores `[k]`.
+
+    Args:
+        labels: The k labels.
+        scores: One a label.
+        top: How many to keep; 0 for all.
+        floor: Labels below it are left out of the scores, though the best is named all the same; None keeps all.
+    """
+    ranked = sorted(zip(labels, scores.tolist(), strict=True), key=lambda pair: -pair[1])
+    kept = [pair for pair in ranked if floor is None or pair[1] >= floor]
+    return Classified(*ranked[0], dict(kept[:top] if top else kept))
+
+
+def rows(text: Text, result: Classified, /) -> list[dict[str, object]]:
+    """Return the table row of one text: the best label, its score, and the runners-up."""
+    shown = text if isinstance(text, str) else " / ".join(text)
+    others = [f"{label} {score:.2f}" for label, score in result.scores.items() if label != result.label]
+    row: dict[str, object] = {
+        "text": shown if len(shown) <= _WIDTH else shown[: _WIDTH - 1] + "…",
+        "label": result.label,
+        "score": f"{result.score:.3f}",
+        "others": "  ".join(others[:4]),
+    }
+    return [row]

@@ -1,0 +1,121 @@
+"""Labels texts without training: by entailment where the model judges that, else by the embeddings of the labels.
+
+By embeddings: with e(·) the embedding for topics at unit length and u(·) the scaling to unit length, a label l is
+p(l) = u(Σ_t e(t(l))) over its templates t. All embeddings of a model share a large common component, which says
+nothing: texts are centred on the mean m of a few neutral sentences, labels on their own mean c (on m where there is one
+label), and
+
+    score(l | x) = softmax_l( cos(e(x) - m, p(l) - c) / temperature ), with one label the sigmoid
+
+By entailment: softmax over the labels of the logit that the text entails "これはlに関する文章です。"; with one label
+the model's own probability of that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jnlp.encoder.vectors import unit
+from jnlp.encoder.windows import mean_logits, probabilities
+from jnlp.errors import JnlpError, UsageError
+from jnlp.types import ProblemType, Purpose
+from jnlp_classify.logic import classified
+from jnlp_classify.spec import TEMPLATES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jnlp.types import Apply, Classifier, Embedder, FloatArray, Models, Text
+    from jnlp_classify.spec import Classified, ClassifyOptions
+
+NEUTRAL = (
+    "これは文章です。",
+    "今日はこのことについて書きます。",
+    "次のように述べている。",
+    "それはそうかもしれません。",
+    "いくつかの点を説明する。",
+    "詳しくは以下のとおりです。",
+    "そして、しばらく時間がたった。",
+    "皆さんはどう思いますか。",
+)
+"""Sentences about nothing in particular: what all texts have in common."""
+
+_ENTAILMENT = ("entailment", "entails", "含意")
+
+
+def make_zero_shot(models: Models, options: ClassifyOptions, /) -> Apply[Classified]:
+    """Return the function that labels texts by `options.labels` alone.
+
+    Raises:
+        UsageError: A label twice, or a template without `{label}`.
+    """
+    if len(set(options.labels)) < len(options.labels):
+        raise UsageError(f"a label stands twice in {','.join(options.labels)}", hint="name each label once")
+    if options.template is not None and "{label}" not in options.template:
+        raise UsageError(f"the template '{options.template}' has no {{label}}", hint="e.g. これは{label}の話です。")
+    judge = entailment_judge(models)
+    if judge is not None:
+        return lambda texts: by_entailment(*judge, texts, options)
+    return ByEmbedding(models.embedder(None), options)
+
+
+def entailment_judge(models: Models, /) -> tuple[Classifier, int] | None:
+    """Return the model as a judge of entailment, with the place of that label; None where it is no such model."""
+    try:
+        classifier = models.classifier(None)
+    except JnlpError:  # it has no classifier, so its embeddings are asked for; what else is wrong shows there
+        return None
+    found = [index for index, label in enumerate(classifier.labels) if label.lower() in _ENTAILMENT]
+    return (classifier, found[0]) if found and len(classifier.labels) > 1 else None
+
+
+def by_entailment(
+    classifier: Classifier, place: int, texts: Sequence[Text], options: ClassifyOptions, /
+) -> list[Classified]:
+    """Label texts by how much each entails the hypothesis that it is about the label."""
+    template = options.template or TEMPLATES[1]
+    # Premise first, as NLI models are trained; of a text over half the model's length the encoder counts what is cut.
+    pairs: list[Text] = [(_plain(text), _worded(template, label)) for text in texts for label in options.labels]
+    judged = mean_logits(classifier.logits(pairs))
+    if len(options.labels) == 1:
+        scores = probabilities(judged, classifier.problem_type)[:, [place]]
+    else:
+        entailed = judged[:, place].reshape(len(texts), len(options.labels))
+        scores = probabilities(entailed, ProblemType.SINGLE_LABEL)
+    return [classified(options.labels, row, options.top) for row in scores]
+
+
+class ByEmbedding:
+    """Labels texts by the cosine between their embeddings and those of the labels."""
+
+    def __init__(self, embedder: Embedder, options: ClassifyOptions, /) -> None:
+        self.embedder = embedder
+        self.options = options
+        self.common = self._embed(NEUTRAL).mean(axis=0)
+        templates = (options.template,) if options.template else TEMPLATES
+        prompts = [_worded(template, label) for label in options.labels for template in templates]
+        means = self._embed(prompts).reshape(len(options.labels), len(templates), -1).mean(axis=1)
+        means = unit(means)
+        centre = means.mean(axis=0) if len(means) > 1 else self.common
+        self.labels = unit(means - centre)
+
+    def __call__(self, texts: Sequence[Text], /) -> list[Classified]:
+        """Label texts; the scores of one do not depend on the others."""
+        cosines = unit(self._embed([_plain(text) for text in texts]) - self.common) @ self.labels.T
+        scaled = (cosines / self.options.temperature).astype(np.float32)
+        scores = probabilities(scaled, ProblemType.SINGLE_LABEL)
+        return [classified(self.options.labels, row, self.options.top) for row in scores]
+
+    def _embed(self, texts: Sequence[str]) -> FloatArray:
+        return unit(self.embedder.embed(texts, purpose=Purpose.TOPIC).vectors)
+
+
+def _worded(template: str, label: str) -> str:
+    """Put a label into a template, in which other braces are text."""
+    return template.replace("{label}", label)
+
+
+def _plain(text: Text) -> str:
+    return text if isinstance(text, str) else "\n".join(text)

@@ -1,0 +1,259 @@
+"""Japanese text to index words with offsets, and a query to an FTS5 expression.
+
+Both analysers fold width and case first. A word's form is what is indexed; documents and queries go the same way.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import unicodedata
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Protocol
+
+from jnlp.errors import JnlpError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from jnlp.text.align import Aligned
+
+PIECE = 12_000
+"""Characters given to Sudachi at once: it takes 49,149 bytes, and a character has up to four."""
+
+MAX_WORDS = 64
+"""Words of a query that are searched for; FTS5 limits the depth of an expression to 256."""
+
+_WRAP = re.compile(r"(?<=[^\s\x00-\x7f。！？])[ \t]*\r?\n(?=[^\s\x00-\x7f・■●○◆第（「『【])")
+"""The end of a line within a Japanese sentence that was wrapped by hand."""
+
+_WRAPPED = 20
+"""A line of fewer characters is a line of its own, such as a heading."""
+
+_JAPANESE = "々〆〇ぁ-ゖゝゞァ-ヺー-ヿ㐀-䶿一-鿿豈-﫿𠀀-𲎯"
+_HIRAGANA = re.compile("[ぁ-ゖゝゞー]+")
+_SYMBOLS = frozenset("#@%&*/_\\")
+_GRAMMAR = frozenset({"助詞", "助動詞", "代名詞", "連体詞", "接続詞", "感動詞"})
+_LIGHT = frozenset({"為る", "居る", "有る", "成る", "出来る", "こと", "事", "もの", "物", "下さる", "どう"})
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One index word.
+
+    Args:
+        form: What is indexed.
+        start, end: Character offsets in the analysed text.
+        content: False for particles and the like, which a query leaves out.
+        symbol: True for +, # and the like, which a query asks for only beside a word (C++).
+    """
+
+    form: str
+    start: int
+    end: int
+    content: bool = True
+    symbol: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to ask the full-text index for.
+
+    Args:
+        match: An FTS5 expression for the words; empty when the query has none.
+        phrases: One for words that stand side by side in the query, which weighs less; empty when none do.
+        forms: What to highlight.
+    """
+
+    match: str
+    phrases: str
+    forms: frozenset[str]
+
+
+class Analyser(Protocol):
+    """Cuts text into index words; `version` changes when the same text may give other words."""
+
+    name: str
+    version: str
+
+    def words(self, text: str, /) -> Iterator[Word]:
+        """Yield the words of a document, or of a passage of it."""
+        ...
+
+    def query(self, text: str, /) -> Query:
+        """Return what to ask the full-text index for."""
+        ...
+
+
+@cache
+def analyser(name: str, /) -> Analyser:
+    """Return an analyser by name: `sudachi` or `bigram`.
+
+    Raises:
+        JnlpError: The dictionary cannot be loaded.
+    """
+    if name == "bigram":
+        return BigramAnalyser()
+    if name != "sudachi":
+        raise JnlpError(f"no analyser is called '{name}'", hint="there are: sudachi, bigram")
+    try:
+        return SudachiAnalyser()
+    except (ImportError, OSError, RuntimeError) as error:
+        raise JnlpError(
+            f"the Sudachi dictionary cannot be loaded: {error}",
+            hint="pip install sudachipy sudachidict_core, or index with --analyser bigram",
+        ) from error
+
+
+class SudachiAnalyser:
+    """Normalised forms of Sudachi's short units: 打合せ = 打ち合わせ, コンピュータ = コンピューター."""
+
+    name = "sudachi"
+
+    def __init__(self) -> None:
+        from importlib.metadata import version
+
+        from sudachipy import Dictionary
+
+        self.version = f"sudachidict_core {version('sudachidict_core')}, rules 1"
+        self._dictionary = Dictionary()
+        self._local = threading.local()  # a tokenizer has a buffer of its own and is not shared between threads
+
+    def words(self, text: str, /) -> Iterator[Word]:
+        """Yield the words; punctuation and white space give none."""
+        folded = _folded(text)
+        for base, piece in _pieces(folded.text):
+            for morpheme in self._tokenizer().tokenize(piece):
+                known = _form(morpheme.normalized_form(), *morpheme.part_of_speech()[:2])
+                if known is not None:
+                    start, end = folded.span(base + morpheme.begin(), base + morpheme.end())
+                    yield Word(known[0], start, end, *known[1:])
+
+    def query(self, text: str, /) -> Query:
+        """Ask for each content word, and for neighbours as phrases; particles count only where nothing else is."""
+        words = list(self.words(text))
+        content = [word for word in words if word.content] or words
+        asked = [word for word in content if not word.symbol] or content
+        forms = _unique(word.form for word in asked)
+        pairs = _unique(f"{a.form} {b.form}" for a, b in pairwise(content) if a.end == b.start)
+        return Query(_any(map(_quoted, forms)), _any(map(_quoted, pairs)), frozenset(forms))
+
+    def _tokenizer(self) -> Any:
+        from sudachipy import SplitMode
+
+        if not hasattr(self._local, "tokenizer"):
+            self._local.tokenizer = self._dictionary.tokenizer(mode=SplitMode.A)
+        return self._local.tokenizer
+
+
+@lru_cache(maxsize=1 << 16)
+def _form(normalised: str, kind: str, detail: str) -> tuple[str, bool, bool] | None:
+    """Return (form, content, symbol) of a morpheme, or None for white space and punctuation."""
+    form = "".join(unicodedata.normalize("NFKC", normalised).casefold().replace("\0", "").split())
+    symbol = kind in ("補助記号", "記号") and not any(character.isalnum() for character in form)
+    if not form or (symbol and not any(c in _SYMBOLS or unicodedata.category(c)[0] == "S" for c in form)):
+        return None
+    content = kind not in _GRAMMAR and form not in _LIGHT and detail != "助動詞語幹"
+    return form, content, symbol
+
+
+class BigramAnalyser:
+    """Overlapping pairs of Japanese characters and whole words of other scripts: no dictionary is needed."""
+
+    name = "bigram"
+    version = "rules 1"
+
+    # A run of kana and kanji, a run of other letters and digits, or one symbol that a name may hold (C++, C#).
+    _RUN = re.compile(rf"(?P<japanese>[{_JAPANESE}]+)|(?:(?![{_JAPANESE}])[^\W_])+|(?P<symbol>[+#@%&*])")
+
+    def words(self, text: str, /) -> Iterator[Word]:
+        """Yield a pair for each Japanese character and its successor; the last of a run stands alone."""
+        folded = _folded(text)
+        for match in self._RUN.finditer(folded.text):
+            width = 2 if match["japanese"] else len(match[0])
+            for begin in range(match.start(), match.end() if match["japanese"] else match.start() + 1):
+                stop = min(begin + width, match.end())
+                start, end = folded.span(begin, stop)
+                yield Word(folded.text[begin:stop], start, end, symbol=bool(match["symbol"]))
+
+    def query(self, text: str, /) -> Query:
+        """Ask for each pair and each run as a phrase; a single character asks for the pairs that begin with it."""
+        groups: list[list[str]] = []
+        singles: list[str] = []
+        end = -1  # of a run of letters or symbols that the next may go on with: C++
+        for match in self._RUN.finditer(_folded(text).text):
+            run = match[0]
+            if not match["japanese"]:
+                if match.start() != end:
+                    groups.append([])
+                groups[-1].append(run)
+                end = match.end()
+            elif len(run) > 1:
+                groups.append([run[i : i + 2] for i in range(len(run) - 1)])
+            else:
+                singles.append(run)
+        forms = [form for group in groups for form in group]
+        # Pairs of hiragana are mostly grammar, and a symbol counts beside a word only.
+        strong = [form for form in forms if form[0].isalnum() and not _HIRAGANA.fullmatch(form)]
+        asked = _unique(strong or forms)
+        if not asked:
+            return Query(_any(f"{_quoted(single)} *" for single in _unique(singles)), "", frozenset(singles))
+        phrases = _unique(" ".join(group) for group in groups if len(group) > 1)
+        return Query(_any(map(_quoted, asked)), _any(map(_quoted, phrases)), frozenset(asked))
+
+
+def highlights(analyser: Analyser, query: Query, passage: str, /) -> tuple[tuple[int, int], ...]:
+    """Return the offsets in the passage of the query's words, ascending; touching ones are joined."""
+    spans: list[tuple[int, int]] = []
+    for word in analyser.words(passage):
+        start, end = word.start, word.end
+        if word.form not in query.forms:
+            if word.form[:1] not in query.forms or analyser.name != "bigram":
+                continue
+            end = start + 1
+        if spans and start <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
+        else:
+            spans.append((start, end))
+    return tuple(spans)
+
+
+def _folded(text: str) -> Aligned:
+    """Join lines wrapped by hand, then fold width and case."""
+    from jnlp.text.align import Builder, compose
+    from jnlp.text.normalize import fold
+
+    builder, done = Builder(text), 0
+    for match in _WRAP.finditer(text):
+        if match.start() - (text.rfind("\n", 0, match.start()) + 1) >= _WRAPPED:
+            builder.copy(done, match.start())
+            done = match.end()
+    builder.copy(done, len(text))
+    joined = builder.build()
+    return compose(joined, fold(joined.text))
+
+
+def _pieces(text: str) -> Iterator[tuple[int, str]]:
+    """Yield (offset, part) of a text in parts that Sudachi takes, cut after a full stop or a space."""
+    start = 0
+    while start < len(text):
+        end = min(start + PIECE, len(text))
+        if end < len(text):
+            end = max(text.rfind("。", start, end), text.rfind(" ", start, end), start + PIECE // 2 - 1) + 1
+        yield start, text[start:end]
+        start = end
+
+
+def _unique(items: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(items))[:MAX_WORDS]
+
+
+def _any(parts: Iterable[str]) -> str:
+    return " OR ".join(parts)
+
+
+def _quoted(phrase: str) -> str:
+    """Return an FTS5 string: within quotes nothing is an operator, and a quote is written twice."""
+    return '"' + phrase.replace('"', '""') + '"'

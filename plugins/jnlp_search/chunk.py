@@ -1,0 +1,135 @@
+"""Cuts a document into passages: whole sentences up to a token budget, with exact offsets."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jnlp.types import IntArray, Tokenizer
+
+Chunker = Callable[[str, "Tokenizer", int, int], Iterator["Chunk"]]
+"""What `register_chunkers` registers: called as `chunker(text, tokenizer, budget, overlap)`."""
+
+BATCH = 256
+"""Sentences that are tokenised at once."""
+
+LONGEST = 4_000
+"""Characters of a sentence that are tokenised at once; a longer one is cut, which bounds memory."""
+
+PAUSES = "、,，;；:：・ 　\n)）」』】"
+"""After these an over-long sentence is best cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One passage: character offsets in the text, no white space at either end, and its length in tokens."""
+
+    start: int
+    end: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    """A sentence or a part of one; `fresh` where it begins a paragraph, `gap` the tokens of the white space before."""
+
+    start: int
+    end: int
+    tokens: int
+    fresh: bool
+    gap: int = 0
+
+
+def sentence_chunker(text: str, tokenizer: Tokenizer, budget: int, overlap: int, /) -> Iterator[Chunk]:
+    """Yield passages of whole sentences, in order.
+
+    A passage that is at least half full ends where a blank line stands; neighbours within running text share the last
+    sentences of the former, as many as fit into `overlap` tokens. A sentence over the budget is cut.
+
+    Args:
+        text: The document.
+        tokenizer: The embedding model's.
+        budget: Most tokens in a passage, special tokens and prefix not counted.
+        overlap: Most tokens that neighbours share.
+    """
+    held: list[_Sentence] = []
+    for unit in _units(text, tokenizer, budget):
+        total = _length(held)
+        if held and (total + unit.gap + unit.tokens > budget or (unit.fresh and 2 * total >= budget)):
+            yield Chunk(held[0].start, held[-1].end, total)
+            held = [] if unit.fresh else _tail(held, min(overlap, budget - unit.gap - unit.tokens))
+        held.append(unit)
+    if held:
+        yield Chunk(held[0].start, held[-1].end, _length(held))
+
+
+def _length(held: list[_Sentence]) -> int:
+    """Return the tokens of a passage, the white space between its sentences included."""
+    return sum(part.tokens for part in held) + sum(part.gap for part in held[1:])
+
+
+def _tail(held: list[_Sentence], room: int) -> list[_Sentence]:
+    """Return the last sentences that fit into `room` tokens, never all of them."""
+    for first in range(1, len(held)):
+        if _length(held[first:]) <= room:
+            return held[first:]
+    return []
+
+
+def _units(text: str, tokenizer: Tokenizer, budget: int) -> Iterator[_Sentence]:
+    """Yield sentences, and parts of sentences over the budget, with their length in tokens."""
+    spans = _trimmed(text)
+    special = len(tokenizer.encode([""])[0].ids)
+    last = 0
+    while batch := list(islice(spans, BATCH)):
+        encoded = tokenizer.encode([text[start:end] for start, end in batch])
+        # more white space than the budget has room for ends a passage whatever its tokens are
+        befores = [last, *(end for _, end in batch[:-1])]
+        gaps = tokenizer.encode(
+            [text[before : min(start, before + LONGEST)] for before, (start, _) in zip(befores, batch, strict=True)]
+        )
+        for (start, end), tokens, gap in zip(batch, encoded, gaps, strict=True):
+            fresh = text.count("\n", last, start) >= 2
+            sentence = _Sentence(start, end, max(1, len(tokens.ids) - special), fresh, len(gap.ids) - special)
+            if sentence.tokens <= budget:
+                yield sentence
+            else:
+                yield from _cut(sentence, text[start:end], tokens.offsets, budget)
+            last = end
+
+
+def _trimmed(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the spans of sentences without outer white space, none longer than `LONGEST`."""
+    from jnlp.text.sentences import sentences
+
+    for first, last in sentences(text):
+        for begin in range(first, last, LONGEST):
+            piece = text[begin : min(begin + LONGEST, last)]
+            if bare := piece.strip():
+                start = begin + piece.index(bare[0])
+                yield start, start + len(bare)
+
+
+def _cut(whole: _Sentence, sentence: str, offsets: IntArray, budget: int) -> Iterator[_Sentence]:
+    """Yield parts of one sentence of at most `budget` tokens, cut after a pause in the last quarter where one is."""
+    ends = [int(end) for _, end in offsets if end > 0]  # special tokens have the span (0, 0)
+    index, start = 0, 0
+    fresh, gap = whole.fresh, whole.gap
+    while start < len(sentence):
+        stop = min(index + budget, len(ends))
+        if stop < len(ends):
+            stop = next((i for i in range(stop, stop - budget // 4, -1) if sentence[ends[i - 1] - 1] in PAUSES), stop)
+        end = ends[stop - 1] if index < stop < len(ends) else len(sentence)
+        # Byte pieces share their character's end, and a combining mark belongs to the character before it.
+        end = max(end, start + 1)
+        while end < len(sentence) and unicodedata.combining(sentence[end]):
+            end += 1
+        part = sentence[start:end].strip()
+        if part:
+            begin = whole.start + sentence.index(part[0], start)
+            yield _Sentence(begin, begin + len(part), max(1, stop - index), fresh, gap)
+        index, start, fresh, gap = stop, end, False, 0

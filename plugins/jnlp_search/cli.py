@@ -1,0 +1,108 @@
+"""`jnlp index` and `jnlp search`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from jnlp.cli.common import command, tell_failed
+from jnlp.cli.options import given
+from jnlp.config import Settings
+from jnlp.engine import DEFAULT_MODEL
+from jnlp_search.options import IndexOptions, SearchOptions
+
+if TYPE_CHECKING:
+    from jnlp.engine import Engine
+    from jnlp.io.options import ReadOptions
+    from jnlp.types import Hit
+    from jnlp_search.builder import BuildReport
+
+
+@command(
+    IndexOptions,
+    name="index",
+    summary="Index documents for search; only what changed is read again.",
+    reading=("text", "id", "encoding", "input_format", "recursive"),
+)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@click.option("--index", "folder", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The index.")
+def index(
+    engine: Engine, options: IndexOptions, paths: tuple[str, ...], folder: Path, reading: ReadOptions, quiet: bool
+) -> None:
+    """Bring an index up to date with files and folders, and say what became of them."""
+    from jnlp.cli.console import progress
+    from jnlp.io import documents
+    from jnlp_search.index import build, recorded_model
+
+    model = asked_model() or recorded_model(folder) or engine.settings.model or DEFAULT_MODEL
+    if model not in engine.specs() and Path(model).is_dir():
+        model = str(Path(model).resolve())  # a search may run elsewhere
+    done = 0
+    with progress("documents", quiet=quiet) as advance:
+
+        def show(report: BuildReport) -> None:
+            nonlocal done
+            advance(report.documents - done)
+            done = report.documents
+
+        report = build(
+            folder,
+            documents(paths, reading, engine.readers()),
+            engine.models().embedder(model),
+            options,
+            model=model,
+            sources=paths,
+            on_failed=tell_failed,
+            progress=show,
+        )
+    click.echo(
+        f"{folder}: {report.added:,} added, {report.updated:,} updated, {report.unchanged:,} unchanged, "
+        f"{report.removed:,} removed, {report.failed:,} failed; "
+        f"{report.chunks:,} new passages in {report.seconds:.1f} s"
+    )
+    if report.failed and not report.documents:
+        raise click.exceptions.Exit(1)
+
+
+@command(SearchOptions, name="search", summary="Search an index: passages with offsets and highlights.")
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("query", metavar="QUERY")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "jsonl"]), help="Else a table at a terminal, JSONL in a pipe."
+)
+def search(engine: Engine, options: SearchOptions, folder: Path, query: str, form: str | None, quiet: bool) -> None:
+    """Print the passages that answer a query."""
+    from jnlp.cli.console import is_terminal
+    from jnlp_search.search import open_index
+    from jnlp_search.show import as_json
+
+    chosen = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    with open_index(folder, engine.models(), model=asked_model()) as opened:
+        hits = opened.search(query, **chosen)
+    if not hits and not quiet:
+        click.echo("jnlp: nothing was found", err=True)
+    if form == "table" or (form is None and is_terminal()):
+        show_hits(hits)
+        return
+    for hit in hits:
+        click.echo(json.dumps(as_json(hit), ensure_ascii=False))
+
+
+def show_hits(hits: list[Hit], /) -> None:
+    """Print hits for a person: where, and the sentence that answers best."""
+    from jnlp.cli.console import passage
+    from jnlp_search.show import snippet
+
+    for hit in hits:
+        text, highlights = snippet(hit)
+        passage(f"{hit.rank}. {hit.document} {hit.start}–{hit.end}  {hit.score:.3f}", text, highlights)
+
+
+def asked_model() -> str | None:
+    """Return the model that stands on the command line: a configured one does not override an index's own."""
+    model: str | None = given(click.get_current_context(), Settings).get("model")
+    return model

@@ -1,0 +1,59 @@
+"""Two rankings into one, and the sentence of a passage that answers best."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+PHRASE_WEIGHT = 0.2
+"""What neighbouring words count beside single ones. Of 600 questions of JaQuAD train over its 9,701 contexts the mean
+reciprocal rank is .8704 with 0, .8709 with 0.1 and .8726 with 0.2."""
+
+
+def with_phrases(words: Mapping[int, float], phrases: Mapping[int, float], /) -> dict[int, float]:
+    """Return BM25 of words and, at its weight, of phrases, for every chunk that either found."""
+    return {
+        chunk: words.get(chunk, 0.0) + PHRASE_WEIGHT * phrases.get(chunk, 0.0) for chunk in sorted({*words, *phrases})
+    }
+
+
+def convex(lexical: Mapping[int, float], dense: Mapping[int, float], dense_weight: float, /) -> dict[int, float]:
+    """Return `dense_weight`·dense + (1 − `dense_weight`)·lexical for every candidate, each leg scaled to 0–1.
+
+    BM25 is divided by its largest value; a candidate it did not find has 0. Cosines are scaled between the least and
+    the largest of the candidates, since those of a mean-pooled model lie close together. Both keep the margins that
+    reciprocal ranks lose (Bruch, Gai and Ingber 2023, "An analysis of fusion functions for hybrid retrieval").
+
+    Args:
+        lexical: BM25 by chunk, higher is better.
+        dense: Cosine by chunk, for every candidate of either leg.
+        dense_weight: From 0 to 1.
+    """
+    best = max(lexical.values(), default=0.0) or 1.0
+    low, high = min(dense.values(), default=0.0), max(dense.values(), default=0.0)
+    width = (high - low) or 1.0
+    return {
+        chunk: dense_weight * ((dense[chunk] - low) / width if chunk in dense else 0.0)
+        + (1 - dense_weight) * (lexical.get(chunk, 0.0) / best)
+        for chunk in sorted({*lexical, *dense})
+    }
+
+
+def ranked(scores: Mapping[int, float], /) -> list[tuple[int, float]]:
+    """Return (chunk, score), best first; equal scores in the order they were indexed."""
+    return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+
+
+def best_sentence(passage: str, highlights: Sequence[tuple[int, int]], /) -> tuple[int, int]:
+    """Return the offsets in the passage of the sentence with the most highlighted characters, the first of equals."""
+    from jnlp.text.sentences import sentences
+
+    spans = list(sentences(passage)) or [(0, len(passage))]
+
+    def covered(span: tuple[int, int]) -> int:
+        return sum(max(0, min(end, span[1]) - max(start, span[0])) for start, end in highlights)
+
+    return max(spans, key=covered)

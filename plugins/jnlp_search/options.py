@@ -1,0 +1,52 @@
+"""What a user can choose about an index and a search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+from jnlp.types import Option
+
+CHUNK_TOKENS = 256
+OVERLAP_TOKENS = 32
+ANALYSER = "sudachi"
+
+
+class Legs(StrEnum):
+    """Which of the two indexes a search asks."""
+
+    HYBRID = "hybrid"
+    DENSE = "dense"
+    LEXICAL = "lexical"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexOptions:
+    """How documents are indexed. None means: as the index was made, or the default for a new one."""
+
+    chunk_tokens: Annotated[
+        int | None, Option(help=f"Tokens in a passage, prefix counted; {CHUNK_TOKENS} in a new index.", ge=16, le=8192)
+    ] = None
+    overlap: Annotated[
+        int | None, Option(help=f"Tokens that neighbours share; {OVERLAP_TOKENS} in a new index.", ge=0, le=4096)
+    ] = None
+    analyser: Annotated[
+        str | None,
+        Option(help=f"How full text is cut into words; {ANALYSER} in a new index.", choices=("sudachi", "bigram")),
+    ] = None
+    keep_missing: Annotated[bool, Option(help="Keep documents whose file has vanished from an indexed folder.")] = False
+    rebuild: Annotated[bool, Option(help="Index everything again, with another model or other settings.")] = False
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How an index is searched."""
+
+    top: Annotated[int, Option(help="How many passages to return.", ge=1, le=10_000, flags=("--top", "-k"))] = 10
+    legs: Annotated[Legs, Option(help="Ask the vectors, the full text, or both.")] = Legs.HYBRID
+    per_document: Annotated[int, Option(help="At most so many passages of one document; 0 is no limit.", ge=0)] = 3
+    dense_weight: Annotated[
+        float, Option(help="The vectors' share of a hybrid score; the rest is the full text's.", ge=0, le=1)
+    ] = 0.3
+    # 0.3: the built-in model's vectors are weak and BM25 is the strongest single leg on Japanese long documents.

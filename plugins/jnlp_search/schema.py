@@ -1,0 +1,95 @@
+"""The tables of `catalog.sqlite`, and what the manifest records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FORMAT = 1
+"""The version of the index folder; a folder with another is not opened."""
+
+APPLICATION_ID = 0x4A4E4C50
+"""JNLP, which marks the SQLite file as an index (`file catalog.sqlite` shows it)."""
+
+# Identifiers are AUTOINCREMENT: never used twice, so that a tombstone or a segment's file name can never mean another.
+TABLES = """
+CREATE TABLE manifest (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE documents (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,       -- the record's id, which a hit shows
+    path TEXT,                       -- the absolute path of the file it was read from
+    line INTEGER,
+    encoding TEXT,
+    title TEXT,
+    characters INTEGER NOT NULL,
+    sha256 BLOB NOT NULL,            -- of what is indexed: a document with the same digest is not read again
+    metadata TEXT NOT NULL           -- JSON object: the record's fields
+);
+CREATE INDEX documents_path ON documents (path);
+
+CREATE TABLE chunks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    document INTEGER NOT NULL REFERENCES documents ON DELETE CASCADE,
+    ordinal INTEGER NOT NULL,        -- from 0 in its document
+    start INTEGER NOT NULL,          -- offsets as docs/library.md defines them
+    stop INTEGER NOT NULL,
+    tokens INTEGER NOT NULL,
+    text TEXT NOT NULL,              -- what was embedded and analysed
+    passage TEXT,                    -- what is shown, where that differs
+    UNIQUE (document, ordinal)
+);
+
+CREATE TABLE segments (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    file TEXT NOT NULL UNIQUE,       -- below segments/
+    kind TEXT NOT NULL,              -- flat
+    sha256 TEXT NOT NULL,
+    count INTEGER NOT NULL,          -- vectors in the file, tombstones included
+    first INTEGER NOT NULL,          -- least and greatest chunk in the file
+    last INTEGER NOT NULL
+);
+
+CREATE TABLE vectors (               -- the truth; segments are made from it
+    chunk INTEGER PRIMARY KEY REFERENCES chunks ON DELETE CASCADE,
+    segment INTEGER NOT NULL REFERENCES segments,
+    vector BLOB NOT NULL             -- little-endian float32 of length 1
+);
+CREATE INDEX vectors_segment ON vectors (segment);
+
+CREATE TABLE tombstones (            -- chunks that stand in a segment's file and are no more
+    chunk INTEGER PRIMARY KEY,
+    segment INTEGER NOT NULL REFERENCES segments ON DELETE CASCADE
+);
+CREATE INDEX tombstones_segment ON tombstones (segment);
+
+CREATE VIRTUAL TABLE fulltext USING fts5 (  -- rowid = chunk; words joined by spaces
+    words, tokenize = "unicode61 remove_diacritics 0 categories 'L* N* Co M* S* P*'"
+);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What an index was made with. A search or an update with anything else would mix what cannot be compared.
+
+    Args:
+        model: The embedding model's name, folder or hub id.
+        fingerprint: Of its weights, tokenizer, prefixes, pooling and normaliser.
+        dimension: Of its vectors.
+        chunker: The chunker's name.
+        chunk_tokens: Most tokens in a passage, prefix counted.
+        overlap: Most tokens that neighbours share.
+        analyser: The full-text analyser's name.
+        analyser_version: Its rules and dictionary.
+        jnlp: The version that made the index.
+    """
+
+    model: str
+    fingerprint: str
+    dimension: int
+    chunker: str
+    chunk_tokens: int
+    overlap: int
+    analyser: str
+    analyser_version: str
+    jnlp: str

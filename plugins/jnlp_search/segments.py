@@ -1,0 +1,214 @@
+"""Immutable FAISS files: written whole or not at all, loaded only when their digest is the catalogue's.
+
+A FAISS file is parsed by native code, so a file that this index did not write is never given to it. Everything in it
+can be made again from the catalogue's vectors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from jnlp.types import FloatArray, IntArray
+    from jnlp_search.catalog import Catalog, Segment
+
+FOLDER = "segments"
+SMALL = 50_000
+"""Segments under so many vectors are merged when there are more than `MANY`, up to about so many in one: a merge holds
+them in memory."""
+
+MANY = 8
+
+
+def write(catalog: Catalog, chunks: IntArray, vectors: FloatArray, /) -> int:
+    """Write a segment file and record it in the open transaction; returns its number.
+
+    Whatever is killed before the commit leaves a file that no catalogue names, which the next writer removes.
+
+    Args:
+        catalog: In a transaction.
+        chunks: int64 `[n]`, ascending.
+        vectors: float32 `[n, d]` of length 1.
+    """
+    sql = "INSERT INTO segments (file, kind, sha256, count, first, last) VALUES ('', 'flat', '', ?, ?, ?)"
+    number = int(catalog.db.execute(sql, (len(chunks), int(chunks[0]), int(chunks[-1]))).lastrowid or 0)
+    name = f"{number:06d}.faiss"
+    digest = _write_file(catalog.path.parent / FOLDER / name, chunks, vectors)
+    catalog.db.execute("UPDATE segments SET file = ?, sha256 = ? WHERE id = ?", (name, digest, number))
+    return number
+
+
+def repair(catalog: Catalog, /) -> int:
+    """Remove files that the catalogue does not name and write again those that are missing or damaged.
+
+    Returns:
+        The number of segments that were written again.
+    """
+    folder = catalog.path.parent / FOLDER
+    folder.mkdir(exist_ok=True)
+    segments = catalog.segments()
+    _remove(folder, {segment.file for segment in segments})
+    bad = [segment for segment in segments if not intact(folder, segment)]
+    for segment in bad:
+        merge(catalog, [segment])
+    return len(bad)
+
+
+def merge(catalog: Catalog, segments: Sequence[Segment], /) -> None:
+    """Replace segments by one without tombstones, in one commit."""
+    with catalog.transaction():
+        chunks, vectors = catalog.segment_vectors(segment.id for segment in segments)
+        new = write(catalog, chunks, vectors) if len(chunks) else None
+        for segment in segments:
+            catalog.db.execute("UPDATE vectors SET segment = ? WHERE segment = ?", (new, segment.id))
+            catalog.db.execute("DELETE FROM segments WHERE id = ?", (segment.id,))
+    _remove(catalog.path.parent / FOLDER, {segment.file for segment in catalog.segments()})
+
+
+def tidy(catalog: Catalog, /) -> None:
+    """Merge small segments where there are many, and write those again of which a quarter is gone."""
+    segments = catalog.segments()
+    small = [segment for segment in segments if segment.count < SMALL]
+    if len(small) > MANY:
+        for group in _groups(small):
+            merge(catalog, group)
+    for segment in catalog.segments():
+        if 4 * len(catalog.tombstones(segment.id)) > segment.count:
+            merge(catalog, [segment])
+
+
+def _groups(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
+    """Yield neighbours that have `SMALL` vectors together, two or more of them."""
+    group: list[Segment] = []
+    for segment in segments:
+        group.append(segment)
+        if sum(member.count for member in group) >= SMALL:
+            yield group
+            group = []
+    if len(group) > 1:
+        yield group
+
+
+def intact(folder: Path, segment: Segment, /) -> bool:
+    """Whether a segment's file is there with the digest that was recorded."""
+    try:
+        return _digest(folder / segment.file) == segment.sha256
+    except FileNotFoundError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    index: Any
+    dead: IntArray
+
+
+class Segments:
+    """The segments of an open index, kept in step with the catalogue."""
+
+    def __init__(self, folder: Path, /) -> None:
+        self._folder = folder / FOLDER
+        self._loaded: dict[int, _Loaded] = {}
+        self._version: int | None = None
+
+    def sync(self, catalog: Catalog, version: int, /) -> None:
+        """Load what is new and drop what is gone, if the snapshot's version says that something changed."""
+        if version == self._version:
+            return
+        loaded: dict[int, _Loaded] = {}
+        for segment in catalog.segments():
+            known = self._loaded.get(segment.id)
+            index = known.index if known else self._load(catalog, segment)
+            loaded[segment.id] = _Loaded(index, catalog.tombstones(segment.id))
+        self._loaded, self._version = loaded, version
+
+    def search(self, vector: FloatArray, limit: int, /) -> dict[int, float]:
+        """Return the cosine by chunk of the nearest chunks.
+
+        Args:
+            vector: float32 `[d]` of length 1.
+            limit: How many at most.
+        """
+        import faiss
+
+        # FAISS keeps this number for each calling thread. One query takes one: searches do not crowd each other.
+        faiss.omp_set_num_threads(1)
+        found: list[tuple[float, int]] = []
+        for segment in self._loaded.values():
+            if not segment.index.ntotal:
+                continue
+            parameters = None
+            if len(segment.dead):
+                batch = faiss.IDSelectorBatch(segment.dead)
+                parameters = faiss.SearchParameters(sel=faiss.IDSelectorNot(batch))  # type: ignore[call-arg]
+            count = min(limit, segment.index.ntotal)
+            scores, chunks = segment.index.search(vector[None], count, params=parameters)
+            found += [(-float(s), int(c)) for s, c in zip(scores[0], chunks[0], strict=True) if c >= 0]
+        return {chunk: -score for score, chunk in sorted(found)[:limit]}
+
+    def _load(self, catalog: Catalog, segment: Segment) -> Any:
+        import faiss
+
+        if intact(self._folder, segment):
+            # A writer that merges segments may remove the file between the check and here.
+            with suppress(RuntimeError):
+                return faiss.read_index(str(self._folder / segment.file), faiss.IO_FLAG_MMAP_IFC)
+        # A reader never writes: it searches what it makes in memory, and the next writer makes the file.
+        return _index(*catalog.segment_vectors([segment.id]))
+
+
+def _index(chunks: IntArray, vectors: FloatArray) -> Any:
+    import faiss
+
+    index = faiss.IndexIDMap(faiss.IndexFlatIP(vectors.shape[1]))
+    if len(chunks):
+        index.add_with_ids(vectors, chunks)
+    return index
+
+
+def _write_file(path: Path, chunks: IntArray, vectors: FloatArray) -> str:
+    import faiss
+
+    digest = hashlib.sha256()
+    beside = path.with_suffix(".part")
+    with beside.open("wb") as file:
+
+        def put(data: bytes) -> None:
+            digest.update(data)
+            file.write(data)
+
+        # Through Python, so that a full disk is an OSError.
+        faiss.write_index(_index(chunks, vectors), faiss.PyCallbackIOWriter(put))  # type: ignore[attr-defined]
+        file.flush()
+        os.fsync(file.fileno())
+    beside.rename(path)
+    _sync(path.parent)
+    return digest.hexdigest()
+
+
+def _sync(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _remove(folder: Path, named: set[str]) -> None:
+    """Remove the files of a folder that the catalogue does not name; a reader that has one open keeps it."""
+    for path in folder.iterdir():
+        if path.name not in named:
+            path.unlink()

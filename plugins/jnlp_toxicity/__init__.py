@@ -1,0 +1,20 @@
+"""Screens Japanese text for toxic language: word lists and a classifier, with a score, a verdict, spans and reasons."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jnlp.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from jnlp.hookspecs import Register
+
+jnlp_api = 1
+
+
+@hookimpl
+def register_tasks(register: Register) -> None:
+    """Register `jnlp toxicity`."""
+    register(
+        "toxicity", "jnlp_toxicity.spec:TOXICITY", summary="Score, flag or drop toxic text, with spans and reasons."
+    )

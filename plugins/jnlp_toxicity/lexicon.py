@@ -1,0 +1,180 @@
+"""Word lists as values: what to find, how bad it is, and where it is not meant."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jnlp.errors import JnlpError
+from jnlp.text.normalize import fold
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from jnlp.text.align import Aligned
+
+SEVERITY = {1: 0.25, 2: 0.55, 3: 0.9}
+"""What one word of each level says alone about a text: levels 2 and 3 pass the default threshold."""
+
+MASK = "●"
+SEPARATOR = "·"
+_CANONICAL = str.maketrans({**dict.fromkeys("●○◯〇◎◉×✕✖☓*■□▲△", MASK), **dict.fromkeys(" ・･.-_/|", SEPARATOR)})
+_SECTION = re.compile(r"\[\s*([\w-]+)(?:\s+([1-3]))?((?:\s+\w+)*)\s*\]$")
+_FLAGS = frozenset({"katakana", "masked", "free", "pattern"})
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One word or pattern of a list.
+
+    Args:
+        word: As the list writes it.
+        category: insult, discrimination, sexual, violence, or a user's own.
+        severity: Between 0 and 1, as `SEVERITY` maps the levels.
+        katakana: Found only where the text is in katakana.
+        free: Found inside longer words too.
+    """
+
+    word: str
+    category: str
+    severity: float
+    katakana: bool = False
+    free: bool = False
+
+
+class Trie(dict[str, "Trie"]):
+    """Words by their characters; `entries` are those that end here."""
+
+    __slots__ = ("entries",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries: tuple[Entry, ...] = ()
+
+    def add(self, key: str, entry: Entry, /) -> None:
+        """Add an entry under a folded spelling."""
+        node = self
+        for character in key:
+            node = node.setdefault(character, Trie())
+        if entry not in node.entries:
+            node.entries = (*node.entries, entry)
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """Compiled lists: words in a trie, patterns, and the contexts in which a word is not meant."""
+
+    words: Trie
+    patterns: tuple[tuple[re.Pattern[str], Entry], ...] = ()
+    allowed: Trie = field(default_factory=Trie)
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """The categories of all entries, sorted."""
+        found = {entry.category for _, entry in self.patterns}
+        stack = [self.words]
+        while stack:
+            node = stack.pop()
+            found.update(entry.category for entry in node.entries)
+            stack.extend(node.values())
+        return tuple(sorted(found))
+
+
+def folded(text: str, /) -> Aligned:
+    """Return the text as words are compared: width, case and kana folded; masks as ●, separators as ·."""
+    from jnlp.text.align import compose, retext
+
+    plain = fold(text, kana=True)
+    return compose(plain, retext(plain.text, plain.text.translate(_CANONICAL)))
+
+
+def load(lists: Sequence[str] = (), allow: Iterable[str] = (), /) -> Lexicon:
+    """Return the shipped list together with a user's lists and allowed expressions.
+
+    Args:
+        lists: Paths of UTF-8 files in the form of `words.txt`; words before any section are `custom`, level 3.
+        allow: Expressions in which no word is meant.
+
+    Raises:
+        JnlpError: A list cannot be read or has a line that is not understood.
+    """
+    return _load(tuple(lists), tuple(allow))
+
+
+@lru_cache(maxsize=8)
+def _load(lists: tuple[str, ...], allow: tuple[str, ...]) -> Lexicon:
+    shipped = files("jnlp_toxicity").joinpath("words.txt").read_text("utf-8")
+    texts = [("words.txt", shipped), *((path, _read(path)) for path in lists)]
+    words, allowed = Trie(), Trie()
+    patterns: list[tuple[re.Pattern[str], Entry]] = []
+    for name, text in texts:
+        _parse(name, text, words, patterns, allowed)
+    for expression in allow:
+        allowed.add(folded(expression).text, Entry(expression, "allow", 0.0))
+    return Lexicon(words, tuple(patterns), allowed)
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise JnlpError(
+            f"cannot read the word list {path}: {error}", hint="give a UTF-8 text file, one word a line"
+        ) from error
+
+
+def _parse(name: str, text: str, words: Trie, patterns: list[tuple[re.Pattern[str], Entry]], allowed: Trie) -> None:
+    category, level, flags = "custom", 3, frozenset[str]()
+    for number, raw in enumerate(text.splitlines(), 1):
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        if header := _SECTION.match(line):
+            category, level, flags = header[1], int(header[2] or 3), frozenset(header[3].split())
+            if not flags <= _FLAGS:
+                raise JnlpError(
+                    f"{name}:{number}: unknown flag in {line}", hint=f"flags are {', '.join(sorted(_FLAGS))}"
+                )
+        elif "pattern" in flags:
+            patterns.append((_compile(line, f"{name}:{number}"), Entry(line, category, SEVERITY[level])))
+        elif category == "allow":
+            for word in line.split():
+                allowed.add(folded(word).text, Entry(word, category, 0.0))
+        else:
+            for word in line.split():
+                entry = Entry(word, category, SEVERITY[level], "katakana" in flags, "free" in flags)
+                for key in _spellings(folded(word).text, masked="masked" in flags):
+                    words.add(key, entry)
+
+
+def _compile(pattern: str, where: str) -> re.Pattern[str]:
+    """Compile one pattern; one that could match nothing would match every text."""
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise JnlpError(f"{where}: {error}: {pattern}", hint="it is a Python regular expression") from error
+    if compiled.match(""):
+        raise JnlpError(f"{where}: the pattern matches the empty text: {pattern}", hint="make a part of it required")
+    return compiled
+
+
+def _spellings(key: str, *, masked: bool) -> set[str]:
+    """Return a folded word with its masked forms: all apart, a mark put between, one inner character hidden."""
+    if not masked or len(key) < 2:
+        return {key}
+    found = {key, SEPARATOR.join(key), MASK.join(key)}
+    for place in range(1, len(key)):
+        found.add(key[:place] + MASK + key[place:])
+        if len(key) > 2 and (place < len(key) - 1 or len(key) > 3):
+            found.add(key[:place] + MASK + key[place + 1 :])
+    return found
+
+
+def noisy_or(parts: Iterable[float], /) -> float:
+    """Return 1 - ∏(1 - p): the chance that at least one of several independent signs is right."""
+    return 1.0 - math.prod(1.0 - part for part in parts)

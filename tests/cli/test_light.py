@@ -1,0 +1,86 @@
+"""`jnlp --help`, completion and `--help` of a command load nothing heavy, with twenty plugins too."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("torch", "transformers", "sentence_transformers", "faiss", "numpy", "pydantic", "rich", "sudachipy", "pyarrow")
+
+PROBE = f"""
+import sys, runpy
+sys.argv[0] = "jnlp"
+from jnlp.cli.app import build_cli
+try:
+    build_cli()(prog_name="jnlp")
+except SystemExit:
+    pass
+print("HEAVY", *[name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
+print("LOADED", *sorted(name for name in sys.modules if name.startswith("jnlp_")), file=sys.stderr)
+"""
+
+
+def probe(*arguments: str, env: dict[str, str] | None = None) -> tuple[str, list[str], list[str]]:
+    """Run the command line in a fresh process; return stdout, heavy modules, plugin modules."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, *arguments], capture_output=True, text=True, env={**os.environ, **(env or {})}
+    )
+    lines = {line.split()[0]: line.split()[1:] for line in done.stderr.splitlines() if line.strip()}
+    assert "HEAVY" in lines, done.stderr
+    return done.stdout, lines["HEAVY"], lines["LOADED"]
+
+
+def light(loaded: list[str]) -> bool:
+    """A plugin's package and its spec are values; anything else is loaded only when it is asked for."""
+    return all(name.partition(".")[2] in ("", "spec", "options") for name in loaded)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    out, heavy, loaded = probe("--help")
+    assert heavy == []
+    assert "fill-mask" in out
+    assert light(loaded), "a plugin loads more than its __init__ and its spec"
+
+
+@pytest.mark.parametrize("command", ["fill-mask", "classify", "toxicity", "embed", "index", "search", "pretrain"])
+def test_the_help_of_a_command_loads_nothing_heavy(command: str) -> None:
+    out, heavy, _ = probe(command, "--help")
+    assert heavy == []
+    assert f"Usage: jnlp {command}" in out
+
+
+def test_completion_loads_only_the_asked_command() -> None:
+    env = {"_JNLP_COMPLETE": "bash_complete", "COMP_WORDS": "jnlp fill-mask --t", "COMP_CWORD": "2"}
+    out, heavy, loaded = probe(env=env)
+    assert "--top" in out
+    assert heavy == []
+    assert light([name for name in loaded if not name.startswith("jnlp_fill_mask")])
+
+
+def test_completion_of_names_loads_no_command() -> None:
+    out, heavy, loaded = probe(env={"_JNLP_COMPLETE": "bash_complete", "COMP_WORDS": "jnlp fi", "COMP_CWORD": "1"})
+    assert "fill-mask" in out
+    assert heavy == []
+    assert light(loaded)
+
+
+def test_twenty_plugins_stay_light(tmp_path: Path) -> None:
+    for number in range(20):
+        name = f"many_{number:02d}"
+        (tmp_path / f"{name}.py").write_text(
+            "from jnlp import hookimpl\n@hookimpl\ndef register_tasks(register):\n"
+            f"    register('many-{number:02d}', '{name}_heavy:SPEC', summary='Plugin {number}.')\n"
+        )
+        (tmp_path / f"{name}_heavy.py").write_text("import numpy, pydantic, rich\n")
+        info = tmp_path / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[jnlp]\n{name} = {name}\n")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    out, heavy, _ = probe("--help", env={"PYTHONPATH": path})
+    assert sum(f"many-{number:02d}" in out for number in range(20)) == 20
+    assert heavy == []

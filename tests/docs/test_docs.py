@@ -1,0 +1,69 @@
+"""The docs say what the code does: printed blocks are fresh, links lead somewhere, every hook is described."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jnlp.registry import Kind
+
+LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#]+)(?:#[^)]*)?\)")
+
+
+def pages(root: Path) -> list[Path]:
+    return [root / "README.md", root / "CHANGELOG.md", *sorted((root / "docs").glob("*.md"))]
+
+
+def test_printed_blocks_are_what_the_code_prints(root: Path) -> None:
+    done = subprocess.run([sys.executable, root / "docs" / "build.py", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}run `make docs`"
+
+
+def test_links_lead_somewhere(root: Path) -> None:
+    dead = [
+        f"{page.relative_to(root)}: {target}"
+        for page in pages(root)
+        for target in LINK.findall(page.read_text(encoding="utf-8"))
+        if not (page.parent / target).exists()
+    ]
+    assert not dead
+
+
+def test_files_that_the_architecture_names_exist(root: Path) -> None:
+    text = (root / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:jnlp|plugins|docs|tests)/[\w./-]+)`", text)
+    assert len(named) > 10
+    assert not [name for name in named if not (root / name).exists()]
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_every_hook_has_a_heading_and_a_description(root: Path, kind: Kind) -> None:
+    text = (root / "docs" / "plugins.md").read_text(encoding="utf-8")
+    _, _, after = text.partition(f"### `register_{kind.value}(register)`\n\n")
+    assert len(after.split("\n", 1)[0]) > 20
+
+
+def test_every_command_and_option_is_in_the_reference(root: Path) -> None:
+    import click
+
+    from jnlp.cli import build_cli
+    from jnlp.plugins import installed, load_plugins
+
+    text = (root / "docs" / "cli.md").read_text(encoding="utf-8")
+    own = [candidate for candidate in installed() if candidate.distribution == "jnlp"]
+    cli = build_cli(load_plugins(own))
+    context = click.Context(cli, info_name="jnlp", obj=load_plugins(own))
+    missing = []
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        section = text.partition(f"## `jnlp {name}`")[2].partition("\n## ")[0]
+        options = [param for param in command.params if isinstance(param, click.Option) and not param.hidden]
+        missing += [f"{name} {param.opts[0]}" for param in options if param.opts[0] not in section]
+        if not section:
+            missing.append(name)
+    assert not missing

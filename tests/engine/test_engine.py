@@ -1,0 +1,131 @@
+"""The engine with a task of its own: names, options, configuration, streams."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import pytest
+
+import jnlp
+from jnlp.config import Config, Settings
+from jnlp.engine import Engine
+from jnlp.plugins import load_plugins
+from jnlp.types import Option, Record, TaskSpec
+
+
+@dataclass(frozen=True, slots=True)
+class CountOptions:
+    times: Annotated[int, Option(help="Times.", ge=1)] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    characters: int
+
+
+def make(models: jnlp.Models, options: CountOptions):
+    def apply(texts: Sequence[str]) -> list[Count]:
+        if any("毒" in text for text in texts):
+            raise jnlp.RecordError("毒がある")
+        return [Count(len(text) * options.times) for text in texts]
+
+    return apply
+
+
+COUNT: TaskSpec[CountOptions, Count] = TaskSpec("count", "Counts.", CountOptions, f"{__name__}:make", Count)
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    import sys
+
+    monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or _this())
+    return Engine(load_plugins([]), Config(tasks={"count": {"times": 3}}))
+
+
+def _this() -> object:
+    import types
+
+    module = types.ModuleType(__name__)
+    module.make = make  # type: ignore[attr-defined]
+    return module
+
+
+def test_run_by_spec_and_then_by_name(engine: Engine) -> None:
+    assert engine.run(COUNT, ["あい", "う"], times=2) == [Count(4), Count(2)]
+    assert engine.run("count", ["あい"], times=1) == [Count(2)]
+
+
+def test_the_configuration_supplies_what_is_not_given(engine: Engine) -> None:
+    assert engine.run(COUNT, ["あい"]) == [Count(6)]
+
+
+def test_a_stream_may_be_endless(engine: Engine) -> None:
+    results = engine.stream(COUNT, ("あ" * n for n in itertools.count()), times=1)
+    assert [r.characters for r in itertools.islice(results, 1000)] == list(range(1000))
+
+
+def test_records_pass_through(engine: Engine) -> None:
+    (outcome,) = engine.outcomes(COUNT, [Record("甲", "あい", {"列": 1})])
+    assert isinstance(outcome, jnlp.Done)
+    assert (outcome.record.id, outcome.record.fields) == ("甲", {"列": 1})
+
+
+def test_a_failing_text_raises_its_error(engine: Engine) -> None:
+    with pytest.raises(jnlp.RecordError, match="毒がある"):
+        engine.run(COUNT, ["あ", "毒"])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda e: e.run("cuont", ["あ"]), "no task is called 'cuont'"),
+        (lambda e: e.run(COUNT, ["あ"], times=0), "count: times cannot be 0"),
+        (lambda e: e.run(COUNT, ["あ"], tmies=1), "count: no option is called 'tmies'"),
+        (lambda e: e.run(COUNT, "あ"), "texts is one string"),
+        (lambda e: e.with_settings({"dtype": "fp8"}), "settings: dtype cannot be 'fp8'"),
+        (lambda e: e.with_settings({"normalize": "nkfc"}).normalizer("nkfc"), "no normalizer is called 'nkfc'"),
+    ],
+)
+def test_a_wrong_call_is_a_usage_error(engine: Engine, call, message: str) -> None:
+    with pytest.raises(jnlp.UsageError) as caught:
+        call(engine)
+    assert caught.value.message == message
+
+
+def test_a_job_can_be_rebuilt_from_its_values(engine: Engine) -> None:
+    job = engine.job(COUNT, times=5)
+    assert job == jnlp.Job("count", '{"times": 5}', job.settings, "tiny")
+    assert engine.prepare(job)(["あい"]) == [Count(10)]
+
+
+def test_settings_are_those_asked_for() -> None:
+    nlp = jnlp.load("130m", device="cpu", threads=2)
+    assert (nlp.settings.model, nlp.settings.device, nlp.settings.threads) == ("130m", "cpu", 2)
+    with pytest.raises(jnlp.UsageError, match="no option is called 'devise'"):
+        jnlp.load(devise="cpu")
+
+
+@pytest.mark.parametrize(
+    ("call", "given", "task", "configured", "answers"),
+    [
+        (None, None, None, None, "tiny"),
+        (None, None, None, "130m", "130m"),
+        (None, None, "tiny-toxicity", "130m", "tiny-toxicity"),  # `jnlp models use 130m` leaves toxicity its classifier
+        (None, "70m", "tiny-toxicity", "130m", "70m"),
+        ("30m", "70m", "tiny-toxicity", "130m", "30m"),
+    ],
+)
+def test_which_model_answers(
+    call: str | None, given: str | None, task: str | None, configured: str | None, answers: str
+) -> None:
+    origins = {"model": "default" if configured is None else "config"}
+    engine = Engine(load_plugins([]), Config(Settings(model=configured), origins=origins))
+    if given is not None:
+        engine = engine.with_settings({"model": given})
+    spec = dataclasses.replace(COUNT, model=task)
+    assert engine.with_settings({"threads": 1}).job(spec, model=call).model == answers

@@ -1,0 +1,33 @@
+"""The count behind a progress bar is near what is read, and never stands in the way."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from jnlp.io import ReadOptions, Unit, read
+from jnlp.io.estimate import estimate
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "a.txt").write_text("一\n二\n三\n", encoding="utf-8")
+    (tmp_path / "b.md").write_text("# 題\n\n本文。\n", encoding="utf-8")
+    (tmp_path / "c.jsonl").write_text('{"text": "甲"}\n{"text": "乙"}\n', encoding="utf-8")
+    return tmp_path
+
+
+def test_lines_and_files_are_counted(folder: Path) -> None:
+    assert estimate([folder]) == 6 == len(list(read([folder])))
+    assert estimate(["文そのもの", folder / "a.txt"]) == 4
+    assert estimate([folder], ReadOptions(unit=Unit.DOCUMENT)) == 3
+
+
+def test_what_cannot_be_known_is_none(folder: Path) -> None:
+    with gzip.open(folder / "d.txt.gz", "wt", encoding="utf-8") as file:
+        file.write("四\n")
+    assert estimate([folder]) is None
+    assert estimate(["-"]) is None
+    assert estimate([folder / "a.txt"], ReadOptions(unit=Unit.PARAGRAPH)) is None

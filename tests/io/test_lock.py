@@ -1,0 +1,70 @@
+"""Two runs at once into one output: the second is refused, and nothing of the first is touched."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from jnlp.errors import JnlpError
+from jnlp.io import open_writer
+from jnlp.io.lock import Lock
+
+JOB = {"task": "数える"}
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv", "parquet", "npy"])
+@pytest.mark.parametrize("job", [JOB, None])
+def test_a_second_run_is_refused(tmp_path, format, job):
+    out = tmp_path / f"a.{format}"
+    with open_writer(None, out, job=job) as output:
+        output.write({"id": "1", "embedding": [1.0]})
+        output.flush()
+        before = names(tmp_path)
+        for resume in (False, job is not None):
+            with pytest.raises(JnlpError) as caught:
+                open_writer(None, out, job=job, resume=resume)
+            assert str(caught.value) == (
+                f"{out} is being written by another run (wait for it, or give -o another name)"
+            )
+        assert names(tmp_path) == before
+    ids = ["a.ids.txt"] if format == "npy" else []
+    assert names(tmp_path) == [*ids, f"a.{format}"]
+
+
+def test_a_run_that_could_not_begin_holds_nothing(tmp_path):
+    (tmp_path / "a.jsonl.part").mkdir()
+    for _ in range(2):
+        with pytest.raises(JnlpError, match="cannot be written: is a directory"):
+            open_writer(None, tmp_path / "a.jsonl", job=JOB)
+    assert names(tmp_path) == ["a.jsonl.part"]
+
+
+def test_a_run_that_was_killed_holds_nothing(tmp_path):
+    out = tmp_path / "a.jsonl"
+    code = (
+        "import os, sys; from pathlib import Path; from jnlp.io import open_writer\n"
+        "open_writer(None, Path(sys.argv[1]), job={}).__enter__(); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, out], check=False)
+    assert (tmp_path / "a.jsonl.part.lock").exists()
+    with open_writer(None, out, job=JOB) as output:
+        output.write({"a": 1})
+    assert names(tmp_path) == ["a.jsonl"]
+
+
+def test_a_lock_whose_name_was_removed_meanwhile_is_taken_anew(tmp_path):
+    path = tmp_path / "a.lock"
+    first = Lock(path, tmp_path / "a")
+    path.unlink()
+    second = Lock(path, tmp_path / "a")  # what stands under the name is what counts
+    with pytest.raises(JnlpError):
+        Lock(path, tmp_path / "a")
+    second.release()
+    first.release()
+    assert names(tmp_path) == []

@@ -1,0 +1,82 @@
+"""PDF: pages, titles, passwords and damage, on files made here."""
+
+from __future__ import annotations
+
+import pypdf
+import pytest
+from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
+
+from jnlp.io import ReadOptions, Unit, documents, read
+
+
+def make(path, pages, *, title=None, password=None):
+    """Write a PDF whose pages show lines of Japanese through a predefined CMap, as Japanese PDFs do."""
+    writer = pypdf.PdfWriter()
+    descendant = DictionaryObject(
+        {
+            NameObject("/Type"): NameObject("/Font"),
+            NameObject("/Subtype"): NameObject("/CIDFontType0"),
+            NameObject("/BaseFont"): NameObject("/Ryumin-Light"),
+        }
+    )
+    font = DictionaryObject(
+        {
+            NameObject("/Type"): NameObject("/Font"),
+            NameObject("/Subtype"): NameObject("/Type0"),
+            NameObject("/BaseFont"): NameObject("/Ryumin-Light-UniJIS-UCS2-H"),
+            NameObject("/Encoding"): NameObject("/UniJIS-UCS2-H"),
+            NameObject("/DescendantFonts"): pypdf.generic.ArrayObject([writer._add_object(descendant)]),
+        }
+    )
+    reference = writer._add_object(font)
+    for lines in pages:
+        page = writer.add_blank_page(300, 400)
+        shown = " ".join(f"<{line.encode('utf-16-be').hex()}> Tj T*" for line in lines)
+        content = DecodedStreamObject()
+        content.set_data(f"BT /F1 12 Tf 14 TL 20 380 Td {shown} ET".encode() if lines else b"")
+        page[NameObject("/Contents")] = writer._add_object(content)
+        page[NameObject("/Resources")] = DictionaryObject(
+            {NameObject("/Font"): DictionaryObject({NameObject("/F1"): reference})}
+        )
+    if title:
+        writer.add_metadata({"/Title": title})
+    if password is not None:
+        writer.encrypt(password, algorithm="RC4-128")
+    writer.write(path)
+
+
+def test_pages_are_joined_by_form_feeds(tmp_path):
+    path = tmp_path / "契約.pdf"
+    make(path, [["第一条 目的", "本契約は"], ["第二条 解約"]], title="契約書")
+    (record,) = read([path])
+    assert [page.split() for page in record.text.split("\f")] == [["第一条", "目的", "本契約は"], ["第二条", "解約"]]
+    assert record.id == path.as_posix()
+    assert record.fields == {"title": "契約書"}
+    assert (record.original, record.alignment) == (None, None)
+    lines = [record.text for record in read([path], ReadOptions(unit=Unit.LINE))]
+    assert lines == ["第一条 目的", "本契約は", "第二条 解約"]
+    (document,) = documents([path])
+    assert document.fields["size"] == path.stat().st_size
+
+
+def test_an_empty_password_opens(tmp_path):
+    path = tmp_path / "a.pdf"
+    make(path, [["読める"]], password="")
+    assert [record.text.strip() for record in read([path])] == ["読める"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: make(path, [["秘密"]], password="kagi"), "encrypted with a password (remove the password first)"),
+        (lambda path: make(path, [[], []]), "no text layer (a scan?) (run OCR over it first)"),
+        (lambda path: path.write_bytes(b"%PDF-1.7\nbroken"), "cannot be read as PDF: "),
+        (lambda path: path.write_bytes(b""), "cannot be read as PDF: "),
+    ],
+)
+def test_what_cannot_be_read(tmp_path, capfd, damage, message):
+    path = tmp_path / "a.pdf"
+    damage(path)
+    (failed,) = read([path])
+    assert str(failed.error).startswith(f"{path.as_posix()}: {message}")
+    assert capfd.readouterr() == ("", "")

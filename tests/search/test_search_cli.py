@@ -1,0 +1,125 @@
+"""`jnlp index` and `jnlp search` as a user types them; the vectors are the tests' own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from jnlp.cli import build_cli
+from jnlp.engine import Engine
+from jnlp.plugins import import_candidate, load_plugins
+from jnlp.types import Hit
+from jnlp_search.show import SHORT, snippet
+
+FIELDS = ["rank", "score", "document", "chunk", "start", "end", "text", "highlights", "metadata"]
+
+
+@pytest.fixture
+def jnlp(runner, models, monkeypatch, tmp_path):
+    """Run `jnlp …` in a folder of its own; gives what was printed, or fails with it."""
+    monkeypatch.setattr(Engine, "models", lambda *_: models)
+    monkeypatch.chdir(tmp_path)
+    cli = build_cli(load_plugins([import_candidate("search", "jnlp_search")]))
+
+    def run(*words: str, status: int = 0) -> tuple[str, str]:
+        done = runner.invoke(cli, words, prog_name="jnlp", catch_exceptions=False)
+        assert done.exit_code == status, done.output
+        return done.stdout, done.stderr
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    folder = tmp_path / "文書"
+    folder.mkdir()
+    (folder / "契約.txt").write_bytes("第1条　三か月前までに予告して、契約を解約することができる。\r\n".encode("cp932"))
+    (folder / "猫.md").write_text("# 猫\n\n吾輩は猫である。\n", encoding="utf-8")
+    (folder / "問答.csv").write_text("問,答,番号\n休みは?,日曜です。,7\n", encoding="utf-8")
+    return folder
+
+
+def test_index_then_search(jnlp, folder):
+    out, err = jnlp("index", "文書", "--index", "my.idx", "--text", "答")
+    assert out.startswith("my.idx: 3 added, 0 updated, 0 unchanged, 0 removed, 0 failed; 3 new passages in ")
+    assert err == ""
+    out, _ = jnlp("search", "my.idx", "契約を途中で解約する条件", "--top", "1")
+    (hit,) = map(json.loads, out.splitlines())
+    text = (folder / "契約.txt").read_bytes().decode("cp932")
+    assert list(hit) == FIELDS
+    assert (hit["rank"], hit["document"], hit["chunk"]) == (1, "文書/契約.txt", 0)
+    assert hit["text"] == text[hit["start"] : hit["end"]] == text.strip()
+    assert [hit["text"][a:b] for a, b in hit["highlights"]] == ["契約", "解約"]
+    assert hit["metadata"]["path"] == "文書/契約.txt"
+    row = json.loads(jnlp("search", "my.idx", "日曜", "--legs", "lexical")[0])
+    assert (row["document"], row["text"], row["metadata"]["問"]) == ("文書/問答.csv:2", "日曜です。", "休みは?")
+
+
+def test_only_what_changed(jnlp, folder, embedder):
+    jnlp("index", "文書", "--index", "my.idx", "--text", "答")
+    embedder.embedded.clear()
+    (folder / "猫.md").write_text("# 猫\n\n名前はまだ無い。\n", encoding="utf-8")
+    (folder / "契約.txt").unlink()
+    out, _ = jnlp("index", "文書", "--index", "my.idx", "--text", "答")
+    assert out.startswith("my.idx: 0 added, 1 updated, 1 unchanged, 1 removed, 0 failed; 1 new passages in ")
+    assert len(embedder.embedded) == 1
+
+
+def test_a_document_that_cannot_be_read_is_named(jnlp, folder):
+    (folder / "壊.txt").write_bytes(b"\x81\x00\xff\xfe\xfd\x80")
+    out, err = jnlp("index", "文書", "--index", "my.idx", "--text", "答")
+    assert out.startswith("my.idx: 3 added, 0 updated, 0 unchanged, 0 removed, 1 failed; ")
+    assert err.startswith("jnlp: skipped ")
+    assert err.count("\n") == 1
+    assert "文書/壊.txt" in err
+    jnlp("index", "文書/壊.txt", "--index", "other.idx", status=1)
+
+
+def test_people_see_the_sentence_that_answers(jnlp, folder):
+    jnlp("index", "文書", "--index", "my.idx", "--text", "答")
+    out, _ = jnlp("search", "my.idx", "猫", "--legs", "lexical", "--format", "table")
+    assert out.splitlines()[0].startswith("1. 文書/猫.md 2–")
+    assert "吾輩は猫である。" in out
+    assert jnlp("search", "my.idx", "犬", "--legs", "lexical", "--format", "table") == ("", "jnlp: nothing was found\n")
+
+
+def test_wrong_calls_are_one_line(jnlp, folder):
+    for words, message in [
+        (("search", "無い.idx", "猫"), "無い.idx is not an index"),
+        (("index", "無い/", "--index", "my.idx"), "無い"),
+    ]:
+        _, err = jnlp(*words, status=2)
+        assert err.count("\n") <= 2
+        assert message in err
+    jnlp("index", "文書", "--index", "my.idx", "--text", "答")
+    assert "the query is empty" in jnlp("search", "my.idx", " ", status=2)[1]
+
+
+def test_a_snippet_is_the_best_sentence_with_its_highlights():
+    first, second = "雨" * SHORT + "。", "解約の条件を定める。"
+    start = len(first)
+    hit = Hit(1, 1.0, "文書", 0, 0, start + 10, first + second, ((start, start + 2), (start + 3, start + 5)))
+    assert snippet(hit) == (second, [(0, 2), (3, 5)])
+    short = Hit(1, 1.0, "文書", 0, 0, 10, second, ((0, 2),))
+    assert snippet(short) == (second, [(0, 2)])
+
+
+def test_the_weight_of_the_vectors_decides_between_the_legs(jnlp, folder):
+    jnlp("index", "文書", "--index", "my.idx")
+    query = ("search", "my.idx", "契約を途中で解約する条件", "--top", "5")
+
+    def found(*flags):
+        return [(hit["document"], hit["chunk"]) for hit in map(json.loads, jnlp(*query, *flags)[0].splitlines())]
+
+    assert found("--dense-weight", "1") == found("--legs", "dense")
+    lexical = found("--legs", "lexical")
+    assert found("--dense-weight", "0")[: len(lexical)] == lexical
+
+
+def test_a_folder_of_documents_is_not_taken_for_an_index(jnlp, folder):
+    before = sorted(path.name for path in folder.iterdir())
+    _, err = jnlp("index", "文書", "--index", "文書", status=2)
+    assert "文書 holds other files and is not an index" in err
+    assert sorted(path.name for path in folder.iterdir()) == before

@@ -1,0 +1,309 @@
+"""Whatever is killed wherever, an index opens at its last commit, and building again ends where a clean build does."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from jnlp.errors import JnlpError
+from jnlp.types import Record, Source
+from jnlp_search import builder, segments
+from jnlp_search.catalog import Catalog
+from jnlp_search.index import build
+from jnlp_search.search import open_index
+from jnlp_search.segments import FOLDER
+from jnlp_search.verify import verify
+
+CHILD = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from conftest import PairEmbedder
+from test_search_durability import documents
+from jnlp_search import builder, index, segments
+
+folder, stop, step = Path(sys.argv[2]), int(sys.argv[3]), 0
+
+def tick(*_):
+    global step
+    step += 1
+    if step == stop:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+# Every SQL statement, every wait for the disk and every change of a file's name is a place to die.
+def around(function):
+    def wrapped(*args, **named):
+        tick()
+        result = function(*args, **named)
+        tick()
+        return result
+    return wrapped
+
+segments._sync = around(segments._sync)
+Path.rename = around(Path.rename)
+Path.unlink = around(Path.unlink)
+open_for_writing = index.Catalog.writing
+
+def traced(folder):
+    catalog = open_for_writing(folder)
+    catalog.db.set_trace_callback(tick)
+    return catalog
+
+index.Catalog.writing = traced
+builder.BATCH_CHUNKS = 6
+index.build(folder, documents(2), PairEmbedder(), model="pairs", sources=["/文書"])
+print(step)
+"""
+
+
+def documents(generation: int) -> list[Record]:
+    """Twenty documents; in the second generation a third changed, some are new and some are gone."""
+    numbers = range(20) if generation == 1 else range(4, 26)
+    return [
+        Record(
+            f"{n:02}.txt",
+            f"第{n}話　{'山川海空花鳥風月'[n % 8]}の話をする。\n\n"
+            f"{'改訂した。' if n % 3 == generation % 3 else '初めの版。'}終わりに雨が降る。",
+            {"title": f"第{n}話"},
+            Source(f"/文書/{n:02}.txt"),
+        )
+        for n in numbers
+    ]
+
+
+def run(folder: Path, stop: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(folder), str(stop)]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+
+
+def content(folder: Path) -> dict[str, list[tuple[object, ...]]]:
+    """What an index holds, without the numbers that a row happens to have."""
+    sql = """SELECT ordinal, start, stop, tokens, text, passage, vector, words, title, metadata
+             FROM documents LEFT JOIN chunks ON document = documents.id LEFT JOIN vectors ON chunk = chunks.id
+             LEFT JOIN fulltext ON fulltext.rowid = chunks.id WHERE name = ? ORDER BY ordinal"""
+    with Catalog.reading(folder) as catalog:
+        names = [row[0] for row in catalog.db.execute("SELECT name FROM documents ORDER BY name")]
+        return {name: catalog.db.execute(sql, (name,)).fetchall() for name in names}
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory) -> Path:
+    """An index of the first generation."""
+    folder = tmp_path_factory.mktemp("first") / "i"
+    build(folder, documents(1), _embedder(), model="pairs")
+    return folder
+
+
+def _embedder():
+    namespace: dict[str, object] = {"__name__": "child"}
+    source = (Path(__file__).parent / "conftest.py").read_text(encoding="utf-8")
+    exec(compile(source, "conftest.py", "exec"), namespace)
+    return namespace["PairEmbedder"]()
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory) -> dict[str, list[tuple[object, ...]]]:
+    """What a clean build of the second generation holds."""
+    folder = tmp_path_factory.mktemp("clean") / "i"
+    build(folder, documents(2), _embedder(), model="pairs")
+    return content(folder)
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory, first) -> int:
+    """The number of places to die in an update from the first generation to the second."""
+    folder = tmp_path_factory.mktemp("steps") / "i"
+    shutil.copytree(first, folder)
+    done = run(folder, 0)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
+def killed(folder: Path, first: Path, stop: int, clean, embedder, models) -> None:
+    shutil.copytree(first, folder)
+    assert run(folder, stop).returncode == -signal.SIGKILL
+    assert verify(folder).problems == ()
+    with open_index(folder, models) as index:
+        assert len(index.search("雨", legs="lexical", top=100)) == len(
+            {t[4] for rows in content(folder).values() for t in rows if "雨" in str(t[4])}
+        )
+        assert len(index.search("雨が降る", legs="dense", top=100)) > 0
+    build(folder, documents(2), embedder, model="pairs", sources=["/文書"])
+    assert content(folder) == clean
+    after = verify(folder)
+    assert (after.problems, after.leftovers) == ((), ())
+
+
+@pytest.mark.parametrize("share", [0.15, 0.4, 0.65, 0.97])
+def test_kill_during_an_update(tmp_path, first, steps, share, clean, embedder, models):
+    killed(tmp_path / "i", first, int(steps * share), clean, embedder, models)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(40))
+def test_kill_anywhere(tmp_path, first, steps, seed, clean, embedder, models):
+    killed(tmp_path / "i", first, random.Random(seed).randint(1, steps), clean, embedder, models)
+
+
+@pytest.mark.parametrize("stop", [1, 3, 12])
+def test_kill_during_the_first_build(tmp_path, stop, clean, embedder):
+    assert run(tmp_path / "i", stop).returncode == -signal.SIGKILL
+    build(tmp_path / "i", documents(2), embedder, model="pairs")
+    assert content(tmp_path / "i") == clean
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "changed"])
+def test_a_segment_file_is_made_again(tmp_path, first, damage, embedder, models):
+    folder = tmp_path / "i"
+    shutil.copytree(first, folder)
+    with open_index(folder, models) as index:
+        whole = index.search("山の話", legs="dense")
+    (file,) = (folder / FOLDER).iterdir()
+    data = bytearray(file.read_bytes())
+    if damage == "missing":
+        file.unlink()
+    else:
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data if damage == "changed" else data[:-9])
+    assert "missing or damaged" in verify(folder).problems[0]
+    with open_index(folder, models) as index:
+        assert index.search("山の話", legs="dense") == whole
+    embedder.embedded.clear()
+    build(folder, [], embedder, model="pairs")
+    assert embedder.embedded == []
+    assert verify(folder).problems == ()
+    with open_index(folder, models) as index:
+        assert index.search("山の話", legs="dense") == whole
+
+
+def test_verify_sees_what_is_missing(tmp_path, first):
+    folder = tmp_path / "i"
+    shutil.copytree(first, folder)
+    (folder / FOLDER / "000099.faiss").write_bytes(b"")
+    assert verify(folder).leftovers == ("000099.faiss",)
+    with Catalog.writing(folder) as catalog:
+        catalog.db.execute("PRAGMA foreign_keys = OFF")
+        catalog.db.execute("DELETE FROM vectors WHERE chunk = 3")
+        catalog.db.execute("DELETE FROM fulltext WHERE rowid IN (4, 5)")
+        catalog.db.execute("DELETE FROM documents WHERE id = 1")
+    assert verify(folder).problems == (
+        "catalogue: a row of chunks refers to what is not there",
+        "chunks without a vector: 1",
+        "chunks without full text: 2",
+        "000001.faiss holds other chunks than the catalogue says",
+    )
+
+
+def test_what_is_not_an_index_is_left_alone(tmp_path, embedder, models):
+    other = tmp_path / "other"
+    other.mkdir()
+    with sqlite3.connect(other / "catalog.sqlite") as db:
+        db.execute("CREATE TABLE customers (name TEXT)")
+    db.close()
+    text = tmp_path / "text"
+    text.mkdir()
+    (text / "catalog.sqlite").write_text("これは索引ではありません。" * 100, encoding="utf-8")
+    for folder, message in [(other, "is not an index of jnlp"), (text, "cannot be read")]:
+        before = (folder / "catalog.sqlite").read_bytes()
+        with pytest.raises(JnlpError, match=message):
+            open_index(folder, models)
+        with pytest.raises(JnlpError, match=message):
+            build(folder, documents(1), embedder, model="pairs")
+        assert (folder / "catalog.sqlite").read_bytes() == before
+
+
+def test_damage_within_the_catalogue_is_one_line(tmp_path, first, embedder, models):
+    folder = tmp_path / "i"
+    shutil.copytree(first, folder)
+    data = bytearray((folder / "catalog.sqlite").read_bytes())
+    with sqlite3.connect(folder / "catalog.sqlite") as db:
+        (size,), (count,) = db.execute("PRAGMA page_size").fetchone(), db.execute("PRAGMA page_count").fetchone()
+    db.close()
+    for page in range(2, count):  # the first two pages say what the file is
+        data[page * size : page * size + 64] = b"\xff" * 64
+    (folder / "catalog.sqlite").write_bytes(data)
+    with pytest.raises(JnlpError, match=r"catalog\.sqlite cannot be read"):
+        build(folder, documents(1), embedder, model="pairs")
+    with pytest.raises(JnlpError, match=r"catalog\.sqlite cannot be read"), open_index(folder, models) as index:
+        index.search("契約")
+
+
+def test_an_index_of_another_format_is_refused(tmp_path, first, models):
+    folder = tmp_path / "i"
+    shutil.copytree(first, folder)
+    with sqlite3.connect(folder / "catalog.sqlite") as db:
+        db.execute("PRAGMA user_version = 2")
+    db.close()
+    with pytest.raises(JnlpError, match="index format 2, this jnlp reads 1"):
+        open_index(folder, models)
+
+
+def test_an_index_in_a_folder_without_write_permission_is_searched(first):
+    """In a child that gives up root, on a folder that it may only read."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "i"
+        shutil.copytree(first, folder)
+        Path(place).chmod(0o755)
+        for path in (*folder.rglob("*"), folder):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        code = (
+            "import os, sys; from pathlib import Path; from jnlp_search.search import open_index\n"
+            "open_index(Path(sys.argv[2]), None).search('雨', legs='lexical')\n"  # imports what nobody may not read
+            "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
+            "assert not os.access(sys.argv[1], os.W_OK)\n"
+            "with open_index(Path(sys.argv[1]), None) as index: print(len(index.search('雨', legs='lexical', top=50)))"
+        )
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(folder), str(first)], capture_output=True, text=True, env=env, check=False
+        )
+        folder.chmod(0o755)
+    assert (done.stdout, done.stderr) == ("20\n", "")
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, first, monkeypatch, embedder, models):
+    folder = tmp_path / "i"
+    shutil.copytree(first, folder)
+    before = content(folder)
+
+    def full(_path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(segments, "_sync", full)
+    with pytest.raises(JnlpError, match="i cannot be written: No space left on device"):
+        build(folder, documents(2), embedder, model="pairs", sources=["/文書"])
+    monkeypatch.undo()
+    assert content(folder) == before
+    assert verify(folder).problems == ()
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(JnlpError, match="cannot be written: "):
+        build(file / "i", documents(2), embedder, model="pairs")
+
+
+def test_an_interrupted_build_goes_on(tmp_path, monkeypatch, clean, embedder):
+    monkeypatch.setattr(builder, "BATCH_CHUNKS", 6)
+
+    def interrupted():
+        yield from documents(2)[:10]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as raised:
+        build(tmp_path, interrupted(), embedder, model="pairs")
+    assert raised.value.__notes__ == [f"{tmp_path} holds what was indexed so far; the same command goes on"]
+    held = len(content(tmp_path))
+    assert 0 < held < 10
+    report = build(tmp_path, documents(2), embedder, model="pairs")
+    assert (report.added, report.unchanged) == (22 - held, held)
+    assert content(tmp_path) == clean

@@ -1,0 +1,34 @@
+"""Fusion in numbers."""
+
+from __future__ import annotations
+
+import pytest
+
+from jnlp_search.fuse import PHRASE_WEIGHT, best_sentence, convex, ranked, with_phrases
+
+
+def test_the_two_legs_are_scaled_and_weighed() -> None:
+    fused = convex({1: 8.0, 2: 4.0}, {1: 0.5, 2: 0.9, 3: 0.7}, 0.25)
+    assert fused == pytest.approx({1: 0.75, 2: 0.25 + 0.375, 3: 0.125})
+    assert [chunk for chunk, _ in ranked(fused)] == [1, 2, 3]
+
+
+def test_one_leg_alone() -> None:
+    assert convex({}, {1: 0.2, 2: 0.4}, 0.5) == {1: 0.0, 2: 0.5}
+    assert convex({1: 2.0}, {}, 0.5) == {1: 0.5}
+    assert convex({}, {}, 0.5) == {}
+
+
+def test_equal_scores_keep_the_order_of_the_index() -> None:
+    assert ranked({9: 1.0, 2: 1.0, 5: 2.0}) == [(5, 2.0), (2, 1.0), (9, 1.0)]
+
+
+def test_phrases_add_to_words() -> None:
+    assert with_phrases({1: 2.0}, {1: 1.0, 3: 1.0}) == {1: 2.0 + PHRASE_WEIGHT, 3: PHRASE_WEIGHT}
+
+
+def test_the_best_sentence_holds_most_highlights() -> None:
+    passage = "契約の話です。解約の条件を定める。雨が降る。"
+    start, end = best_sentence(passage, ((0, 2), (7, 9), (10, 12)))
+    assert passage[start:end] == "解約の条件を定める。"
+    assert best_sentence("一文だけ", ()) == (0, 4)
