@@ -40,17 +40,13 @@ bench: setup
 docs: setup
 	@$(PY) docs/build.py
 
-# The built-in family, from the data that may train a shipped model (see the cards). Weights are swapped in only when whole.
+# The built-in family, from the data that may train a shipped model (see the cards). Trained, measured and described under
+# $JNLP_RUNS (default: the user's cache), going on where it stopped; put in place only when all is whole.
+# SMOKE=DIR makes one of minutes, into DIR.
 DATA ?= ../shared/data
-MADE = build/models
-CORPUS = corpus tasks/jsts/train.jsonl tasks/jcommonsenseqa/train.jsonl tasks/commonsense_moral/train.jsonl
 models: setup
-	@test -d $(DATA)/corpus || { echo "make models: there is no training data at $(DATA); say make models DATA=DIR"; exit 2; }
-	@mkdir -p $(MADE)
-	@$(VENV)/bin/jnlp pretrain $(RECIPE) $(foreach part,$(CORPUS),--corpus $(DATA)/$(part)) -o $(MADE)/tiny
-	@$(PY) -m jnlp_toxicity.train $(DATA) --base $(MADE)/tiny --out $(MADE)/tiny-toxicity
-	@for name in tiny tiny-toxicity; do \
-		rm -rf jnlp/models/builtin/$$name && cp -r $(MADE)/$$name jnlp/models/builtin/$$name; done
+	@$(PY) -m jnlp_pretrain.family make $(DATA) --recipe $(RECIPE) \
+		$(if $(SMOKE),--smoke --out $(SMOKE),--final --quality docs/quality.md)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -6,6 +6,10 @@ nlp = jnlp.load()
 nlp.run("fill-mask", ["日本の首都は<mask>です。"])
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from jnlp._version import __version__
 from jnlp.config import Settings
 from jnlp.engine import Engine, load, prepare
@@ -31,6 +35,9 @@ from jnlp.types import (
     TrainerSpec,
     TrainReport,
 )
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 __all__ = [
     "Done",
@@ -61,4 +68,33 @@ __all__ = [
     "hookimpl",
     "load",
     "prepare",
+    "sentence_transformer",
 ]
+
+
+def sentence_transformer(model: str | None = None, /, **settings: Any) -> SentenceTransformer:
+    """Return a model as a SentenceTransformer that runs on jnlp's encoder: the same vectors, all its methods.
+
+    A text over the model's length is cut off, as there. Saved, it loads in sentence-transformers without jnlp. It does
+    not train: the weights take no gradients (train `SentenceTransformer(folder)`, then open the folder here).
+
+    Args:
+        model: A name of `jnlp models`, a folder, or a hub id.
+        settings: Fields of `Settings`: `device`, `dtype`, `threads`.
+
+    Raises:
+        UsageError: Nobody knows the model, or a setting is not allowed.
+        JnlpError: The model cannot be had, or is not whole.
+    """
+    from jnlp.encoder.sentence_transformer import wrap
+
+    engine = load(model, **settings)
+    resolved, chosen = engine.resolve(model), engine.settings
+    return wrap(
+        resolved.folder,
+        resolved.spec,
+        device=chosen.device,
+        dtype=chosen.dtype,
+        threads=chosen.threads,
+        batch_tokens=chosen.batch_tokens,
+    )

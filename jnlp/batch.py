@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import time
 import zlib
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from jnlp import options as option_values
 from jnlp.errors import JnlpError, RecordError
+from jnlp.executors.ahead import Ahead
 from jnlp.io.options import ReadOptions
 from jnlp.io.readers import read
 from jnlp.io.sinks import OutputEncoding
 from jnlp.io.writers import format_of, open_writer
 from jnlp.registry import Kind, import_target
 from jnlp.types import Done, Failed, OnError, Option
+from jnlp.usage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -121,20 +125,34 @@ def run_batch(
         writers=engine.writers(),
     )
     drain = _Drain(spec, option_values.from_json(spec.options, job.options), output, name == TABLE, writing, told)
+    clock, writing_took = time.perf_counter, 0.0
+    idle = output.flush if writing.out is None else _nothing  # into a pipe: no answer waits for the next question
     try:
-        with output:
-            for outcome in engine.executor().map(job, _still_to_do(records, output)):
+        with (
+            output,
+            Ahead(_still_to_do(engine.usage.reading(records), output), idle=idle) as ahead,
+            closing(engine.execute(job, ahead)) as outcomes,
+        ):
+            for outcome in outcomes:
+                start = clock()
                 drain.take(outcome)
+                writing_took += clock() - start
                 advance(1)
     except BaseException as error:
         if output.kept:
             error.add_note(output.kept)
         raise
+    finally:
+        engine.usage.spend(Stage.WRITER, writing_took)
     return dataclasses.replace(drain.summary, resumed=output.skip)
 
 
+def _nothing() -> None:
+    """Leave a file to grow each second."""
+
+
 def _still_to_do(records: Iterator[Record | Failed], output: Output) -> Iterator[Record | Failed]:
-    """Pass over what an earlier run has done; JnlpError where that was another input."""
+    """Yield records after those that an earlier run has done; JnlpError where that was another input."""
     last, passed = None, 0
     for last in itertools.islice(records, output.skip):  # noqa: B007 - the last one is looked at
         passed += 1
@@ -147,7 +165,7 @@ def _still_to_do(records: Iterator[Record | Failed], output: Output) -> Iterator
         raise JnlpError(
             f"the input is not what the interrupted run read: {found}", hint="run it without --resume to start anew"
         )
-    return records
+    yield from records
 
 
 def _mark(record: Record | Failed) -> str:

@@ -35,21 +35,28 @@ class Settings:
     dtype: Annotated[
         str,
         Option(
-            help="Number format of the weights; auto is bf16 where the processor has it.",
-            choices=("auto", "fp32", "bf16"),
+            help="Number format of the weights; auto is bf16 where the processor has it, int8 faster and less exact.",
+            choices=("auto", "fp32", "bf16", "int8"),
         ),
     ] = "auto"
-    threads: Annotated[int | None, Option(help="Threads; default: all cores.", ge=1)] = None
-    batch_tokens: Annotated[int | None, Option(help="Tokens in one batch; default: what suits the device.", ge=1)] = (
-        None
-    )
+    threads: Annotated[
+        int | None,
+        Option(help="Threads of torch, the tokenizer and FAISS; auto: the cores at hand.", ge=1, none="auto"),
+    ] = None
+    workers: Annotated[int, Option(help="Processes that share the records, the threads and the weights.", ge=1)] = 1
+    batch_tokens: Annotated[
+        int | None,
+        Option(help="Tokens in one batch; auto: what fits the caches, or the GPU's memory.", ge=1, none="auto"),
+    ] = None
     on_overflow: Annotated[
         Overflow, Option(help="A text longer than the model: read in windows, cut (and counted), or refused.")
     ] = Overflow.WINDOW
     normalize: Annotated[
         str, Option(help="Normaliser before the model's own; offsets stay those of the original.", metavar="NAME")
     ] = "identity"
-    executor: Annotated[str, Option(help="Where the stream runs.", metavar="NAME", hidden=True)] = "local"
+    executor: Annotated[
+        str, Option(help="Where the records are worked on: local, processes, or a plugin's.", metavar="NAME")
+    ] = "local"
     hints: Annotated[bool, Option(help="Say on stderr which built-in model answered.", hidden=True)] = True
 
 

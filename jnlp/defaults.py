@@ -69,5 +69,6 @@ def register_normalizers(register: Register) -> None:
 
 @hookimpl
 def register_executors(register: Register) -> None:
-    """Register the local executor."""
+    """Register the executors of one machine."""
     register("local", "jnlp.executors.local:LocalExecutor", summary="Two threads of this process.")
+    register("processes", "jnlp.executors.processes:ProcessesExecutor", summary="Several processes of this machine.")

@@ -106,12 +106,8 @@ def _machine(engine: Engine) -> Iterator[Finding]:
 def _kernel() -> Finding:
     from jnlp.encoder import kernels
 
-    if not kernels.runnable():
-        return Finding("attention kernel", Level.OK, "plain torch (the compiled one needs AVX-512 bf16)")
-    if kernels.load() is None:
-        how = "jnlp doctor --build-kernels" if kernels.compiler() else "install a C++ compiler first"
-        return Finding("attention kernel", Level.ABSENT, "not built; plain torch is used", how)
-    return Finding("attention kernel", Level.OK, str(kernels.library()))
+    found = kernels.status()
+    return Finding("kernels", Level.ABSENT if found.hint else Level.OK, found.text, found.hint)
 
 
 def _sqlite() -> Iterator[Finding]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import threading
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,10 +17,12 @@ from jnlp.errors import JnlpError, UsageError
 from jnlp.plugins import Plugins, load_plugins
 from jnlp.registry import Kind, import_target
 from jnlp.types import Failed, Job, Overflow, Record, Source, TaskSpec, Text
+from jnlp.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from jnlp.encoder.runtime import Runtime
     from jnlp.models.resolve import Resolved
     from jnlp.types import (
         Apply,
@@ -41,6 +45,9 @@ R = TypeVar("R")
 
 DEFAULT_MODEL = "tiny"
 """The model that answers when nobody names one: it ships with jnlp."""
+
+LOCAL, PROCESSES = "local", "processes"
+"""The executors of one machine."""
 
 GIVEN = "given"
 """The origin of a setting that the caller gave: a flag, or an argument of `load`."""
@@ -73,6 +80,9 @@ class Engine:
         self.plugins = plugins
         self.config = config or Config()
         self.usage = Usage()
+        """What the runs have met so far, and what they cost."""
+        self.converted: Path | None = None
+        """In a worker process: where weights in the dtype of the run lie once for all workers."""
         self._specs: dict[str, TaskSpec[Any, Any]] = {}
         self._heads = _Heads(self)
 
@@ -187,7 +197,7 @@ class Engine:
     ) -> Iterator[Outcome[R]]:
         """Yield one outcome a record, in order: `Done`, or `Failed` where one could not be read or processed."""
         job = self.job(task, model=model, **options)
-        return self.executor().map(job, records)
+        return self.execute(job, self.usage.reading(records))
 
     def job(self, task: str | TaskSpec[Any, Any], /, *, model: str | None = None, **options: Any) -> Job:
         """Return a task with its options as a value that any worker can rebuild."""
@@ -209,9 +219,18 @@ class Engine:
 
     def executor(self) -> Executor:
         """Return the executor that the settings name."""
-        make = self.plugins.registry.get(Kind.EXECUTOR, self.settings.executor)
-        executor: Executor = make(self.prepare)
+        name = self.settings.executor
+        if name == LOCAL and self.settings.workers > 1:
+            name = PROCESSES
+        executor: Executor = self.plugins.registry.get(Kind.EXECUTOR, name)(Preparation(self))
         return executor
+
+    def execute(self, job: Job, records: Iterable[Record | Failed], /) -> Generator[Outcome[Any]]:
+        """Yield one outcome a record, in order, from the executor of the settings, by the clock of `usage`."""
+        with self.usage.clock():
+            outcomes = self.executor().map(job, records)
+            with closing(outcomes) if isinstance(outcomes, Generator) else nullcontext():
+                yield from outcomes
 
     def open_index(self, path: str | Path, /, *, store: str = "local") -> SearchIndex:
         """Open an index for searching.
@@ -258,14 +277,17 @@ class Engine:
         spec = self.trainer(trainer)
         made = option_values.build(spec.options, options, where=trainer)
         reading = option_values.build(ReadOptions, read or {}, where="input")
-        examples, failed = read_examples(inputs, reading, self.readers())
-        held, failed_valid = read_examples(valid, reading, self.readers()) if valid else (None, [])
+        columns = {name: getattr(made, name, None) for name in ("negatives", "group")}
+        examples, failed = read_examples(inputs, reading, self.readers(), pairs=spec.pairs, **columns)
+        held, failed_valid = (
+            read_examples(valid, reading, self.readers(), pairs=spec.pairs, **columns) if valid else (None, [])
+        )
         for left_out in (failed, failed_valid):
             if left_out:
                 warn(f"{len(left_out):,} rows were left out; the first: {left_out[0].error}")
         base = self.resolve(model).folder
         if self.settings.threads:
-            from jnlp.encoder.runtime import use_threads
+            from jnlp.encoder.threads import use_threads
 
             use_threads(self.settings.threads)
         fit = import_target(spec.make)().fit
@@ -298,9 +320,12 @@ class Engine:
 
 def prepare(job: Job, /) -> Apply[Any]:
     """Return the function of a job in a process of its own: what an executor's worker calls."""
-    import json
+    return load_settings(job.settings).prepare(job)
 
-    return load(**json.loads(job.settings)).prepare(job)
+
+def load_settings(settings: str, /) -> Engine:
+    """Return the engine of a job's settings, in a process of its own."""
+    return load(**json.loads(settings))
 
 
 def as_records(texts: Iterable[Text | Record], /) -> Iterator[Record]:
@@ -311,20 +336,21 @@ def as_records(texts: Iterable[Text | Record], /) -> Iterator[Record]:
         yield text if isinstance(text, Record) else Record(f"arg:{number}", text, source=Source("arg", number))
 
 
-@dataclasses.dataclass(slots=True)
-class Usage:
-    """What a run has met so far: the models that answered, texts read in windows, characters left out."""
+class Preparation:
+    """Makes the functions of jobs: what an executor is given.
 
-    models: dict[str, ModelSpec] = dataclasses.field(default_factory=dict)
-    windowed: int = 0
-    cut: int = 0
-    _lock: threading.Lock = dataclasses.field(default_factory=threading.Lock, repr=False)
+    Args:
+        engine: Its tasks and models are used.
+    """
 
-    def count(self, windows: int, cut: int) -> None:
-        """Add texts that were longer than the model; several threads may."""
-        with self._lock:
-            self.windowed += windows
-            self.cut += cut
+    def __init__(self, engine: Engine, /) -> None:
+        self._engine = engine
+        self.usage = engine.usage
+        """Counts what the executor's work costs."""
+
+    def __call__(self, job: Job, /) -> Apply[Any]:
+        """Return the function of a job, with its models loaded on first use."""
+        return self._engine.prepare(job)
 
 
 class _Heads:
@@ -336,29 +362,35 @@ class _Heads:
         self._lock = threading.Lock()
 
     def get(self, kind: str, model: str, /, **changes: Any) -> Any:
-        from jnlp.encoder import load as loaders
-
         with self._lock:
             key = (kind, model, *sorted(changes.items()))
             if key not in self._cache:
-                resolved = self.engine.resolve(model)
-                settings = self.engine.settings
-                spec = dataclasses.replace(resolved.spec, **changes) if changes else resolved.spec
-                self._cache[key] = getattr(loaders, f"load_{kind}")(
-                    resolved.folder,
-                    spec,
-                    runtime=loaders.Runtime(
-                        device=settings.device,
-                        dtype=settings.dtype,
-                        threads=settings.threads,
-                        batch_tokens=settings.batch_tokens,
-                        overflow=Overflow(settings.on_overflow),
-                        normalize=self._normalizer(),
-                        count=self.engine.usage.count,
-                    ),
-                )
+                with self.engine.usage.loads():
+                    from jnlp.encoder import load as loaders  # a second of torch is part of loading
+
+                    resolved = self.engine.resolve(model)
+                    spec = dataclasses.replace(resolved.spec, **changes) if changes else resolved.spec
+                    runtime = self._runtime()
+                    self._cache[key] = getattr(loaders, f"load_{kind}")(resolved.folder, spec, runtime=runtime)
                 self.engine.usage.models[model] = resolved.spec
+                self.engine.usage.ran = loaders.describe_run(resolved.folder, runtime)
             return self._cache[key]
+
+    def _runtime(self) -> Runtime:
+        from jnlp.encoder.runtime import Runtime
+
+        settings = self.engine.settings
+        return Runtime(
+            device=settings.device,
+            dtype=settings.dtype,
+            threads=settings.threads,
+            batch_tokens=settings.batch_tokens,
+            overflow=Overflow(settings.on_overflow),
+            normalize=self._normalizer(),
+            count=self.engine.usage.count,
+            usage=self.engine.usage,
+            converted=self.engine.converted,
+        )
 
     def _normalizer(self) -> Callable[[str], Any] | None:
         name = self.engine.settings.normalize

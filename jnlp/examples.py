@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 
 def read_examples(
-    inputs: Sequence[str | Path], options: ReadOptions, readers: Loaders | None = None, /
+    inputs: Sequence[str | Path],
+    options: ReadOptions,
+    readers: Loaders | None = None,
+    /,
+    *,
+    pairs: bool = False,
+    negatives: str | None = None,
+    group: str | None = None,
 ) -> tuple[list[Example], list[Failed]]:
     """Return the labelled rows of files, and the rows that could not be read or have no label.
 
@@ -25,12 +32,17 @@ def read_examples(
         inputs: Files with a header or JSON objects.
         options: `label` names the column of the target; `text` and `text_pair` those of the text.
         readers: Readers by ending; None for jnlp's own.
+        pairs: Every row is a pair, and may do without a label.
+        negatives: The column of texts that do not belong to the first: one text or a list.
+        group: The column of what is held out together.
 
     Raises:
-        UsageError: No `label` is named, or a column does not exist.
+        UsageError: No `label` is named (no `text_pair`, of pairs), or a column does not exist.
         JnlpError: No row has a text and a label.
     """
-    if options.label is None:
+    if pairs and options.text_pair is None:
+        raise UsageError("no column of second texts is named", hint="--text COLUMN --text-pair COLUMN")
+    if options.label is None and not pairs:
         raise UsageError("no column of labels is named", hint="--label COLUMN")
     examples: list[Example] = []
     failed: list[Failed] = []
@@ -38,16 +50,28 @@ def read_examples(
         if isinstance(record, Failed):
             failed.append(record)
             continue
-        value = record.fields.get(options.label)
-        if value is None or value == "":
+        for asked in (negatives, group):
+            if asked is not None and asked not in record.fields:
+                names = ", ".join(record.fields) or "none"
+                raise UsageError(f"{record.id}: no column is called '{asked}'", hint=f"the other columns are: {names}")
+        value = record.fields.get(options.label) if options.label else ""
+        if options.label and value in (None, ""):
             empty = JnlpError(f"{record.id}: the label in column '{options.label}' is empty")
             failed.append(Failed(record.id, record.source, empty))
         else:
-            examples.append(Example(record.text, _target(value)))
+            of = record.fields.get(group) if group else None
+            wrong = _texts(record.fields.get(negatives)) if negatives else ()
+            examples.append(Example(record.text, _target(value), None if of is None else str(of), wrong))
     if not examples:
         why = f": {failed[0].error}" if failed else ""
-        raise JnlpError(f"no labelled row in {', '.join(map(str, inputs))}{why}", hint="check --text and --label")
+        what, hint = ("pair", "check --text and --text-pair") if pairs else ("labelled row", "check --text and --label")
+        raise JnlpError(f"no {what} in {', '.join(map(str, inputs))}{why}", hint=hint)
     return examples, failed
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    values = value if isinstance(value, list | tuple) else [value]
+    return tuple(str(text) for text in values if text is not None and str(text).strip())
 
 
 def _target(value: object) -> str | tuple[str, ...] | float:

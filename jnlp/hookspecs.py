@@ -82,4 +82,8 @@ def register_trainers(register: Register) -> None:
 
 @hookspec
 def register_executors(register: Register) -> None:
-    """Executors: the target is called as `target(prepare)` and returns an `Executor`."""
+    """Executors: the target is called as `target(prepare)` and returns an `Executor`; `--executor NAME` chooses it.
+
+    `prepare(job)` makes the job's function here; `prepare.usage` counts for `--stats`. A worker elsewhere rebuilds the
+    job with `jnlp.prepare`.
+    """

@@ -127,9 +127,9 @@ def check(field: Field, value: Any, /, *, where: str = "") -> Any:
 
 
 def _convert(field: Field, value: Any) -> Any:
+    if field.optional and (value is None or (field.option.none is not None and value == field.option.none)):
+        return None
     if value is None:
-        if field.optional:
-            return None
         raise TypeError(field.name)
     if field.kind is tuple:
         parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
@@ -178,7 +178,8 @@ def _allowed(field: Field) -> str:
     names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
     limits = (("≥", field.option.ge), (">", field.option.gt), ("≤", field.option.le), ("<", field.option.lt))
     bounds = [f"{sign} {bound:g}" for sign, bound in limits if bound is not None]
-    return " ".join([names.get(field.kind, "a list"), " and ".join(bounds)]).rstrip()
+    allowed = " ".join([names.get(field.kind, "a list"), " and ".join(bounds)]).rstrip()
+    return f"{field.option.none} or {allowed}" if field.option.none else allowed
 
 
 def to_json(options: Any) -> str:

@@ -9,24 +9,38 @@ import click
 from jnlp import config as configuration
 from jnlp.cli.options import SectionCommand, SectionOption, click_options, given
 from jnlp.config import Settings
+from jnlp.encoder.threads import limit_threads
 from jnlp.engine import DEFAULT_MODEL, Engine
 from jnlp.errors import JnlpError
 from jnlp.io.options import ReadOptions
 from jnlp.options import build
+from jnlp.usage import peak_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from jnlp.types import Failed
+    from jnlp.usage import Usage
 
 C = TypeVar("C", bound="Callable[..., Any]")
 
 ENGINE_SECTION = "Model and machine"
 
 
-def engine_params() -> list[click.Parameter]:
-    """Return the options that stand for `Settings`."""
-    return list(click_options(Settings, ENGINE_SECTION))
+RUNNING = ("workers", "executor")
+"""Settings that matter where a task runs over records."""
+
+
+def engine_params(*, runs: bool = False) -> list[click.Parameter]:
+    """Return the options that stand for `Settings`, those of `RUNNING` where records are run over."""
+    return [option for option in click_options(Settings, ENGINE_SECTION) if runs or option.name not in RUNNING]
+
+
+def stats_param() -> click.Parameter:
+    """Return `--stats`."""
+    return SectionOption(
+        ["--stats"], is_flag=True, help="Say on stderr what the run cost: tokens, time, memory.", section=ENGINE_SECTION
+    )
 
 
 def quiet_param() -> click.Parameter:
@@ -38,8 +52,9 @@ def quiet_param() -> click.Parameter:
 
 def make_engine(ctx: click.Context, /) -> Engine:
     """Return the engine of a command: plugins, configuration, and the flags that were given."""
-    engine = Engine(ctx.find_root().obj, configuration.load_config())
-    return engine.with_settings(given(ctx, Settings))
+    engine = Engine(ctx.find_root().obj, configuration.load_config()).with_settings(given(ctx, Settings))
+    limit_threads(engine.settings.threads)  # before a library starts its threads
+    return engine
 
 
 def command(
@@ -109,5 +124,31 @@ def report_usage(engine: Engine, /) -> None:
     if usage.windowed:
         what = "1 text was" if usage.windowed == 1 else f"{usage.windowed:,} texts were"
         click.echo(f"jnlp: {what} longer than the model and read in windows", err=True)
+    if usage.budgets:
+        before, after = usage.budgets
+        click.echo(
+            f"jnlp: memory ran out at {before:,} tokens a batch; went on with {after:,} (--batch-tokens {after})",
+            err=True,
+        )
     if usage.cut:
         click.echo(f"jnlp: {usage.cut:,} characters were cut off (--on-overflow truncate)", err=True)
+
+
+def report_stats(usage: Usage, /) -> None:
+    """Say on stderr what the runs have cost, in three lines."""
+    done = f"{_counted(usage.texts, 'text')}, {_counted(usage.tokens, 'token')} in {usage.working:.1f} s"
+    loading = f" (and {usage.loading:.1f} s to load)" if usage.loading else ""
+    rates = f"{usage.tokens / usage.working:,.0f} tokens/s, {usage.texts / usage.working:,.1f} texts/s"
+    click.echo(f"jnlp: {done}{loading}: {rates}", err=True)
+    shares = ", ".join(f"{stage.value} {seconds / usage.working:.1%}" for stage, seconds in usage.seconds.items())
+    click.echo(
+        f"jnlp: {_counted(usage.batches, 'batch', 'batches')}, padding {usage.padding:.1%}; busy: {shares}", err=True
+    )
+    memory = f"peak memory {peak_memory() / 1e6:,.0f} MB"
+    if usage.workers:
+        memory += f", of the workers {', '.join(f'{peak / 1e6:,.0f}' for peak in usage.workers.values())} MB"
+    click.echo(f"jnlp: {usage.ran or 'no model'}; {memory}", err=True)
+
+
+def _counted(count: int, one: str, more: str | None = None, /) -> str:
+    return f"{count:,} {one if count == 1 else more or one + 's'}"

@@ -12,7 +12,7 @@ from jnlp.engine import Engine
 
 @click.command(help="Check this installation: versions, device, threads, plugins, models, and what is missing.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a finding.")
-@click.option("--build-kernels", is_flag=True, help="Compile the attention kernel for this processor, once.")
+@click.option("--build-kernels", is_flag=True, help="Compile the kernels for this processor, once.")
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool, build_kernels: bool) -> None:
     """Print the findings; the exit status is 1 where something has to be mended."""

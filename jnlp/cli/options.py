@@ -53,7 +53,8 @@ class Checked(click.ParamType[Any]):
         if choices := field_choices(field):
             return "|".join(choices)
         words = {int: "N", float: "X", str: "TEXT", Path: "PATH", tuple: "A,B,…"}
-        return words.get(field.kind, "VALUE")
+        word = words.get(field.kind, "VALUE")
+        return f"{field.option.none}|{word}" if field.option.none else word
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Check one value."""

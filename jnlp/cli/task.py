@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jnlp.batch import TABLE, WriteOptions, run_batch
-from jnlp.cli.common import engine_params, make_engine, quiet_param, report_usage, tell_failed
+from jnlp.cli.common import (
+    engine_params,
+    make_engine,
+    quiet_param,
+    report_stats,
+    report_usage,
+    stats_param,
+    tell_failed,
+)
 from jnlp.cli.options import SectionCommand, click_options, given
 from jnlp.errors import JnlpError, UsageError
 from jnlp.io.estimate import estimate
@@ -17,6 +25,7 @@ from jnlp.options import build
 
 if TYPE_CHECKING:
     from jnlp.batch import Summary
+    from jnlp.engine import Engine
     from jnlp.types import TaskSpec
 
 
@@ -31,7 +40,8 @@ def task_command(spec: TaskSpec[Any, Any], /) -> click.Command:
     shared: list[click.Parameter] = [
         *(option for option in reading if option.name != "label" and (spec.pairs or option.name != "text_pair")),
         *click_options(WriteOptions, "Output"),
-        *engine_params(),
+        *engine_params(runs=True),
+        stats_param(),
         quiet_param(),
     ]
     taken = {param.name for param in own} & {param.name for param in shared}
@@ -42,19 +52,23 @@ def task_command(spec: TaskSpec[Any, Any], /) -> click.Command:
     inputs = click.Argument(["inputs"], nargs=-1, metavar="[TEXT|FILE|FOLDER|-]…")
     params = [inputs, *own, *shared]
 
-    def callback(inputs: tuple[str, ...], quiet: bool, **_: Any) -> None:
+    def callback(inputs: tuple[str, ...], quiet: bool, stats: bool, **_: Any) -> None:
         ctx = click.get_current_context()
         if not inputs and sys.stdin.isatty():
             raise UsageError("nothing to read", hint=f"jnlp {spec.name} TEXT, or FILE, or … | jnlp {spec.name}")
-        _run(ctx, spec, inputs or ("-",), quiet)
+        engine = make_engine(ctx)
+        try:
+            _run(ctx, engine, spec, inputs or ("-",), quiet)
+        finally:
+            if stats:
+                report_stats(engine.usage)
 
     return SectionCommand(spec.name, callback=callback, params=params, help=spec.summary)
 
 
-def _run(ctx: click.Context, spec: TaskSpec[Any, Any], inputs: tuple[str, ...], quiet: bool) -> None:
+def _run(ctx: click.Context, engine: Engine, spec: TaskSpec[Any, Any], inputs: tuple[str, ...], quiet: bool) -> None:
     from jnlp.cli import console
 
-    engine = make_engine(ctx)
     writing = build(WriteOptions, given(ctx, WriteOptions), where="output")
     reading = build(ReadOptions, given(ctx, ReadOptions), where="input")
     if writing.format is None and writing.out is None and console.is_terminal():

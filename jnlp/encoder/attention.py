@@ -9,19 +9,17 @@ tested against it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, lru_cache
-from itertools import groupby
+from functools import cache
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor
 
-from jnlp.encoder import kernels
+from jnlp.encoder import groups, kernels
+from jnlp.encoder.packing import Packed
+from jnlp.encoder.rotation import Rotation
 
 Attention = Callable[[Tensor, Tensor, Tensor, Tensor, tuple[int, ...], int | None], Tensor]
-
-BLOCK = 64
-"""Queries a block of local attention; with 64 keys on each side, two thirds of the scores are within reach."""
+AttentionQkv = Callable[[Tensor, Rotation, Packed, int | None], Tensor]
 
 
 def attention(
@@ -36,8 +34,8 @@ def choose(device: str, dtype: torch.dtype, head_dim: int, gradients: bool, /) -
     """Return the implementation: flash-attn or `varlen` on CUDA, the compiled kernel on a CPU, else `blocked`."""
     if device == "cuda" and dtype in (torch.float16, torch.bfloat16):
         return _on_cuda()
-    if device == "cpu" and dtype is torch.bfloat16 and head_dim == kernels.HEAD_DIM and not gradients:
-        return kernels.load() or blocked
+    if device == "cpu" and not gradients and (compiled := kernels.load()) and compiled.handles(dtype, head_dim):
+        return compiled.attention
     return blocked
 
 
@@ -93,56 +91,28 @@ def blocked(
     q: Tensor, k: Tensor, v: Tensor, cu_seqlens: Tensor, lengths: tuple[int, ...], window: int | None, /
 ) -> Tensor:
     """Attend in plain torch on any device, computing little more than what each token reaches."""
-    if window is None or max(lengths) == 1:
-        return _global(q, k, v, lengths)
-    return _local(q, k, v, lengths, window)
+    q, k, v = (x.transpose(0, 1) for x in (q * q.shape[-1] ** -0.5, k, v))
+    return groups.attend(q, k, v, lengths, window)
 
 
-def _global(q: Tensor, k: Tensor, v: Tensor, lengths: tuple[int, ...], /) -> Tensor:
-    """Attend over whole sequences, neighbours of equal length together; without a mask the fast kernel runs."""
-    runs = [(length, len(list(run))) for length, run in groupby(lengths)]
-    sizes = [length * count for length, count in runs]
-    rows = []
-    for (length, count), *qkv in zip(runs, *(torch.split(x, sizes) for x in (q, k, v)), strict=True):
-        q_, k_, v_ = (x.view(count, length, *x.shape[1:]).transpose(1, 2) for x in qkv)
-        rows.append(F.scaled_dot_product_attention(q_, k_, v_).transpose(1, 2).flatten(0, 1))
-    return torch.cat(rows)
+def attend_qkv(qkv: Tensor, rotation: Rotation, packed: Packed, window: int | None, /) -> Tensor:
+    """Attend over the projection as it is, on a CPU without gradients: turns queries and keys first.
 
+    Args:
+        qkv: Queries, keys and values, not turned yet, `[T, 3, heads, head_dim]`.
+        rotation: The angles of the positions.
+        packed: The batch.
+        window: A token attends to |i - j| <= window; None: to its whole sequence.
 
-def _local(q: Tensor, k: Tensor, v: Tensor, lengths: tuple[int, ...], window: int, /) -> Tensor:
-    """Attend within a window, all sequences in one call.
-
-    The row is cut into blocks of queries wherever they fall; a block's keys are a view of the row that reaches
-    `window` further on each side; the mask keeps sequences apart.
+    Returns:
+        `[T, heads * head_dim]`.
     """
-    total = len(q)
-    mask = _block_mask(lengths, window, q.device, q.dtype)
-    tail = len(mask) * BLOCK - total
-    q_ = F.pad(q, (0, 0, 0, 0, 0, tail)).view(-1, BLOCK, *q.shape[1:]).transpose(1, 2)
-    k_, v_ = (
-        F.pad(x, (0, 0, 0, 0, window, tail + window)).unfold(0, BLOCK + 2 * window, BLOCK).transpose(2, 3)
-        for x in (k, v)
-    )
-    out = F.scaled_dot_product_attention(q_, k_, v_, attn_mask=mask)
-    return out.transpose(1, 2).flatten(0, 1)[:total]
+    if (compiled := kernels.load()) and compiled.handles(qkv.dtype, qkv.shape[-1]):
+        return compiled.attention_qkv(qkv, rotation.cos, rotation.sin, packed.cu_seqlens, packed.lengths, window)
+    return attend_qkv_plain(qkv, rotation, packed, window)
 
 
-@lru_cache(maxsize=4)
-def _block_mask(lengths: tuple[int, ...], window: int, device: torch.device, dtype: torch.dtype, /) -> Tensor:
-    """Return what each block adds to its scores: 0 where a key is reached, else -inf: `[blocks, 1, queries, keys]`.
-
-    Kept from layer to layer. Made outside inference mode, since training may meet the same lengths.
-    """
-    with torch.inference_mode(False):
-        total = sum(lengths)
-        blocks = -(-total // BLOCK)
-        owner = torch.full((window + blocks * BLOCK + window,), -1, dtype=torch.int32)
-        owner[window : window + total] = torch.repeat_interleave(
-            torch.arange(len(lengths), dtype=torch.int32), torch.tensor(lengths)
-        )
-        keys = owner.unfold(0, BLOCK + 2 * window, BLOCK)
-        queries = keys[:, window : window + BLOCK]
-        distance = torch.arange(BLOCK + 2 * window) - torch.arange(window, window + BLOCK)[:, None]
-        reached = (queries[:, :, None] == keys[:, None, :]) & (distance.abs() <= window)
-        mask = torch.zeros(reached.shape, dtype=dtype).masked_fill_(~reached, float("-inf"))
-        return mask[:, None].to(device)
+def attend_qkv_plain(qkv: Tensor, rotation: Rotation, packed: Packed, window: int | None, /) -> Tensor:
+    """Do what `attend_qkv` does in plain torch."""
+    q, k = rotation.turned(qkv[:, :2], packed.positions)
+    return groups.attend(q, k, qkv[:, 2].transpose(0, 1), packed.lengths, window).flatten(1)

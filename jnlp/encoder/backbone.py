@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import torch
 
+from jnlp.encoder.compute import compute
 from jnlp.encoder.packing import Packed, batches, pack
+from jnlp.errors import RecordError
+from jnlp.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,8 +21,12 @@ if TYPE_CHECKING:
     from jnlp.encoder.windows import Window
     from jnlp.types import FloatArray
 
-LOOKAHEAD = 16
-"""Batches' worth of sequences that are sorted together."""
+    Forward = Callable[[Packed, list[int]], Sequence[Tensor] | Tensor]
+
+LOOKAHEAD = 65_536
+"""Tokens of the sequences that are sorted together, or 16 batches where these are more."""
+
+_NO_MEMORY = ("DefaultCPUAllocator", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 class Backbone:
@@ -26,47 +34,121 @@ class Backbone:
 
     Args:
         device: Where batches go.
-        budget: Tokens a batch; a longer sequence runs alone.
+        budget: Tokens a batch; a longer sequence runs alone. It is halved when memory runs out, and stays so.
+        usage: Told of each batch.
+        pads: True where the network pads a packed batch to its longest sequence.
     """
 
-    def __init__(self, device: torch.device, budget: int, /) -> None:
+    def __init__(self, device: torch.device, budget: int, /, *, usage: Usage | None = None, pads: bool = False) -> None:
         self.device = device
         self.budget = budget
+        self.usage = usage or Usage()
+        self._pads = pads
         self._lock = threading.Lock()
 
-    def map(
-        self, windows: Iterable[Window], forward: Callable[[Packed, list[int]], Sequence[Tensor] | Tensor], /
-    ) -> Iterator[FloatArray]:
+    def map(self, windows: Iterable[Window], forward: Forward, /) -> Iterator[FloatArray]:
         """Yield for each window, in order, what `forward` makes of it, float32 on the host.
 
-        Only a look-ahead of windows and their results is held; states of one batch at a time.
+        Only a look-ahead of windows and their results is held; states of one batch at a time. Where memory runs out
+        the batch is split and tried again.
 
         Args:
             windows: The sequences.
             forward: Called with a batch and the numbers of its windows in `windows`; returns one tensor a window.
+
+        Raises:
+            RecordError: One sequence alone is too long for the memory.
         """
         first = 0
         for group in self._groups(windows):
             results: list[FloatArray | None] = [None] * len(group)
-            for batch in batches([len(window.ids) for window in group], self.budget):
-                packed = pack([group[i].ids for i in batch], types=[group[i].types for i in batch])
-                with self._lock, torch.inference_mode():
-                    outputs = forward(packed.to(self.device), [first + i for i in batch])
-                    for i, output in zip(batch, outputs, strict=True):
-                        results[i] = output.float().cpu().numpy()
+            waiting = batches([len(window.ids) for window in group], self.budget)[::-1]
+            while waiting:
+                batch = waiting.pop()
+                rows = self._run([group[i] for i in batch], [first + i for i in batch], forward)
+                if rows is None:
+                    waiting += self._split(batch, [len(group[i].ids) for i in batch])
+                    continue
+                for i, row in zip(batch, rows, strict=True):
+                    results[i] = row
             first += len(group)
             for result in results:
                 assert result is not None  # each window is in one batch
                 yield result
 
+    def _run(self, windows: Sequence[Window], numbers: list[int], forward: Forward) -> Sequence[FloatArray] | None:
+        """Run one batch; None where there is not enough memory for it."""
+        try:
+            packed = pack([window.ids for window in windows], types=[window.types for window in windows])
+            packed = packed.to(self.device)  # while another batch may run
+            rows, seconds = self._compute(lambda: _to_host(forward(packed, numbers)))
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+        tokens = sum(packed.lengths)
+        slots = len(windows) * max(packed.lengths) if self._pads else packed.ids.numel()
+        self.usage.batch(tokens, slots, seconds)
+        return rows
+
+    def _compute(self, work: Callable[[], Sequence[FloatArray]]) -> tuple[Sequence[FloatArray], float]:
+        """Return what `work` returns, and the seconds it took; one runs at a time."""
+
+        def timed() -> tuple[Sequence[FloatArray], float]:
+            with torch.inference_mode():
+                start = time.perf_counter()
+                rows = work()
+                return rows, time.perf_counter() - start
+
+        if self.device.type == "cpu":
+            return compute(timed)
+        with self._lock:
+            return timed()
+
+    def _split(self, batch: list[int], lengths: list[int]) -> list[list[int]]:
+        """Halve the budget below what did not fit, and return the batch cut up under it, last first.
+
+        Raises:
+            RecordError: The batch is one sequence.
+        """
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if len(batch) == 1:
+            raise RecordError(
+                f"there is not enough memory for one sequence of {lengths[0]:,} tokens",
+                hint="use a smaller model, or --dtype bf16",
+            )
+        lowered = max(min(self.budget, sum(lengths)) // 2, 1)
+        self.usage.lower(self.budget, lowered)
+        self.budget = lowered
+        return [[batch[i] for i in part] for part in batches(lengths, lowered)][::-1]
+
     def _groups(self, windows: Iterable[Window]) -> Iterator[list[Window]]:
         group: list[Window] = []
-        room = LOOKAHEAD * self.budget
+        ahead = max(LOOKAHEAD, 16 * self.budget)
+        room = ahead
         for window in windows:
             if group and len(window.ids) > room:
                 yield group
-                group, room = [], LOOKAHEAD * self.budget
+                group, room = [], ahead
             group.append(window)
             room -= len(window.ids)
         if group:
             yield group
+
+
+def is_out_of_memory(error: Exception, /) -> bool:
+    """Return True where an exception says that an allocation failed, on the host or on a GPU."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+
+
+def _to_host(outputs: Sequence[Tensor] | Tensor) -> Sequence[FloatArray]:
+    """Return float32 arrays on the host; from a GPU in one copy."""
+    if isinstance(outputs, torch.Tensor):
+        return list(outputs.float().cpu().numpy())
+    if outputs and outputs[0].device.type != "cpu":
+        whole = torch.cat(list(outputs)).float().cpu()
+        outputs = torch.split(whole, [len(part) for part in outputs])
+    return [part.float().cpu().numpy() for part in outputs]

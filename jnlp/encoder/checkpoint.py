@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
+from jnlp.encoder.converted import read_converted
 from jnlp.encoder.files import read_json, read_weights
 from jnlp.encoder.modernbert import (
     ModernBert,
@@ -51,7 +52,9 @@ def load_modernbert(folder: Path, kind: type[N], runtime: Runtime = _DEFAULT, /)
         MissingHeadError: The folder lacks the head.
     """
     device, dtype = runtime.place()
-    weights = _select(_named(read_weights(folder)), kind, folder)
+    shared = runtime.converted if device.type == "cpu" else None
+    stored = read_weights(folder) if shared is None else read_converted(folder, dtype, shared)
+    weights = _select(_named(stored), kind, folder)
     config = _config(folder, weights)
     with torch.device("meta"):
         network = kind(config)

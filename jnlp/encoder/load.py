@@ -10,8 +10,10 @@ from jnlp.encoder.backbone import Backbone
 from jnlp.encoder.config import TEMPERATURE
 from jnlp.encoder.files import digest_weights, read_json
 from jnlp.encoder.heads import PackedClassifier, PackedEmbedder, PackedMaskedLM, Reader
-from jnlp.encoder.runtime import Runtime, describe, use_threads
+from jnlp.encoder.runtime import Runtime, describe
+from jnlp.encoder.threads import use_threads
 from jnlp.encoder.tokenizer import load_tokenizer
+from jnlp.errors import UsageError
 from jnlp.models.folder import inspect
 from jnlp.types import ProblemType
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from jnlp.types import ModelSpec
 
-__all__ = ["Runtime", "describe", "load_classifier", "load_embedder", "load_masked_lm"]
+__all__ = ["Runtime", "describe", "describe_run", "load_classifier", "load_embedder", "load_masked_lm"]
 
 _DEFAULT = Runtime()
 
@@ -77,15 +79,41 @@ def load_classifier(folder: Path, spec: ModelSpec | None = None, /, *, runtime: 
     )
 
 
+def describe_run(folder: Path, runtime: Runtime, /) -> str:
+    """Return what a folder's model runs on, in a line: device, dtype, threads, attention."""
+    import torch
+
+    from jnlp.encoder.attention import choose
+
+    device, dtype = runtime.place()
+    attention = "transformers"
+    if _is_modernbert(folder):
+        config = read_json(folder / "config.json")
+        head_dim = int(config["hidden_size"]) // int(config["num_attention_heads"])
+        chosen = choose(device.type, dtype, head_dim, False)
+        attention = "compiled attention" if hasattr(chosen, "__self__") else f"attention in torch ({chosen.__name__})"
+    threads = torch.get_num_threads()
+    return f"{device}, {describe(runtime)[1]}, {threads} thread{'s' * (threads > 1)}, {attention}"
+
+
 def _network(folder: Path, head: str, runtime: Runtime) -> Any:
     """Load a folder with a head (`ForMaskedLM`, `ForSequenceClassification`, or none) on the runtime's device."""
-    if runtime.threads:
-        use_threads(runtime.threads)
+    use_threads(runtime.threads)
     if _is_modernbert(folder):
         from jnlp.encoder import modernbert
         from jnlp.encoder.checkpoint import load_modernbert
+        from jnlp.encoder.inference import accelerate
 
-        return load_modernbert(folder, getattr(modernbert, f"ModernBert{head}"), runtime)
+        network = load_modernbert(folder, getattr(modernbert, f"ModernBert{head}"), runtime)
+        if runtime.dtype == "int8":
+            from jnlp.encoder.int8 import to_int8
+
+            to_int8(network)
+        else:
+            accelerate(network)
+        return network
+    if runtime.dtype == "int8":
+        raise UsageError(f"{folder} is no ModernBERT, and int8 is for ModernBERT alone", hint="--dtype auto")
     from jnlp.encoder.transformers_backend import load_network
 
     device, dtype = runtime.place()
@@ -99,15 +127,20 @@ def _is_modernbert(folder: Path) -> bool:
 def _reader(folder: Path, spec: ModelSpec, runtime: Runtime) -> Reader:
     device, _ = runtime.place()
     if _is_modernbert(folder) or (folder / "tokenizer.json").is_file():
-        tokenizer = load_tokenizer(folder, normalize=runtime.normalize, threads=runtime.threads)
+        tokenizer = load_tokenizer(
+            folder, normalize=runtime.normalize, usage=runtime.usage, threads=runtime.threads, device=device.type
+        )
     else:
         from jnlp.encoder.transformers_backend import convert_tokenizer
 
         tokenizer = convert_tokenizer(folder, normalize=runtime.normalize)
-    positions = int(read_json(folder / "config.json").get("max_position_embeddings", spec.max_length))
+    config = read_json(folder / "config.json")
+    positions = int(config.get("max_position_embeddings", spec.max_length))
+    sizes = {name: int(config[f"{name}_size"]) for name in ("hidden", "intermediate") if f"{name}_size" in config}
+    budget = runtime.budget(device, **sizes)
     return Reader(
         tokenizer=tokenizer,
-        backbone=Backbone(device, runtime.budget(device)),
+        backbone=Backbone(device, budget, usage=runtime.usage, pads=not _is_modernbert(folder)),
         max_length=min(spec.max_length, positions),
         overflow=runtime.overflow,
         count=runtime.count,

@@ -17,8 +17,11 @@ from torch import Tensor, nn
 from jnlp.encoder.attention import attention
 from jnlp.encoder.config import ModernBertConfig
 from jnlp.encoder.pooling import pool
+from jnlp.encoder.rotation import angles
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jnlp.encoder.attention import Attention
     from jnlp.encoder.packing import Packed
 
@@ -34,9 +37,8 @@ class _Rotation:
 
     @classmethod
     def at(cls, positions: Tensor, head_dim: int, theta: float) -> _Rotation:
-        steps = torch.arange(0, head_dim, 2, dtype=torch.float32, device=positions.device) / head_dim
-        angles = (positions[:, None].float() * (1.0 / theta**steps))[:, None, None, :]
-        return cls(angles.cos(), angles.sin())
+        turned = angles(positions, head_dim, theta)[:, None, None, :]
+        return cls(turned.cos(), turned.sin())
 
     def __call__(self, qk: Tensor) -> Tensor:
         """Rotate `[T, 2, heads, head_dim]` in fp32; component i turns together with i + head_dim / 2."""
@@ -95,7 +97,9 @@ class _MLP(nn.Module):
         return x
 
 
-class _Layer(nn.Module):
+class Layer(nn.Module):
+    """Attention, then a gated feed-forward network, each added to the residual row."""
+
     def __init__(self, config: ModernBertConfig, index: int) -> None:
         super().__init__()
         # the embeddings are normed already
@@ -113,20 +117,24 @@ class _Layer(nn.Module):
 class ModernBert(nn.Module):
     """The encoder: packed tokens to their states `[T, d]`.
 
-    `attend` is the implementation of attention; training on rows of equal length puts a faster one there.
+    `attend` is the implementation of attention. `inference`, where it is set, answers in its place while no gradients
+    are asked for: `jnlp.encoder.inference` on a CPU.
     """
 
     def __init__(self, config: ModernBertConfig, /) -> None:
         super().__init__()
         self.config = config
         self.attend: Attention = attention
+        self.inference: Callable[[Packed], Tensor] | None = None
         self.embeddings = _Embeddings(config)
-        self.layers = nn.ModuleList(_Layer(config, index) for index in range(config.num_hidden_layers))
+        self.layers = nn.ModuleList(Layer(config, index) for index in range(config.num_hidden_layers))
         self.final_norm = _norm(config)
         initialise(self, config)
 
     def forward(self, packed: Packed) -> Tensor:
         """Return the states of all tokens `[T, d]`, in the weights' dtype."""
+        if self.inference is not None and not torch.is_grad_enabled():
+            return self.inference(packed)
         config = self.config
         thetas = {config.theta(index) for index in range(config.num_hidden_layers)}
         rotations = {theta: _Rotation.at(packed.positions, config.head_dim, theta) for theta in thetas}

@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import UsageError
 from jnlp.types import Overflow
+from jnlp.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import torch
 
-CPU_TOKENS = 4096
-"""Tokens a batch on a CPU: a batch that fits the caches beats a larger one."""
-
-CUDA_TOKENS = 65_536
-
-
-def use_threads(count: int, /) -> None:
-    """Let torch compute on `count` threads."""
-    import torch
-
-    torch.set_num_threads(count)
+DTYPES = ("auto", "fp32", "bf16", "int8")
 
 
 def uncounted(windowed: int, cut: int, /) -> None:
@@ -38,12 +29,16 @@ class Runtime:
 
     Args:
         device: `auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1` ….
-        dtype: `auto`, `fp32` or `bf16`. Auto is bf16 where the processor multiplies bf16 matrices in hardware.
-        threads: Threads of the forward pass and the tokenizer; None: torch's choice.
-        batch_tokens: Tokens in one batch; None: what suits the device.
+        dtype: `auto`, `fp32`, `bf16` or `int8`. Auto is bf16 where the processor multiplies bf16 matrices in hardware;
+            int8 is for the layers' projections on a CPU, the rest is then as with auto.
+        threads: Threads of the forward pass and the tokenizer; None: the cores that the process may use.
+        batch_tokens: Tokens in one batch; None: what fits the caches, or the GPU's memory.
         overflow: What happens to a text longer than the model, where a call does not say.
         normalize: Makes an aligned text (`jnlp.text.Aligned`) of each text before the model's own normaliser.
         count: Called after each call with the number of texts read in windows, and of characters left out.
+        usage: Told what the encoder does, and how long it takes.
+        converted: A folder that processes share: weights in another dtype than the files' are put there once and
+            mapped by all. None: each converts its own.
     """
 
     device: str = "auto"
@@ -53,20 +48,33 @@ class Runtime:
     overflow: Overflow = Overflow.WINDOW
     normalize: Callable[[str], Any] | None = None
     count: Callable[[int, int], None] = uncounted
+    usage: Usage = field(default_factory=Usage)
+    converted: Path | None = None
 
     def place(self) -> tuple[torch.device, torch.dtype]:
         """Return the torch device and dtype; a UsageError says if the machine does not have them."""
         import torch
 
         device, _ = _device(self.device)
-        if self.dtype not in ("auto", "fp32", "bf16"):
-            raise UsageError(f"no dtype {self.dtype!r}", hint="auto, fp32 or bf16")
-        wants = has_bf16(device.type) if self.dtype == "auto" else self.dtype == "bf16"
+        if self.dtype not in DTYPES:
+            raise UsageError(f"no dtype {self.dtype!r}", hint=", ".join(DTYPES))
+        if self.dtype == "int8" and device.type != "cpu":
+            raise UsageError(f"int8 runs on a CPU, not on {device}", hint="--device cpu, or --dtype bf16")
+        wants = has_bf16(device.type) if self.dtype in ("auto", "int8") else self.dtype == "bf16"
         return device, torch.bfloat16 if wants else torch.float32
 
-    def budget(self, device: torch.device, /) -> int:
-        """Return the tokens of one batch."""
-        return self.batch_tokens or (CUDA_TOKENS if device.type == "cuda" else CPU_TOKENS)
+    def budget(self, device: torch.device, /, *, hidden: int = 512, intermediate: int = 2048) -> int:
+        """Return the tokens of one batch for a model of these sizes."""
+        from jnlp.encoder import budget, threads
+
+        if self.batch_tokens:
+            return self.batch_tokens
+        width = budget.token_bytes(hidden, intermediate, self.place()[1].itemsize)
+        if device.type == "cuda":
+            import torch
+
+            return budget.cuda_budget(width, torch.cuda.mem_get_info(device)[0])
+        return budget.cpu_budget(width, self.threads or threads.default_threads())
 
 
 def describe(runtime: Runtime, /) -> tuple[str, str, str]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import os
+import time
+from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jnlp.encoder.files import read_json
+from jnlp.encoder.threads import limit_tokenizer
 from jnlp.errors import JnlpError
 from jnlp.types import Encoded
+from jnlp.usage import Stage, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from tokenizers import Encoding
@@ -53,6 +56,7 @@ class Tokenizer:
         special: Special tokens by name (`mask_token`, `cls_token` …), from the files beside `tokenizer.json`.
         normalize: Makes an aligned text (`jnlp.text.Aligned`) of each text before the model's own normaliser;
             offsets are mapped back. None leaves texts as they are.
+        usage: Told how long it takes.
     """
 
     def __init__(
@@ -62,12 +66,14 @@ class Tokenizer:
         *,
         special: Mapping[str, str] | None = None,
         normalize: Callable[[str], Any] | None = None,
+        usage: Usage | None = None,
     ) -> None:
         backend.no_truncation()
         backend.no_padding()
         special = special or {}
         self.backend = backend
         self.normalize = normalize
+        self.usage = usage or Usage()
         self.vocabulary: int = backend.get_vocab_size(with_added_tokens=True)
         self.mask_token, self.mask_id = _mask(backend, special)
         self.template = _template(backend, special)
@@ -90,9 +96,13 @@ class Tokenizer:
     def bodies(self, texts: Sequence[str], /, *, prefix: str = "") -> list[Encoded]:
         """Encode texts without special tokens.
 
-        A prefix is encoded together with each text, as the model was trained; its tokens have the span (0, 0).
+        A prefix is encoded together with each text, as the model was trained; its tokens have the span (0, 0). Of a
+        text that is cut on the way ids and offsets are int32: it may have millions.
         """
-        return list(self._bodies(texts, prefix))
+        start = time.perf_counter()
+        bodies = list(self._bodies(texts, prefix))
+        self.usage.spend(Stage.TOKENIZER, time.perf_counter() - start)
+        return bodies
 
     def pieces(self, text: str, /) -> list[int]:
         """Return the ids of a text inside a sequence: no special tokens."""
@@ -124,18 +134,19 @@ class Tokenizer:
 
         tiles: list[tuple[int, str, int]] = []  # owner, string, offset of its first character in the text
         size, done, held = 0, 0, _Held()
+        long = {owner for owner, text in enumerate(texts) if len(text) > LIMIT}
         for owner, text in enumerate(texts):
-            for start, end in [(0, len(text))] if len(text) <= LIMIT else cut(text, LIMIT):
+            for start, end in cut(text, LIMIT) if owner in long else [(0, len(text))]:
                 head = prefix if start == 0 else ""
                 tiles.append((owner, head + text[start:end], start - len(head)))
                 size += end - start
                 if size >= _AT_ONCE:
-                    held.add(tiles, self.backend)
+                    held.add(tiles, self.backend, long)
                     tiles, size = [], 0
                     while done < owner:
                         yield held.take(done)
                         done += 1
-        held.add(tiles, self.backend)
+        held.add(tiles, self.backend, long)
         for owner in range(done, len(texts)):
             yield held.take(owner)
 
@@ -144,33 +155,53 @@ class _Held:
     """Encoded tiles of texts that are not whole yet."""
 
     def __init__(self) -> None:
-        self._tiles: dict[int, list[Encoded]] = {}
+        self._whole: dict[int, Encoded] = {}
+        self._parts: dict[int, tuple[array[int], array[int]]] = {}
 
-    def add(self, tiles: Sequence[tuple[int, str, int]], backend: Backend) -> None:
+    def add(self, tiles: Sequence[tuple[int, str, int]], backend: Backend, cut: Container[int]) -> None:
+        """Encode tiles; those of texts in `cut` are joined as they come, in arrays that grow in place."""
         encodings = backend.encode_batch([string for _, string, _ in tiles], add_special_tokens=False)
         for (owner, _, shift), encoding in zip(tiles, encodings, strict=True):
-            self._tiles.setdefault(owner, []).append(_arrays(encoding, shift))
+            encoded = _arrays(encoding, shift)
+            if owner not in cut:
+                self._whole[owner] = encoded
+                continue
+            ids, offsets = self._parts.setdefault(owner, (array("i"), array("i")))
+            ids.frombytes(encoded.ids.astype(np.intc).tobytes())
+            offsets.frombytes(encoded.offsets.astype(np.intc).tobytes())
 
     def take(self, owner: int) -> Encoded:
-        tiles = self._tiles.pop(owner)
-        if len(tiles) == 1:
-            return tiles[0]
-        return Encoded(np.concatenate([t.ids for t in tiles]), np.concatenate([t.offsets for t in tiles]))
+        """Return a text whose tiles are all there."""
+        if owner in self._whole:
+            return self._whole.pop(owner)
+        ids, offsets = self._parts.pop(owner)
+        return Encoded(np.frombuffer(ids, np.intc), np.frombuffer(offsets, np.intc).reshape(-1, 2))  # type: ignore[arg-type]
 
 
 def load_tokenizer(
-    folder: Path, /, *, normalize: Callable[[str], Any] | None = None, threads: int | None = None
+    folder: Path,
+    /,
+    *,
+    normalize: Callable[[str], Any] | None = None,
+    usage: Usage | None = None,
+    threads: int | None = None,
+    device: str = "",
 ) -> Tokenizer:
-    """Read a model folder's tokenizer; it runs on `threads` threads, by default one a core.
+    """Read a model folder's tokenizer.
+
+    Args:
+        folder: Has a `tokenizer.json`.
+        normalize: As `Tokenizer` takes it.
+        usage: As `Tokenizer` takes it.
+        threads: Those of the run, of which it gets its part (`threads.limit_tokenizer`); None: the cores at hand.
+        device: Where the model runs that it works for; without one it has all threads for itself.
 
     Raises:
         JnlpError: `tokenizer.json` is missing or broken.
     """
     from tokenizers import Tokenizer as Backend
 
-    # read when the library starts its threads; by itself it would take every core of the machine
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    os.environ.setdefault("RAYON_NUM_THREADS", str(threads or cores))
+    limit_tokenizer(threads, device)  # by itself it would take every core
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise JnlpError(
@@ -180,7 +211,7 @@ def load_tokenizer(
         backend = Backend.from_file(str(path))
     except Exception as error:  # the library raises nothing narrower
         raise JnlpError(f"{path} is no tokenizer: {error}", hint="copy or download the model again") from error
-    return Tokenizer(backend, special=_special(folder, backend), normalize=normalize)
+    return Tokenizer(backend, special=_special(folder, backend), normalize=normalize, usage=usage)
 
 
 def _special(folder: Path, backend: Backend) -> dict[str, str]:

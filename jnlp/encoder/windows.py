@@ -160,7 +160,7 @@ def _single(
     from jnlp.types import Encoded
 
     opening, closing = tokenizer.template.single
-    own = int(np.cumsum(body.offsets[:, 1]).searchsorted(0, side="right")) if prefix else 0
+    own = next((i for i, end in enumerate(body.offsets[:, 1]) if end > 0), len(body.ids)) if prefix else 0
     before = np.concatenate([opening, body.ids[:own]])
     types = np.zeros(len(before), dtype=np.int64), 0, 0
     return before, types, Encoded(body.ids[own:], body.offsets[own:]), closing

@@ -1,22 +1,30 @@
-"""Raw text for pre-training: files of documents, named sources, and the share of each that is held out."""
+"""Raw text for pre-training: files of documents in named sources, read as a stream."""
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
-import lzma
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jnlp.errors import JnlpError, UsageError
+from jnlp.io import ReadOptions, Unit, read
+from jnlp.io.decoded import lines
+from jnlp.io.readers import builtin_readers
+from jnlp.io.sources import Input, extension_of
+from jnlp.types import Failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
-    from typing import TextIO
 
-SUFFIXES = (".txt", ".jsonl", ".jsonl.gz", ".jsonl.xz")
+    from jnlp.types import Record
+
+_ROWS = (".jsonl", ".ndjson", ".json")
+_TEXT = (".txt", ".text")
+_WHOLE = 1 << 23  # bytes of a text file that is one document; a larger one is cut at blank lines
+_BLOCK = 100_000  # characters, about, of a document cut from a larger file
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +34,10 @@ class Source:
     Args:
         name: What the shards and the scores of this source are called.
         match: Glob patterns matched against the end of a file's path (`jsts/train.jsonl`).
-        fields: The text fields of a JSON row; a list of strings counts as its strings.
-        weight: How often a document is seen in one pass: 0.2 keeps every fifth document, 3 repeats each three times.
+        fields: The text fields of a row; a list of strings counts as its strings.
+        weight: How often a document is seen in one pass, on average: 0.2 draws every fifth document anew for each
+            pass, 3 repeats each three times. A stage may say otherwise.
+        keep: The share of its documents that is tokenised at all, by hash: a bound for a large source.
         unit: `document` keeps a row's text whole; `line` makes each of its lines a document of its own.
     """
 
@@ -37,20 +47,26 @@ class Source:
     match: tuple[str, ...]
     fields: tuple[str, ...] = ("text",)
     weight: float = 1.0
+    keep: float = 1.0
     unit: str = "document"
 
 
 def files(paths: Iterable[Path]) -> list[Path]:
-    """Return the text files under paths, sorted; raises UsageError for a path that is missing or holds none."""
-    found: list[Path] = []
+    """Return the text files under paths, sorted: all that `jnlp.io` reads, compressed or not.
+
+    Raises:
+        UsageError: A path is missing or holds no text.
+    """
+    known = builtin_readers()
+    found: set[Path] = set()
     for path in paths:
         if not path.exists():
             raise UsageError(f"no such file or folder: {path}")
-        inside = [path] if path.is_file() else [p for p in path.rglob("*") if p.name.endswith(SUFFIXES)]
+        inside = [path] if path.is_file() else [p for p in path.rglob("*") if extension_of(p) in known and p.is_file()]
         if not inside:
-            raise UsageError(f"no text under {path}", hint=f"files that end in {', '.join(SUFFIXES)} are read")
-        found += inside
-    return sorted(set(found))
+            raise UsageError(f"no text under {path}", hint=f"files that end in {', '.join(sorted(known))} are read")
+        found.update(inside)
+    return sorted(found)
 
 
 def assign(sources: Sequence[Source], paths: Sequence[Path]) -> dict[str, list[Path]]:
@@ -69,27 +85,71 @@ def assign(sources: Sequence[Source], paths: Sequence[Path]) -> dict[str, list[P
     return table
 
 
+def own_sources(paths: Sequence[Path]) -> tuple[Source, ...]:
+    """Return a source for each file, named after it."""
+    top = os.path.commonpath([path.resolve().parent for path in paths])
+    names = {path: hashlib.sha256(os.path.relpath(path.resolve(), top).encode()).hexdigest()[:6] for path in paths}
+    return tuple(Source(f"{path.name.split('.')[0]}-{names[path]}", (str(path),)) for path in paths)
+
+
 def documents(source: Source, paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
-    """Yield `(key, text)` of a source's documents in file order; the key is stable, for hashing."""
+    """Yield `(key, text)` of a source's documents in file order, read as they come; the key is stable, for hashing.
+
+    Raises:
+        JnlpError: A row lacks a field, or a file cannot be read.
+    """
     for path in paths:
-        for key, text in _file_documents(source, path):
+        for text in _texts(source, path):
             if source.unit == "line":
                 yield from ((line, line) for line in text.split("\n") if line.strip())
             elif text.strip():
-                yield key, text
+                yield text, text
 
 
-def _file_documents(source: Source, path: Path) -> Iterator[tuple[str, str]]:
-    with _open(path) as handle:
-        if path.suffix == ".txt":
-            yield path.name, handle.read()
-            return
-        for number, line in enumerate(handle, 1):
+def _texts(source: Source, path: Path) -> Iterator[str]:
+    extension = extension_of(path)
+    if extension in _ROWS:
+        yield from _row_texts(source, path)
+    elif extension in _TEXT and (source.unit == "line" or path.stat().st_size > _WHOLE):
+        yield from _blocks(path)
+    else:
+        field = source.fields[0] if source.fields != ("text",) else None
+        yield from (record_text(record) for record in read([path], ReadOptions(unit=Unit.DOCUMENT, text=field)))
+
+
+def record_text(record: Record | Failed) -> str:
+    """Return the text of a record.
+
+    Raises:
+        JnlpError: It could not be read.
+    """
+    if isinstance(record, Failed):
+        raise record.error if isinstance(record.error, JnlpError) else JnlpError(f"{record.id}: {record.error}")
+    return record.text if isinstance(record.text, str) else "\n".join(record.text)
+
+
+def _blocks(path: Path) -> Iterator[str]:
+    """Yield a text file as documents of about `_BLOCK` characters, cut where a line is blank if one comes in time."""
+    block: list[str] = []
+    size = 0
+    with lines(Input(str(path), path), ReadOptions()) as decoded:
+        for line in decoded:
+            block.append(line)
+            size += len(line)
+            if size > _BLOCK and (not line.strip() or size > 2 * _BLOCK):
+                yield "".join(block)
+                block, size = [], 0
+    yield "".join(block)
+
+
+def _row_texts(source: Source, path: Path) -> Iterator[str]:
+    with lines(Input(str(path), path), ReadOptions()) as decoded:
+        for line in decoded:
             if line.strip():
-                yield from _row_documents(source, path, number, line)
+                yield from _fields(source, path, decoded.number, line)
 
 
-def _row_documents(source: Source, path: Path, number: int, line: str) -> Iterator[tuple[str, str]]:
+def _fields(source: Source, path: Path, number: int, line: str) -> Iterator[str]:
     try:
         row: Any = json.loads(line)
         values = [row[name] for name in source.fields]
@@ -100,19 +160,10 @@ def _row_documents(source: Source, path: Path, number: int, line: str) -> Iterat
             hint="name the text fields of the source in the recipe",
         ) from error
     for value in values:
-        for text in value if isinstance(value, list) else [value]:
-            yield str(text), str(text)
-
-
-def _open(path: Path) -> TextIO:
-    if path.name.endswith(".xz"):
-        return lzma.open(path, "rt", encoding="utf-8")
-    if path.name.endswith(".gz"):
-        return gzip.open(path, "rt", encoding="utf-8")
-    return path.open(encoding="utf-8")
+        yield from map(str, value if isinstance(value, list) else [value])
 
 
 def fraction(key: str, salt: str = "") -> float:
     """Return a number in [0, 1) drawn by hash: the same for the same key everywhere, independent for each salt."""
-    digest = hashlib.blake2b(f"{salt}\0{key}".encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(f"{salt}\0{key}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64

@@ -7,18 +7,23 @@ import signal
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from jnlp.training.schedule import Clock, warmup_stable_decay
+from jnlp.training import checkpoints
+from jnlp.training.plot import write_plot
+from jnlp.training.team import Alone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from torch import nn
+
+    from jnlp.training.schedule import Clock
+    from jnlp.training.team import Team
 
     Progress = Callable[[str, int, int, Mapping[str, float]], None]
 
@@ -29,6 +34,14 @@ class Objective(Protocol):
     @property
     def model(self) -> nn.Module:
         """The model."""
+        ...
+
+    def size(self, progress: float, /) -> int:
+        """Return the tokens of the step at `progress` in [0, 1] of the run, about."""
+        ...
+
+    def rate(self, progress: float, /) -> float:
+        """Return the factor of the optimisers' rates."""
         ...
 
     def backward(self, step: int, progress: float, /) -> tuple[float, int]:
@@ -53,14 +66,11 @@ class Plan:
     """How a run is paced.
 
     Args:
-        warmup, decay: Shares of the run.
         clip: Largest gradient norm.
         log_every, evaluate_every: In steps.
         checkpoint_seconds: Time between checkpoints.
     """
 
-    warmup: float
-    decay: float
     clip: float = 1.0
     log_every: int = 10
     evaluate_every: int = 250
@@ -78,102 +88,131 @@ def train(
     plan: Plan,
     folder: Path,
     *,
+    team: Team | None = None,
     progress: Progress | None = None,
 ) -> dict[str, float]:
     """Train until the clock says the run is done; continue from the checkpoint in `folder` where there is one.
 
-    Writes `checkpoint.pt` and `log.jsonl` into `folder`. Returns the figures of the last evaluation.
+    Writes `checkpoint.pt`, `log.jsonl` and `loss.svg` into `folder`. Returns the figures of the last evaluation.
 
     Raises:
         Stopped: After Ctrl-C or SIGTERM, with the checkpoint written.
     """
-    peaks = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
-    step, tokens = _resume(objective, optimisers, clock, folder)
-    clock.start()
-    saved = seen = time.monotonic()
-    since = tokens
-    with (folder / "log.jsonl").open("a", encoding="utf-8") as log, _stop_signals() as stopped:
-        while (done := clock.progress(tokens)) < 1:
-            factor = warmup_stable_decay(done, plan.warmup, plan.decay) if step else 0.0
-            loss, count = objective.backward(step, done)
-            _update(objective.model, optimisers, peaks, factor, plan.clip)
-            step, tokens = step + 1, tokens + count
-            if step % plan.log_every == 0:
-                speed = (tokens - since) / (time.monotonic() - seen)
-                seen, since = time.monotonic(), tokens
-                figures = {"loss": loss, "tokens_per_second": speed, "rate": factor, "progress": done}
-                _log(log, step, tokens, clock, figures)
-                if progress:
-                    progress("training", tokens, clock.tokens, figures)
-            if step % plan.evaluate_every == 0:
-                _log(log, step, tokens, clock, objective.evaluate())
-                seen, since = time.monotonic(), tokens
-            if stopped() or time.monotonic() - saved > plan.checkpoint_seconds:
-                _save(objective, optimisers, clock, folder, step, tokens)
-                saved = time.monotonic()
-            if stopped():
-                raise Stopped
-        _save(objective, optimisers, clock, folder, step, tokens)
-        final = objective.evaluate()
-        _log(log, step, tokens, clock, final)
-    return {**final, "steps": step, "tokens": tokens, "seconds": clock.elapsed}
+    run = _Run(objective, optimisers, clock, plan, folder, team or Alone(), progress)
+    with _stop_signals() as stopped:
+        run.resume()
+        while run.step_once():
+            run.save_if_due(asked=stopped())
+    return run.finish()
 
 
-def _update(
-    model: nn.Module,
-    optimisers: Sequence[torch.optim.Optimizer],
-    peaks: Sequence[Sequence[float]],
-    factor: float,
-    clip: float,
-) -> None:
-    torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
-    for optimiser, rates in zip(optimisers, peaks, strict=True):
-        for group, rate in zip(optimiser.param_groups, rates, strict=True):
-            group["lr"] = rate * factor
-        optimiser.step()
-        optimiser.zero_grad()
+@dataclass(slots=True)
+class _Run:
+    objective: Objective
+    optimisers: Sequence[torch.optim.Optimizer]
+    clock: Clock
+    plan: Plan
+    folder: Path
+    team: Team
+    tell: Progress | None
+    step: int = 0
+    tokens: int = 0
+    saved: float = field(default_factory=time.monotonic)
+    seen: tuple[float, int] = (0.0, 0)
+    begun: tuple[float, float] = (0.0, 0.0)
+    peaks: list[list[float]] = field(default_factory=list)
+
+    def resume(self) -> None:
+        self.peaks = [[group["lr"] for group in optimiser.param_groups] for optimiser in self.optimisers]
+        self.step, self.tokens, self.clock.spent = checkpoints.load(self.folder, self.objective, self.optimisers)
+        self.clock.start()
+        if self.team.rank == 0:
+            _forget_after(self.folder / "log.jsonl", self.step)
+        now = time.monotonic()
+        self.seen, self.begun = (now, self.tokens), (now, self.clock.progress(self.tokens))
+
+    def step_once(self) -> bool:
+        """Take a step; return False where the run is done."""
+        done = self.clock.progress(self.tokens)
+        # the rate of a step's middle: neither the first step nor the last is wasted on a rate of 0
+        middle = self.clock.progress(self.tokens + self.objective.size(done) // 2)
+        done, middle = self.team.follow((done, middle))
+        if done >= 1:
+            return False
+        factor = self.objective.rate(middle)
+        loss, count = self.objective.backward(self.step, middle)
+        self._update(factor)
+        self.step, self.tokens = self.step + 1, self.tokens + count
+        if self.team.rank == 0:
+            if self.step % self.plan.log_every == 0:
+                self._log_training(loss, factor)
+            if self.step % self.plan.evaluate_every == 0:
+                self._log(self.objective.evaluate())
+                self.seen = time.monotonic(), self.tokens
+        return True
+
+    def save_if_due(self, *, asked: bool) -> None:
+        """Write a checkpoint where it is time; raise Stopped where the run was asked to stop."""
+        due = time.monotonic() - self.saved > self.plan.checkpoint_seconds
+        stop, save = self.team.follow((float(asked), float(asked or due)))
+        if save:
+            self._save()
+        if stop:
+            raise Stopped
+
+    def finish(self) -> dict[str, float]:
+        self._save()
+        final: dict[str, float] = {}
+        if self.team.rank == 0:
+            final = self.objective.evaluate()
+            self._log(final)
+            write_plot(self.folder / "log.jsonl", self.folder / "loss.svg")
+        self.team.wait()
+        return {**final, "steps": self.step, "tokens": self.tokens, "seconds": self.clock.elapsed}
+
+    def _update(self, factor: float) -> None:
+        if self.plan.clip:
+            torch.nn.utils.clip_grad_norm_(self.objective.model.parameters(), self.plan.clip)
+        for optimiser, rates in zip(self.optimisers, self.peaks, strict=True):
+            for group, rate in zip(optimiser.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+            optimiser.step()
+            optimiser.zero_grad()
+
+    def _log_training(self, loss: float, factor: float) -> None:
+        now, done = time.monotonic(), self.clock.progress(self.tokens)
+        speed = (self.tokens - self.seen[1]) / max(now - self.seen[0], 1e-9)
+        left = (1 - done) * (now - self.begun[0]) / max(done - self.begun[1], 1e-9)
+        figures = {"loss": loss, "tokens_per_second": speed, "rate": factor, "progress": done, "seconds_left": left}
+        self.seen = now, self.tokens
+        self._log(figures)
+        if self.tell:
+            self.tell("training", self.tokens, self.clock.tokens, figures)
+
+    def _log(self, figures: Mapping[str, float]) -> None:
+        row = {"step": self.step, "tokens": self.tokens, "seconds": round(self.clock.elapsed, 1)}
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(row | {k: round(v, 5) for k, v in figures.items()}) + "\n")
+
+    def _save(self) -> None:
+        if self.team.rank == 0:
+            checkpoints.save(
+                self.folder,
+                self.objective,
+                self.optimisers,
+                step=self.step,
+                tokens=self.tokens,
+                seconds=self.clock.elapsed,
+            )
+            write_plot(self.folder / "log.jsonl", self.folder / "loss.svg")
+        self.saved = time.monotonic()
 
 
-def _resume(
-    objective: Objective, optimisers: Sequence[torch.optim.Optimizer], clock: Clock, folder: Path
-) -> tuple[int, int]:
-    path = folder / "checkpoint.pt"
-    if not path.exists():
-        return 0, 0
-    saved = torch.load(path, weights_only=True)
-    objective.model.load_state_dict(saved["model"])
-    objective.load_state(saved["data"])
-    for optimiser, state in zip(optimisers, saved["optimisers"], strict=True):
-        optimiser.load_state_dict(state)
-    clock.spent = saved["seconds"]
-    return saved["step"], saved["tokens"]
-
-
-def _save(
-    objective: Objective,
-    optimisers: Sequence[torch.optim.Optimizer],
-    clock: Clock,
-    folder: Path,
-    step: int,
-    tokens: int,
-) -> None:
-    state = {
-        "model": objective.model.state_dict(),
-        "data": objective.state(),
-        "optimisers": [optimiser.state_dict() for optimiser in optimisers],
-        "seconds": clock.elapsed,
-        "step": step,
-        "tokens": tokens,
-    }
-    part = folder / "checkpoint.pt.part"
-    torch.save(state, part)
-    part.replace(folder / "checkpoint.pt")
-
-
-def _log(log: Any, step: int, tokens: int, clock: Clock, figures: Mapping[str, float]) -> None:
-    row = {"step": step, "tokens": tokens, "seconds": round(clock.elapsed, 1)}
-    log.write(json.dumps(row | {k: round(v, 5) for k, v in figures.items()}) + "\n")
-    log.flush()
+def _forget_after(log: Path, step: int) -> None:
+    """Drop the lines of steps that came after the checkpoint: they are taken again."""
+    if log.exists():
+        kept = [line for line in log.read_text(encoding="utf-8").splitlines() if json.loads(line)["step"] <= step]
+        log.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
 
 @contextmanager

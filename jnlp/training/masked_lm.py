@@ -2,66 +2,151 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
+from torch import Tensor, nn
 
-from jnlp.encoder.packing import Packed
-from jnlp.training.attention_rows import attending_in_rows
-from jnlp.training.masking import Masked, mask
+from jnlp.encoder.packing import Packed, pack
+from jnlp.training.masking import mask
+from jnlp.training.row_encoder import LONGEST, RowEncoder
 from jnlp.training.rows import Rows, plan_rows
+from jnlp.training.team import Alone
+from jnlp.training.tokenizer_train import PAD
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from numpy.typing import NDArray
 
     from jnlp.encoder.modernbert import ModernBertForMaskedLM
-    from jnlp.training.recipe import Recipe
+    from jnlp.training.recipe import Recipe, Stage
     from jnlp.training.shards import Shard
+    from jnlp.training.team import Team
 
     IntArray = NDArray[np.int64]
 
 _VALID_TOKENS = 4_096  # of each source, at each evaluation
+_VALID_LENGTH = 128
+_VALID_MASK = 0.15
+_FULL = 0.9  # of the positions of rows: with fewer tokens, packed attention beats dense attention over the gaps
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A corrupted batch on its device.
+
+    Args:
+        packed: The sequences, one after another.
+        at: Positions to predict, int64 `[m]`.
+        targets: Their true ids, int64 `[m]`.
+        length: The length of the rows that the sequences fill exactly; None: they are no rows.
+        tokens: Tokens without padding.
+    """
+
+    packed: Packed
+    at: Tensor
+    targets: Tensor
+    length: int | None
+    tokens: int
+
+
+class MaskedLMLoss(nn.Module):
+    """A masked LM and its loss: one module, so that it can be wrapped for several processes.
+
+    Args:
+        model: The model.
+        compiled: The lengths of rows whose training is compiled.
+    """
+
+    def __init__(self, model: ModernBertForMaskedLM, *, compiled: Collection[int] = ()) -> None:
+        super().__init__()
+        self.model = model
+        self._training = RowEncoder(model.model, compiled)
+        self._scoring = RowEncoder(model.model)  # never compiled: it would be compiled again for want of gradients
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Return fp32 logits `[m, vocabulary]` at the masked positions alone."""
+        if batch.length is None:
+            states = self.model.model(batch.packed)
+        else:
+            states = (self._training if self.training else self._scoring)(batch.packed, batch.length)
+        return self.model.logits(states[batch.at]).float()
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the mean cross-entropy over the masked positions."""
+        return F.cross_entropy(self.logits(batch), batch.targets)
 
 
 @dataclass(slots=True)
 class MaskedLMObjective:
-    """Masked language modelling over packed rows; deterministic given the recipe and where it stands."""
+    """Masked language modelling over packed rows; deterministic given the recipe and where it stands.
+
+    Args:
+        recipe: What to do.
+        loss: The model, on its device.
+        shards: The training text.
+        held_out: The text it is measured on.
+        ends: Ids of the pieces that end a sentence.
+        team: The processes that share the work; each computes every n-th micro-batch.
+        finished: Called with the number of each stage but the last when it is done.
+        cursor: The stage, the portion of the corpus and the row that come next.
+    """
 
     recipe: Recipe
-    model: ModernBertForMaskedLM
+    loss: MaskedLMLoss
     shards: Sequence[Shard]
     held_out: Sequence[Shard]
     ends: Sequence[int]
-    cursor: dict[str, int] = field(default_factory=lambda: {"stage": 0, "turn": 0, "row": 0})
-    plan: Rows | None = None
+    team: Team = field(default_factory=Alone)
+    finished: Callable[[int], None] = lambda _number: None
+    cursor: dict[str, int] = field(default_factory=lambda: {"stage": 0, "length": 0, "turn": 0, "row": 0})
+    _plan: Rows | None = None
+    _wrapped: nn.Module | None = None
+
+    @property
+    def model(self) -> ModernBertForMaskedLM:
+        """The model."""
+        return self.loss.model
+
+    def size(self, progress: float, /) -> int:
+        """Return the tokens of a step, about."""
+        return self.recipe.stages[self.recipe.stage(progress)[0]].batch
+
+    def rate(self, progress: float, /) -> float:
+        """Return the factor of the optimiser's rates."""
+        return self.recipe.rate(progress)
 
     def backward(self, step: int, progress: float, /) -> tuple[float, int]:
-        """Accumulate the gradients of one step over its micro-batches."""
-        o = self.recipe.optimisation
-        stage = self.recipe.stages[self._enter(self.recipe.stage(progress))]
-        parts, tokens, loss = o.batch // o.micro_batch, 0, 0.0
+        """Accumulate the gradients of one step over its micro-batches; return its loss and its tokens."""
+        if self._wrapped is None:
+            self._wrapped = self.team.prepare(self.loss)
+        stage, length = self._enter(progress)
+        parts, tokens, losses = stage.batch // stage.micro_batch, 0, []
+        mine = range(self.team.rank, parts, self.team.size)
         for part in range(parts):
-            ids, lengths = self._rows(o.micro_batch // stage.length)
-            rng = np.random.default_rng((self.recipe.seed, step, part))
-            masked = mask(ids, stage.mask, self.model.config.vocab_size, rng)
-            rows, bf16 = attending_in_rows(self.model.model, stage.length), o.dtype == "bf16"
-            with rows, torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                logits = self.model(_packed(masked, lengths), torch.from_numpy(masked.at))
-            error = F.cross_entropy(logits.float(), torch.from_numpy(masked.targets)) / parts
-            error.backward()  # type: ignore[no-untyped-call]
-            loss, tokens = loss + error.item(), tokens + len(ids)
-        return loss, tokens
+            rows = self._take(stage, length)
+            tokens += sum(len(sequence) for row in rows for sequence in row)
+            if part in mine:
+                rng = np.random.default_rng((self.recipe.seed, step, part))
+                batch = self._batch(rows, length, stage.mask, rng)
+                with self.team.accumulating(self._wrapped, last=part == mine[-1]):
+                    with self._precision():
+                        error = self._wrapped(batch) / len(mine)
+                    self.team.backward(error)
+                losses.append(error.detach())
+        return self.team.mean(float(torch.stack(losses).sum())), tokens
 
+    @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
         """Return masked accuracy and loss on held-out rows of each source, and their means over sources."""
-        self.model.eval()
+        self.loss.eval()
         scores = {shard.name: self._score(shard) for shard in self.held_out}
-        self.model.train()
+        self.loss.train()
         found = {name: score for name, score in scores.items() if score is not None}
         figures = {f"accuracy/{name}": accuracy for name, (accuracy, _) in found.items()}
         figures |= {f"loss/{name}": loss for name, (_, loss) in found.items()}
@@ -71,57 +156,85 @@ class MaskedLMObjective:
         return figures
 
     def state(self) -> dict[str, int]:
-        """Return the stage, the pass and the row that come next."""
+        """Return the stage, the length of its rows, the portion and the row that come next."""
         return dict(self.cursor)
 
     def load_state(self, state: dict[str, Any], /) -> None:
-        """Continue at a stage, pass and row."""
+        """Continue at a stage, portion and row."""
         self.cursor = {key: int(value) for key, value in state.items()}
-        self.plan = None
+        self._plan = None
 
-    def _enter(self, stage: int) -> int:
-        if stage != self.cursor["stage"]:
-            # a pass of its own, so that a later stage does not begin with the text an earlier one began with
-            self.cursor = {"stage": stage, "turn": self.cursor["turn"] + 1, "row": 0}
-            self.plan = None
-        if self.plan is None:
-            self.plan = self._pass(self.shards, self.recipe.stages[stage].length, self.cursor["turn"])
-        return stage
+    def _enter(self, progress: float) -> tuple[Stage, int]:
+        number, done = self.recipe.stage(progress)
+        stage = self.recipe.stages[number]
+        length = stage.length(done)
+        if (number, length) != (self.cursor["stage"], self.cursor["length"]):
+            # a portion of its own, so that a later stage does not begin with the text an earlier one began with
+            turn = self.cursor["turn"] + (1 if self.cursor["length"] else 0)
+            for done_with in range(self.cursor["stage"], number):
+                self.finished(done_with)
+            self.cursor = {"stage": number, "length": length, "turn": turn, "row": 0}
+            self._plan = None
+        set_thetas(self.model, stage)
+        return stage, length
 
-    def _rows(self, count: int) -> tuple[IntArray, IntArray]:
-        assert self.plan is not None
-        if self.cursor["row"] + count > len(self.plan):
-            self.cursor["turn"] += 1
-            self.cursor["row"] = 0
-            self.plan = self._pass(self.shards, self.plan.length, self.cursor["turn"])
-        batch = self.plan.batch(self.cursor["row"], count)
-        self.cursor["row"] += count
-        return batch
+    def _take(self, stage: Stage, length: int) -> list[list[IntArray]]:
+        """Return the rows of a micro-batch; where a portion ends the next one goes on."""
+        rows: list[list[IntArray]] = []
+        room = stage.micro_batch
+        while True:
+            if self._plan is None:
+                self._plan = self._portion(stage, length)
+            plan, row = self._plan, self.cursor["row"]
+            if row == len(plan):
+                self.cursor |= {"turn": self.cursor["turn"] + 1, "row": 0}
+                self._plan = None
+                continue
+            # without packing rows differ widely: a batch holds as many as its tokens allow
+            room -= plan.size(row) if stage.packing == "none" else length
+            if room < 0:
+                return rows
+            rows += plan.batch(row, 1)
+            self.cursor["row"] += 1
 
-    def _pass(self, shards: Sequence[Shard], length: int, turn: int) -> Rows:
-        return plan_rows(shards, length, self.ends, seed=self.recipe.seed, turn=turn)
+    def _portion(self, stage: Stage, length: int) -> Rows:
+        seed, turn = self.recipe.seed, self.cursor["turn"]
+        return plan_rows(self.shards, length, self.ends, seed=seed, turn=turn, packing=stage.packing, weights=stage.mix)
 
-    @torch.no_grad()
+    def _batch(self, rows: Sequence[Sequence[IntArray]], length: int, rate: float, rng: np.random.Generator) -> Batch:
+        device = next(self.loss.parameters()).device
+        tokens = sum(len(sequence) for row in rows for sequence in row)
+        dense = length <= LONGEST and device.type == "cpu" and tokens >= _FULL * length * len(rows)
+        packed = pack([*itertools.chain.from_iterable(_filled(row, length) if dense else row for row in rows)])
+        masked = mask(packed.ids.numpy(), rate, self.model.config.vocab_size, rng)
+        packed = replace(packed, ids=torch.from_numpy(masked.ids)).to(device)
+        at, targets = (torch.from_numpy(x).to(device) for x in (masked.at, masked.targets))
+        return Batch(packed, at, targets, length if dense else None, tokens)
+
+    def _precision(self) -> torch.autocast:
+        device = next(self.loss.parameters()).device
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.recipe.optimisation.dtype == "bf16")
+
     def _score(self, shard: Shard) -> tuple[float, float] | None:
-        length = self.recipe.stages[0].length
-        rows = self._pass([replace(shard, weight=1.0)], length, 0)
+        rows = plan_rows([replace(shard, weight=1.0)], _VALID_LENGTH, self.ends, seed=self.recipe.seed)
         if not len(rows):
             return None
-        ids, lengths = rows.batch(0, max(_VALID_TOKENS // length, 1))
-        masked = mask(ids, 0.15, self.model.config.vocab_size, np.random.default_rng(0))
-        bf16 = self.recipe.optimisation.dtype == "bf16"
-        with attending_in_rows(self.model.model, length), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            logits = self.model(_packed(masked, lengths), torch.from_numpy(masked.at)).float()
-        targets = torch.from_numpy(masked.targets)
-        return (logits.argmax(-1) == targets).float().mean().item(), F.cross_entropy(logits, targets).item()
+        chosen = rows.batch(0, _VALID_TOKENS // _VALID_LENGTH)
+        batch = self._batch(chosen, _VALID_LENGTH, _VALID_MASK, np.random.default_rng(0))
+        with self._precision():
+            logits = self.loss.logits(batch)
+        accuracy = (logits.argmax(-1) == batch.targets).float().mean().item()
+        return accuracy, F.cross_entropy(logits, batch.targets).item()
 
 
-def _packed(masked: Masked, lengths: IntArray) -> Packed:
-    stops = np.cumsum(lengths)
-    positions = np.arange(stops[-1]) - np.repeat(stops - lengths, lengths)
-    return Packed(
-        torch.from_numpy(masked.ids),
-        torch.from_numpy(positions),
-        torch.from_numpy(np.concatenate(([0], stops)).astype(np.int32)),
-        tuple(lengths.tolist()),
-    )
+def set_thetas(model: ModernBertForMaskedLM, stage: Stage) -> None:
+    """Let a model rotate as a stage says, and its config say so."""
+    wanted = replace(model.config, global_rope_theta=stage.global_theta, local_rope_theta=stage.local_theta)
+    if wanted != model.config:  # an equal config that is another object would be compiled for again
+        model.config = model.model.config = wanted
+
+
+def _filled(row: Sequence[IntArray], length: int) -> list[IntArray]:
+    """Return a row with its gap as one more sequence, of padding, which is never predicted."""
+    gap = length - sum(len(sequence) for sequence in row)
+    return [*row, np.full(gap, PAD, np.int64)] if gap else list(row)

@@ -1,4 +1,4 @@
-"""Optimisers: AdamW, and Muon for the matrices of the encoder beside AdamW for everything else."""
+"""Optimisers: AdamW, StableAdamW, and Muon for the matrices of the encoder beside AdamW for everything else."""
 
 from __future__ import annotations
 
@@ -60,6 +60,57 @@ class Muon(torch.optim.Optimizer):
             param.mul_(1 - lr * weight_decay).add_(update.to(param.dtype), alpha=-lr * scale)
 
 
+class StableAdamW(torch.optim.Optimizer):
+    """AdamW with update clipping (Wortsman et al. 2023, "Stable and low-precision training for large-scale
+    vision-language models", algorithm 2): where the second moment lags behind the gradients of a tensor, so that the
+    root mean square of g / sqrt(v) is over 1, its rate is divided by that.
+
+    Args:
+        params: Parameters, or groups of them.
+        lr: Learning rate.
+        betas: Decay of the moments; both are averages without bias from the first step.
+        eps: Added to the root of the second moment.
+        weight_decay: Decoupled decay.
+    """  # noqa: D205 - the sentence ends after its source
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        *,
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.98),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Update all parameters once."""
+        for group in self.param_groups:
+            for param in group["params"]:
+                if param.grad is not None:
+                    self._step_one(param, param.grad, group)
+
+    def _step_one(self, param: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[param]
+        if not state:
+            state |= {"step": 0, "first": torch.zeros_like(param), "second": torch.zeros_like(param)}
+        state["step"] += 1
+        first, second = (_without_bias(beta, state["step"]) for beta in group["betas"])
+        state["first"].lerp_(gradient, 1 - first)
+        state["second"].mul_(second).addcmul_(gradient, gradient, value=1 - second)
+        ratio = (gradient.square() / state["second"].clamp(min=group["eps"] ** 2)).mean().sqrt()
+        rate = group["lr"] / max(float(ratio), 1.0)
+        param.mul_(1 - rate * group["weight_decay"])
+        param.addcdiv_(state["first"], state["second"].sqrt().add_(group["eps"]), value=-rate)
+
+
+def _without_bias(beta: float, step: int) -> float:
+    """Return the decay at a step that makes a running average unbiased (Adafactor, section 7.1)."""
+    return float(beta * (1 - beta ** (step - 1)) / (1 - beta**step))
+
+
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
     """Return matrices `[n, r, c]` with the same singular vectors and singular values near 1 (Newton-Schulz, bf16)."""
     a, b, c = _QUINTIC
@@ -80,8 +131,8 @@ def optimisers(
 
     Args:
         model: Its parameters are divided: matrices inside layers, embeddings, and vectors (no decay).
-        name: `adamw`, or `muon` (AdamW for embeddings, head and vectors).
-        lr: Peak rate of AdamW.
+        name: `adamw`, `stable-adamw`, or `muon` (AdamW for embeddings, head and vectors).
+        lr: Peak rate of AdamW or StableAdamW.
         matrix_lr: Peak rate of Muon.
         weight_decay: For matrices inside layers and the head.
     """
@@ -101,5 +152,8 @@ def optimisers(
         {"params": matrices, "weight_decay": weight_decay},
         {"params": [*vectors, *embeddings], "weight_decay": 0.0},
     ]
-    adamw = torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, betas=(0.9, 0.98), eps=1e-8, fused=True)
+    groups = [group for group in groups if group["params"]]
+    if name == "stable-adamw":
+        return [StableAdamW(groups, lr=lr)]
+    adamw = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), eps=1e-8, fused=True)
     return [adamw, Muon(layers, lr=matrix_lr, weight_decay=weight_decay)] if layers else [adamw]

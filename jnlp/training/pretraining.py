@@ -2,92 +2,136 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 import os
-import shutil
-from dataclasses import asdict, replace
+from collections import Counter
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from jnlp.encoder.checkpoint import load_modernbert
+from jnlp.encoder.files import digest_weights
 from jnlp.encoder.modernbert import ModernBertConfig, ModernBertForMaskedLM
+from jnlp.encoder.runtime import Runtime
+from jnlp.errors import JnlpError
 from jnlp.training import corpus as corpora
 from jnlp.training.cooccurrence import cooccurrence_embeddings, log_unigram, piece_counts
+from jnlp.training.corpus_data import CorpusData, data_digest, make_data
+from jnlp.training.export import export
 from jnlp.training.loop import Plan, train
-from jnlp.training.masked_lm import MaskedLMObjective
+from jnlp.training.masked_lm import MaskedLMLoss, MaskedLMObjective, set_thetas
 from jnlp.training.optim import optimisers
+from jnlp.training.recipe import fingerprint
+from jnlp.training.row_encoder import LONGEST, can_compile
 from jnlp.training.schedule import Clock
-from jnlp.training.shards import TRAIN, VALID, Shard, build_shards, open_shards
-from jnlp.training.tokenizer_train import save_tokenizer, train_tokenizer, write_json
+from jnlp.training.team import Alone, Team
+from jnlp.training.tokenizer_train import MASK, PAD, SPECIAL, write_json
 from jnlp.types import TrainReport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
-    from tokenizers import Tokenizer
-    from torch import Tensor
-
-    from jnlp.training.corpus import Source
     from jnlp.training.loop import Progress
     from jnlp.training.recipe import Recipe
 
-_SENTENCE_ENDS = ("。", "!", "?", "<0x0A>")
+COMPILERS = ("auto", "always", "never")
+_WORTH = 1_000_000  # tokens of one length from which on compiling its form saves more time than it takes
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What a run may be told beyond its recipe.
+
+    Args:
+        runs: Where runs live; `$JNLP_RUNS`, else the user's cache folder.
+        hours: A limit to the time spent on training; the schedule then ends when it is over.
+        start: A model folder to go on from, with its tokenizer and its shape.
+        compiler: `auto` compiles the encoder where a C++ compiler is there and the run is long, `always`, `never`.
+        plan: The pace of logs and checkpoints; None: the recipe's.
+        team: The processes that share the work.
+    """
+
+    runs: Path | None = None
+    hours: float | None = None
+    start: Path | None = None
+    compiler: str = "auto"
+    plan: Plan | None = None
+    team: Team = field(default_factory=Alone)
 
 
 def pretrain(
     recipe: Recipe,
     corpus: Sequence[Path],
     out: Path,
+    options: RunOptions | None = None,
     *,
-    runs: Path | None = None,
-    hours: float | None = None,
-    plan: Plan | None = None,
     progress: Progress | None = None,
 ) -> TrainReport:
     """Train a tokenizer and a masked LM by a recipe, and write them to `out` as a Hugging Face folder.
 
     The run lives in a folder of its own under `runs` and continues there when the same recipe and corpus are given
-    again: after Ctrl-C, a kill, or to export once more.
+    again: after Ctrl-C, a kill, or to export once more. It keeps the model of each stage (`stage-1` …), so that what a
+    stage brings can be measured. The tokenised corpus lies beside it, for other runs too.
 
     Args:
         recipe: What to make.
         corpus: Files and folders of text.
         out: The folder to make.
-        runs: Where runs live; `$JNLP_RUNS`, else the user's cache folder.
-        hours: A limit to the time spent on training; the schedule then ends when it is over.
-        plan: The pace of logs and checkpoints; by default from the recipe.
+        options: Where and for how long.
         progress: Called with (phase, done, total, figures).
 
     Raises:
         UsageError: The corpus is missing or empty, or belongs to no source of the recipe.
+        JnlpError: The model to start from has dropout or other special tokens.
         Stopped: After Ctrl-C, with a checkpoint written.
     """
+    options = options or RunOptions()
+    team = options.team
     files = corpora.files(corpus)
-    sources = recipe.sources or tuple(_own_sources(files))
-    run = (runs or default_runs()) / f"{recipe.name}-{recipe.digest()}-{_listing(files)}"
-    tokenizer, shards = prepare(recipe, sources, corpora.assign(sources, files), run, progress)
-    ends = [number for piece in _SENTENCE_ENDS if (number := tokenizer.token_to_id(piece)) is not None]
-    held_out = open_shards(run / "shards", sources, VALID)
-    started = (run / "checkpoint.pt").exists()
-    model = start_model(replace(recipe, embeddings="random") if started else recipe, tokenizer, shards)
-    objective = MaskedLMObjective(recipe, model, shards, held_out, ends)
+    tell = progress if team.rank == 0 else None
+    runs = options.runs or default_runs()
+    if team.rank == 0:  # the others read what it has made
+        data = read_data(recipe, files, runs, options.start, tell)
+    team.wait()
+    if team.rank > 0:
+        data = read_data(recipe, files, runs, options.start, None)
+    run = runs / run_name(recipe, files, options.start)
+    run.mkdir(parents=True, exist_ok=True)
+    if team.rank == 0:
+        write_json(run / "recipe.json", asdict(recipe))
+    model = start_model(recipe, data, options.start, resumed=(run / "checkpoint.pt").exists()).to(team.device)
+    loss = MaskedLMLoss(model, compiled=_compiled(recipe, options.compiler, team.device))
+
+    def keep(stage: int) -> None:
+        if team.rank == 0:
+            export(model, data.tokenizer, run / f"stage-{stage + 1}")
+
+    objective = MaskedLMObjective(recipe, loss, data.train, data.valid, data.ends, team, finished=keep)
     o = recipe.optimisation
     figures = train(
         objective,
-        optimisers(objective.model, o.name, lr=o.lr, matrix_lr=o.matrix_lr, weight_decay=o.weight_decay),
-        Clock(recipe.tokens, hours * 3600 if hours else None),
-        plan or Plan(o.warmup, o.decay, o.clip),
+        optimisers(model, o.name, lr=o.lr, matrix_lr=o.matrix_lr, weight_decay=o.weight_decay),
+        Clock(recipe.tokens, options.hours * 3600 if options.hours else None),
+        options.plan or Plan(o.clip),
         run,
-        progress=progress,
+        team=team,
+        progress=tell,
     )
-    export(objective.model, tokenizer, out)
+    if team.rank == 0:
+        export(model, data.tokenizer, out)
+    dropped: Counter[str] = sum((Counter(s.dropped) for s in data.summary.values()), Counter())
     return TrainReport(
         folder=out,
         metrics=figures,
-        rows={shard.name: len(shard.ends) for shard in shards},
-        details={"recipe": asdict(recipe), "torch": torch.__version__, "run": str(run)},
+        rows={name: summary.documents["train"] for name, summary in data.summary.items()},
+        details={
+            "recipe": asdict(recipe),
+            "torch": torch.__version__,
+            "run": str(run),
+            "start": str(options.start) if options.start else None,
+            "dropped": dict(dropped),
+        },
     )
 
 
@@ -99,55 +143,41 @@ def default_runs() -> Path:
     return Path(named) if named else user_cache_path("jnlp") / "runs"
 
 
-def prepare(
-    recipe: Recipe,
-    sources: Sequence[Source],
-    table: dict[str, list[Path]],
-    run: Path,
-    progress: Progress | None = None,
-) -> tuple[Tokenizer, list[Shard]]:
-    """Train the tokenizer and tokenise the corpus into the run's folder, where that has not been done."""
-    from tokenizers import Tokenizer
-
-    run.mkdir(parents=True, exist_ok=True)
-    path = run / "tokenizer.json"
-    if not path.exists():
-        if progress:
-            progress("tokenizer", 0, 1, {})
-        sample = _sample(recipe, sources, table)
-        train_tokenizer(sample, recipe.tokenizer).save(str(run / "tokenizer.json.part"))
-        (run / "tokenizer.json.part").replace(path)
-    tokenizer = Tokenizer.from_file(str(path))
-    counted = itertools.count(1)
-
-    def tell(name: str, tokens: int) -> None:
-        if progress:
-            progress("shards", next(counted), len(sources), {name: float(tokens)})
-
-    build_shards(tokenizer, sources, table, run / "shards", held_out=recipe.held_out, progress=tell)
-    return tokenizer, open_shards(run / "shards", sources, TRAIN)
+def run_name(recipe: Recipe, files: Sequence[Path], start: Path | None = None) -> str:
+    """Return the name of a run's folder: the same for the same recipe, corpus and start."""
+    listing = [(path.name, path.stat().st_size) for path in files]
+    return f"{recipe.name}-{recipe.digest()}-{fingerprint([listing, digest_weights(start) if start else None], 8)}"
 
 
-def _sample(recipe: Recipe, sources: Sequence[Source], table: dict[str, list[Path]]) -> Iterator[str]:
-    """Yield lines for the tokenizer: an equal number of characters from each source, by hash, none held out."""
-    share = recipe.tokenizer.characters // max(sum(bool(paths) for paths in table.values()), 1)
-    for source in sources:
-        room = share
-        size = sum(path.stat().st_size for path in table[source.name])
-        # three bytes a character, five to one compressed: only how densely documents are drawn hangs on it
-        rate = min(1.0, 3 * share / max(size, 1))
-        for key, text in corpora.documents(source, table[source.name]):
-            if room <= 0:
-                break
-            if corpora.fraction(key, "held out") >= recipe.held_out and corpora.fraction(key, "sample") < rate:
-                yield from text[:room].split("\n")
-                room -= len(text)
+def read_data(
+    recipe: Recipe, files: Sequence[Path], runs: Path, start: Path | None = None, progress: Progress | None = None
+) -> CorpusData:
+    """Return the tokenised corpus of a run, made where it is not there yet."""
+    tokenizer = _own_tokenizer(start) if start else None
+    sources = recipe.sources or corpora.own_sources(files)
+    folder = runs / f"data-{data_digest(recipe, files, tokenizer)}"
+    return make_data(recipe, sources, corpora.assign(sources, files), folder, tokenizer=tokenizer, progress=progress)
 
 
-def start_model(recipe: Recipe, tokenizer: Tokenizer, shards: Sequence[Shard]) -> ModernBertForMaskedLM:
-    """Return the model a run starts from: its bias the log frequencies, its embeddings as the recipe says."""
+def start_model(
+    recipe: Recipe, data: CorpusData, start: Path | None = None, *, resumed: bool = False
+) -> ModernBertForMaskedLM:
+    """Return the fp32 model a run starts from: a folder's, or a new one whose bias is the log frequencies.
+
+    Args:
+        recipe: The shape, and how embeddings start.
+        data: What is counted.
+        start: A model folder, or None.
+        resumed: A checkpoint will take the place of the weights: they need no care.
+    """
     torch.manual_seed(recipe.seed)
-    shape, vocabulary = recipe.shape, tokenizer.get_vocab_size()
+    if start:
+        model = load_modernbert(start, ModernBertForMaskedLM, Runtime(device="cpu", dtype="fp32"))
+        model.requires_grad_(requires_grad=True).train()
+        if model.config.embedding_dropout or model.config.attention_dropout or model.config.mlp_dropout:
+            raise JnlpError(f"{start} has dropout, and pre-training has none", hint="set its dropouts to 0.0")
+        return model
+    shape, vocabulary = recipe.shape, data.tokenizer.get_vocab_size()
     config = ModernBertConfig(
         vocab_size=vocabulary,
         hidden_size=shape.hidden,
@@ -157,44 +187,50 @@ def start_model(recipe: Recipe, tokenizer: Tokenizer, shards: Sequence[Shard]) -
         max_position_embeddings=shape.max_length,
     )
     model = ModernBertForMaskedLM(config)
+    set_thetas(model, recipe.stages[0])
     with torch.no_grad():
-        model.decoder.bias.copy_(log_unigram(piece_counts(shards, vocabulary)))  # type: ignore[union-attr]
-        if recipe.embeddings == "cooccurrence":
+        bias = model.decoder.bias
+        assert bias is not None  # the config's default
+        bias.copy_(log_unigram(piece_counts(data.train, vocabulary)))
+        if recipe.embeddings == "cooccurrence" and not resumed:
             table = model.model.embeddings.tok_embeddings.weight
             std = config.initializer_range
-            table.copy_(cooccurrence_embeddings(shards, vocabulary, shape.hidden, std=std, seed=recipe.seed))
+            table.copy_(cooccurrence_embeddings(data.train, vocabulary, shape.hidden, std=std, seed=recipe.seed))
     return model
 
 
-def export(model: ModernBertForMaskedLM, tokenizer: Tokenizer, out: Path) -> None:
-    """Write a folder that transformers and jnlp load: fp16 weights (the tied decoder once), config and tokenizer.
+def _own_tokenizer(folder: Path) -> str:
+    """Return the JSON of a model's tokenizer.
 
-    The folder is written beside `out` and takes its place when it is whole; other files in `out` (a model card) stay.
+    Raises:
+        JnlpError: It is missing, or its special tokens have other ids than ModernBERT-Ja's.
     """
-    from safetensors.torch import save
+    from tokenizers import Tokenizer
 
-    part = out.with_name(out.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    weights: dict[str, Tensor] = {
-        name: value.half().contiguous() for name, value in model.state_dict().items() if name != "decoder.weight"
-    }
-    (part / "model.safetensors").write_bytes(save(weights, metadata={"format": "pt"}))
-    config = model.config.to_dict() | {"architectures": ["ModernBertForMaskedLM"], "dtype": "float16"}
-    write_json(part / "config.json", config)
-    save_tokenizer(tokenizer, part, max_length=model.config.max_position_embeddings)
-    out.mkdir(parents=True, exist_ok=True)
-    for path in part.iterdir():
-        path.replace(out / path.name)
-    part.rmdir()
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise JnlpError(f"{path} is missing", hint="--from needs a folder with a model and its tokenizer")
+    tokenizer = Tokenizer.from_file(str(path))
+    wrong = [token for number, token in enumerate(SPECIAL) if tokenizer.token_to_id(token) != number]
+    if wrong:
+        raise JnlpError(
+            f"the tokenizer in {folder} has {wrong[0]} elsewhere than ModernBERT-Ja's",
+            hint=f"pre-training goes on from tokenizers with <mask> {MASK} and <pad> {PAD}",
+        )
+    return path.read_text(encoding="utf-8")
 
 
-def _own_sources(files: Iterable[Path]) -> Iterator[Source]:
-    for path in files:
-        digest = hashlib.sha256(str(path).encode()).hexdigest()[:6]
-        yield corpora.Source(name=f"{path.name.split('.')[0]}-{digest}", match=(str(path),))
-
-
-def _listing(files: Iterable[Path]) -> str:
-    text = "\n".join(f"{path.name}\t{path.stat().st_size}" for path in files)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+def _compiled(recipe: Recipe, compiler: str, device: torch.device) -> frozenset[int]:
+    """Return the lengths of rows whose form is compiled."""
+    tokens: Counter[int] = Counter()
+    for stage in recipe.stages:
+        for span in stage.rows:
+            if stage.packing != "none" and span.length <= LONGEST:
+                tokens[span.length] += round(stage.tokens * span.share)
+    if compiler == "always":
+        if not can_compile():
+            raise JnlpError("torch's compiler finds no C++ compiler", hint="install g++, or --compiler never")
+        return frozenset(tokens)
+    if compiler == "never" or device.type != "cpu" or not can_compile():
+        return frozenset()
+    return frozenset(length for length, count in tokens.items() if count >= _WORTH)

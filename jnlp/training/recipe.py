@@ -5,11 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from jnlp.errors import JnlpError
+from jnlp.training.clean import Clean
 from jnlp.training.corpus import Source  # noqa: TC001 - pydantic reads the annotations
+from jnlp.training.schedule import warmup_stable_decay
 from jnlp.training.tokenizer_train import TokenizerRecipe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKINGS = ("naive", "best-fit", "none")
+OPTIMISERS = ("muon", "adamw", "stable-adamw")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +40,64 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """A part of the run.
+class Span:
+    """A part of a stage with rows of one length.
 
     Args:
-        length: Tokens in a row.
-        share: The share of the run's tokens; the shares of a recipe are 1 together.
-        mask: The share of tokens to predict.
+        length: Tokens in a row, at most.
+        share: The share of the stage's tokens; the shares of a stage are 1 together.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     length: int
-    share: float
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of the run, with a learning-rate schedule and a data mix of its own.
+
+    Args:
+        tokens: Tokens to train on, repeats included.
+        rows: The lengths of rows, one after another.
+        packing: `naive` cuts documents where a row is full, `best-fit` puts whole documents together, `none` leaves
+            each document a row of its own. Attention never crosses documents.
+        mask: The share of tokens to predict (80-10-10).
+        warmup: The share of the stage over which the rate goes up.
+        warmup_tokens: The same in tokens; over 0 it takes the place of `warmup`.
+        decay: The share of the stage over which the rate goes down.
+        peak: The factor of the optimiser's rates while they are stable.
+        batch: Tokens a step.
+        micro_batch: Tokens a forward pass.
+        global_theta, local_theta: RoPE bases of the global and the local layers; the last stage's are the model's.
+        mix: Weights by source, in place of those of the sources.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    tokens: int
+    rows: tuple[Span, ...] = (Span(1024),)
+    packing: str = "naive"
     mask: float = 0.3
+    warmup: float = 0.02
+    warmup_tokens: int = 0
+    decay: float = 0.3
+    peak: float = 1.0
+    batch: int = 8192
+    micro_batch: int = 4096
+    global_theta: float = 160_000.0
+    local_theta: float = 10_000.0
+    mix: dict[str, float] = field(default_factory=dict)
+
+    def rate(self, done: float) -> float:
+        """Return the factor of the optimiser's rates where the share `done` of the stage is done."""
+        warmup = self.warmup_tokens / self.tokens if self.warmup_tokens else self.warmup
+        return self.peak * warmup_stable_decay(done, warmup, self.decay)
+
+    def length(self, done: float) -> int:
+        """Return the tokens in a row where the share `done` of the stage is done."""
+        return self.rows[_within([span.share for span in self.rows], done)[0]].length
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +105,10 @@ class Optimisation:
     """How the weights move.
 
     Args:
-        name: `muon` (for the matrices of the layers; AdamW for the rest) or `adamw`.
+        name: `muon` (for the matrices of the layers; AdamW for the rest), `adamw` or `stable-adamw`.
         lr: Peak rate of AdamW.
         matrix_lr: Peak rate of Muon.
         weight_decay: For matrices.
-        warmup, decay: The shares of the run over which the rate goes up and down.
-        batch: Tokens a step.
-        micro_batch: Tokens a forward pass.
         clip: Largest gradient norm.
         dtype: `bf16` (autocast) or `fp32`.
     """
@@ -70,10 +119,6 @@ class Optimisation:
     lr: float = 2e-3
     matrix_lr: float = 4e-3
     weight_decay: float = 0.05
-    warmup: float = 0.02
-    decay: float = 0.3
-    batch: int = 8192
-    micro_batch: int = 4096
     clip: float = 1.0
     dtype: str = "bf16"
 
@@ -84,12 +129,12 @@ class Recipe:
 
     Args:
         name: The model's name.
-        tokens: Tokens to train on, repeats included.
-        shape: The model's shape.
         stages: One after another.
-        sources: The data mix; none: every file is a source of its own.
+        shape: The model's shape.
+        sources: The data; none: every file is a source of its own.
         tokenizer: The tokenizer's training.
-        optimisation: The optimiser and the schedule.
+        clean: What is left out of the corpus.
+        optimisation: The optimiser.
         embeddings: `cooccurrence` starts token embeddings from PPMI and SVD, `random` as ModernBERT does.
         held_out: The share of documents of each source that is never trained on.
         seed: Of everything that is drawn.
@@ -98,47 +143,89 @@ class Recipe:
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
     name: str
-    tokens: int
+    stages: tuple[Stage, ...]
     shape: Shape = field(default_factory=Shape)
-    stages: tuple[Stage, ...] = (Stage(length=1024, share=1.0),)
     sources: tuple[Source, ...] = ()
     tokenizer: TokenizerRecipe = field(default_factory=TokenizerRecipe)
+    clean: Clean = field(default_factory=Clean)
     optimisation: Optimisation = field(default_factory=Optimisation)
     embeddings: str = "cooccurrence"
     held_out: float = 0.01
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if abs(sum(stage.share for stage in self.stages) - 1) > 1e-6:
-            raise JnlpError(f"recipe {self.name}: the shares of the stages are not 1 together")
-        if self.shape.hidden % 64:
-            raise JnlpError(f"recipe {self.name}: hidden {self.shape.hidden} is not a multiple of 64")
-        choices = (
-            ("embeddings", self.embeddings, ("cooccurrence", "random")),
-            ("optimisation.name", self.optimisation.name, ("muon", "adamw")),
-            ("optimisation.dtype", self.optimisation.dtype, ("bf16", "fp32")),
-            *((f"sources.{s.name}.unit", s.unit, ("document", "line")) for s in self.sources),
-        )
-        for key, value, allowed in choices:
-            if value not in allowed:
-                raise JnlpError(f"recipe {self.name}: {key} is {value!r}, not one of {', '.join(allowed)}")
-        for stage in self.stages:
-            if self.optimisation.micro_batch % stage.length or self.optimisation.batch % self.optimisation.micro_batch:
-                raise JnlpError(
-                    f"recipe {self.name}: rows of {stage.length} do not fill a micro-batch of"
-                    f" {self.optimisation.micro_batch}, or those a batch of {self.optimisation.batch}"
-                )
+        problem = next(_problems(self), None)
+        if problem:
+            raise JnlpError(f"recipe {self.name}: {problem}")
+
+    @property
+    def tokens(self) -> int:
+        """The tokens of all stages."""
+        return sum(stage.tokens for stage in self.stages)
 
     def digest(self) -> str:
         """Return a short hash of everything in the recipe."""
-        text = json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return fingerprint(asdict(self))
 
-    def stage(self, progress: float) -> int:
-        """Return the number of the stage at `progress` in [0, 1]."""
-        done = 0.0
-        for number, stage in enumerate(self.stages):
-            done += stage.share
-            if progress < done - 1e-9:
-                return number
-        return len(self.stages) - 1
+    def stage(self, progress: float) -> tuple[int, float]:
+        """Return the number of the stage at `progress` in [0, 1] of the run, and the share of it that is done."""
+        return _within([stage.tokens / self.tokens for stage in self.stages], progress)
+
+    def rate(self, progress: float) -> float:
+        """Return the factor of the optimiser's rates at `progress` in [0, 1] of the run."""
+        number, done = self.stage(progress)
+        return self.stages[number].rate(done)
+
+
+def fingerprint(value: object, size: int = 12) -> str:
+    """Return a short hash of a value that JSON can write."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:size]
+
+
+def _within(shares: list[float], progress: float) -> tuple[int, float]:
+    """Return which of the shares, laid end to end, holds `progress`, and how much of it is done."""
+    start = 0.0
+    for number, share in enumerate(shares):
+        if progress < start + share - 1e-9:
+            return number, max(progress - start, 0.0) / share
+        start += share
+    return len(shares) - 1, 1.0
+
+
+def _problems(recipe: Recipe) -> Iterator[str]:
+    if not recipe.stages:
+        yield "it has no stage"
+    if recipe.shape.hidden % 64:
+        yield f"hidden {recipe.shape.hidden} is not a multiple of 64"
+    choices = (
+        ("embeddings", recipe.embeddings, ("cooccurrence", "random")),
+        ("optimisation.name", recipe.optimisation.name, OPTIMISERS),
+        ("optimisation.dtype", recipe.optimisation.dtype, ("bf16", "fp32")),
+        ("clean.unit", recipe.clean.unit, ("document", "line")),
+        *((f"sources.{s.name}.unit", s.unit, ("document", "line")) for s in recipe.sources),
+        *((f"stages.{n}.packing", s.packing, PACKINGS) for n, s in enumerate(recipe.stages)),
+    )
+    for key, value, allowed in choices:
+        if value not in allowed:
+            yield f"{key} is {value!r}, not one of {', '.join(allowed)}"
+    for number, stage in enumerate(recipe.stages):
+        for problem in _stage_problems(stage, {source.name for source in recipe.sources}):
+            yield f"stages.{number}: {problem}"
+
+
+def _stage_problems(stage: Stage, sources: set[str]) -> Iterator[str]:
+    if stage.tokens < 1:
+        yield f"{stage.tokens} tokens are none"
+    if abs(sum(span.share for span in stage.rows) - 1) > 1e-6:
+        yield "the shares of its rows are not 1 together"
+    for span in stage.rows:
+        if span.length < 8:
+            yield f"rows of {span.length} tokens are too short"
+        elif stage.micro_batch % span.length or stage.batch % stage.micro_batch:
+            yield (
+                f"rows of {span.length} do not fill a micro-batch of {stage.micro_batch},"
+                f" or those a batch of {stage.batch}"
+            )
+    if unknown := sorted(stage.mix.keys() - sources):
+        yield f"its mix names {unknown[0]}, which is no source"

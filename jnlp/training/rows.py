@@ -1,4 +1,4 @@
-"""Rows of packed pieces: documents cut at sentence ends, shuffled, and laid out so that no position is padding."""
+"""The rows of one pass: documents drawn by weight, cut at sentence ends, shuffled, packed."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jnlp.training.packing import SPECIAL_TOKENS, alone, best_fit, naive
 from jnlp.training.tokenizer_train import BOS, EOS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
 
     IntArray = NDArray[np.int64]
 
-_MIN_PIECE = 8  # a row's last gap under this many tokens goes to the piece before it, not to a stub of its own
+PACKINGS = {"naive": naive, "best-fit": best_fit, "none": alone}
+PORTION = 1 << 26
+"""Tokens planned at once: a larger pass is planned in portions, each a random part of the documents."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The order of one pass: `pieces[p] = (shard, start, stop)`, and row r holds pieces `first[r]:first[r + 1]`."""
+    """The order of one portion: `pieces[p] = (shard, start, stop)`, and row r holds pieces `first[r]:first[r + 1]`."""
 
     length: int
     shards: Sequence[Shard]
@@ -33,87 +36,104 @@ class Rows:
     def __len__(self) -> int:
         return len(self.first) - 1
 
-    def batch(self, start: int, count: int) -> tuple[IntArray, IntArray]:
-        """Return ids int64 `[t]` and sequence lengths int64 `[s]` of rows start to start + count."""
-        chosen = self.pieces[self.first[start] : self.first[min(start + count, len(self))]]
-        parts: list[NDArray[np.int64]] = []
-        for shard, left, right in chosen:
-            parts += [_BOS, self.shards[shard].tokens[left:right].astype(np.int64), _EOS]
-        return np.concatenate(parts), chosen[:, 2] - chosen[:, 1] + 2
+    def batch(self, start: int, count: int) -> list[list[IntArray]]:
+        """Return rows start to start + count: of each its sequences, int64, `<s>` and `</s>` included."""
+        rows = []
+        for row in range(start, min(start + count, len(self))):
+            chosen = self.pieces[self.first[row] : self.first[row + 1]].tolist()
+            rows.append([self._sequence(shard, left, right) for shard, left, right in chosen])
+        return rows
+
+    def size(self, row: int) -> int:
+        """Return the tokens of a row."""
+        chosen = self.pieces[self.first[row] : self.first[row + 1]]
+        return int((chosen[:, 2] - chosen[:, 1] + SPECIAL_TOKENS).sum())
+
+    def _sequence(self, shard: int, start: int, stop: int) -> IntArray:
+        sequence = np.empty(stop - start + SPECIAL_TOKENS, np.int64)
+        sequence[0], sequence[1:-1], sequence[-1] = BOS, self.shards[shard].tokens[start:stop], EOS
+        return sequence
 
 
-_BOS, _EOS = np.array([BOS], np.int64), np.array([EOS], np.int64)
+def plan_rows(
+    shards: Sequence[Shard],
+    length: int,
+    ends: Sequence[int],
+    *,
+    seed: int,
+    turn: int = 0,
+    packing: str = "naive",
+    weights: Mapping[str, float] | None = None,
+) -> Rows:
+    """Plan the rows of one portion of the endless stream of passes; the same arguments give the same rows.
 
-
-def plan_rows(shards: Sequence[Shard], length: int, ends: Sequence[int], *, seed: int, turn: int = 0) -> Rows:
-    """Plan one pass over shards in rows of exactly `length` tokens; the same arguments give the same rows.
-
-    Documents are cut into pieces of at most `length - 2` tokens, at sentence ends where one stands in the second
-    half; pieces are shuffled and fill rows one after the other (naive packing), each with its `<s>` and `</s>`.
+    Documents are drawn by weight, cut into pieces of at most `length - 2` tokens, at sentence ends where one stands
+    in the second half, shuffled and packed. No token of a drawn document is left out.
 
     Args:
-        shards: The sources; a weight over 1 repeats pieces, its fraction drawing a share of them.
-        length: Tokens in a row.
+        shards: The sources.
+        length: Tokens in a row, at most.
         ends: Ids of the pieces that end a sentence.
         seed: The seed of the run.
-        turn: The number of the pass.
+        turn: The number of the portion.
+        packing: A key of `PACKINGS`.
+        weights: How often a document of a source is seen in a pass, on average; in place of the shards' own.
     """
-    rng = np.random.default_rng((seed, turn, length))
+    weight = [(weights or {}).get(shard.name, shard.weight) for shard in shards]
+    total = sum(
+        w * (len(shard.tokens) + SPECIAL_TOKENS * len(shard.ends)) for w, shard in zip(weight, shards, strict=True)
+    )
+    portions = max(round(total / PORTION), 1)
+    number, part = divmod(turn, portions)
     tables: list[IntArray] = []
-    for number, shard in enumerate(shards):
-        cuts = _cut(shard, length - 2, np.asarray(ends))
-        copies = np.full(len(cuts), max(int(shard.weight), 1))
-        copies += rng.random(len(cuts)) < max(shard.weight, 1.0) % 1
-        cuts = np.repeat(cuts, copies, axis=0)
-        tables.append(np.column_stack((np.full(len(cuts), number, np.int64), cuts)))
+    for index, shard in enumerate(shards):
+        drawn = _draw(len(shard.ends), weight[index], np.random.default_rng((seed, number, index)))
+        cuts = _cut(shard, np.sort(drawn[part::portions]), length - SPECIAL_TOKENS, np.asarray(ends))
+        tables.append(np.column_stack((np.full(len(cuts), index, np.int64), cuts)))
+    rng = np.random.default_rng((seed, turn, length))
     pieces = np.concatenate(tables)
-    return _fill(shards, pieces[rng.permutation(len(pieces))], length)
+    pieces, first = PACKINGS[packing](pieces[rng.permutation(len(pieces))], length)
+    if packing == "best-fit":  # its rows come sorted by length
+        pieces, first = _shuffled(pieces, first, rng)
+    return Rows(length, shards, pieces, first)
 
 
-def _cut(shard: Shard, size: int, ends: IntArray) -> IntArray:
-    """Return `[pieces, 2]` starts and stops."""
-    marks = np.isin(np.asarray(shard.tokens), ends)
+def _draw(documents: int, weight: float, rng: np.random.Generator) -> IntArray:
+    """Return the documents of a pass in random order: each ⌊weight⌋ times, and once more with the odds left over."""
+    copies = np.full(documents, int(weight)) + (rng.random(documents) < weight % 1)
+    return rng.permutation(np.repeat(np.arange(documents), copies))
+
+
+def _cut(shard: Shard, documents: IntArray, size: int, ends: IntArray) -> IntArray:
+    """Return the pieces of documents, `[pieces, 2]` starts and stops."""
+    stops = shard.ends[documents]
+    starts = np.where(documents > 0, shard.ends[documents - 1], 0)
+    long = stops - starts > size
+    table = [np.column_stack((starts[~long], stops[~long]))]
+    for start, stop in zip(starts[long].tolist(), stops[long].tolist(), strict=True):
+        table.append(start + _cut_document(np.isin(shard.tokens[start:stop], ends), size))
+    cuts = np.concatenate(table)
+    return cuts[cuts[:, 1] > cuts[:, 0]]
+
+
+def _cut_document(marks: NDArray[np.bool_], size: int) -> IntArray:
     # the last position at or before i after which a sentence has ended
-    last = np.maximum.accumulate(np.where(marks, np.arange(1, len(marks) + 1), 0))
+    last = np.maximum.accumulate(np.where(marks, np.arange(1, len(marks) + 1), 0)).tolist()
     cuts: list[tuple[int, int]] = []
     start = 0
-    for end in shard.ends.tolist():
-        while end - start > size:
-            stop = int(last[start + size - 1])
-            stop = stop if stop > start + size // 2 else start + size
-            cuts.append((start, stop))
-            start = stop
-        if end > start:
-            cuts.append((start, end))
-        start = end
-    return np.array(cuts, np.int64).reshape(-1, 2)
+    while len(marks) - start > size:
+        stop = last[start + size - 1]
+        stop = stop if stop > start + size // 2 else start + size
+        cuts.append((start, stop))
+        start = stop
+    cuts.append((start, len(marks)))
+    return np.array(cuts, np.int64)
 
 
-def _fill(shards: Sequence[Shard], pieces: IntArray, length: int) -> Rows:
-    table: list[tuple[int, int, int]] = []
-    first = [0]
-    room = length
-    for shard, start, stop in pieces.tolist():
-        while stop - start > 0:
-            take = min(stop - start, room - 2)
-            left = room - 2 - take
-            if 0 < left < _MIN_PIECE + 2:  # too small for another piece: lend tokens from the document around it
-                start, take = _stretch(shards[shard], start, take, left)
-                if take != room - 2:
-                    break  # the document is too short to lend: the piece is left out
-            table.append((shard, start, start + take))
-            start += take
-            room -= take + 2
-            if room == 0:
-                first.append(len(table))
-                room = length
-    del table[first[-1] :]
-    return Rows(length, shards, np.array(table, np.int64).reshape(-1, 3), np.array(first, np.int64))
-
-
-def _stretch(shard: Shard, start: int, take: int, missing: int) -> tuple[int, int]:
-    """Return a piece grown by `missing` tokens to the left within its document, as far as the document goes."""
-    document = int(np.searchsorted(shard.ends, start, side="right"))
-    floor = int(shard.ends[document - 1]) if document else 0
-    grown = min(missing, start - floor)
-    return start - grown, take + grown
+def _shuffled(pieces: IntArray, first: IntArray, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+    """Return rows in random order."""
+    order = rng.permutation(len(first) - 1)
+    sizes = np.diff(first)[order]
+    starts = np.cumsum(sizes) - sizes
+    index = np.repeat(first[:-1][order] - starts, sizes) + np.arange(sizes.sum())
+    return pieces[index], np.concatenate(([0], np.cumsum(sizes)))

@@ -1,29 +1,36 @@
-"""Memory-mapped token shards: a corpus tokenised once, with the ends of its documents and a held-out share."""
+"""Memory-mapped token shards: a corpus tokenised once, as a stream, a share of its documents held out."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import dataclass
-from itertools import islice
+from array import array
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jnlp.training.corpus import Source, documents, fraction
+from jnlp.training.clean import Cleaner
+from jnlp.training.corpus import documents, fraction
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
 
+    from jnlp.training.clean import Clean
+    from jnlp.training.corpus import Source
+
     Tokens = NDArray[np.unsignedinteger[Any]]
 
 TRAIN, VALID = "train", "valid"
-_MANIFEST = "shards.json"
-_CHUNK = 2_000
+SPLITS = (TRAIN, VALID)
+SUMMARY = "summary.json"
+_BATCH = 4_000_000  # characters that are tokenised together, over all cores
+_PIECE = 50_000  # characters of a document that the tokenizer is given at once: its memory grows with a string
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,15 @@ class Shard:
     ends: NDArray[np.int64]
 
 
+@dataclass(slots=True)
+class SourceSummary:
+    """What became of a source's documents: tokens and documents by split, and what was left out, by reason."""
+
+    tokens: dict[str, int] = field(default_factory=dict)
+    documents: dict[str, int] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
+
+
 def build_shards(
     tokenizer: Tokenizer,
     sources: Sequence[Source],
@@ -43,25 +59,32 @@ def build_shards(
     folder: Path,
     *,
     held_out: float = 0.01,
-    progress: Callable[[str, int], None] | None = None,
-) -> None:
-    """Tokenise a corpus into `folder`; does nothing where the same corpus was tokenised there before.
+    clean: Clean | None = None,
+    progress: Callable[[str, SourceSummary], None] | None = None,
+) -> dict[str, SourceSummary]:
+    """Tokenise a corpus into `folder` and return what became of it; reads that where it was done before.
 
-    A document is held out, and with a weight under 1 kept, by the hash of its key: the same everywhere. Held-out
-    documents are drawn before the weight, so a change of the mix never lets one into the training text.
+    A document is held out by the hash of its text: the same everywhere, and drawn before anything is left out, so
+    that no change of the rules lets one into the training text. Memory holds a few million characters at a time,
+    and 8 bytes a document.
     """
-    wanted = {"digest": _digest(tokenizer, sources, table, held_out)}
-    manifest = folder / _MANIFEST
-    if manifest.exists() and json.loads(manifest.read_text(encoding="utf-8"))["digest"] == wanted["digest"]:
-        return
+    done = folder / SUMMARY
+    if done.exists():
+        return {name: SourceSummary(**row) for name, row in json.loads(done.read_text(encoding="utf-8")).items()}
     folder.mkdir(parents=True, exist_ok=True)
-    manifest.unlink(missing_ok=True)
-    sizes: dict[str, dict[str, int]] = {}
+    cleaner = Cleaner(clean) if clean is not None else None
+    summaries: dict[str, SourceSummary] = {}
     for source in sources:
-        sizes[source.name] = _build_source(tokenizer, source, table[source.name], folder, held_out)
+        kept = _kept(source, table[source.name], held_out, cleaner)
+        summaries[source.name] = summary = _build_source(tokenizer, source, kept, folder)
+        if cleaner is not None:
+            summary.dropped, cleaner.dropped = dict(cleaner.dropped), Counter()
         if progress:
-            progress(source.name, sizes[source.name][TRAIN])
-    manifest.write_text(json.dumps({**wanted, "tokens": sizes}, ensure_ascii=False, indent=2), encoding="utf-8")
+            progress(source.name, summary)
+    part = done.with_name(SUMMARY + ".part")
+    part.write_text(json.dumps({n: asdict(s) for n, s in summaries.items()}, ensure_ascii=False, indent=2), "utf-8")
+    part.replace(done)
+    return summaries
 
 
 def open_shards(folder: Path, sources: Sequence[Source], split: str) -> list[Shard]:
@@ -70,40 +93,67 @@ def open_shards(folder: Path, sources: Sequence[Source], split: str) -> list[Sha
     for source in sources:
         ends = np.load(folder / f"{source.name}.{split}.ends.npy")
         if len(ends):
-            tokens = np.load(folder / f"{source.name}.{split}.npy", mmap_mode="r")
+            path = next(folder.glob(f"{source.name}.{split}.uint*"))
+            tokens = np.memmap(path, np.dtype(path.suffix[1:]), "r")
             shards.append(Shard(source.name, source.weight, tokens, ends))
     return shards
 
 
-def _build_source(
-    tokenizer: Tokenizer, source: Source, paths: Sequence[Path], folder: Path, held_out: float
-) -> dict[str, int]:
-    kept: dict[str, list[str]] = {TRAIN: [], VALID: []}
+def _kept(source: Source, paths: Sequence[Path], held_out: float, cleaner: Cleaner | None) -> Iterator[tuple[str, str]]:
+    """Yield `(split, text)` of the documents that stay."""
     for key, text in documents(source, paths):
-        if fraction(key, "held out") < held_out:
-            kept[VALID].append(text)
-        elif source.weight >= 1 or fraction(key, "kept") < source.weight:
-            kept[TRAIN].append(text)
-    dtype = np.uint16 if tokenizer.get_vocab_size() <= 1 << 16 else np.uint32
-    sizes: dict[str, int] = {}
-    for split, texts in kept.items():
-        parts = [np.asarray(ids, dtype=dtype) for ids in _encode(tokenizer, texts)]
-        tokens = np.concatenate(parts) if parts else np.empty(0, dtype)
-        np.save(folder / f"{source.name}.{split}.npy", tokens)
-        np.save(folder / f"{source.name}.{split}.ends.npy", np.cumsum([len(p) for p in parts], dtype=np.int64))
-        sizes[split] = len(tokens)
-    return sizes
+        split = VALID if fraction(key, "held out") < held_out else TRAIN
+        if split == TRAIN and source.keep < 1 and fraction(key, "kept") >= source.keep:
+            continue
+        left = cleaner(text) if cleaner is not None else text
+        if left is not None:
+            yield split, left
 
 
-def _encode(tokenizer: Tokenizer, texts: Iterable[str]) -> Iterator[list[int]]:
-    stream = iter(texts)
-    while batch := list(islice(stream, _CHUNK)):
-        for encoding in tokenizer.encode_batch_fast(batch, add_special_tokens=False):
-            yield encoding.ids
+def _build_source(
+    tokenizer: Tokenizer, source: Source, texts: Iterator[tuple[str, str]], folder: Path
+) -> SourceSummary:
+    dtype = np.dtype(np.uint16 if tokenizer.get_vocab_size() <= 1 << 16 else np.uint32)
+    ends = {split: array("q") for split in SPLITS}
+    sizes = dict.fromkeys(SPLITS, 0)
+    with ExitStack() as stack:
+        paths = {split: folder / f"{source.name}.{split}.{dtype.name}" for split in SPLITS}
+        files = {split: stack.enter_context(path.open("wb")) for split, path in paths.items()}
+        for split, ids in _encode(tokenizer, texts):
+            np.asarray(ids, dtype).tofile(files[split])
+            sizes[split] += len(ids)
+            ends[split].append(sizes[split])
+    for split in SPLITS:
+        np.save(folder / f"{source.name}.{split}.ends.npy", np.array(ends[split], np.int64))
+    return SourceSummary(sizes, {split: len(ends[split]) for split in SPLITS})
 
 
-def _digest(
-    tokenizer: Tokenizer, sources: Sequence[Source], table: Mapping[str, Sequence[Path]], held_out: float
-) -> str:
-    listing = [(str(s), [(p.name, p.stat().st_size) for p in table[s.name]]) for s in sources]
-    return hashlib.sha256(f"{tokenizer.to_str()}{listing}{held_out}".encode()).hexdigest()
+def _encode(tokenizer: Tokenizer, texts: Iterator[tuple[str, str]]) -> Iterator[tuple[str, list[int]]]:
+    """Yield `(split, ids)` of documents, a few million characters together."""
+    for batch in _batches(texts):
+        pieces = [list(_pieces(text)) for _, text in batch]
+        found = iter(tokenizer.encode_batch_fast([p for ps in pieces for p in ps], add_special_tokens=False))
+        for (split, _), ps in zip(batch, pieces, strict=True):
+            yield split, [number for _ in ps for number in next(found).ids]
+
+
+def _batches(texts: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    batch: list[tuple[str, str]] = []
+    size = 0
+    for split, text in texts:
+        batch.append((split, text))
+        size += len(text)
+        if size > _BATCH:
+            yield batch
+            batch, size = [], 0
+    yield batch
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Cut a text after line ends, about every `_PIECE` characters: no piece of a vocabulary crosses a line end."""
+    start = 0
+    while len(text) - start > _PIECE:
+        stop = text.rfind("\n", start, start + _PIECE) + 1 or start + _PIECE
+        yield text[start:stop]
+        start = stop
+    yield text[start:]

@@ -23,6 +23,7 @@ class Option:
         flags: Flags in place of the one made from the field's name, e.g. `("--top", "-k")`.
         metavar: What stands for the value in `--help`.
         hidden: Keeps the option out of `--help`.
+        none: The word that stands for None on the command line and in the configuration: `auto`.
     """
 
     help: str
@@ -34,6 +35,7 @@ class Option:
     flags: tuple[str, ...] = ()
     metavar: str | None = None
     hidden: bool = False
+    none: str | None = None
 
     # pydantic and annotated-types read an object that says this and yields constraints.
     __is_annotated_types_grouped_metadata__ = True

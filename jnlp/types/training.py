@@ -17,11 +17,19 @@ O = TypeVar("O")  # noqa: E741 - the options of a trainer
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One training example: a text or pair and its target (a label, a list of labels, a number)."""
+    """One training example: a text or pair and its target (a label, a list of labels, a number).
+
+    Args:
+        text: The text or pair.
+        target: What is to be learned; empty for a pair that belongs together.
+        group: What is held out together: an article, an author.
+        negatives: Of a pair: second texts that do not belong to the first.
+    """
 
     text: Text
     target: str | tuple[str, ...] | float
     group: str | None = None
+    negatives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +58,15 @@ class TrainerSpec(Generic[O]):
         summary: One line for `--help`.
         options: A frozen slotted dataclass, as a task's.
         make: `"package.module:function"`, called with no argument; returns a `Trainer`.
+        pairs: It learns from pairs: a second text is needed, a label is not. Its options may name the columns
+            `negatives` and `group`.
     """
 
     name: str
     summary: str
     options: type[O]
     make: str
+    pairs: bool = False
 
 
 class Trainer(Protocol):

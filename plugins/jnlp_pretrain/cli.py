@@ -1,4 +1,4 @@
-"""`jnlp pretrain RECIPE --corpus PATH -o DIR`."""
+"""`jnlp pretrain RECIPE --corpus PATH… -o DIR`."""
 
 from __future__ import annotations
 
@@ -15,38 +15,89 @@ from jnlp_pretrain.options import PretrainOptions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from jnlp.types import TrainReport
+
 _SECTION = "Training"
+
+
+class _Pretrain(SectionCommand):
+    """A command whose `--corpus` takes all paths that follow it; the recipe stands first."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        spread: list[str] = []
+        taking = False
+        for arg in args:
+            if arg.startswith("-"):
+                taking = False
+            if taking and spread[-1] != "--corpus":
+                spread.append("--corpus")
+            spread.append(arg)
+            taking = taking or (arg == "--corpus" and not args[0].startswith("-"))
+        return super().parse_args(ctx, spread)
 
 
 def _run(recipe: str, corpus: tuple[Path, ...], out: Path, quiet: bool, **_: object) -> None:
     from jnlp.training.loop import Stopped
+    from jnlp.training.pretraining import RunOptions
     from jnlp.training.pretraining import pretrain as train
+    from jnlp.training.team import assemble
     from jnlp_pretrain.recipe import load_recipe
 
     options = build(PretrainOptions, given(click.get_current_context(), PretrainOptions), where="pretrain")
+    told = RunOptions(
+        runs=options.runs,
+        hours=options.hours,
+        start=_folder(options.start) if options.start else None,
+        compiler=options.compiler,
+        team=assemble(options.device),
+    )
     try:
-        report = train(
-            load_recipe(recipe),
-            corpus,
-            out,
-            runs=options.runs,
-            hours=options.hours,
-            progress=None if quiet else _say,
-        )
+        report = train(load_recipe(recipe), corpus, out, told, progress=None if quiet else _say)
     except Stopped as stopped:
         click.echo("jnlp: stopped with a checkpoint; the same command goes on from there", err=True)
         raise click.exceptions.Exit(130) from stopped
+    if told.team.rank == 0:
+        _show(report)
+
+
+def _folder(model: str) -> Path:
+    from jnlp.models.resolve import resolve
+    from jnlp.models.specs import BUILTIN_SPECS
+
+    return resolve(model, {spec.name: spec for spec in BUILTIN_SPECS}, allow_download=False).folder
+
+
+def _show(report: TrainReport) -> None:
     for name, value in report.metrics.items():
         click.echo(f"{name:<32} {value:,.4f}")
+    dropped = report.details["dropped"]
+    if isinstance(dropped, dict) and dropped:
+        click.echo("left out  " + ", ".join(f"{reason} {count:,}" for reason, count in dropped.items()))
+    click.echo(f"run      {report.details['run']}")
     click.echo(f"model    {report.folder}")
 
 
 def _say(phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
-    shown = "  ".join(f"{name} {value:,.4g}" for name, value in figures.items())
-    click.echo(f"jnlp: {phase} {done:,} of {total:,}  {shown}", err=True)
+    shown = "  ".join(f"{name} {value:,.4g}" for name, value in figures.items() if name != "seconds_left")
+    left = figures.get("seconds_left")
+    end = f"  {_span(left)} left" if left is not None else ""
+    click.echo(f"jnlp: {phase} {done:,} of {total:,}  {shown}{end}", err=True)
 
 
-pretrain = SectionCommand(
+def _span(seconds: float) -> str:
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else "under a minute"
+
+
+def _list(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
+    if asked:
+        from jnlp_pretrain.recipe import table
+
+        click.echo(table())
+        ctx.exit()
+
+
+pretrain = _Pretrain(
     "pretrain",
     callback=_run,
     params=[
@@ -56,8 +107,8 @@ pretrain = SectionCommand(
             multiple=True,
             required=True,
             type=click.Path(path_type=Path),
-            metavar="PATH",
-            help="A file or folder of text (txt, jsonl, jsonl.xz, jsonl.gz); may be given again.",
+            metavar="PATH…",
+            help="Files and folders of text: txt, jsonl and all else that jnlp reads, plain or compressed.",
             section=_SECTION,
         ),
         SectionOption(
@@ -69,7 +120,16 @@ pretrain = SectionCommand(
             section=_SECTION,
         ),
         *click_options(PretrainOptions, _SECTION),
+        SectionOption(
+            ["--list"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_list,
+            help="Show the shipped recipes and exit.",
+            section=_SECTION,
+        ),
         quiet_param(),
     ],
-    help="Pre-train a tokenizer and a masked LM by a recipe: a TOML file, or a shipped one by name (tiny).",
+    help="Pre-train a tokenizer and a masked LM by a recipe: a TOML file, or a shipped one by name (see --list).",
 )

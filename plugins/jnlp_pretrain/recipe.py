@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 from jnlp.errors import JnlpError, UsageError
 
 if TYPE_CHECKING:
-    from jnlp.training.recipe import Recipe
+    from collections.abc import Iterable, Iterator
+
+    from jnlp.training.recipe import Recipe, Stage
 
 
 def shipped() -> list[str]:
-    """Return the names of the shipped recipes."""
+    """Return the names of the shipped recipes, smallest model first."""
     folder = resources.files("jnlp_pretrain") / "recipes"
-    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    names = (entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+    return sorted(names, key=lambda name: (name[0].isdigit(), len(name), name))
 
 
 def load_recipe(name: str, /) -> Recipe:
@@ -48,3 +51,33 @@ def _read(name: str) -> str:
     if not path.is_file():
         raise UsageError(f"no recipe {name}", hint=f"a TOML file, or one of: {', '.join(shipped())}")
     return path.read_text(encoding="utf-8")
+
+
+def table(names: Iterable[str] | None = None) -> str:
+    """Return the shapes and stages of recipes as a table: by default of the shipped ones."""
+    head = ("recipe", "hidden/inner/layers", "vocabulary", "stage", "tokens", "rows", "packing", "masked", "thetas")
+    rows: list[tuple[str, ...]] = [head]
+    for name in shipped() if names is None else names:
+        recipe = load_recipe(name)
+        shape = recipe.shape
+        cells = (name, f"{shape.hidden}/{shape.intermediate}/{shape.layers}", f"{recipe.tokenizer.vocabulary:,}")
+        for number, stage in enumerate(recipe.stages, 1):
+            rows.append((*(cells if number == 1 else ("", "", "")), *_stage_cells(number, stage)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _stage_cells(number: int, stage: Stage) -> Iterator[str]:
+    yield str(number)
+    yield _short(stage.tokens)
+    yield ", ".join(f"{span.length:,}" for span in stage.rows)
+    yield stage.packing
+    yield f"{stage.mask:.0%}"
+    yield f"{_short(stage.global_theta)}, {_short(stage.local_theta)}"
+
+
+def _short(number: float) -> str:
+    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{letter}"
+    return f"{number:g}"

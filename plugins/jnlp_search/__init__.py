@@ -26,6 +26,13 @@ def register_stores(register: Register) -> None:
 
 
 @hookimpl
+def register_trainers(register: Register) -> None:
+    """Bring `jnlp train embedder` and `jnlp train reranker`."""
+    register("embedder", "jnlp_search.trainers:EMBEDDER", summary="Train an embedder from pairs that belong together.")
+    register("reranker", "jnlp_search.trainers:RERANKER", summary="Train a reranker, a cross-encoder, from pairs.")
+
+
+@hookimpl
 def register_chunkers(register: Register) -> None:
     """Bring the chunker that keeps sentences whole."""
     register("sentences", "jnlp_search.chunk:sentence_chunker", summary="Whole sentences up to a token budget.")

@@ -1,108 +1,140 @@
-"""`make bench`: whole commands from a cold start, interleaved, medians, beside a named peer; writes docs/benchmarks.md.
+"""`make bench`: jnlp beside its peers on this machine; writes docs/benchmarks.md, its figures and its plot.
 
-Each run is a fresh process. The first run of each command is not counted. Ratios hold for this machine and this run.
+Results are saved as they come (docs/benchmarks.json); a run of some works or models replaces these alone, and
+`--print` makes page and plot of what is there.
 """
 
 from __future__ import annotations
 
-import os
-import platform
-import statistics
+import argparse
+import json
 import subprocess
-import sys
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "benchmarks.md"
-START, END = "<!-- start-up -->\n", "<!-- end start-up -->"
-RUNS = 7
-TEXT = "おはようございます、今日の天気は<mask>です。"
-TINY = ROOT / "jnlp" / "models" / "builtin" / "tiny"
+from tests.benchmarks import cold, machine, models, report
+from tests.benchmarks.contenders import BENCH_PYTHON, BUILD, CONTENDERS, ROOT, Contender
+from tests.benchmarks.measure import Field
+from tests.benchmarks.works import Work, equal, mixed
 
-JNLP = "from jnlp.cli import main; main()"
-PIPELINE = f"""
-import json, sys
-from transformers import pipeline
-fill = pipeline("fill-mask", model={str(TINY)!r}, tokenizer={str(TINY)!r})
-print(json.dumps(fill(sys.argv[1]), ensure_ascii=False))
-"""
-EMBED = f"""
-import sys
-import torch
-from transformers import AutoModel, AutoTokenizer
-tokenizer = AutoTokenizer.from_pretrained({str(TINY)!r})
-model = AutoModel.from_pretrained({str(TINY)!r}).eval()
-with torch.inference_mode():
-    batch = tokenizer([sys.argv[1]], return_tensors="pt")
-    states = model(**batch).last_hidden_state
-print(states.mean(1)[0].tolist())
-"""
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
+JSON, PLOT = ROOT / "docs" / "benchmarks.json", ROOT / "docs" / "benchmarks.svg"
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A command of jnlp and the peer that does the same; None where there is no peer."""
-
-    name: str
-    ours: tuple[str, ...]
-    peer: tuple[str, ...] | None
-    bar: str
-
-
-CASES = (
-    Case("`jnlp --help`", ("-c", JNLP, "--help"), None, "under 0.25 s"),
-    Case(
-        "`jnlp fill-mask` on one line, against transformers' fill-mask pipeline",
-        ("-c", JNLP, "fill-mask", TEXT),
-        ("-c", PIPELINE, TEXT),
-        "at most 0.40",
-    ),
-    Case(
-        "`jnlp embed` on one line, against AutoModel and a mean",
-        ("-c", JNLP, "embed", TEXT),
-        ("-c", EMBED, TEXT),
-        "at most 0.40",
-    ),
-)
-
-
-def seconds(arguments: tuple[str, ...]) -> float:
-    """Run one command in a fresh process and return its wall time in seconds."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("JNLP_")}
-    environment = {**kept, "HF_HUB_OFFLINE": "1", "JNLP_CONFIG": os.devnull}
-    start = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], env=environment, check=True, capture_output=True)
-    return time.perf_counter() - start
-
-
-def measure(case: Case) -> tuple[float, float | None]:
-    """Return the medians of ours and the peer's time, run in turn."""
-    commands = [command for command in (case.ours, case.peer) if command is not None]
-    times: list[list[float]] = [[] for _ in commands]
-    for turn in range(RUNS + 1):
-        for command, kept in zip(commands, times, strict=True):
-            taken = seconds(command)
-            if turn:
-                kept.append(taken)
-    medians = [statistics.median(kept) for kept in times]
-    return medians[0], medians[1] if len(medians) > 1 else None
+# the longest first: its memory is measured while the processes are fresh
+ALL = (equal(1, 8192), equal(4, 2048), equal(16, 512), equal(32, 128), mixed(256))
+PLAN = {"30m": ALL, "130m": (equal(8, 512), mixed(64)), "tiny": (equal(16, 512), mixed(128))}
+QUICK = (equal(1, 512), equal(2, 256), mixed(8))
 
 
 def main() -> None:
-    """Measure, print, and write the table."""
-    rows = ["| command, cold | jnlp (s) | peer (s) | ratio | bar |", "|---|---|---|---|---|"]
-    for case in CASES:
-        ours, peer = measure(case)
-        ratio = "" if peer is None else f"{ours / peer:.2f}"
-        rows.append(f"| {case.name} | {ours:.2f} | {'' if peer is None else f'{peer:.2f}'} | {ratio} | {case.bar} |")
-        print(rows[-1], flush=True)
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}; medians of {RUNS}."
-    text = PAGE.read_text(encoding="utf-8")
-    head, _, rest = text.partition(START)
-    tail = rest.partition(END)[2]
-    PAGE.write_text(head + START + "\n".join([*rows, "", machine, ""]) + END + tail, encoding="utf-8")
+    """Measure what is asked for, and print page and plot."""
+    asked = _arguments()
+    if asked.gpu:
+        from tests.benchmarks import gpu
+
+        gpu.main()
+        return
+    trial = asked.quick or asked.contenders
+    path = BUILD / "trial.json" if trial else JSON
+    results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"models": {}}
+    if not asked.print:
+        began = time.perf_counter()
+        _measure(asked, results, path)
+        say(f"{(time.perf_counter() - began) / 60:.1f} minutes in all")
+    if trial:
+        for name in results["models"]:
+            say(report.throughput(results, name))
+        return
+    report.PAGE.write_text(report.render(results, report.PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    if "30m" in results["models"]:
+        subprocess.run([BENCH_PYTHON, "-m", "tests.benchmarks.plot", JSON, PLOT], cwd=ROOT, check=True)
+
+
+def say(line: str, /) -> None:
+    """Report progress."""
+    print(line, flush=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--only", default="", help="parts of the whole: cold, 30m, 30m:mixed … (commas between)")
+    parser.add_argument("--contenders", default="", help="parts of labels, commas between; the page is left alone")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each contender")
+    parser.add_argument("--full", action="store_true", help="all works on 130m too")
+    parser.add_argument("--quick", action="store_true", help="small works, one turn; the page is left alone")
+    parser.add_argument("--print", action="store_true", help="measure nothing: print page and plot from the results")
+    parser.add_argument("--gpu", action="store_true", help="the benchmark of the GPU")
+    return parser.parse_args()
+
+
+def _measure(asked: argparse.Namespace, results: dict[str, Any], path: Path) -> None:
+    """Run the plan, and save after each work."""
+
+    def save() -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(results, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+    rounds = 1 if asked.quick else asked.rounds
+    results["machine"] = machine.describe(BENCH_PYTHON)
+    say("what the machine can do")
+    results["peaks"] = machine.measured(0.2 if asked.quick else 1.0)
+    save()
+    for name, works in PLAN.items():
+        chosen = QUICK if asked.quick else ALL if asked.full and name == "130m" else works
+        if chosen := tuple(work for work in chosen if _wanted(asked.only, name, work.name)):
+            _model(name, chosen, rounds, _contenders(asked.contenders), results, save)
+    if _wanted(asked.only, "cold") and not asked.contenders:
+        for case in cold.CASES:
+            say(f"{case.name}")
+            times = cold.measure(case, rounds)
+            found = {**times, "name": case.name, "bar": case.bar, "runs": rounds}
+            results.setdefault("cold", {})[case.key] = found
+            save()
+
+
+def _wanted(only: str, *names: str) -> bool:
+    """Say if a model's work (`30m`, `mixed`), or `cold`, is among the parts asked for."""
+    parts = [part.split(":") for part in only.split(",") if part]
+    return not parts or any(part == list(names)[: len(part)] for part in parts)
+
+
+def _contenders(asked: str) -> tuple[Contender, ...]:
+    parts = [part for part in asked.split(",") if part]
+    return tuple(c for c in CONTENDERS if not parts or any(part in c.label for part in parts))
+
+
+def _model(
+    name: str,
+    works: tuple[Work, ...],
+    rounds: int,
+    contenders: tuple[Contender, ...],
+    results: dict[str, Any],
+    save: Callable[[], None],
+) -> None:
+    """Run one model's works, and put what was found into the results."""
+    folder = models.folder(name)
+    shape = models.shape(folder)
+    say(f"{name}: {shape}")
+    entry = results["models"].setdefault(name, {"works": {}})
+    entry["shape"] = asdict(shape)
+    field = Field(say)
+    if problem := models.export(folder):
+        field.missing |= {c.label: problem for c in contenders if c.name in ("onnxruntime", "openvino")}
+    if problem := models.build_kernels():
+        field.missing |= {c.label: problem for c in contenders if c.kernel}
+    try:
+        field.start([c for c in contenders if c.label not in field.missing], folder)
+        for work in works:
+            runs = field.time(work, rounds)
+            entry["works"][work.name] = {"lengths": list(work.lengths), "runs": runs}
+            entry["missing"] = field.missing
+            save()
+    finally:
+        field.close()
 
 
 if __name__ == "__main__":

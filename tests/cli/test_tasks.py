@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -331,3 +332,25 @@ def test_an_empty_text_is_told_and_the_others_come_out(jnlp) -> None:
 def test_a_character_that_the_codec_lacks_is_told_with_the_way_out(jnlp, tmp_path: Path) -> None:
     result = jnlp("hello", "😀です。", "文です。", "-o", tmp_path / "o.csv", "--output-encoding", "cp932")
     assert "'😀' (U+1F600) cannot be written in cp932 (use --output-encoding utf-8-sig)" in result.stderr
+
+
+@pytest.mark.parametrize("task", ["embed", "classify"])
+def test_workers_give_what_one_process_gives(task: str, jnlp, tmp_path: Path, model: Path, classifier: Path) -> None:
+    base = [*arguments_of(task, model, classifier), "-q", "--dtype", "fp32"]
+    lines = "\n".join(f"{line}{'長い。' * (n % 7)}" for n, line in enumerate(LINES[:300]))
+    alone, shared = (rows(jnlp(*base, "--workers", n, input=lines)) for n in ("1", "2"))
+    assert [row["text"] for row in shared] == lines.splitlines()
+    for one, other in zip(alone, shared, strict=True):
+        if task == "embed":
+            assert other.pop("vector") == pytest.approx(one.pop("vector"), rel=1e-5, abs=1e-6)
+        else:
+            assert other.pop("scores", None) == pytest.approx(one.pop("scores", None), abs=1e-5)
+            assert other.pop("score", None) == pytest.approx(one.pop("score", None), abs=1e-5)
+        assert one == other
+
+
+def test_stats_say_what_a_run_cost(jnlp, model: Path) -> None:
+    done = jnlp("embed", "--model", model, "--stats", "--threads", "1", input="\n".join(LINES[:100]))
+    assert re.search(r"100 texts, [\d,]+ tokens in [\d.,]+ s .*tokens/s", done.stderr), done.stderr
+    assert re.search(r"padding 0\.0%; busy: reader [\d.]+%, tokenizer [\d.]+%, encoder [\d.]+%", done.stderr)
+    assert "1 thread," in done.stderr

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jnlp.errors import JnlpError, RecordError, UsageError
-from jnlp.executors.local import CHUNK_CHARACTERS, CHUNK_RECORDS, IN_FLIGHT, LocalExecutor, chunks, settle
+from jnlp.executors.chunks import CHUNK_CHARACTERS, CHUNK_RECORDS, chunks
+from jnlp.executors.local import IN_FLIGHT, LocalExecutor
+from jnlp.executors.ordered import settle
 from jnlp.types import Done, Failed, Job, Record, Source
 
 JOB = Job("upper", "{}", "{}")
@@ -91,11 +93,11 @@ def test_an_endless_stream_is_read_only_as_far_as_needed() -> None:
 
 
 def test_chunks_are_bounded_in_records_and_characters() -> None:
-    sizes = [len(chunk) for chunk in chunks(records(["あ"] * 5000))]
+    sizes = [len(chunk.records) for chunk in chunks(records(["あ"] * 5000))]
     assert max(sizes) <= CHUNK_RECORDS
     assert sum(sizes) == 5000
     long = list(chunks(records(["あ" * (CHUNK_CHARACTERS // 2)] * 6)))
-    assert [len(chunk) for chunk in long] == [2, 2, 2]
+    assert [len(chunk.records) for chunk in long] == [2, 2, 2]
 
 
 def test_two_chunks_are_in_flight() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jnlp.training.corpus import Source
-from jnlp.training.recipe import Optimisation, Recipe, Shape, Stage
+from jnlp.training.recipe import Optimisation, Recipe, Shape, Span, Stage
 from jnlp.training.tokenizer_train import TokenizerRecipe
 
 if TYPE_CHECKING:
@@ -46,14 +46,27 @@ def recipe() -> Recipe:
     """A micro model, repeatable to the bit."""
     return Recipe(
         name="micro",
-        tokens=150_000,
         shape=Shape(hidden=64, intermediate=64, layers=2, max_length=64),
-        stages=(Stage(length=32, share=0.8), Stage(length=64, share=0.2, mask=0.2)),
+        stages=(
+            Stage(100_000, (Span(32, 0.8), Span(64, 0.2)), warmup=0.05, batch=1024, micro_batch=512),
+            Stage(
+                50_000,
+                (Span(64),),
+                packing="best-fit",
+                mask=0.2,
+                warmup_tokens=3_000,
+                peak=0.5,
+                batch=2048,
+                micro_batch=512,
+                global_theta=20_000.0,
+                mix={"diary": 1.5},
+            ),
+        ),
         sources=(
             Source("diary", ("diary-*.jsonl",)),
             Source("lines", ("lines.txt",), unit="line", weight=2.0),
         ),
         tokenizer=TokenizerRecipe(vocabulary=340, characters=100_000, coverage=1.0),
-        optimisation=Optimisation(batch=1024, micro_batch=512, lr=5e-3, matrix_lr=1e-2, dtype="fp32"),
+        optimisation=Optimisation(lr=5e-3, matrix_lr=1e-2, dtype="fp32"),
         held_out=0.1,
     )

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
-from jnlp.errors import UsageError
+from jnlp.errors import JnlpError, UsageError
 from jnlp_pretrain.cli import pretrain
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from click.testing import CliRunner
 
 RECIPE = """
 name = "micro"
-tokens = 20_000
 
 [shape]
 hidden = 64
@@ -30,13 +31,18 @@ vocabulary = 320
 coverage = 1.0
 words = false
 
-[[stages]]
-length = 32
-share = 1.0
+[clean]
+unit = "line"
+near_duplicates = true
+min_characters = 12
 
-[optimisation]
+[[stages]]
+tokens = 20_000
+rows = [{ length = 32 }]
 batch = 512
 micro_batch = 512
+
+[optimisation]
 dtype = "fp32"
 """
 
@@ -49,14 +55,16 @@ def recipe(tmp_path: Path) -> Path:
 
 
 def test_a_model_folder_comes_out(runner: CliRunner, recipe: Path, corpus: Path, tmp_path: Path) -> None:
-    arguments = [str(recipe), "--corpus", str(corpus / "lines.txt"), "--corpus", str(corpus / "diary-000.jsonl")]
+    arguments = [str(recipe), "--corpus", str(corpus / "lines.txt"), str(corpus / "diary-000.jsonl")]
     result = runner.invoke(
         pretrain, [*arguments, "-o", str(tmp_path / "out"), "--runs", str(tmp_path / "runs")], catch_exceptions=False
     )
     assert result.exit_code == 0
     assert result.stdout.splitlines()[-1] == f"model    {tmp_path / 'out'}"
     assert "held_out_loss" in result.stdout
+    assert "near-duplicate" in result.stdout
     assert "jnlp: training" in result.stderr
+    assert result.stderr.rstrip().endswith(" left")
     assert (tmp_path / "out" / "model.safetensors").stat().st_size > 10_000
 
 
@@ -67,7 +75,8 @@ def test_runs_live_in_jnlp_runs(
     arguments = [str(recipe), "--corpus", str(corpus / "lines.txt"), "-o", str(tmp_path / "out"), "-q"]
     result = runner.invoke(pretrain, [*arguments, "--hours", "0.0000001"], catch_exceptions=False)
     assert result.stderr == ""
-    (run,) = (tmp_path / "elsewhere").iterdir()
+    data, run = sorted((tmp_path / "elsewhere").iterdir())
+    assert data.name.startswith("data-")
     assert run.name.startswith("micro-")
 
 
@@ -76,13 +85,13 @@ def test_ctrl_c_says_how_to_go_on(
 ) -> None:
     from jnlp.training import loop
 
-    logged = loop._log
+    logged = loop._Run._log
 
-    def log_and_press_ctrl_c(*arguments: object) -> None:
-        logged(*arguments)  # type: ignore[arg-type]
+    def log_and_press_ctrl_c(run: loop._Run, figures: Mapping[str, float]) -> None:
+        logged(run, figures)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(loop, "_log", log_and_press_ctrl_c)
+    monkeypatch.setattr(loop._Run, "_log", log_and_press_ctrl_c)
     arguments = [str(recipe), "--corpus", str(corpus / "lines.txt"), "-o", str(tmp_path / "out")]
     result = runner.invoke(pretrain, [*arguments, "--runs", str(tmp_path / "runs")])
     assert result.exit_code == 130
@@ -94,3 +103,54 @@ def test_a_missing_corpus_is_a_usage_error(runner: CliRunner, recipe: Path, tmp_
     result = runner.invoke(pretrain, [str(recipe), "--corpus", str(tmp_path / "no"), "-o", str(tmp_path / "out")])
     assert isinstance(result.exception, UsageError)
     assert "no such file or folder" in result.exception.message
+
+
+def test_it_goes_on_from_a_model(runner: CliRunner, recipe: Path, corpus: Path, tmp_path: Path) -> None:
+    arguments = [str(recipe), "--corpus", str(corpus / "lines.txt"), "--runs", str(tmp_path / "runs"), "-q"]
+    runner.invoke(pretrain, [*arguments, "-o", str(tmp_path / "one")], catch_exceptions=False)
+    again = [*arguments, "--from", str(tmp_path / "one"), "-o", str(tmp_path / "two")]
+    runner.invoke(pretrain, again, catch_exceptions=False)
+    one, two = ({path.name: path.read_bytes() for path in (tmp_path / n).iterdir()} for n in ("one", "two"))
+    assert one["tokenizer.json"] == two["tokenizer.json"]
+    assert one["model.safetensors"] != two["model.safetensors"]
+    begin = [json.loads(run.read_text().splitlines()[0])["loss"] for run in _logs(tmp_path / "runs")]
+    assert begin[1] < begin[0]
+
+
+def _logs(runs: Path) -> list[Path]:
+    """Return the logs of runs, the oldest first."""
+    return sorted(runs.glob("micro-*/log.jsonl"), key=lambda path: path.stat().st_mtime_ns)
+
+
+def test_a_model_without_a_tokenizer_is_no_start(runner: CliRunner, recipe: Path, corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    arguments = [str(recipe), "--corpus", str(corpus / "lines.txt"), "-o", str(tmp_path / "out")]
+    result = runner.invoke(pretrain, [*arguments, "--from", str(tmp_path / "empty"), "--runs", str(tmp_path)])
+    assert isinstance(result.exception, JnlpError)
+
+
+def test_the_shipped_recipes_are_listed(runner: CliRunner) -> None:
+    lines = runner.invoke(pretrain, ["--list"], catch_exceptions=False).stdout.splitlines()
+    assert [line.split()[0] for line in lines if not line.startswith(" ")] == [
+        "recipe",
+        "tiny",
+        "30m",
+        "70m",
+        "130m",
+        "310m",
+    ]
+    assert lines[3].split() == ["30m", "256/1024/10", "102,400", "1", "3.51T", "1,024", "naive", "30%", "10k,", "10k"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "corpus"),
+    [
+        (["r", "--corpus", "a", "b", "-o", "out"], ["a", "b"]),
+        (["r", "-o", "out", "--corpus", "a", "--corpus", "b", "c"], ["a", "b", "c"]),
+        (["--corpus", "a", "-o", "out", "r"], ["a"]),
+    ],
+)
+def test_corpus_takes_all_paths_that_follow(arguments: list[str], corpus: list[str]) -> None:
+    context = pretrain.make_context("pretrain", list(arguments))
+    assert [str(path) for path in context.params["corpus"]] == corpus
+    assert context.params["recipe"] == "r"

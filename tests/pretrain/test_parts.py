@@ -8,13 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jnlp.encoder.attention import reference
-from jnlp.encoder.modernbert import ModernBert, ModernBertConfig, ModernBertForMaskedLM
-from jnlp.encoder.packing import pack
-from jnlp.training.attention_rows import attending_in_rows
+from jnlp.encoder.modernbert import ModernBertConfig, ModernBertForMaskedLM
 from jnlp.training.cooccurrence import cooccurrence_embeddings, log_unigram, piece_counts
 from jnlp.training.masking import mask
-from jnlp.training.optim import Muon, optimisers, orthogonalise
+from jnlp.training.optim import Muon, StableAdamW, optimisers, orthogonalise
 from jnlp.training.schedule import Clock, warmup_stable_decay
 from jnlp.training.shards import Shard
 
@@ -87,13 +84,56 @@ def test_muon_goes_downhill_and_resumes() -> None:
     assert torch.equal(again.state[weights]["momentum"], optimiser.state[weights]["momentum"])
 
 
+def test_stable_adamw_is_adamw_while_gradients_are_steady() -> None:
+    torch.manual_seed(0)
+    start, gradient = torch.randn(6, 4), torch.randn(6, 4)
+    mine, theirs = (torch.nn.Parameter(start.clone()) for _ in range(2))
+    ours = StableAdamW([mine], lr=0.01, weight_decay=0.1)
+    adamw = torch.optim.AdamW([theirs], lr=0.01, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.1)
+    for _ in range(5):
+        mine.grad, theirs.grad = gradient.clone(), gradient.clone()
+        ours.step()
+        adamw.step()
+    assert torch.allclose(mine, theirs, atol=1e-6)
+
+
+def test_stable_adamw_clips_the_update_where_the_second_moment_lags() -> None:
+    params = [torch.nn.Parameter(torch.zeros(64)) for _ in range(2)]
+    ours = StableAdamW([params[0]], lr=0.01)
+    adamw = torch.optim.AdamW([params[1]], lr=0.01, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.0)
+    for size in [1e-3] * 100 + [1.0]:
+        before = [param.detach().clone() for param in params]
+        for param, optimiser in zip(params, (ours, adamw), strict=True):
+            param.grad = torch.full((64,), size)
+            optimiser.step()
+    moved = [(param - old).abs().mean().item() for param, old in zip(params, before, strict=True)]
+    # g / sqrt(v) of the last step: sqrt(1 / (1 - 0.98))
+    assert moved[1] / moved[0] == pytest.approx(50**0.5, rel=0.1)
+
+
+def test_stable_adamw_resumes_in_the_same_bits() -> None:
+    torch.manual_seed(0)
+    gradients = torch.randn(6, 8)
+    whole, cut = (torch.nn.Parameter(torch.ones(8)) for _ in range(2))
+    first, second = StableAdamW([whole], lr=0.1), StableAdamW([cut], lr=0.1)
+    for number, gradient in enumerate(gradients):
+        if number == 3:
+            state = second.state_dict()
+            second = StableAdamW([cut], lr=0.1)
+            second.load_state_dict(state)
+        whole.grad, cut.grad = gradient.clone(), gradient.clone()
+        first.step()
+        second.step()
+    assert torch.equal(whole, cut)
+
+
 def test_every_parameter_has_one_optimiser() -> None:
     model = ModernBertForMaskedLM(
         ModernBertConfig(
             vocab_size=64, hidden_size=64, num_hidden_layers=2, intermediate_size=64, num_attention_heads=1
         )
     )
-    for name, count in (("adamw", 1), ("muon", 2)):
+    for name, count in (("adamw", 1), ("stable-adamw", 1), ("muon", 2)):
         made = optimisers(model, name, lr=1e-3, matrix_lr=1e-3, weight_decay=0.1)
         held = [id(p) for o in made for group in o.param_groups for p in group["params"]]
         assert len(made) == count
@@ -121,44 +161,3 @@ def test_log_unigram_is_a_distribution() -> None:
     assert counts.tolist() == [0, 0, 0, 0, 0, 0, 0, 2, 1, 1, 0, 0]
     assert log_unigram(counts).exp().sum().item() == pytest.approx(1, abs=1e-6)
     assert log_unigram(counts).argmax() == 7
-
-
-@pytest.mark.parametrize("window", [None, 4])
-def test_attention_in_rows_equals_the_reference(window: int | None) -> None:
-    torch.manual_seed(0)
-    lengths = (5, 11, 16, 1, 15)
-    q, k, v = (torch.randn(48, 2, 8, requires_grad=True) for _ in range(3))
-    cu_seqlens = torch.tensor([0, 5, 16, 32, 33, 48], dtype=torch.int32)
-    encoder = ModernBert(ModernBertConfig(vocab_size=16, hidden_size=16, num_hidden_layers=1, num_attention_heads=2))
-    before = encoder.attend
-    with attending_in_rows(encoder, 16):
-        found = encoder.attend(q, k, v, cu_seqlens, lengths, window)
-    assert encoder.attend is before
-    expected = reference(q, k, v, cu_seqlens, lengths, window)
-    assert torch.allclose(found, expected, atol=1e-5)
-    weights = torch.randn_like(expected)
-    for mine, theirs in zip(
-        torch.autograd.grad((found * weights).sum(), (q, k, v)),
-        torch.autograd.grad((expected * weights).sum(), (q, k, v)),
-        strict=True,
-    ):
-        assert torch.allclose(mine, theirs, atol=1e-5)
-
-
-def test_the_model_computes_the_same_in_rows() -> None:
-    config = ModernBertConfig(
-        vocab_size=64,
-        hidden_size=64,
-        num_hidden_layers=4,
-        intermediate_size=64,
-        num_attention_heads=1,
-        local_attention=8,
-    )
-    torch.manual_seed(0)
-    model = ModernBertForMaskedLM(config).eval()
-    packed = pack([np.random.default_rng(n).integers(7, 64, size=n) for n in (10, 22, 32)])
-    at = torch.arange(64)
-    with torch.inference_mode():
-        expected = model(packed, at)
-        with attending_in_rows(model.model, 32):
-            assert torch.allclose(model(packed, at), expected, atol=1e-5)

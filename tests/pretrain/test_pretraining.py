@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from jnlp.training.loop import Plan, Stopped
-from jnlp.training.pretraining import pretrain
+from jnlp.training.pretraining import RunOptions, pretrain
 from jnlp.training.shards import TRAIN, open_shards
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jnlp.training.recipe import Recipe
     from jnlp.types import TrainReport
 
-PLAN = Plan(warmup=0.05, decay=0.3, log_every=1, evaluate_every=20)
+PLAN = Plan(log_every=1, evaluate_every=20)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,17 +33,22 @@ def _one_thread() -> None:
 @pytest.fixture(scope="module")
 def trained(recipe: Recipe, corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainReport, Path]:
     folder = tmp_path_factory.mktemp("trained")
-    return pretrain(recipe, [corpus], folder / "micro", runs=folder / "runs", plan=PLAN), folder / "runs"
+    return pretrain(recipe, [corpus], folder / "micro", RunOptions(folder / "runs", plan=PLAN)), folder / "runs"
 
 
 def _run(runs: Path) -> Path:
-    (run,) = runs.iterdir()
+    (run,) = runs.glob("micro-*")
     return run
+
+
+def _data(runs: Path) -> Path:
+    (data,) = runs.glob("data-*")
+    return data
 
 
 def test_loss_falls_below_the_unigram_entropy(trained: tuple[TrainReport, Path], recipe: Recipe) -> None:
     report, runs = trained
-    tokens = np.concatenate([shard.tokens for shard in open_shards(_run(runs) / "shards", recipe.sources, TRAIN)])
+    tokens = np.concatenate([shard.tokens for shard in open_shards(_data(runs) / "shards", recipe.sources, TRAIN)])
     share = np.bincount(tokens) / len(tokens)
     share = share[share > 0]
     entropy = float(-(share * np.log(share)).sum())
@@ -75,6 +80,8 @@ def test_the_exported_folder_equals_our_model_in_transformers(trained: tuple[Tra
     from jnlp.encoder.packing import pack
 
     folder = trained[0].folder
+    rope = json.loads((folder / "config.json").read_text())["rope_parameters"]
+    assert rope["full_attention"]["rope_theta"] == 20_000
     weights = load_file(folder / "model.safetensors")
     assert "decoder.weight" not in weights
     assert {value.dtype for value in weights.values()} == {torch.float16}
@@ -91,7 +98,7 @@ def test_the_exported_folder_equals_our_model_in_transformers(trained: tuple[Tra
 def test_a_finished_run_is_exported_again_without_training(
     trained: tuple[TrainReport, Path], recipe: Recipe, corpus: Path, tmp_path: Path
 ) -> None:
-    again = pretrain(recipe, [corpus], tmp_path / "again", runs=trained[1], plan=PLAN)
+    again = pretrain(recipe, [corpus], tmp_path / "again", RunOptions(trained[1], plan=PLAN))
     assert again.metrics["steps"] == trained[0].metrics["steps"]
     weights = "model.safetensors"
     assert (again.folder / weights).read_bytes() == (trained[0].folder / weights).read_bytes()
@@ -104,14 +111,31 @@ def test_stopped_and_resumed_it_ends_in_the_same_bits(
         if phase == "training" and done > total // 2:
             signal.raise_signal(signal.SIGINT)
 
+    shutil.copytree(_data(trained[1]), tmp_path / "runs" / _data(trained[1]).name)
+    options = RunOptions(tmp_path / "runs", plan=PLAN)
     with pytest.raises(Stopped):
-        pretrain(recipe, [corpus], tmp_path / "micro", runs=tmp_path / "runs", plan=PLAN, progress=stop)
+        pretrain(recipe, [corpus], tmp_path / "micro", options, progress=stop)
     assert not (tmp_path / "micro").exists()
     half = json.loads((_run(tmp_path / "runs") / "log.jsonl").read_text().splitlines()[-1])["step"]
-    report = pretrain(recipe, [corpus], tmp_path / "micro", runs=tmp_path / "runs", plan=PLAN)
+    report = pretrain(recipe, [corpus], tmp_path / "micro", options)
     assert 0 < half < report.metrics["steps"] == trained[0].metrics["steps"]
     for name in ("model.safetensors", "tokenizer.json", "config.json"):
         assert (report.folder / name).read_bytes() == (trained[0].folder / name).read_bytes()
+    whole, cut = (torch.load(_run(runs) / "checkpoint.pt") for runs in (trained[1], tmp_path / "runs"))
+    assert all(torch.equal(whole["model"][name], value) for name, value in cut["model"].items())
+    assert whole["data"] == cut["data"]
+    steps = [json.loads(line)["step"] for line in (_run(tmp_path / "runs") / "log.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps)
+
+
+def test_the_model_of_each_stage_is_kept(trained: tuple[TrainReport, Path]) -> None:
+    from jnlp.encoder.checkpoint import load_modernbert
+    from jnlp.encoder.modernbert import ModernBertForMaskedLM
+
+    kept = load_modernbert(_run(trained[1]) / "stage-1", ModernBertForMaskedLM)
+    final = load_modernbert(trained[0].folder, ModernBertForMaskedLM)
+    assert (kept.config.global_rope_theta, final.config.global_rope_theta) == (160_000, 20_000)
+    assert not torch.equal(kept.head.dense.weight, final.head.dense.weight)
 
 
 def test_the_log_has_loss_speed_and_held_out_accuracy(trained: tuple[TrainReport, Path]) -> None:
@@ -119,28 +143,30 @@ def test_the_log_has_loss_speed_and_held_out_accuracy(trained: tuple[TrainReport
     steps = [row for row in rows if "loss" in row]
     assert steps[-1]["loss"] < 0.8 * steps[0]["loss"]
     assert all(row["tokens_per_second"] > 0 for row in steps)
-    assert [row["tokens"] for row in steps[:2]] == [1024, 2048]
+    assert 0.8 * 1024 < steps[0]["tokens"] <= 1024
+    assert 0 < steps[0]["rate"] < steps[2]["rate"]
+    assert max(row["rate"] for row in steps if row["tokens"] > 110_000) == 0.5
+    assert steps[-1]["rate"] > 0
+    assert (_run(trained[1]) / "loss.svg").read_text().count("<polyline") == 3
     assert {"accuracy/diary", "accuracy/lines", "accuracy", "held_out_loss"} <= rows[-1].keys()
 
 
 def test_a_time_limit_ends_the_schedule(
     recipe: Recipe, corpus: Path, trained: tuple[TrainReport, Path], tmp_path: Path
 ) -> None:
-    source = _run(trained[1])
-    run = tmp_path / "runs" / source.name
-    shutil.copytree(source, run)
-    (run / "checkpoint.pt").unlink()
-    (run / "log.jsonl").unlink()
-    report = pretrain(recipe, [corpus], tmp_path / "micro", runs=tmp_path / "runs", plan=PLAN, hours=1e-9)
+    shutil.copytree(_data(trained[1]), tmp_path / "runs" / _data(trained[1]).name)
+    report = pretrain(recipe, [corpus], tmp_path / "micro", RunOptions(tmp_path / "runs", hours=1e-9, plan=PLAN))
     assert report.metrics["steps"] < trained[0].metrics["steps"]
 
 
-def test_other_files_in_the_folder_stay(
+def test_other_files_in_the_folder_stay_and_old_weights_go(
     trained: tuple[TrainReport, Path], recipe: Recipe, corpus: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "micro").mkdir()
     (tmp_path / "micro" / "README.md").write_text("# card")
-    pretrain(recipe, [corpus], tmp_path / "micro", runs=trained[1], plan=PLAN)
+    for name in ("model-00001-of-00002.safetensors", "model.safetensors.index.json"):
+        (tmp_path / "micro" / name).write_text("of another model")
+    pretrain(recipe, [corpus], tmp_path / "micro", RunOptions(trained[1], plan=PLAN))
     assert sorted(path.name for path in (tmp_path / "micro").iterdir()) == [
         "README.md",
         "config.json",

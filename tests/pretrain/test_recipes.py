@@ -8,22 +8,48 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jnlp.errors import JnlpError, UsageError
-from jnlp.training.recipe import Recipe, Stage
+from jnlp.training.recipe import Recipe, Span, Stage
 from jnlp_pretrain.recipe import load_recipe, shipped
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SMALLEST = 'name = "x"\ntokens = 10\n'
+SMALLEST = 'name = "x"\nstages = [{ tokens = 10 }]\n'
 
 
 @pytest.mark.parametrize("name", shipped())
 def test_every_shipped_recipe_loads_under_its_own_name(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
-    assert sum(stage.share for stage in recipe.stages) == pytest.approx(1)
-    assert recipe.sources
-    assert max(stage.length for stage in recipe.stages) <= recipe.shape.max_length
+    assert max(span.length for stage in recipe.stages for span in stage.rows) <= recipe.shape.max_length
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("30m", (256, 1024, 10)), ("70m", (384, 1536, 13)), ("130m", (512, 2048, 19)), ("310m", (768, 3072, 25))],
+)
+def test_the_large_recipes_say_what_the_model_card_says(name: str, shape: tuple[int, int, int]) -> None:
+    recipe = load_recipe(name)
+    assert (recipe.shape.hidden, recipe.shape.intermediate, recipe.shape.layers) == shape
+    assert recipe.tokenizer.vocabulary == 102_400
+    assert [(s.tokens, s.rows[0].length, s.packing, s.mask) for s in recipe.stages] == [
+        (3_510_000_000_000, 1024, "naive", 0.3),
+        (430_000_000_000, 8192, "best-fit", 0.3),
+        (450_000_000_000, 8192, "none", 0.15),
+    ]
+    assert (recipe.stages[-1].global_theta, recipe.stages[-1].local_theta) == (160_000, 10_000)
+
+
+@pytest.mark.parametrize("name", ["30m", "70m", "130m", "310m"])
+def test_what_the_card_does_not_give_is_marked(name: str) -> None:
+    from importlib import resources
+
+    text = (resources.files("jnlp_pretrain") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+    given = {"name", "hidden", "intermediate", "layers", "max_length", "vocabulary"}
+    given |= {"tokens", "rows", "packing", "mask", "global_theta", "local_theta"}
+    for line in text.splitlines():
+        if "=" in line and not line.startswith("#") and line.split(" ")[0] not in given:
+            assert "# our choice" in line
 
 
 def test_tiny_leaves_out_what_may_not_train_a_shipped_model() -> None:
@@ -34,7 +60,7 @@ def test_tiny_leaves_out_what_may_not_train_a_shipped_model() -> None:
 def test_defaults_fill_a_short_recipe(tmp_path: Path) -> None:
     path = tmp_path / "short.toml"
     path.write_text(SMALLEST, encoding="utf-8")
-    assert load_recipe(str(path)) == Recipe(name="x", tokens=10)
+    assert load_recipe(str(path)) == Recipe("x", (Stage(10),))
 
 
 @pytest.mark.parametrize(
@@ -45,15 +71,21 @@ def test_defaults_fill_a_short_recipe(tmp_path: Path) -> None:
         ("[shape]\nhidden = 'wide'", "shape.hidden: Input should be a valid integer"),
         ("[shape]\nhidden = 100", "hidden 100 is not a multiple of 64"),
         ("embeddings = 'word2vec'", "embeddings is 'word2vec', not one of cooccurrence, random"),
-        ("[[stages]]\nlength = 128\nshare = 0.5", "the shares of the stages are not 1 together"),
-        ("[[stages]]\nlength = 100\nshare = 1.0", "rows of 100 do not fill a micro-batch of 4096"),
         ("[optimisation]\nname = 'sgd'", "optimisation.name is 'sgd', not one of muon, adamw"),
         ("= broken", "is not TOML"),
+        ("stages = []", "it has no stage"),
+        ("[[stages]]\ntokens = 0", "stages.0: 0 tokens are none"),
+        ("[[stages]]\ntokens = 9\nrows = [{length = 128, share = 0.5}]", "the shares of its rows are not 1 together"),
+        ("[[stages]]\ntokens = 9\nrows = [{length = 100}]", "rows of 100 do not fill a micro-batch of 4096"),
+        ("[[stages]]\ntokens = 9\nrows = [{length = 4}]", "rows of 4 tokens are too short"),
+        ("[[stages]]\ntokens = 9\npacking = 'tight'", "stages.0.packing is 'tight', not one of naive, best-fit, none"),
+        ("[[stages]]\ntokens = 9\nmix = {web = 1.0}", "stages.0: its mix names web, which is no source"),
     ],
 )
 def test_a_wrong_recipe_says_what_is_wrong(tmp_path: Path, addition: str, message: str) -> None:
     path = tmp_path / "wrong.toml"
-    path.write_text(SMALLEST + addition, encoding="utf-8")
+    start = 'name = "x"\n' if "stages" in addition else SMALLEST
+    path.write_text(start + addition, encoding="utf-8")
     with pytest.raises(JnlpError) as caught:
         load_recipe(str(path))
     assert message in caught.value.message
@@ -74,5 +106,21 @@ def test_the_digest_changes_with_anything_in_the_recipe() -> None:
 
 
 def test_stages_follow_progress() -> None:
-    recipe = Recipe("x", 10, stages=(Stage(512, 0.7), Stage(1024, 0.2), Stage(2048, 0.1)))
-    assert [recipe.stage(p) for p in (0, 0.69, 0.7, 0.89, 0.9, 1)] == [0, 0, 1, 1, 2, 2]
+    recipe = Recipe("x", (Stage(700), Stage(200), Stage(100)))
+    assert [recipe.stage(p)[0] for p in (0, 0.69, 0.7, 0.89, 0.9, 1)] == [0, 0, 1, 1, 2, 2]
+    assert [recipe.stage(p)[1] for p in (0, 0.35, 0.8, 1)] == pytest.approx([0, 0.5, 0.5, 1])
+
+
+def test_each_stage_has_its_own_rate_and_lengths() -> None:
+    first = Stage(1000, (Span(128, 0.9), Span(512, 0.1)), warmup=0.1, decay=0.0)
+    second = Stage(1000, warmup_tokens=200, decay=0.5, peak=0.5)
+    recipe = Recipe("x", (first, second))
+    rates = [recipe.rate(p) for p in (0, 0.025, 0.05, 0.49, 0.5, 0.55, 0.6, 0.7, 1)]
+    assert rates == pytest.approx([0, 0.5, 1, 1, 0, 0.25, 0.5, 0.5, 0])
+    assert [first.length(done) for done in (0, 0.89, 0.9, 1)] == [128, 128, 512, 512]
+
+
+def test_tiny_ends_each_stage_in_long_rows_within_its_decay() -> None:
+    for stage in load_recipe("tiny").stages:
+        assert [span.length for span in stage.rows] == [128, 512]
+        assert stage.rows[1].share / stage.decay == pytest.approx(0.23, abs=0.005)

@@ -1,17 +1,17 @@
-"""The compiled attention kernel: built on demand, kept in the user's cache, used where the processor can run it.
+"""The compiled kernels: built on demand, kept in the user's cache, used where the processor can run them.
 
-`jnlp doctor --build-kernels` compiles `attention.cpp` once with the machine's C++ compiler. Without it, or on another
-processor, attention in plain torch answers the same to rounding.
+`jnlp doctor --build-kernels` compiles the sources beside this file once with the machine's C++ compiler. Without it, or
+on another processor, plain torch answers the same to rounding.
 """
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,13 +20,15 @@ from jnlp.encoder.runtime import processor_flags
 from jnlp.errors import JnlpError
 
 if TYPE_CHECKING:
-    import torch
+    from jnlp.encoder.kernels.library import Kernels
 
-    from jnlp.encoder.attention import Attention
-
-SOURCE = Path(__file__).with_name("attention.cpp")
-NEEDED = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "avx512_bf16"})
-"""Processor flags, as Linux spells them."""
+FOLDER = Path(__file__).parent
+SOURCES = {
+    "attention_fp32.cpp": (),
+    "attention_bf16.cpp": ("-mavx512bf16",),
+    "int8.cpp": ("-mavx512bf16", "-mavx512vnni"),
+}
+"""What is compiled, each with the flags it needs beyond `FLAGS`."""
 FLAGS = (
     "-O3",
     "-std=c++17",
@@ -35,14 +37,20 @@ FLAGS = (
     "-mavx512bw",
     "-mavx512dq",
     "-mavx512vl",
-    "-mavx512bf16",
+    "-mfma",
     "-fopenmp",
 )
+NEEDED = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "fma"})
+"""Processor flags, as Linux spells them: enough for fp32."""
+NEEDED_BF16 = NEEDED | {"avx512_bf16"}
+NEEDED_INT8 = NEEDED_BF16 | {"avx512_vnni"}
 HEAD_DIM = 64
+BUILD = "jnlp doctor --build-kernels"
+_OTHER = "set CXX to another compiler; until then plain torch is used"
 
 
 def runnable() -> bool:
-    """Return True where the processor has what the kernel needs."""
+    """Return True where the processor has what the kernels need, at least in fp32."""
     return processor_flags() >= NEEDED
 
 
@@ -52,45 +60,61 @@ def compiler() -> str | None:
     return next((found for name in names if name and (found := shutil.which(name))), None)
 
 
-def library() -> Path:
-    """Return where the built kernel is, or would be: its name holds a digest of source, flags and torch's version."""
+def library_path() -> Path:
+    """Return where the built kernels are, or would be: named by sources, flags and torch's version."""
     import platformdirs
     import torch
 
-    state = "\n".join([SOURCE.read_text(encoding="utf-8"), *FLAGS, torch.__version__])
+    files = sorted(path for path in FOLDER.iterdir() if path.suffix in (".cpp", ".h"))
+    state = "\n".join([*(path.read_text(encoding="utf-8") for path in files), *FLAGS, str(SOURCES), torch.__version__])
     digest = hashlib.sha256(state.encode()).hexdigest()[:16]
-    return Path(platformdirs.user_cache_dir("jnlp", appauthor=False)) / "kernels" / f"attention-{digest}.so"
+    return Path(platformdirs.user_cache_dir("jnlp", appauthor=False)) / "kernels" / f"kernels-{digest}.so"
 
 
 def build() -> Path:
-    """Compile the kernel into the user's cache and return the library; what is there already is kept.
+    """Compile the kernels into the user's cache and return the library; what is there already is kept.
 
     Raises:
-        JnlpError: The processor cannot run it, there is no compiler, or it fails.
+        JnlpError: The processor cannot run them, there is no compiler, or it fails.
     """
     if not runnable():
-        raise JnlpError("this processor has no AVX-512 bf16, which the attention kernel needs", hint="nothing to do")
-    path = library()
-    if path.is_file():
+        raise JnlpError("this processor has no AVX-512, which the compiled kernels need", hint="plain torch is used")
+    path = library_path()
+    if path.is_file() and load() is not None:
         return path
     command = compiler()
     if command is None:
-        raise JnlpError("there is no C++ compiler", hint="install g++ or clang++, or set CXX")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        compiled, made = Path(folder) / "attention.o", Path(folder) / path.name
-        _run(command, *FLAGS, "-c", str(SOURCE), "-o", str(compiled))
-        _run(command, "-shared", str(compiled), "-o", str(made), *_openmp())
-        made.replace(path)
-    load.cache_clear()
+        raise JnlpError("there is no C++ compiler to build the kernels with", hint="install g++ or clang++, or set CXX")
+    try:
+        _compile(command, path)
+    except OSError as error:
+        raise JnlpError(f"{path.parent} could not be written: {error.strerror}", hint="set XDG_CACHE_HOME") from error
+    status.cache_clear()
     return path
 
 
+def _compile(command: str, path: Path) -> None:
+    """Put the library where it belongs in one step, so that others see all of it or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        objects = []
+        for name, flags in SOURCES.items():
+            objects.append(str(Path(folder) / f"{name}.o"))
+            _run(command, *FLAGS, *flags, "-c", str(FOLDER / name), "-o", objects[-1])
+        _run(command, "-shared", *objects, "-o", str(made), *_openmp())
+        made.replace(path)
+
+
 def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    except OSError as error:
+        raise JnlpError(f"{command[0]} does not run: {error.strerror}", hint=_OTHER) from error
     if done.returncode:
-        first = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[:200])
-        raise JnlpError(f"{command[0]} could not build the attention kernel: {first.strip()}")
+        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+        first = next((line for line in lines if "error" in line), lines[0])
+        raise JnlpError(f"{command[0]} could not build the kernels: {first.strip()}", hint=_OTHER)
 
 
 def _openmp() -> list[str]:
@@ -104,43 +128,45 @@ def _openmp() -> list[str]:
     return ["-fopenmp"]
 
 
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Which path is in use, and why.
+
+    Args:
+        kernels: The compiled kernels; None: plain torch.
+        text: What is compiled for this processor, or why nothing is.
+        hint: What would change it, if anything.
+    """
+
+    kernels: Kernels | None
+    text: str
+    hint: str | None = None
+
+
+def load() -> Kernels | None:
+    """Return the compiled kernels, or None where they are not built or cannot run."""
+    return status().kernels
+
+
 @cache
-def load() -> Attention | None:
-    """Return attention by the compiled kernel (bf16, heads of 64, no gradients), or None where it is not there."""
-    if not runnable() or not (path := library()).is_file():
-        return None
-    import torch
+def status() -> Status:
+    """Look for the compiled kernels, once a process; never raises."""
+    if not runnable():
+        return Status(None, "plain torch: this processor has no AVX-512, which the compiled ones need")
+    path = library_path()
+    how = BUILD if compiler() else f"install g++ or clang++, then: {BUILD}"
+    if not path.is_file():
+        stale = any(path.parent.glob("kernels-*.so"))
+        why = "those built are for another version of jnlp or torch" if stale else "none are built"
+        return Status(None, f"plain torch: {why}", how)
+    from jnlp.encoder.kernels.library import Kernels
 
-    run = ctypes.CDLL(str(path)).jnlp_attention_bf16
-    pointer, wide, narrow = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
-    run.argtypes = [pointer, pointer, pointer, wide, pointer, pointer, wide, wide, narrow, narrow]
-    run.restype = ctypes.c_int
-
-    def compiled(
-        q: torch.Tensor,
-        k: torch.Tensor,
-        v: torch.Tensor,
-        cu_seqlens: torch.Tensor,
-        lengths: tuple[int, ...],
-        window: int | None,
-        /,
-    ) -> torch.Tensor:
-        q, k, v = _alike(q, k, v)
-        out = torch.empty(q.shape, dtype=q.dtype)
-        reach, threads = -1 if window is None else window, torch.get_num_threads()
-        rows = (x.data_ptr() for x in (q, k, v))
-        failed = run(
-            *rows, q.stride(0), out.data_ptr(), cu_seqlens.data_ptr(), len(lengths), q.shape[1], reach, threads
-        )
-        if failed:
-            raise MemoryError(f"no memory for the keys and values of {sum(lengths)} tokens")
-        return out
-
-    return compiled
-
-
-def _alike(*rows: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Return tensors whose heads are dense and whose tokens are equally far apart, copied where they are not."""
-    strides = {x.stride(0) for x in rows}
-    dense = all(x.stride()[1:] == (HEAD_DIM, 1) for x in rows)
-    return rows if dense and len(strides) == 1 else tuple(x.contiguous() for x in rows)
+    flags = processor_flags()
+    bf16, int8 = flags >= NEEDED_BF16, flags >= NEEDED_INT8
+    try:
+        kernels = Kernels(path, bf16=bf16, int8=int8)
+    except (OSError, AttributeError) as error:
+        return Status(None, f"plain torch: {path} does not load ({error})", f"delete it, then: {BUILD}")
+    able = "fp32, bf16 and int8" if int8 else "fp32 and bf16" if bf16 else "fp32"
+    lacks = "" if int8 else f"; the processor has no AVX-512 {'VNNI' if bf16 else 'bf16'} for the rest"
+    return Status(kernels, f"compiled, for {able}{lacks}: {path}")

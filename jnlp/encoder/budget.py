@@ -1,0 +1,64 @@
+"""How many tokens make a batch where nobody says: what fits the processor's caches, or the GPU's memory."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+CPU_TOKENS = (1024, 4096)
+"""The least and the most on a CPU: fewer starve the matrix products, more leave the caches."""
+CUDA_TOKENS = (4096, 131_072)
+
+_CPU = Path("/sys/devices/system/cpu/cpu0/cache")
+_UNKNOWN = 32 << 20  # bytes of cache where the system does not say
+
+
+def token_bytes(hidden: int, intermediate: int, itemsize: int, /) -> int:
+    """Return the bytes of one token's rows that a layer has at hand at once: states, projections, the MLP's inside."""
+    return itemsize * (6 * hidden + 3 * intermediate)
+
+
+def cpu_budget(width: int, threads: int, /, *, folder: Path = _CPU) -> int:
+    """Return the tokens of a batch whose rows of `width` bytes fit the caches of `threads` cores."""
+    return _within(CPU_TOKENS, cache_bytes(threads, folder) // width)
+
+
+def cuda_budget(width: int, free: int, /) -> int:
+    """Return the tokens of a batch whose rows of `width` bytes take at most an eighth of the GPU's free memory."""
+    return _within(CUDA_TOKENS, free // 8 // width)
+
+
+@cache
+def cache_bytes(threads: int, folder: Path = _CPU, /) -> int:
+    """Return the caches that `threads` cores can count on: their second level, and their part of the third."""
+    total = 0
+    for index in sorted(folder.glob("index*")):
+        try:
+            level, kind, size, shared = (
+                (index / name).read_text(encoding="ascii").strip()
+                for name in ("level", "type", "size", "shared_cpu_list")
+            )
+        except OSError:
+            continue
+        if int(level) >= 2 and kind == "Unified":
+            sharing = max(_count(shared), 1)
+            total += _bytes(size) * threads // sharing if threads < sharing else _bytes(size) * -(-threads // sharing)
+    return total or _UNKNOWN
+
+
+def _within(bounds: tuple[int, int], tokens: int) -> int:
+    """Return a multiple of 256 within bounds."""
+    low, high = bounds
+    return max(low, min(high, tokens // 256 * 256))
+
+
+def _bytes(size: str) -> int:
+    number, unit = re.fullmatch(r"(\d+)([KM]?)", size).groups()  # type: ignore[union-attr]  # the kernel's own form
+    return int(number) << {"": 0, "K": 10, "M": 20}[unit]
+
+
+def _count(cpus: str) -> int:
+    """Return how many processors a list such as `0-3,8` names."""
+    ends = [part.split("-") for part in cpus.split(",") if part]
+    return sum(int(end[-1]) - int(end[0]) + 1 for end in ends)

@@ -1,0 +1,195 @@
+"""Attention in plain torch: a packed batch as a few dense products, little larger than what its tokens reach.
+
+Short sequences of about one length stand side by side, padded to the longest of them; a long one attends alone, or, in
+a local layer, in blocks of queries whose keys reach one window further. The plan of a batch is made once for all layers
+of a kind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - the field's name for it
+from torch import Tensor
+
+BLOCK = 64
+"""Queries a block of local attention; with 64 keys on each side, two thirds of the scores are within reach."""
+SHORT = 192
+"""Tokens of the longest sequence that stands beside others of other lengths."""
+SCORES = 1 << 23
+"""Scores written out at a time: 16 MiB in bf16, within the caches."""
+
+Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
+Grid = np.ndarray[tuple[int, int], np.dtype[np.int64]]
+Inside = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A dense product: `count` times so many queries by so many keys.
+
+    Args:
+        count: The number n of sequences or blocks.
+        queries: Rows of the batch, int64 `[n x queries]`, or the range that they are.
+        keys: The same of the keys.
+        mask: What is added to the scores, 0 or -inf, `[n, queries or 1, keys]`; None: every key is reached.
+    """
+
+    count: int
+    queries: Tensor | slice
+    keys: Tensor | slice
+    mask: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The groups of a batch, and where each token's row lies in their outputs, int64 `[T]` (None: in order)."""
+
+    groups: tuple[Group, ...]
+    order: Tensor | None
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, lengths: tuple[int, ...], window: int | None, /) -> Tensor:
+    """Attend within each sequence, differentiably on any device.
+
+    Args:
+        q: Queries, divided by the root of the head size, `[heads, T, head_dim]`.
+        k: Keys.
+        v: Values.
+        lengths: Of the sequences, T in all.
+        window: A token attends to |i - j| <= window; None: to its whole sequence.
+
+    Returns:
+        `[T, heads, head_dim]`.
+    """
+    plan = planned(lengths, window, q.device, q.dtype)
+    parts = []
+    for group in plan.groups:
+        q_, k_, v_ = (_take(x, rows, group.count) for x, rows in ((q, group.queries), (k, group.keys), (v, group.keys)))
+        parts.append(_dense(q_, k_, v_, group.mask).flatten(1, 2))
+    out = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+    return (out if plan.order is None else out.index_select(1, plan.order)).transpose(0, 1)
+
+
+def _take(x: Tensor, rows: Tensor | slice, count: int) -> Tensor:
+    """Return the rows of `[heads, T, head_dim]` as `[heads, n, …, head_dim]`."""
+    taken = x[:, rows] if isinstance(rows, slice) else x.index_select(1, rows)
+    return torch.unflatten(taken, 1, (count, -1))
+
+
+def _dense(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Attend `[heads, n, queries, head_dim]` to `[heads, n, keys, head_dim]`.
+
+    With the scores written out where they are few, and in bf16, where oneDNN's products outrun the flash kernel, which
+    computes in fp32; else, and where gradients would keep all scores, by the flash kernel.
+    """
+    heads, count, queries, _ = q.shape
+    keys = k.shape[2]
+    if keys > SHORT and (q.dtype is torch.float32 or torch.is_grad_enabled()):
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
+    if count > (some := max(1, SCORES // (heads * queries * keys))):
+        masks = [None] * count if mask is None else torch.split(mask, some)
+        split = (torch.split(x, some, dim=1) for x in (q, k, v))
+        return torch.cat([_written_out(*part) for part in zip(*split, masks, strict=False)], dim=1)
+    if queries > (some := max(BLOCK, SCORES // (heads * keys))) and mask is None:
+        return torch.cat([_written_out(part, k, v, None) for part in torch.split(q, some, dim=2)], dim=2)
+    return _written_out(q, k, v, mask)
+
+
+def _written_out(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    scores = q @ k.mT
+    if mask is not None:
+        scores = scores + mask if scores.requires_grad else scores.add_(mask)
+    return scores.softmax(-1) @ v
+
+
+@lru_cache(maxsize=8)
+def planned(lengths: tuple[int, ...], window: int | None, device: torch.device, dtype: torch.dtype, /) -> Plan:
+    """Return the groups that a batch of these lengths attends in; kept from layer to layer.
+
+    Made outside inference mode, since training may meet the same lengths.
+    """
+    starts = np.cumsum([0, *lengths[:-1]])
+    short = SHORT if window is None else BLOCK + 2 * window
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    long = [i for i in order if lengths[i] > short]
+    with torch.inference_mode(False):
+        maker = _Maker(np.asarray(lengths), starts, window, device, dtype)
+        if window is None:
+            for _, equal in groupby(long, key=lambda i: lengths[i]):
+                maker.beside(list(equal))
+        elif long:
+            maker.blocks(sorted(long), window)
+        for run in _alike([i for i in order if lengths[i] <= short], lengths):
+            maker.beside(run)
+        return maker.plan()
+
+
+def _alike(order: list[int], lengths: tuple[int, ...]) -> list[list[int]]:
+    """Cut sequences in order of length into runs in which the shortest has three quarters of the longest."""
+    runs: list[list[int]] = []
+    for i in order:
+        if not runs or 4 * lengths[i] < 3 * lengths[runs[-1][0]]:
+            runs.append([])
+        runs[-1].append(i)
+    return [sorted(run) for run in runs]
+
+
+class _Maker:
+    """Collects the groups of a batch."""
+
+    def __init__(
+        self, lengths: Rows, starts: Rows, window: int | None, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self._lengths, self._starts, self._window = lengths, starts, window
+        self._device, self._dtype = device, dtype
+        self._groups: list[Group] = []
+        self._order = np.zeros(int(lengths.sum()), dtype=np.int64)
+        self._size = 0
+
+    def beside(self, sequences: list[int]) -> None:
+        """Add sequences side by side; the rows that pad a shorter one repeat its last token, and no key is padding."""
+        lengths, starts = self._lengths[sequences, None], self._starts[sequences, None]
+        places = np.arange(lengths.max())[None]
+        inside = places < lengths
+        at = np.minimum(places, lengths - 1)
+        reached = inside[:, None, :]
+        if self._window is not None and self._window < lengths.max() - 1:
+            reached = reached & (np.abs(at[:, :, None] - places[:, None, :]) <= self._window)
+        self._add(starts + at, inside, starts + at, reached)
+
+    def blocks(self, sequences: list[int], window: int) -> None:
+        """Add sequences one after another, cut into blocks of queries wherever these fall."""
+        owner = np.repeat(sequences, self._lengths[sequences])
+        rows = np.concatenate([self._starts[i] + np.arange(self._lengths[i]) for i in sequences])
+        first = np.arange(0, len(rows), BLOCK)[:, None]
+        places, reach = first + np.arange(BLOCK), first + np.arange(-window, BLOCK + window)
+        at, near = np.minimum(places, len(rows) - 1), np.clip(reach, 0, len(rows) - 1)
+        reached = (owner[at][:, :, None] == owner[near][:, None, :]) & (near == reach)[:, None, :]
+        reached &= np.abs(at[:, :, None] - reach[:, None, :]) <= window
+        self._add(rows[at], places < len(rows), rows[near], reached)
+
+    def _add(self, queries: Grid, inside: Inside, keys: Grid, reached: Inside) -> None:
+        self._order[queries[inside]] = self._size + np.flatnonzero(inside)
+        self._size += queries.size
+        mask = None
+        if not reached.all():
+            unreached = torch.from_numpy(~reached)
+            mask = torch.zeros(reached.shape, dtype=self._dtype).masked_fill_(unreached, float("-inf"))
+            mask = mask.to(self._device)
+        self._groups.append(Group(len(queries), self._rows(queries), self._rows(keys), mask))
+
+    def _rows(self, grid: Grid) -> Tensor | slice:
+        rows = grid.ravel()
+        if (np.diff(rows) == 1).all():
+            return slice(int(rows[0]), int(rows[-1]) + 1)
+        return torch.from_numpy(rows).to(self._device)
+
+    def plan(self) -> Plan:
+        """Return what was collected."""
+        in_order = self._size == len(self._order) and bool((np.diff(self._order) == 1).all())
+        return Plan(tuple(self._groups), None if in_order else torch.from_numpy(self._order).to(self._device))

@@ -1,0 +1,72 @@
+"""Rotary positions: the angles of every position, and queries and keys turned by them for attention in plain torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ROWS = 1024
+"""Rows turned at a time, so that the fp32 intermediates stay in the caches."""
+
+
+def angles(positions: Tensor, head_dim: int, theta: float, /) -> Tensor:
+    """Return the angles by which the components of a head turn, fp32 `[T, head_dim / 2]`."""
+    steps = torch.arange(0, head_dim, 2, dtype=torch.float32, device=positions.device) / head_dim
+    return positions[:, None].float() * (1.0 / theta**steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """The turns of every position within a sequence.
+
+    Args:
+        cos: Of the angles, fp32 `[positions, head_dim / 2]`.
+        sin: The same.
+        turns: cos + i sin, for queries (divided by the root of the head size) and for keys, complex
+            `[positions, 2, 1, head_dim / 2]`.
+    """
+
+    cos: Tensor
+    sin: Tensor
+    turns: Tensor
+
+    @classmethod
+    def of(cls, theta: float, head_dim: int, positions: int, /) -> Rotation:
+        """Return the turns of at least so many positions; kept from batch to batch."""
+        return _table(theta, head_dim, max(512, 1 << (positions - 1).bit_length()))
+
+    def turned(self, qk: Tensor, positions: Tensor, /) -> Tensor:
+        """Turn queries and keys in fp32, and divide the queries by the root of the head size.
+
+        Component i turns together with i + head_dim / 2. They come out as neighbours: in another order, but the same
+        for queries and keys, so that their products are those of `ModernBert`.
+
+        Args:
+            qk: `[T, 2, heads, head_dim]`.
+            positions: int64 `[T]`.
+
+        Returns:
+            `[2, heads, T, head_dim]`, contiguous, in the dtype of qk.
+        """
+        total, _, heads, size = qk.shape
+        out = torch.empty(2, heads, total, size, dtype=qk.dtype)
+        parts = torch.split(qk, ROWS), torch.split(positions, ROWS), torch.split(out, ROWS, dim=2)
+        for rows, at, to in zip(*parts, strict=True):
+            pairs = torch.complex(*rows.float().chunk(2, dim=-1)).mul_(self.turns.index_select(0, at))
+            to.copy_(torch.view_as_real(pairs).flatten(-2).permute(1, 2, 0, 3))
+        return out
+
+
+@lru_cache(maxsize=8)
+def _table(theta: float, head_dim: int, positions: int) -> Rotation:
+    with torch.inference_mode(False):
+        turned = angles(torch.arange(positions), head_dim, theta)
+        cos, sin = turned.cos(), turned.sin()
+        turns = torch.complex(cos, sin)
+        return Rotation(cos, sin, torch.stack((turns * head_dim**-0.5, turns), dim=1).unsqueeze(2))

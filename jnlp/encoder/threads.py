@@ -1,0 +1,92 @@
+"""How many threads compute, and that all pools keep to it: torch's, the tokenizers library's, FAISS's."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+_CPUS = Path("/sys/devices/system/cpu")
+_CGROUP = Path("/sys/fs/cgroup")
+_OPENMP, _RAYON = "OMP_NUM_THREADS", "RAYON_NUM_THREADS"
+
+
+def cores(*, cpus: Path = _CPUS, cgroup: Path = _CGROUP) -> int:
+    """Return the cores that this process may use: physical ones, within its affinity and its container's quota."""
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    allowed = os.sched_getaffinity(0)
+    physical = {_siblings(cpus / f"cpu{number}/topology/thread_siblings_list", number) for number in allowed}
+    quota = _quota(cgroup)
+    return max(1, min(len(physical), math.ceil(quota) if quota else len(physical)))
+
+
+def default_threads() -> int:
+    """Return `OMP_NUM_THREADS` where it is set to a number, else the cores."""
+    wished = os.environ.get(_OPENMP, "").partition(",")[0]
+    return int(wished) if wished.isdecimal() and int(wished) else cores()
+
+
+def limit_threads(count: int | None, /) -> int:
+    """Tell torch and FAISS, where they are not loaded yet, by OpenMP's variable to keep to `count` threads; return it.
+
+    None is `default_threads`, and leaves a variable that is set as it is. Loads nothing.
+    """
+    threads = count or default_threads()
+    if count is not None or _OPENMP not in os.environ:
+        os.environ[_OPENMP] = str(threads)
+    return threads
+
+
+def limit_tokenizer(count: int | None, device: str, /) -> None:
+    """Tell the tokenizers library, which reads its variable when it first encodes, how many threads it may have.
+
+    Beside a forward pass on the CPU that is a quarter of `count`: tokenising takes a tenth of its time or less, and the
+    cores stay with the forward pass. Beside a GPU all. None is `default_threads`, and leaves a variable that is set.
+    """
+    if count is not None or _RAYON not in os.environ:
+        threads = count or default_threads()
+        os.environ[_RAYON] = str(max(threads // 4, 1) if device == "cpu" else threads)
+
+
+def use_threads(count: int | None, /) -> int:
+    """Let torch and FAISS compute on `count` threads; return the count.
+
+    A search waits for the query's vector, so that each may have them all. None is `default_threads`, and never raises
+    what torch was told before.
+    """
+    import torch
+
+    threads = limit_threads(count)
+    if count is None:
+        threads = min(threads, torch.get_num_threads())
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    if torch.get_num_interop_threads() != 1:
+        with suppress(RuntimeError):  # somebody has used that pool: it stays as it is
+            torch.set_num_interop_threads(1)
+    if (faiss := sys.modules.get("faiss")) is not None:
+        faiss.omp_set_num_threads(threads)
+    return threads
+
+
+def _siblings(path: Path, number: int) -> str:
+    """Name the core of a logical processor by the processors on it."""
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return str(number)
+
+
+def _quota(root: Path) -> float | None:
+    """Return how many processors' time the container may use, by cgroup v2 or v1; None without a limit."""
+    with suppress(OSError, ValueError):
+        quota, period = (root / "cpu.max").read_text(encoding="ascii").split()
+        return None if quota == "max" else int(quota) / int(period)
+    with suppress(OSError, ValueError):
+        v1 = root / "cpu"
+        quota, period = ((v1 / f"cpu.cfs_{name}_us").read_text(encoding="ascii") for name in ("quota", "period"))
+        return int(quota) / int(period) if int(quota) > 0 else None
+    return None

@@ -1,0 +1,122 @@
+"""Chunks at work, outcomes in order: what the executors of this package share."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from jnlp.errors import JnlpError, RecordError
+from jnlp.executors.chunks import chunks
+from jnlp.types import Done, Failed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from jnlp.executors.chunks import Chunk
+    from jnlp.types import Apply, Outcome, Record
+
+
+class Future:
+    """The outcomes of one chunk, or the exception that ended it."""
+
+    def __init__(self) -> None:
+        self._done = threading.Event()
+        self._outcomes: list[Outcome[Any]] = []
+        self._error: BaseException | None = None
+
+    def resolve(self, outcomes: list[Outcome[Any]], /) -> None:
+        """Set the outcomes."""
+        self._outcomes = outcomes
+        self._done.set()
+
+    def fail(self, error: BaseException, /) -> None:
+        """Set the exception; outcomes that came before stay."""
+        if not self._done.is_set():
+            self._error = error
+            self._done.set()
+
+    def result(self) -> list[Outcome[Any]]:
+        """Wait, and return the outcomes or raise the exception."""
+        self._done.wait()
+        if self._error is not None:
+            raise self._error
+        return self._outcomes
+
+
+def run(
+    submit: Callable[[Sequence[Record]], Future], records: Iterable[Record | Failed], in_flight: int, /
+) -> Iterator[Outcome[Any]]:
+    """Yield one outcome a record, in order; at most `in_flight` + 1 chunks are held.
+
+    Args:
+        submit: Sets to work on the records of a chunk.
+        records: The input.
+        in_flight: How many chunks are worked on at once.
+
+    Raises:
+        JnlpError: What `submit`'s futures raise; what `records` raises, after the outcomes of what was read before.
+        Exception: A bug in the task: nothing has succeeded and every record of a chunk failed with it.
+    """
+    worked = False
+    for chunk, future in _in_flight(submit, chunks(records, width=max(in_flight // 2, 1)), in_flight):
+        outcomes = _merge(chunk, future.result(), worked)
+        worked = worked or any(isinstance(outcome, Done) for outcome in outcomes)
+        yield from outcomes
+
+
+def _in_flight(
+    submit: Callable[[Sequence[Record]], Future], source: Iterator[Chunk], count: int
+) -> Iterator[tuple[Chunk, Future]]:
+    """Yield chunks and their futures, `count` at work; an error of the source comes after all of them.
+
+    After an urgent chunk all are yielded before the source is asked for more.
+    """
+    waiting: deque[tuple[Chunk, Future]] = deque()
+    broken: JnlpError | None = None
+    while True:
+        try:
+            chunk = next(source, None)
+        except JnlpError as error:
+            chunk, broken = None, error
+        if chunk is None:
+            break
+        if chunk.records:
+            waiting.append((chunk, submit(chunk.work)))
+        while waiting and (chunk.urgent or len(waiting) >= count):
+            yield waiting.popleft()
+    while waiting:
+        yield waiting.popleft()
+    if broken is not None:
+        raise broken
+
+
+def _merge(chunk: Chunk, settled: list[Outcome[Any]], worked: bool) -> list[Outcome[Any]]:
+    """Put the records that were never read back into their places."""
+    bugs = [o.error for o in settled if isinstance(o, Failed) and not isinstance(o.error, JnlpError)]
+    if bugs and not worked and len(bugs) == len(settled):
+        raise bugs[0]
+    results = iter(settled)
+    return [record if isinstance(record, Failed) else next(results) for record in chunk.records]
+
+
+def settle(apply: Apply[Any], records: Sequence[Record], /) -> list[Outcome[Any]]:
+    """Apply a task to a chunk; when it raises, halve the chunk until the bad records stand alone.
+
+    Raises:
+        JnlpError: An error other than `RecordError`: it would meet every record (a missing model, a full disk).
+    """
+    if not records:
+        return []
+    try:
+        results = apply([record.text for record in records])
+    except Exception as error:
+        if isinstance(error, JnlpError) and not isinstance(error, RecordError):
+            raise
+        if len(records) == 1:
+            return [Failed(records[0].id, records[0].source, error)]
+        middle = len(records) // 2
+        return settle(apply, records[:middle]) + settle(apply, records[middle:])
+    if len(results) != len(records):
+        raise RuntimeError(f"the task returned {len(results)} results for {len(records)} texts")
+    return [Done(record, result) for record, result in zip(records, results, strict=True)]

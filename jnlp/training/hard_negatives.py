@@ -1,0 +1,92 @@
+"""Hard negatives: the documents that the model itself takes for the answer, and batches that bring them together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+    Ints = NDArray[np.int64]
+
+_BLOCK = 1024
+
+
+def mine(
+    queries: Floats,
+    documents: Floats,
+    positives: Sequence[frozenset[int]],
+    count: int,
+    /,
+    *,
+    margin: float = 0.95,
+    skip: int = 0,
+) -> list[list[int]]:
+    """Return for each query its nearest documents that do not answer it, nearest first, at most `count`.
+
+    What comes nearer than `margin` times the query's own document may well answer too and is left out (de Souza et
+    al. 2024, "NV-Retriever", TopK-PercPos), and so are the `skip` nearest of the rest.
+
+    Args:
+        queries: float32 `[q, d]`, of length 1.
+        documents: float32 `[n, d]`, of length 1.
+        positives: The documents that answer each query.
+        count: Negatives a query.
+        margin: Share of the best positive's cosine.
+        skip: How many of the nearest negatives are passed over.
+    """
+    wanted = min(len(documents), count + skip + max((len(p) for p in positives), default=0) + 32)
+    found: list[list[int]] = []
+    for start in range(0, len(queries), _BLOCK):
+        scores = queries[start : start + _BLOCK] @ documents.T
+        nearest = np.argpartition(-scores, wanted - 1, axis=1)[:, :wanted]
+        for row, near, own in zip(scores, nearest, positives[start : start + _BLOCK], strict=True):
+            limit = margin * max(float(row[d]) for d in own)
+            order = near[np.argsort(-row[near], kind="stable")].tolist()
+            found.append([d for d in order if d not in own and row[d] < limit][skip : skip + count])
+    return found
+
+
+def gathered(order: Sequence[int], near: Sequence[Sequence[int]], size: int, count: int, /) -> Iterator[list[int]]:
+    """Yield as many documents as `order` has, each once, in batches of `size`, with up to `count` hard negatives each.
+
+    So hard negatives cost nothing: they are other rows' positives, encoded anyway.
+
+    Args:
+        order: The documents in random order.
+        near: The hard negatives of each document's queries, the hardest first.
+        size: Documents a batch.
+        count: Negatives that a document brings along.
+    """
+    used: set[int] = set()
+    batch: list[int] = []
+    for seed in order:
+        if len(used) >= len(order):
+            break
+        if seed in used:
+            continue
+        brought = [d for d in near[seed] if d not in used and d != seed][:count] if count else []
+        for document in (seed, *brought):
+            used.add(document)
+            batch.append(document)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    if len(batch) > 1:
+        yield batch
+
+
+def by_document(owner: Ints, near: Sequence[Sequence[int]], documents: int, /) -> list[list[int]]:
+    """Return each document's hard negatives from those of its queries, taken in turns, without repeats."""
+    lists: list[list[Sequence[int]]] = [[] for _ in range(documents)]
+    for document, negatives in zip(owner.tolist(), near, strict=True):
+        lists[document].append(negatives)
+    return [
+        list(dict.fromkeys(n[turn] for turn in range(max(map(len, own), default=0)) for n in own if turn < len(n)))
+        for own in lists
+    ]

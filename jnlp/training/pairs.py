@@ -1,0 +1,182 @@
+"""What embedders and rerankers learn from: pairs that belong together, with negatives, and pairs with a grade."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jnlp.errors import JnlpError
+from jnlp.training.splits import duplicate_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from jnlp.types import Example
+
+ENTAILMENT, NEUTRAL, CONTRADICTION = "entailment", "neutral", "contradiction"
+_IGNORED = frozenset({NEUTRAL, "non-entailment"})
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A query and a document that answers it, with documents that do not.
+
+    Args:
+        query: The query, or the first of two texts that mean the same.
+        document: What belongs to it.
+        negatives: Documents that look alike and do not answer.
+        group: What is held out together: an article, an author.
+    """
+
+    query: str
+    document: str
+    negatives: tuple[str, ...] = ()
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """Two texts and how alike they are; only the order of scores counts."""
+
+    first: str
+    second: str
+    score: float
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PairSet:
+    """Pairs of one kind: a batch holds no others, so that its negatives are of the kind too.
+
+    Args:
+        name: For the card.
+        pairs: The pairs.
+        symmetric: Both texts are of one sort (NLI, paraphrases): both take the prefix of similarity.
+        weight: Passes over the pairs in one epoch; a fraction draws a share of them.
+    """
+
+    name: str
+    pairs: Sequence[Pair]
+    symmetric: bool = False
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class GradedSet:
+    """Graded pairs; both texts take the prefix of similarity."""
+
+    name: str
+    pairs: Sequence[Graded]
+    weight: float = 1.0
+
+
+def sets_of(examples: Sequence[Example], /) -> tuple[list[PairSet], list[GradedSet]]:
+    """Sort examples by their label: none makes a pair, a number a graded pair, `entailment` and so on NLI triples.
+
+    Of NLI rows the entailed texts of a premise are its documents and the contradicted ones their negatives.
+
+    Raises:
+        JnlpError: An example is no pair, or its label is none of these.
+    """
+    plain: list[Pair] = []
+    graded: list[Graded] = []
+    judged: dict[str, list[tuple[str, Example]]] = defaultdict(list)
+    for number, example in enumerate(examples, 1):
+        if isinstance(example.text, str):
+            raise JnlpError(f"example {number} is no pair", hint="--text COLUMN --text-pair COLUMN")
+        label = example.target
+        if label == "":
+            plain.append(Pair(*example.text, example.negatives, example.group))
+        elif (score := _number(label)) is not None:
+            graded.append(Graded(*example.text, score, example.group))
+        else:
+            judged[example.text[0]].append((_nli(label, number), example))
+    nli = [pair for rows in judged.values() for pair in _triples(rows)]
+    pair_sets = [PairSet("pairs", plain), PairSet("nli", nli, symmetric=True)]
+    return [s for s in pair_sets if s.pairs], [GradedSet("graded", graded)] if graded else []
+
+
+def _number(label: object) -> float | None:
+    try:
+        value = float(label)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _nli(label: object, number: int) -> str:
+    name = str(label).strip().lower()
+    if name not in (ENTAILMENT, CONTRADICTION, *_IGNORED):
+        raise JnlpError(
+            f"example {number} has the label '{label}'",
+            hint="a number, entailment, neutral or contradiction; pairs that belong together need no label",
+        )
+    return name
+
+
+def _triples(rows: Iterable[tuple[str, Example]]) -> list[Pair]:
+    found = [(label, example.text[1], example) for label, example in rows]
+    wrong = tuple(dict.fromkeys(second for label, second, _ in found if label == CONTRADICTION))
+    return [
+        Pair(example.text[0], second, (*example.negatives, *wrong), example.group)
+        for label, second, example in found
+        if label == ENTAILMENT
+    ]
+
+
+def hold_out(pairs: Sequence[Pair], share: float, seed: int, /) -> tuple[list[Pair], list[Pair]]:
+    """Divide pairs into those to train on and those to score; equal queries, documents and groups stay together.
+
+    Raises:
+        JnlpError: One of the two would be empty.
+    """
+    keys = [_keys(pair.query, pair.document, pair.group) for pair in pairs]
+    held = _held(keys, share, seed)
+    return [p for i, p in enumerate(pairs) if i not in held], [pairs[i] for i in sorted(held)]
+
+
+def hold_out_graded(pairs: Sequence[Graded], share: float, seed: int, /) -> tuple[list[Graded], list[Graded]]:
+    """Divide graded pairs as `hold_out` does.
+
+    Raises:
+        JnlpError: One of the two would be empty.
+    """
+    keys = [_keys(pair.first, pair.second, pair.group) for pair in pairs]
+    held = _held(keys, share, seed)
+    return [p for i, p in enumerate(pairs) if i not in held], [pairs[i] for i in sorted(held)]
+
+
+def _keys(first: str, second: str, group: str | None) -> list[str]:
+    texts = [f"text {duplicate_key(first)}", f"text {duplicate_key(second)}"]
+    return texts if group is None else [*texts, f"group {group}"]
+
+
+def _held(keys: Sequence[Sequence[str]], share: float, seed: int) -> set[int]:
+    """Return about a share of the rows, whole components of rows that have a key in common."""
+    parent: dict[str, str] = {}
+
+    def root(key: str) -> str:
+        parent.setdefault(key, key)
+        while parent[key] != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    for own in keys:
+        for key in own[1:]:
+            parent[root(key)] = root(own[0])
+    members: dict[str, list[int]] = defaultdict(list)
+    for position, own in enumerate(keys):
+        members[root(own[0])].append(position)
+    parts = list(members.values())
+    random.Random(seed).shuffle(parts)
+    wanted, held = max(1, round(share * len(keys))), set[int]()
+    for part in parts if len(parts) > 1 else []:
+        if len(held) < wanted and len(held) + len(part) <= max(1.5 * wanted, 1):
+            held.update(part)
+    if not held or len(held) == len(keys):
+        raise JnlpError(f"{len(keys)} pairs are too few, or too much linked, to hold some out", hint="give --valid")
+    return held

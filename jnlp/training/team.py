@@ -1,0 +1,166 @@
+"""Who computes a run: one process alone, or several through accelerate (the extra `train`)."""
+
+from __future__ import annotations
+
+import os
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+
+from jnlp.errors import JnlpError, MissingExtraError
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from torch import Tensor, nn
+
+_PATIENCE = timedelta(hours=24)  # the others wait while the main process tokenises the corpus
+
+
+class Team(Protocol):
+    """The processes of a run. What is asked of all of them must be asked in the same order."""
+
+    @property
+    def rank(self) -> int:
+        """The number of this process; 0 is the main one, which alone writes."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """The number of processes."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process computes."""
+        ...
+
+    def prepare(self, module: nn.Module, /) -> nn.Module:
+        """Return a module whose gradients become the mean over all processes."""
+        ...
+
+    def accumulating(self, module: nn.Module, /, *, last: bool) -> AbstractContextManager[Any]:
+        """Return a context for one micro-batch; processes exchange gradients in a step's last one alone."""
+        ...
+
+    def backward(self, loss: Tensor, /) -> None:
+        """Leave the gradients of a loss in its parameters."""
+        ...
+
+    def mean(self, value: float, /) -> float:
+        """Return the mean of a value over the processes."""
+        ...
+
+    def follow(self, values: tuple[float, ...], /) -> tuple[float, ...]:
+        """Return the main process's values: what hangs on its clock and its signals is decided there."""
+        ...
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """One process."""
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    rank: int = 0
+    size: int = 1
+
+    def prepare(self, module: nn.Module, /) -> nn.Module:
+        """Return the module."""
+        return module
+
+    def accumulating(self, module: nn.Module, /, *, last: bool) -> AbstractContextManager[Any]:
+        """Return a context that does nothing."""
+        del module, last
+        return nullcontext()
+
+    def backward(self, loss: Tensor, /) -> None:
+        """Leave the gradients of a loss in its parameters."""
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def mean(self, value: float, /) -> float:
+        """Return the value."""
+        return value
+
+    def follow(self, values: tuple[float, ...], /) -> tuple[float, ...]:
+        """Return the values."""
+        return values
+
+    def wait(self) -> None:
+        """Do nothing."""
+
+
+class Accelerated:
+    """The processes that `accelerate launch` or `torchrun` started.
+
+    Args:
+        device: `auto`, or `cpu` to stay off the GPUs.
+
+    Raises:
+        MissingExtraError: accelerate is not installed.
+    """
+
+    def __init__(self, device: str = "auto") -> None:
+        try:
+            from accelerate import Accelerator, InitProcessGroupKwargs
+        except ImportError as error:
+            raise MissingExtraError("train", "training in several processes") from error
+        patience = InitProcessGroupKwargs(timeout=_PATIENCE)
+        self._accelerator = Accelerator(cpu=device == "cpu", kwargs_handlers=[patience])
+        self.device: torch.device = self._accelerator.device
+        self.rank: int = self._accelerator.process_index
+        self.size: int = self._accelerator.num_processes
+
+    def prepare(self, module: nn.Module, /) -> nn.Module:
+        """Return the module wrapped in DistributedDataParallel where there are several processes."""
+        wrapped: nn.Module = self._accelerator.prepare_model(module)
+        return wrapped
+
+    def accumulating(self, module: nn.Module, /, *, last: bool) -> AbstractContextManager[Any]:
+        """Return a context in which gradients stay here, but for the last micro-batch."""
+        context: AbstractContextManager[Any] = nullcontext() if last else self._accelerator.no_sync(module)
+        return context
+
+    def backward(self, loss: Tensor, /) -> None:
+        """Leave the gradients of a loss in its parameters."""
+        self._accelerator.backward(loss)
+
+    def mean(self, value: float, /) -> float:
+        """Return the mean over the processes."""
+        return float(self._accelerator.reduce(torch.tensor(value, device=self.device), "mean"))
+
+    def follow(self, values: tuple[float, ...], /) -> tuple[float, ...]:
+        """Return the main process's values."""
+        from accelerate.utils import broadcast
+
+        row = broadcast(torch.tensor(values, dtype=torch.float64, device=self.device))
+        return tuple(row.tolist())
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        self._accelerator.wait_for_everyone()
+
+
+def assemble(device: str = "auto") -> Team:
+    """Return the team that this process was started in.
+
+    Args:
+        device: `auto` (a GPU where there is one), `cpu` or `cuda`.
+
+    Raises:
+        JnlpError: A GPU is asked for and there is none.
+        MissingExtraError: There are several processes, and accelerate is not installed.
+    """
+    if device != "auto" and torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise JnlpError("torch sees no CUDA device", hint="--device cpu")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return Accelerated(device)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Alone(torch.device(device))

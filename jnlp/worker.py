@@ -1,0 +1,105 @@
+"""A worker process of the executor `processes`: rebuilds its job, then turns texts into results till its input ends."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jnlp.errors import JnlpError
+from jnlp.executors.ordered import settle
+from jnlp.executors.pipes import receive, send
+from jnlp.executors.processes import IN_FLIGHT
+from jnlp.types import Done, Record
+from jnlp.usage import Usage, peak_memory
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from jnlp.types import Apply, Text
+
+    Work = tuple[int, list[tuple[str, Text]]]
+
+
+def main() -> None:
+    """Serve the process that started this one, over standard input and output; leave when it has gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C meets the whole group: the parent decides
+    inbox = os.fdopen(os.dup(0), "rb")
+    outbox = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not get among the results
+    with suppress(EOFError, OSError):
+        _serve(inbox, outbox)
+    os._exit(0)  # threads at work do not hold the process
+
+
+def _serve(inbox: BinaryIO, outbox: BinaryIO) -> None:
+    job, shared, path = receive(inbox)
+    sys.path[:] = path
+    answers = _Answers(outbox)
+    try:
+        from jnlp.engine import load_settings
+
+        engine = load_settings(job.settings)
+        engine.converted = Path(shared)
+        answers.usage = engine.usage
+        apply = engine.prepare(job)
+    except BaseException as error:
+        answers.send(None, _portable(error))
+        receive(inbox)  # its end: the parent knows
+        return
+    work: queue.SimpleQueue[Work] = queue.SimpleQueue()
+    for _ in range(IN_FLIGHT):
+        threading.Thread(target=_work, args=(work, apply, answers), daemon=True).start()
+    while True:
+        work.put(receive(inbox))
+
+
+def _work(jobs: queue.SimpleQueue[Work], apply: Apply[Any], answers: _Answers) -> None:
+    while True:
+        number, texts = jobs.get()
+        try:
+            outcomes = settle(apply, [Record(id, text) for id, text in texts])
+            answer: Any = [
+                (True, outcome.result) if isinstance(outcome, Done) else (False, _portable(outcome.error))
+                for outcome in outcomes
+            ]
+        except BaseException as error:  # raised in the parent
+            answer = _portable(error)
+        try:
+            answers.send(number, answer)
+        except OSError:
+            os._exit(0)
+        except Exception as error:  # a result that does not pickle
+            answers.send(number, JnlpError(f"the task's results cannot leave a worker process: {error}"))
+
+
+class _Answers:
+    """Sends answers, each with what was counted since the last."""
+
+    def __init__(self, outbox: BinaryIO) -> None:
+        self.usage = Usage()
+        self._outbox = outbox
+        self._lock = threading.Lock()
+
+    def send(self, number: int | None, answer: Any) -> None:
+        send(self._outbox, (number, answer, self.usage.drain(), peak_memory()), self._lock)
+
+
+def _portable(error: BaseException) -> BaseException:
+    """Return an exception that the parent can be sent: a bug with its traceback as a note."""
+    if not isinstance(error, JnlpError):
+        error.add_note("in a worker process:\n" + "".join(traceback.format_exception(error)))
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # one with arguments of its own
+        if isinstance(error, JnlpError):
+            return JnlpError(error.message, hint=error.hint)
+        return RuntimeError("".join(traceback.format_exception(error)))
+    return error

@@ -1,0 +1,334 @@
+"""The built-in family in one command: `python -m jnlp_pretrain.family make DATA` (`make models DATA=DIR`).
+
+`tiny` is pre-trained, `tiny-toxicity` and `tiny-search` are trained from it, all are measured and get their cards, in a
+folder of their own under `$JNLP_RUNS`; what is done there is not done again. Only when all is whole do the new models
+take the place of the old ones. The trainers of other plugins are called as commands: plugins do not import each other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jnlp.errors import JnlpError
+from jnlp.models.resolve import BUILTIN
+from jnlp_pretrain.cards import FAMILY, read, write_cards
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from jnlp.training.recipe import Recipe
+    from jnlp.types import TrainReport
+
+CORPUS = ("corpus", "tasks/jsts/train.jsonl", "tasks/jcommonsenseqa/train.jsonl", "tasks/commonsense_moral/train.jsonl")
+"""What `tiny` is trained on, within the folder of the data."""
+
+NEEDED = (*CORPUS, "tasks/jsts/valid.jsonl", "tasks/rtplx_toxicity/train.jsonl", "tasks/jaquad/train.jsonl.xz")
+"""What the whole family needs of it."""
+
+LARGEST = 90_000_000
+"""Bytes that the family may take together."""
+
+_DONE = "done.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A family in the making.
+
+    Args:
+        data: The folder of the data.
+        work: Where it is made.
+        recipe: Of `tiny`.
+        recipe_name: A shipped recipe or a path, as the commands take it.
+        smoke: At a scale that makes nothing of use.
+        final: Open the valid splits for the scores.
+    """
+
+    data: Path
+    work: Path
+    recipe: Recipe
+    recipe_name: str
+    smoke: bool = False
+    final: bool = False
+
+    def folder(self, name: str) -> Path:
+        """Return the folder of a model."""
+        return self.work / name
+
+
+def prepare(data: Path, recipe_name: str = "tiny", /, *, smoke: bool = False, final: bool = False) -> Family:
+    """Return a family to make, in its folder under `$JNLP_RUNS`.
+
+    Raises:
+        JnlpError: Data is missing.
+    """
+    from jnlp.training.corpus import files
+    from jnlp.training.pretraining import default_runs, run_name
+    from jnlp_pretrain import smoke as smaller
+    from jnlp_pretrain.recipe import load_recipe
+
+    missing = [part for part in NEEDED if not (data / part).exists()]
+    if missing:
+        raise JnlpError(
+            f"the data of the built-in models is not at {data}: {', '.join(missing)} missing",
+            hint="make models DATA=DIR, where DIR holds what the model cards list; the shipped models stay as they are",
+        )
+    recipe = load_recipe(recipe_name)
+    recipe = smaller.smoke(recipe) if smoke else recipe
+    work = default_runs() / f"family-{run_name(recipe, files([data / part for part in CORPUS]))}"
+    work.mkdir(parents=True, exist_ok=True)
+    return Family(data, work, recipe, recipe_name, smoke, final)
+
+
+def make(family: Family, /, *, say: Callable[[str], None]) -> None:
+    """Make and measure the models that are not made yet, and write their cards.
+
+    Raises:
+        JnlpError: A step failed; what was done before it is kept.
+    """
+    steps: list[tuple[str, Callable[[], None]]] = [
+        ("tiny", lambda: _pretrain(family, say)),
+        ("tiny-toxicity", lambda: _run(_toxicity_command(family))),
+        ("tiny-search", lambda: _run(_search_command(family))),
+        ("scores of tiny", lambda: _run(_measure_command(family))),
+        ("scores of tiny-toxicity", lambda: _toxicity_scores(family)),
+        ("scores of tiny-search", lambda: _run(_retrieval_command(family))),
+    ]
+    done = read(family.work / _DONE)
+    for name, step in steps:
+        told = {"final": family.final} if name.startswith("scores") else {}
+        if done.get(name) == told:
+            say(f"{name}: done before")
+            continue
+        say(name)
+        step()
+        done[name] = told
+        (family.work / _DONE).write_text(json.dumps(done) + "\n", encoding="utf-8")
+    write_cards(family.work)
+    say(f"whole, {check(family.work) / 1e6:.1f} MB: {family.work}")
+
+
+def check(folder: Path, /) -> int:
+    """Return the bytes of a family, once each model in it is whole, with its scores and a card, and all are small.
+
+    Raises:
+        JnlpError: Something is missing or too large, or scores are those of other weights.
+    """
+    from jnlp.encoder.files import digest_weights
+    from jnlp.models.folder import inspect
+
+    for name in FAMILY:
+        inspect(folder / name)
+        for part in ("scores.json", "README.md"):
+            if not (folder / name / part).is_file():
+                raise JnlpError(f"{folder / name} has no {part}", hint="run the same command again")
+        if read(folder / name / "scores.json")["weights"] != digest_weights(folder / name):
+            raise JnlpError(f"the scores of {folder / name} are those of other weights", hint="measure it again")
+    size = sum(path.stat().st_size for name in FAMILY for path in (folder / name).rglob("*") if path.is_file())
+    if size > LARGEST:
+        raise JnlpError(f"the models take {size / 1e6:.1f} MB together, over {LARGEST / 1e6:.0f}")
+    return size
+
+
+def swap(made: Path, out: Path, /) -> None:
+    """Put a whole family in the place of another; where that fails midway, the old one is put back.
+
+    Args:
+        made: Holds the new models.
+        out: Where they go.
+    """
+    check(made)
+    out.mkdir(parents=True, exist_ok=True)
+    new, old = out / ".new", out / ".old"
+    for folder in (new, old):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+    moved: list[str] = []
+    try:
+        for name in FAMILY:
+            shutil.copytree(made / name, new / name)
+        for name in FAMILY:
+            if (out / name).exists():
+                (out / name).rename(old / name)
+            moved.append(name)
+            (new / name).rename(out / name)
+    except BaseException:
+        for name in moved:
+            shutil.rmtree(out / name, ignore_errors=True)
+            if (old / name).exists():
+                (old / name).rename(out / name)
+        raise
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _pretrain(family: Family, say: Callable[[str], None]) -> None:
+    from jnlp.training.pretraining import pretrain
+
+    def tell(phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
+        shown = "  ".join(f"{name} {value:,.4g}" for name, value in figures.items())
+        say(f"  {phase} {done:,} of {total:,}  {shown}")
+
+    corpus = [family.data / part for part in CORPUS]
+    report = pretrain(family.recipe, corpus, family.folder("tiny"), progress=tell)
+    text = json.dumps(training(family.recipe, report), ensure_ascii=False, indent=2)
+    (family.folder("tiny") / "training.json").write_text(text + "\n", encoding="utf-8")
+    (family.work / "run.json").write_text(json.dumps(report.details["run"]) + "\n", encoding="utf-8")
+
+
+def training(recipe: Recipe, report: TrainReport, /) -> dict[str, Any]:
+    """Return `training.json` of a pre-trained model: what its card says of data and compute."""
+    import platform
+
+    stages = "; ".join(
+        f"{stage.tokens / 1e6:,.1f}M tokens in rows of {', '.join(str(span.length) for span in stage.rows)},"
+        f" {stage.mask:.0%} masked"
+        for stage in recipe.stages
+    )
+    text = (
+        f"`make models` with the shipped recipe `{recipe.name}`: {stages}; {recipe.optimisation.name},"
+        f" {recipe.optimisation.dtype}; 80-10-10."
+    )
+    figures: dict[str, Any] = {
+        "tokens": int(report.metrics["tokens"]),
+        "steps": int(report.metrics["steps"]),
+        "hours": round(report.metrics["seconds"] / 3600, 2),
+        "machine": f"{platform.machine()}, torch {report.details['torch']}",
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+    data = {name: f"{count:,} documents" for name, count in report.rows.items() if count}
+    return {"text": text, "figures": figures, "data": data}
+
+
+def _toxicity_command(family: Family) -> list[str]:
+    base, out = family.folder("tiny"), family.folder("tiny-toxicity")
+    if not family.smoke:
+        return ["jnlp_toxicity.train", str(family.data), "--base", str(base), "--out", str(out)]
+    few = few_judged(family.data, family.work / "few")
+    return ["jnlp_toxicity.train", str(few), "--base", str(base), "--out", str(out), "--plain", "20"]
+
+
+def few_judged(data: Path, folder: Path, /, *, rows: int = 150) -> Path:
+    """Make a folder of the data with links to all of it, but with the first rows of RTP-LX alone, and return it."""
+    task = Path("tasks/rtplx_toxicity")
+    (folder / task).mkdir(parents=True, exist_ok=True)
+    for part in ("corpus", "tasks/commonsense_moral"):
+        if not (folder / part).exists():
+            (folder / part).symlink_to((data / part).resolve())
+    for path in sorted((data / task).glob("*.jsonl")):
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        (folder / task / path.name).write_text("".join(lines[:rows]), encoding="utf-8")
+    return folder
+
+
+def _search_command(family: Family) -> list[str]:
+    base, out = family.folder("tiny"), family.folder("tiny-search")
+    shutil.rmtree(out, ignore_errors=True)  # a former run may have stopped within it
+    return [
+        "jnlp_search.train",
+        str(family.data),
+        "--base",
+        str(base),
+        "-o",
+        str(out),
+        *(["--smoke"] if family.smoke else []),
+    ]
+
+
+def _measure_command(family: Family) -> list[str]:
+    run = Path(json.loads((family.work / "run.json").read_text(encoding="utf-8")))
+    earlier = [str(run / f"stage-{number}") for number in range(1, len(family.recipe.stages))]
+    return [
+        "jnlp_pretrain.measure",
+        str(family.folder("tiny")),
+        str(family.data),
+        "--recipe",
+        family.recipe_name,
+        *(["--stages", *earlier] if earlier else []),
+        *_flags(family),
+    ]
+
+
+def _retrieval_command(family: Family) -> list[str]:
+    folders = ["--model", str(family.folder("tiny-search")), "--base", str(family.folder("tiny"))]
+    few = ["--questions", "50"] if family.smoke else []
+    return ["jnlp_search.measure", str(family.data), *folders, *few, *(["--final"] if family.final else [])]
+
+
+def _flags(family: Family) -> list[str]:
+    return [flag for flag, asked in (("--smoke", family.smoke), ("--final", family.final)) if asked]
+
+
+def _toxicity_scores(family: Family) -> None:
+    folder = family.folder("tiny-toxicity")
+    (folder / "scores.json").write_text(toxicity_scores(folder), encoding="utf-8")
+
+
+def toxicity_scores(folder: Path, /) -> str:
+    """Return `scores.json` of the toxicity model, from the `metrics.json` that its trainer wrote."""
+    from jnlp.encoder.files import digest_weights
+
+    found = {"model": "toxicity", "toxicity": read(folder / "metrics.json")["toxicity"]}
+    found["weights"] = digest_weights(folder)
+    return json.dumps(found, ensure_ascii=False, indent=2) + "\n"
+
+
+def _run(command: Sequence[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", *command], check=False, stdout=subprocess.DEVNULL)
+    if done.returncode:
+        raise JnlpError(f"{command[0]} failed with status {done.returncode}", hint="its own message stands above")
+
+
+def main(arguments: Sequence[str] | None = None, /) -> int:
+    """Make the family, or write its cards anew; return the exit status."""
+    args = _parser().parse_args(arguments)
+    try:
+        if args.what == "cards":
+            write_cards(args.models, args.quality)
+        else:
+            _make(args)
+    except JnlpError as error:
+        sys.stderr.write(f"{error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+        return 1
+    return 0
+
+
+def _make(args: argparse.Namespace) -> None:
+    if args.smoke and args.out is None:
+        raise JnlpError("a smoke run makes nothing of use: it does not replace the built-in models", hint="name --out")
+    family = prepare(args.data, args.recipe, smoke=args.smoke, final=args.final)
+    make(family, say=lambda what: click.echo(what, err=True))
+    swap(family.work, args.out or BUILTIN)
+    if args.quality:
+        write_cards(args.out or BUILTIN, args.quality)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m jnlp_pretrain.family", description="Make the built-in models.")
+    commands = parser.add_subparsers(dest="what", required=True)
+    making = commands.add_parser("make", help="train, measure, write the cards, and put them in place")
+    making.add_argument("data", type=Path, help="the folder of the data that the cards list")
+    making.add_argument("--out", type=Path, help="where the models go (default: the package)")
+    making.add_argument("--recipe", default="tiny", help="of tiny: a TOML file, or a shipped one")
+    making.add_argument("--smoke", action="store_true", help="a trial of minutes, into --out")
+    making.add_argument("--final", action="store_true", help="open the valid splits for the scores")
+    making.add_argument("--quality", type=Path, help="the page of scores to write")
+    cards = commands.add_parser("cards", help="write cards and page from the scores that are there")
+    cards.add_argument("--models", type=Path, default=BUILTIN, help="a folder of the models")
+    cards.add_argument("--quality", type=Path, help="the page of scores to write")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

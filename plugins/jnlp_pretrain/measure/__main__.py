@@ -1,0 +1,93 @@
+"""`python -m jnlp_pretrain.measure MODEL DATA`: measure a model that a recipe made, and write `scores.json`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from jnlp.errors import JnlpError
+from jnlp_pretrain.smoke import smoke
+
+if TYPE_CHECKING:
+    from jnlp.types import Embedder, MaskedLM
+
+_CHARACTERS = 40_000_000
+
+
+def main(arguments: list[str] | None = None, /) -> int:
+    """Measure and write; return the exit status."""
+    args = _parser().parse_args(arguments)
+    try:
+        _run(args)
+    except JnlpError as error:
+        sys.stderr.write(f"{error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+        return 1
+    return 0
+
+
+def _run(args: argparse.Namespace) -> None:
+    from jnlp.encoder.files import digest_weights
+    from jnlp.encoder.load import load_embedder, load_masked_lm
+    from jnlp.encoder.runtime import Runtime
+    from jnlp_pretrain.measure.report import Amount, measure
+    from jnlp_pretrain.measure.similarity import jsts
+    from jnlp_pretrain.recipe import load_recipe
+
+    if not args.data.is_dir():
+        raise JnlpError(f"{args.data} is no folder", hint="name the folder of the data that the recipe's sources match")
+    start = time.monotonic()
+
+    def say(what: str) -> None:
+        sys.stderr.write(f"{time.monotonic() - start:6.0f} s  {what}\n")
+
+    def load(folder: Path) -> MaskedLM:
+        return cast("MaskedLM", load_masked_lm(folder, runtime=runtime))
+
+    recipe, runtime = load_recipe(args.recipe), Runtime(threads=args.threads)
+    if args.smoke:
+        recipe, amount = smoke(recipe), Amount(held_out=2_000, training=200_000, sparse=8, trials=2)
+    else:
+        amount = Amount(training=args.characters)
+    stages = {folder.name: load(folder) for folder in args.stages}
+    report = measure(load(args.model), recipe, args.data, stages=stages, amount=amount, say=say)
+    say("JSTS")
+    embedder = cast("Embedder", load_embedder(args.model, runtime=runtime))
+    report["jsts"] = jsts(embedder, args.data, final=args.final)
+    report["command"] = _command(args)
+    report["weights"] = digest_weights(args.model)
+    report["date"] = datetime.now(UTC).date().isoformat()
+    text = json.dumps(report, ensure_ascii=False, indent=2) + "\n"
+    (args.out or args.model / "scores.json").write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
+    say("written")
+
+
+def _command(args: argparse.Namespace) -> str:
+    """Return how this was called, without the folders of one machine."""
+    stages = f" --stages {' '.join(folder.name for folder in args.stages)}" if args.stages else ""
+    given = "".join(f" --{name}" for name in ("final", "smoke") if getattr(args, name))
+    characters = f" --characters {args.characters}" if args.characters != _CHARACTERS else ""
+    return f"python -m jnlp_pretrain.measure {args.model.name} DATA --recipe {args.recipe}{stages}{characters}{given}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m jnlp_pretrain.measure", description=__doc__)
+    parser.add_argument("model", type=Path, help="the model folder")
+    parser.add_argument("data", type=Path, help="the folder of the corpus, and of tasks/jsts")
+    parser.add_argument("--recipe", default="tiny", help="the recipe it was made by: a TOML file, or a shipped one")
+    parser.add_argument("--stages", type=Path, nargs="+", default=[], help="folders of earlier stages, to compare")
+    parser.add_argument("--final", action="store_true", help="open the valid split of JSTS: for the last table alone")
+    parser.add_argument("--characters", type=int, default=_CHARACTERS, help="for the n-gram to learn from; 0: none")
+    parser.add_argument("--smoke", action="store_true", help="a trial of a minute, of figures that say nothing")
+    parser.add_argument("--threads", type=int, help="processor threads")
+    parser.add_argument("-o", "--out", type=Path, help="the file to write (default: scores.json in the model folder)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

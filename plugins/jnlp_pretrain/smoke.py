@@ -1,0 +1,32 @@
+"""A recipe at a scale that shows in a minute that all its parts work together, and makes nothing of use."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from jnlp.training.recipe import Shape, Span
+
+if TYPE_CHECKING:
+    from jnlp.training.recipe import Recipe
+
+SOURCES = ("personachat", "jaquad", "tanaka")
+"""Small ones, of two kinds of text that are measured."""
+
+
+def smoke(recipe: Recipe, /) -> Recipe:
+    """Return a recipe's like: as many stages, a few steps each, of a model of two layers on a part of its sources."""
+    stages = tuple(
+        replace(stage, tokens=16_384, rows=(Span(64),), batch=4096, micro_batch=4096, warmup_tokens=0, mix={})
+        for stage in recipe.stages
+    )
+    chosen = tuple(source for source in recipe.sources if source.name in SOURCES) or recipe.sources
+    return replace(
+        recipe,
+        name=f"{recipe.name}-smoke",
+        stages=stages,
+        shape=Shape(hidden=64, intermediate=64, layers=2, max_length=recipe.shape.max_length),
+        sources=tuple(replace(source, keep=0.05) for source in chosen),
+        tokenizer=replace(recipe.tokenizer, vocabulary=4_000, characters=300_000, words=False),
+        held_out=0.05,
+    )

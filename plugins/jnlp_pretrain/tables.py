@@ -1,0 +1,230 @@
+"""Scores as Markdown: the tables of the model cards and of docs/quality.md, and what is to be called weak."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    Scores = Mapping[str, Any]
+
+_CLOZE = {
+    "model": "this model",
+    "ngram": "5-gram",
+    "frequent": "most frequent pieces",
+    "frequent_by_script": "the same, of the answer's script",
+}
+_SYSTEMS = {"model": "tiny-search", "base": "tiny, mean-pooled"}
+_TABLES = "\n\n"
+
+CLOZE_BAR, KIND_BAR, JSTS_BAR, NEEDLE_BAR = 0.6, 0.5, 0.7, 0.5
+RECALL_BAR, AUC_BAR, ALARM_BAR = 0.8, 0.9, 0.05
+"""Below these (for false alarms: above) a figure is called weak."""
+
+
+def scores(found: Scores, /) -> str:
+    """Return the tables of a `scores.json`, by the kind of its model."""
+    return {"masked-lm": _masked_lm, "embedder": _embedder, "toxicity": _toxicity}[found["model"]](found)
+
+
+def weak(found: Scores, /) -> list[str]:
+    """Return what is weak about a `scores.json`, each in a sentence with its figure."""
+    return list({"masked-lm": _weak_lm, "embedder": _weak_embedder, "toxicity": _weak_toxicity}[found["model"]](found))
+
+
+def _masked_lm(found: Scores) -> str:
+    return _TABLES.join(
+        [
+            "Held-out documents, a few passages of each, every token masked once; accuracy with every seventh token"
+            " masked together, pseudo-perplexity a character (lower is better) with every"
+            f" {found['measured_with']['sparse']}th, beside {_ngram(found)}, which sees one side alone.",
+            _held_out(found),
+            "Sixty cloze items, fixed before any checkpoint was scored: the right word as first guess / among the"
+            " first five.",
+            _cloze(found["cloze"]),
+            f"The first five for おはようございます、今日の天気は`<mask>`です。: {' '.join(found['weather'])}.",
+            *_jsts(found),
+            "A word said once in a text and asked for at its end, as first guess / among five, in brackets where it was"
+            " never said.",
+            _needle({**found["stages"], "the model": found}),
+            *_stages(found),
+            _made(found),
+        ]
+    )
+
+
+def _ngram(found: Scores) -> str:
+    base = found.get("baselines")
+    if not base:
+        return "no baseline"
+    return f"a character {base['order']}-gram (modified Kneser-Ney, {base['characters'] / 1e6:,.1f} million characters)"
+
+
+def _held_out(found: Scores) -> str:
+    rows = []
+    for kind, row in found["held_out"].items():
+        base = f"{row['ngram_perplexity']:.2f}" if "ngram_perplexity" in row else ""
+        often = f"{row['frequent_accuracy']:.1%}" if "frequent_accuracy" in row else ""
+        shares = (f"{row['accuracy']:.1%}", f"{row['top5']:.1%}", often, f"{row['pseudo_perplexity']:.2f}", base)
+        rows.append((kind, f"{row['tokens']:,}", *shares))
+    head = ("text", "tokens", "accuracy", "among five", "most frequent piece", "pseudo-perplexity", "5-gram")
+    return table(head, rows)
+
+
+def _cloze(found: Scores) -> str:
+    names = [name for name in _CLOZE if name in found]
+    rows = [
+        (kind, f"{found['model'][kind]['items']}", *(_pair(found[name][kind]) for name in names))
+        for kind in found["model"]
+    ]
+    return table(("kind", "items", *(_CLOZE[name] for name in names)), rows)
+
+
+def _pair(row: Mapping[str, float], before: str = "") -> str:
+    return f"{row[f'{before}top1']:.0%} / {row[f'{before}top5']:.0%}"
+
+
+def _jsts(found: Scores) -> list[str]:
+    row = found.get("jsts")
+    if not row:
+        return []
+    return [
+        f"JSTS ({row['split']}, {row['pairs']:,} pairs), cosine of mean-pooled states without fine-tuning:"
+        f" Spearman {row['spearman']:.3f}."
+    ]
+
+
+def _needle(models: Mapping[str, Scores]) -> str:
+    lengths = list(dict.fromkeys(length for found in models.values() for length in found["needle"]))
+    rows = []
+    for name, found in models.items():
+        rows.append((name, *(_needles(found["needle"].get(length)) for length in lengths)))
+    return table(("tokens", *(f"{int(length):,}" for length in lengths)), rows)
+
+
+def _needles(row: Mapping[str, float] | None) -> str:
+    return f"{_pair(row)} ({_pair(row, 'unsaid_')})" if row else ""
+
+
+def _stages(found: Scores) -> list[str]:
+    if not found["stages"]:
+        return []
+    kinds = list(found["held_out"])
+    rows = []
+    for name, stage in {**found["stages"], "the model": found}.items():
+        cells = (
+            f"{stage['held_out'][k]['accuracy']:.1%} · {stage['held_out'][k]['pseudo_perplexity']:.2f}" for k in kinds
+        )
+        rows.append((name, *cells, _pair(stage["cloze"]["model"]["all"])))
+    return ["By stage, accuracy · pseudo-perplexity, and cloze:", table(("after", *kinds, "cloze"), rows)]
+
+
+def _weak_lm(found: Scores) -> Iterable[str]:
+    for kind, row in found["cloze"]["model"].items():
+        bar = CLOZE_BAR if kind == "all" else KIND_BAR
+        if row["top5"] < bar:
+            yield f"Cloze, {kind}: a right word among five for only {row['top5']:.0%} of {row['items']} items."
+    ours, theirs = found["cloze"]["model"]["all"], found["cloze"].get("ngram", {}).get("all")
+    if theirs and theirs["top5"] >= ours["top5"]:
+        yield (
+            f"A character 5-gram of {found['baselines']['characters'] / 1e6:,.0f} million characters fills the cloze"
+            f" items as well or better: {_pair(theirs)} against {_pair(ours)}."
+        )
+    for kind, row in found["held_out"].items():
+        if row.get("ngram_perplexity", float("inf")) <= row["pseudo_perplexity"]:
+            yield (
+                f"{kind.capitalize()}: pseudo-perplexity {row['pseudo_perplexity']:.2f} a character is no better than"
+                f" the {row['ngram_perplexity']:.2f} of a character 5-gram, which sees one side alone."
+            )
+    for length, row in found["needle"].items():
+        if row["top5"] < NEEDLE_BAR:
+            yield f"It finds a word said once in {int(length):,} tokens only {row['top5']:.0%} of the time."
+    if found.get("jsts") and found["jsts"]["spearman"] < JSTS_BAR:
+        yield f"Its mean-pooled vectors tell likeness badly: Spearman {found['jsts']['spearman']:.3f} on JSTS."
+
+
+def _embedder(found: Scores) -> str:
+    split = "final" if "final" in found else "development"
+    part, name = found[split], {"final": "JaQuAD valid", "development": "development articles of JaQuAD train"}[split]
+    rows = []
+    for system, row in part["systems"].items():
+        rows.append(
+            (_SYSTEMS.get(system, system), *(f"{row[k]:.3f}" for k in ("recall@1", "recall@10", "ndcg@10", "mrr@10")))
+        )
+    against = [
+        f"Fused against {system}: nDCG@10 {row['difference']:+.4f} (95 % {row['low']:+.4f} to {row['high']:+.4f},"
+        f" p {_p(row['p'])}), paired bootstrap over questions."
+        for system, row in part["fused_against"].items()
+    ]
+    likeness = [f"{_SYSTEMS[model]} {value:.3f}" for model, value in part.get("jsts_spearman", {}).items()]
+    return _TABLES.join(
+        [
+            f"{name}: {part['questions']:,} questions over {part['passages']:,} passages. The share of the vectors in"
+            f" the fusion, {found.get('dense_weight', 0):.2f}, was chosen on development articles, cut from train.",
+            table(("system", "recall@1", "recall@10", "nDCG@10", "MRR@10"), rows),
+            " ".join(against),
+            *(
+                [f"JSTS ({part['jsts_pairs']:,} pairs), Spearman of cosines: {'; '.join(likeness)}."]
+                if likeness
+                else []
+            ),
+            _made(found),
+        ]
+    )
+
+
+def _p(value: float) -> str:
+    return f"{value:.4f}" if value >= 0.0001 else "under 0.0001"
+
+
+def _weak_embedder(found: Scores) -> Iterable[str]:
+    part = found.get("final", found["development"])
+    systems = part["systems"]
+    recall, words = systems["model"]["recall@10"], systems["BM25 (words)"]["recall@10"]
+    if recall < RECALL_BAR:
+        yield f"By vectors alone the passage is among the first ten for only {recall:.1%} of the questions."
+    if recall < words:
+        yield f"Full text alone finds more ({words:.1%}): use them together."
+    for system, row in part["fused_against"].items():
+        if row["low"] <= 0:
+            gain = f"nDCG@10 {row['difference']:+.4f}, p {_p(row['p'])}"
+            yield f"It is not shown to help {system}: {gain}."
+    likeness = part.get("jsts_spearman", {}).get("model", 1.0)
+    if likeness < JSTS_BAR:
+        yield f"It tells likeness of sentences badly: Spearman {likeness:.3f} on JSTS."
+
+
+def _toxicity(found: Scores) -> str:
+    rows = []
+    for kind in ("all", "prompts", "completions"):
+        for leg, kinds in found["toxicity"]["test"].items():
+            row = kinds[kind]
+            auc = f"{row['auc']:.3f} ({row['low']:.3f}–{row['high']:.3f})"
+            rows.append((f"{kind} ({row['rows']})", leg, auc, f"{row['f1']:.3f}"))
+    alarms = [(kind, *(f"{v:.1%}" for v in row.values())) for kind, row in found["toxicity"]["false_alarms"].items()]
+    return _TABLES.join(
+        [
+            table(("test rows", "leg", "AUC (95 %)", "F1 at 0.5"), rows),
+            table(("plain texts", "word lists", "model", "both"), alarms),
+        ]
+    )
+
+
+def _weak_toxicity(found: Scores) -> Iterable[str]:
+    for kind, row in found["toxicity"]["test"]["model"].items():
+        if row["auc"] < AUC_BAR:
+            yield f"AUC on {kind} is only {row['auc']:.3f}."
+    for kind, row in found["toxicity"]["false_alarms"].items():
+        if row["both"] > ALARM_BAR:
+            yield f"It calls {row['both']:.1%} of plain {kind} toxic."
+
+
+def _made(found: Scores) -> str:
+    return f"Measured on {found['date']} by `{found['command']}`."
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], /) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -1,0 +1,166 @@
+"""Pre-training speed: our objective beside transformers' Trainer, on the same model, rows and optimiser.
+
+`python -m tests.benchmarks.pretraining [--steps N]` prints a Markdown table. Both take steps in turn in one process,
+so that whatever else the machine does hits both; the first steps of each are not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import ModernBertConfig as TheirConfig
+from transformers import ModernBertForMaskedLM as TheirModel
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.utils import logging
+
+from jnlp.encoder.modernbert import ModernBertConfig, ModernBertForMaskedLM
+from jnlp.training.masked_lm import MaskedLMLoss, MaskedLMObjective
+from jnlp.training.masking import mask
+from jnlp.training.optim import optimisers
+from jnlp.training.recipe import Optimisation, Recipe, Span, Stage
+from jnlp.training.row_encoder import can_compile
+from jnlp.training.shards import Shard
+
+LENGTH, ROWS, RATE, VOCABULARY = 128, 32, 0.3, 20_000
+WARM = 4
+CONFIG = ModernBertConfig(
+    vocab_size=VOCABULARY, hidden_size=256, intermediate_size=512, num_hidden_layers=6, num_attention_heads=4
+)
+
+
+def peak(size: int = 2048, runs: int = 8) -> float:
+    """Return the FLOP/s of a bf16 matrix product, the best of a few runs."""
+    a, b = (torch.randn(size, size, dtype=torch.bfloat16) for _ in range(2))
+    best = float("inf")
+    for _ in range(runs):
+        start = time.perf_counter()
+        a @ b
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best
+
+
+def flops() -> float:
+    """Return the FLOPs of a step that are needed: forward and twice that back, logits at masked positions alone."""
+    c, tokens = CONFIG, ROWS * LENGTH
+    layer = 4 * c.hidden_size**2 + 3 * c.hidden_size * c.intermediate_size
+    attention = 2 * c.hidden_size * LENGTH  # scores and mixing; a local layer reaches all of a row this short
+    head = RATE * (c.hidden_size**2 + c.hidden_size * c.vocab_size)
+    return 6.0 * tokens * (c.num_hidden_layers * (layer + attention) + head)
+
+
+class Ours:
+    """A step of the objective of `jnlp pretrain`."""
+
+    def __init__(self, shard: Shard, *, compiled: bool) -> None:
+        tokens = ROWS * LENGTH
+        stage = Stage(1 << 40, (Span(LENGTH),), "none", RATE, batch=tokens, micro_batch=tokens)
+        recipe = Recipe("speed", (stage,), optimisation=Optimisation("adamw"))
+        torch.manual_seed(0)
+        model = ModernBertForMaskedLM(CONFIG)
+        loss = MaskedLMLoss(model, compiled=(LENGTH,) if compiled else ())
+        self.objective = MaskedLMObjective(recipe, loss, [shard], [], [])
+        (self.optimiser,) = optimisers(model, "adamw", lr=1e-4, matrix_lr=0.0, weight_decay=0.0)
+        self.taken = 0
+
+    def __call__(self) -> float:
+        """Take a step; return its seconds."""
+        start = time.perf_counter()
+        self.objective.backward(self.taken, 0.0)
+        torch.nn.utils.clip_grad_norm_(self.objective.model.parameters(), 1.0)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        self.taken += 1
+        return time.perf_counter() - start
+
+
+@dataclass
+class InTurn(TrainerCallback):
+    """Times each step of the Trainer, and lets the others take one of theirs after it."""
+
+    others: dict[str, Ours]
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    begun: float = 0.0
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        """Start the watch."""
+        self.begun = time.perf_counter()
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        """Stop it, and time the others."""
+        self.seconds.setdefault("transformers Trainer", []).append(time.perf_counter() - self.begun)
+        for name, step in self.others.items():
+            self.seconds.setdefault(name, []).append(step())
+
+
+def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+    """Mask rows as we do, and give the Trainer its labels."""
+    ids = np.concatenate([row["input_ids"] for row in rows])
+    masked = mask(ids, RATE, VOCABULARY, np.random.default_rng(int(ids.sum())))
+    labels = np.full_like(ids, -100)
+    labels[masked.at] = masked.targets
+    shape = (len(rows), LENGTH)
+    ids_, labels_ = torch.from_numpy(masked.ids).view(shape), torch.from_numpy(labels).view(shape)
+    return {"input_ids": ids_, "labels": labels_, "attention_mask": torch.ones(shape, dtype=torch.int64)}
+
+
+def measure(steps: int) -> dict[str, list[float]]:
+    """Return the seconds of each step of each contestant."""
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    rng = np.random.default_rng(0)
+    # pieces as frequent as in text (Zipf): the decoder's gradients touch what they touch in earnest
+    tokens = np.minimum(rng.zipf(1.2, size=4_000 * (LENGTH - 2)) + 6, VOCABULARY - 1)
+    shard = Shard("zipf", 1.0, tokens.astype(np.uint16), np.arange(1, 4_001) * (LENGTH - 2))
+    rows = [{"input_ids": np.concatenate(([1], part, [2]))} for part in np.split(tokens, shard.ends[:-1])]
+    others = {"jnlp": Ours(shard, compiled=False)}
+    if can_compile():
+        others["jnlp, compiled"] = Ours(shard, compiled=True)
+    torch.manual_seed(0)
+    config = TheirConfig(**{k: v for k, v in CONFIG.to_dict().items() if not k.endswith("_id")})
+    turns = InTurn(others)
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            folder,
+            per_device_train_batch_size=ROWS,
+            max_steps=steps + WARM,
+            learning_rate=1e-4,
+            weight_decay=0.0,
+            bf16=True,
+            use_cpu=True,
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            logging_strategy="no",
+            remove_unused_columns=False,
+            dataloader_pin_memory=False,
+        )
+        Trainer(TheirModel(config), arguments, data_collator=collate, train_dataset=rows, callbacks=[turns]).train()
+    return {name: seconds[WARM:] for name, seconds in turns.seconds.items()}
+
+
+def main() -> None:
+    """Print tokens a second and the share of the matrix peak."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    before = peak()
+    seconds = measure(given.steps)
+    best = max(before, peak())
+    print(f"256/512/6, {VOCABULARY:,} pieces, {ROWS} rows of {LENGTH} tokens a step, 30 % masked, bf16, AdamW,")
+    print(f"{given.threads} threads, median of {given.steps} steps; matrix peak {best / 1e9:,.0f} GFLOP/s\n")
+    print("| | tokens/s | share of the matrix peak |\n|---|---|---|")
+    for name, times in seconds.items():
+        median = statistics.median(times)
+        print(f"| {name} | {ROWS * LENGTH / median:,.0f} | {flops() / median / best:.0%} |")
+
+
+if __name__ == "__main__":
+    main()

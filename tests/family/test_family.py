@@ -1,0 +1,216 @@
+"""The built-in family: cards, page and scores agree, other libraries load it, a new one goes in whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jnlp.encoder.files import digest_weights
+from jnlp.errors import JnlpError
+from jnlp.models.resolve import BUILTIN
+from jnlp_pretrain import cards, family, tables
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from click.testing import CliRunner
+
+SHIPPED = cards.present(BUILTIN)
+
+
+def make_models(folder: Path, mark: str) -> Path:
+    """Make folders that look like a whole family: real small files, and weights that say which family they are."""
+    for name in family.FAMILY:
+        source = BUILTIN / ("tiny-toxicity" if name == "tiny-toxicity" else "tiny")
+        made = folder / name
+        shutil.copytree(source, made)
+        (made / "README.md").write_text(f"# {name} {mark}\n", encoding="utf-8")
+        (made / "scores.json").write_text(json.dumps({"weights": digest_weights(made)}), encoding="utf-8")
+    return folder
+
+
+def readme(folder: Path, name: str) -> str:
+    return (folder / name / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_model_that_ships_has_scores() -> None:
+    assert [name for name in family.FAMILY if (BUILTIN / name).is_dir()] == SHIPPED
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_scores_are_those_of_the_weights(name: str) -> None:
+    assert cards.read(BUILTIN / name / "scores.json")["weights"] == digest_weights(BUILTIN / name)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_card_and_page_say_what_the_scores_say(root: Path, name: str) -> None:
+    found = cards.read(BUILTIN / name / "scores.json")
+    card, page = readme(BUILTIN, name), (root / "docs/quality.md").read_text(encoding="utf-8")
+    assert card == cards.card(name, BUILTIN / name) or name == "tiny-toxicity"
+    for line in tables.scores(found).splitlines():
+        if line.startswith("| ") and "---" not in line:
+            assert line in card
+        assert line in page
+    for sentence in tables.weak(found):
+        assert sentence in page
+
+
+def test_the_page_is_fresh(root: Path) -> None:
+    assert (root / "docs/quality.md").read_text(encoding="utf-8") == cards.page(BUILTIN)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_models_show_prints_the_scores(runner: CliRunner, name: str) -> None:
+    from jnlp.cli import build_cli
+    from jnlp.plugins import installed, load_plugins
+
+    plugins = load_plugins([candidate for candidate in installed() if candidate.distribution == "jnlp"])
+    done = runner.invoke(build_cli(plugins), ["models", "show", name], obj=plugins)
+    assert done.exit_code == 0, done.output
+    rows = [line for line in tables.scores(cards.read(BUILTIN / name / "scores.json")).splitlines() if "%" in line]
+    assert rows
+    assert not [row for row in rows if row.startswith("| ") and row not in done.output]
+
+
+def test_together_they_are_small() -> None:
+    size = sum(path.stat().st_size for path in BUILTIN.rglob("*") if path.is_file())
+    assert 0 < size < family.LARGEST
+
+
+def test_transformers_and_sentence_transformers_load_them_as_they_stand() -> None:
+    import numpy as np
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
+
+    text = "おはようございます、今日の天気は<mask>です。"
+    for name in SHIPPED:
+        folder = BUILTIN / name
+        if (folder / "modules.json").is_file():
+            vectors = SentenceTransformer(str(folder), device="cpu").encode(["東京は雨です。", "京都は晴れです。"])
+            assert np.linalg.norm(vectors, axis=1) == pytest.approx([1.0, 1.0], abs=1e-3)
+            continue
+        kind = AutoModelForSequenceClassification if name == "tiny-toxicity" else AutoModelForMaskedLM
+        with torch.no_grad():
+            logits = kind.from_pretrained(folder)(
+                **AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")
+            ).logits
+        assert torch.isfinite(logits).all()
+
+
+def test_a_weak_figure_is_called_weak() -> None:
+    found = cards.read(BUILTIN / "tiny/scores.json")
+    good = {"items": 60, "top1": 0.9, "top5": 1.0}
+    found["cloze"] = {"model": {"all": good, "fact": good | {"top5": 0.25, "items": 12}}}
+    found["needle"] = {"512": {"top5": 0.04}}
+    found["jsts"] = found["jsts"] | {"spearman": 0.9}
+    for row in found["held_out"].values():
+        row["ngram_perplexity"] = 1000.0
+    assert tables.weak(found) == [
+        "Cloze, fact: a right word among five for only 25% of 12 items.",
+        "It finds a word said once in 512 tokens only 4% of the time.",
+    ]
+    found["cloze"]["ngram"] = {"all": good | {"top1": 0.95}}
+    found["baselines"] = {"characters": 40_000_000}
+    assert "A character 5-gram of 40 million characters fills the cloze items" in tables.weak(found)[1]
+
+
+def test_an_embedder_that_does_not_help_is_called_so() -> None:
+    row = {"recall@1": 0.2, "recall@10": 0.5, "ndcg@10": 0.3, "mrr@10": 0.3}
+    words = dict.fromkeys(row, 0.95)
+    part = {
+        "passages": 10,
+        "questions": 20,
+        "systems": {"BM25 (words)": words, "model": row, "base": row, "fused": words},
+        "fused_against": {"BM25 (words)": {"difference": 0.001, "low": -0.002, "high": 0.004, "p": 0.4}},
+        "jsts_pairs": 5,
+        "jsts_spearman": {"model": 0.75, "base": 0.6},
+    }
+    found = {"model": "embedder", "dense_weight": 0.1, "development": part, "command": "c", "date": "d"}
+    assert tables.weak(found) == [
+        "By vectors alone the passage is among the first ten for only 50.0% of the questions.",
+        "Full text alone finds more (95.0%): use them together.",
+        "It is not shown to help BM25 (words): nDCG@10 +0.0010, p 0.4000.",
+    ]
+    shown = tables.scores(found)
+    assert "| tiny-search | 0.200 | 0.500 | 0.300 | 0.300 |" in shown
+    assert "development articles" in shown
+    assert "JaQuAD valid" not in shown
+    assert "JaQuAD valid: 20 questions" in tables.scores(found | {"final": part})
+
+
+def test_data_that_is_absent_is_refused_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JNLP_RUNS", str(tmp_path / "runs"))
+    (tmp_path / "corpus").mkdir()
+    assert family.main(["make", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "tasks/jaquad/train.jsonl.xz missing" in said
+    assert "corpus," not in said
+    assert "make models DATA=DIR" in said
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_smoke_run_does_not_replace_what_ships(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert family.main(["make", str(tmp_path), "--smoke"]) == 1
+    assert "name --out" in capsys.readouterr().err
+
+
+def test_a_whole_family_takes_the_place_of_another(tmp_path: Path) -> None:
+    old, new = make_models(tmp_path / "old", "old"), make_models(tmp_path / "new", "new")
+    family.swap(new, old)
+    assert [readme(old, name) for name in family.FAMILY] == [f"# {name} new\n" for name in family.FAMILY]
+    assert sorted(path.name for path in old.iterdir()) == sorted(family.FAMILY)
+
+
+def test_a_swap_that_fails_midway_puts_the_old_family_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pathlib import Path as Real
+
+    old, new = make_models(tmp_path / "old", "old"), make_models(tmp_path / "new", "new")
+    rename = Real.rename
+
+    def failing(self: Path, target: Path) -> Path:
+        if self.parent.name == ".new" and self.name == "tiny-toxicity":
+            raise OSError("no space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Real, "rename", failing)
+    with pytest.raises(OSError, match="no space"):
+        family.swap(new, old)
+    assert [readme(old, name) for name in family.FAMILY] == [f"# {name} old\n" for name in family.FAMILY]
+    assert sorted(path.name for path in old.iterdir()) == sorted(family.FAMILY)
+
+
+@pytest.mark.parametrize("lost", ["scores.json", "README.md", "model.safetensors"])
+def test_a_family_that_is_not_whole_goes_nowhere(tmp_path: Path, lost: str) -> None:
+    old, new = make_models(tmp_path / "old", "old"), make_models(tmp_path / "new", "new")
+    (new / "tiny-search" / lost).unlink()
+    with pytest.raises(JnlpError, match=lost):
+        family.swap(new, old)
+    assert readme(old, "tiny") == "# tiny old\n"
+
+
+def test_scores_of_other_weights_are_refused(tmp_path: Path) -> None:
+    new = make_models(tmp_path / "new", "new")
+    (new / "tiny/scores.json").write_text('{"weights": "0"}', encoding="utf-8")
+    with pytest.raises(JnlpError, match="other weights"):
+        family.check(new)
+
+
+@pytest.mark.slow
+def test_the_family_is_made_end_to_end_at_a_small_scale(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("JNLP_RUNS", str(tmp_path / "runs"))
+    asked = ["make", str(shared), "--smoke", "--out", str(tmp_path / "out"), "--quality", str(tmp_path / "quality.md")]
+    assert family.main(asked) == 0, capsys.readouterr().err
+    family.check(tmp_path / "out")
+    page = (tmp_path / "quality.md").read_text(encoding="utf-8")
+    assert [line for line in page.splitlines() if line.startswith("## ")] == [f"## `{n}`" for n in family.FAMILY]
+    capsys.readouterr()
+    assert family.main(asked) == 0
+    assert capsys.readouterr().err.count("done before") == 6

@@ -1,0 +1,109 @@
+"""Several processes: the same run through accelerate, alone and in two processes over gloo."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from jnlp.errors import JnlpError, MissingExtraError
+from jnlp.training.pretraining import RunOptions, pretrain
+from jnlp.training.recipe import Recipe, Span, Stage
+from jnlp.training.team import Accelerated, Alone, assemble
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROGRAM = """
+import sys
+import torch
+from pathlib import Path
+from jnlp.training.pretraining import RunOptions, pretrain
+from jnlp.training.team import assemble
+from jnlp_pretrain.recipe import load_recipe
+torch.set_num_threads(1)
+recipe, corpus, folder = sys.argv[1:]
+team = assemble("cpu")
+assert team.size == 2, team.size
+options = RunOptions(Path(folder) / "runs", team=team)
+report = pretrain(load_recipe(recipe), [Path(corpus)], Path(folder) / "out", options)
+assert (team.rank == 0) == ("accuracy" in report.metrics)
+"""
+RECIPE = """
+name = "pair"
+embeddings = "random"
+stages = [{ tokens = 20_000, rows = [{ length = 32 }], batch = 1024, micro_batch = 256 }]
+[shape]
+hidden = 64
+intermediate = 64
+layers = 1
+max_length = 32
+[tokenizer]
+vocabulary = 320
+coverage = 1.0
+words = false
+[optimisation]
+name = "adamw"
+dtype = "fp32"
+"""
+
+
+def test_alone_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    team = assemble("cpu")
+    assert isinstance(team, Alone)
+    assert (team.rank, team.size, team.device) == (0, 1, torch.device("cpu"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_one_line() -> None:
+    with pytest.raises(JnlpError, match="no CUDA device"):
+        assemble("cuda")
+
+
+def test_several_processes_need_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    with pytest.raises(MissingExtraError, match="several processes needs the extra 'train'"):
+        assemble("cpu")
+
+
+def test_one_accelerated_process_computes_the_same_bits(recipe: Recipe, corpus: Path, tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    short = replace(recipe, stages=(Stage(8_000, (Span(32),), batch=1024, micro_batch=256),))
+    folders = [
+        pretrain(short, [corpus], tmp_path / name, RunOptions(tmp_path / f"runs-{name}", team=team)).folder
+        for name, team in (("alone", Alone()), ("accelerated", Accelerated("cpu")))
+    ]
+    one, two = ((folder / "model.safetensors").read_bytes() for folder in folders)
+    assert one == two
+
+
+@pytest.mark.slow
+def test_two_processes_reach_what_one_reaches(corpus: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    from jnlp_pretrain.recipe import load_recipe
+
+    (tmp_path / "pair.toml").write_text(RECIPE, encoding="utf-8")
+    (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    arguments = [str(tmp_path / "program.py"), str(tmp_path / "pair.toml"), str(corpus / "lines.txt"), str(tmp_path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run([*launch, *arguments], capture_output=True, encoding="utf-8", env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    alone = pretrain(
+        load_recipe(str(tmp_path / "pair.toml")),
+        [corpus / "lines.txt"],
+        tmp_path / "alone",
+        RunOptions(tmp_path / "alone-runs"),
+    )
+    one, two = (load_file(folder / "model.safetensors") for folder in (alone.folder, tmp_path / "out"))
+    assert one.keys() == two.keys()
+    for name, weights in one.items():
+        assert torch.allclose(weights.float(), two[name].float(), atol=2e-3), name
