@@ -1,4 +1,4 @@
-"""Weights in another dtype than the files', held once for all processes that share a folder."""
+"""Weights in another form than the files', held once for all processes that share a folder."""
 
 from __future__ import annotations
 
@@ -8,35 +8,51 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from jnlp.encoder.files import read_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    import torch
     from torch import Tensor
 
+    Weights = dict[str, Tensor]
 
-def read_converted(folder: Path, dtype: torch.dtype, shared: Path, /) -> dict[str, Tensor]:
-    """Map a model folder's weights in `dtype`; tensors by name.
 
-    The process that comes first converts them into a file in `shared`, the others wait and map it too, so that its
-    pages are in memory once. Files that have the dtype already are mapped themselves.
+def held_once(shared: Path | None, key: str, make: Callable[[], Weights], /) -> Weights:
+    """Return what `make` returns; where processes share a folder the first of them makes it, and all map its file.
+
+    Args:
+        shared: The folder; None: nothing is shared.
+        key: Says what is made, to the processes that share the folder.
+        make: Makes it.
     """
-    from safetensors.torch import load_file, save_file
-
-    weights = read_weights(folder)
-    if all(tensor.dtype == dtype for tensor in weights.values()):
-        return weights
-    key = hashlib.sha256(f"{folder.resolve()} {dtype}".encode()).hexdigest()[:16]
-    path = shared / f"{key}.safetensors"
-    with _alone(shared / f"{key}.lock"):
+    if shared is None:
+        return make()
+    name = hashlib.sha256(key.encode()).hexdigest()[:16]
+    path = shared / f"{name}.pt"
+    with _alone(shared / f"{name}.lock"):
         if not path.is_file():
             with tempfile.TemporaryDirectory(dir=shared) as beside:
                 made = Path(beside) / path.name
-                save_file({name: tensor.to(dtype).contiguous() for name, tensor in weights.items()}, made)
+                torch.save(make(), made)
                 made.replace(path)
-    return load_file(path)
+    # torch's own format begins each tensor on a cache line
+    weights: Weights = torch.load(path, mmap=True, weights_only=True)
+    return weights
+
+
+def read_converted(folder: Path, dtype: torch.dtype, shared: Path, /) -> Weights:
+    """Map a model folder's weights in `dtype`; tensors by name.
+
+    Files that have the dtype already are mapped themselves.
+    """
+    weights = read_weights(folder)
+    if all(tensor.dtype == dtype for tensor in weights.values()):
+        return weights
+    converted = lambda: {name: tensor.to(dtype).contiguous() for name, tensor in weights.items()}  # noqa: E731
+    return held_once(shared, f"{folder.resolve()} {dtype}", converted)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from jnlp.encoder.attention import attend_qkv
 from jnlp.encoder.modernbert import ModernBert
 from jnlp.encoder.products import Products, products
 from jnlp.encoder.rotation import Rotation
+from jnlp.encoder.stepwise import compiled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from jnlp.encoder.checkpoint import Network
     from jnlp.encoder.modernbert import Layer
     from jnlp.encoder.packing import Packed
+    from jnlp.encoder.stepwise import Hold
 
 ROWS = 1024
 """Rows that go through a layer's second part at a time."""
@@ -65,8 +67,13 @@ class Inference:
         return states
 
 
-def accelerate(network: Network, /) -> None:
-    """Let a network answer through `Inference` where no gradients are asked for, if it is on a CPU."""
+def accelerate(network: Network, hold: Hold, /) -> None:
+    """Let a network on a CPU answer by the compiled kernels, or else through `Inference`, where no gradients are due.
+
+    Args:
+        network: It is for answers alone from here on.
+        hold: See `stepwise.compiled`.
+    """
     encoder = network if isinstance(network, ModernBert) else network.model
     if encoder.final_norm.weight.device.type == "cpu":
-        encoder.inference = Inference(encoder)
+        encoder.inference = compiled(encoder, "bf16", hold) or Inference(encoder)

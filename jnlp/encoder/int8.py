@@ -2,7 +2,7 @@
 
 What enters a projection is scaled so that its largest component is 127 and rounded; the products are exact in int32.
 Norms, the residual row and GELU stay in fp32, attention, embeddings and heads in the model's dtype. The compiled kernel
-(`kernels/int8.cpp`) does all that lies between two attentions in one pass; `Plain` does the same by torch's own int8
+(`kernels/rows.h`) does all that lies between two attentions in one pass; `Plain` does the same by torch's own int8
 product, for a machine without it.
 """
 
@@ -10,15 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
-from jnlp.encoder import kernels
-from jnlp.encoder.attention import attend_qkv
 from jnlp.encoder.modernbert import ModernBert
-from jnlp.encoder.rotation import Rotation
+from jnlp.encoder.stepwise import Stepwise, compiled, drop_layers, normed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from jnlp.encoder.checkpoint import Network
-    from jnlp.encoder.packing import Packed
+    from jnlp.encoder.stepwise import Hold
 
 LARGEST = 127
 """The largest quantised number; -128 is left out, so that a row and its negative quantise alike."""
@@ -90,23 +88,6 @@ def _widened(a: Tensor, b: Tensor) -> Tensor:
     return a.float() @ b.float()
 
 
-class Rows(Protocol):
-    """What an encoder does to its rows between attentions, in place on the residual row x (fp32 `[T, d]`)."""
-
-    def step(self, index: int, x: Tensor, attended: Tensor | None, /) -> Tensor | None:
-        """Finish the layer before `index` and begin that layer.
-
-        Args:
-            index: From 0 to the number of layers.
-            x: The residual row, changed in place.
-            attended: What the attention of the layer before answered, `[T, d]`; None before the first.
-
-        Returns:
-            Queries, keys and values of layer `index`, `[T, 3 d]`; None after the last.
-        """
-        ...
-
-
 class Plain:
     """`Rows` by torch's own operators.
 
@@ -128,74 +109,22 @@ class Plain:
         if attended is not None:
             _, out, up, down = self._linears[index - 1]
             x += out(attended)
-            inner, gate = up(_normed(x, self._norms[index - 1][1])).chunk(2, dim=-1)
+            inner, gate = up(normed(x, self._norms[index - 1][1])).chunk(2, dim=-1)
             x += down(F.gelu(inner).mul_(gate))
         if index == len(self._linears):
             return None
-        return self._linears[index][0](_normed(x, self._norms[index][0])).to(self._dtype)
+        return self._linears[index][0](normed(x, self._norms[index][0])).to(self._dtype)
 
 
-def _normed(x: Tensor, norm: nn.Module) -> Tensor:
-    """Return a norm of the fp32 row, whatever the dtype of its weights; the first layer has none."""
-    if not isinstance(norm, torch.nn.LayerNorm):
-        return x
-    bias = None if norm.bias is None else norm.bias.float()
-    return F.layer_norm(x, norm.normalized_shape, norm.weight.float(), bias, norm.eps)
-
-
-class Int8:
-    """A `ModernBert` in int8 as a function of a packed batch.
-
-    Args:
-        encoder: The model, on a CPU.
-        rows: What lies between attentions.
-    """
-
-    def __init__(self, encoder: ModernBert, rows: Rows, /) -> None:
-        self._encoder = encoder
-        self._rows = rows
-
-    def __call__(self, packed: Packed, /) -> Tensor:
-        """Return the states of all tokens `[T, d]`, in the dtype of the embeddings."""
-        encoder, config = self._encoder, self._encoder.config
-        longest = max(packed.lengths)
-        x = encoder.embeddings(packed.ids).float()
-        attended = None
-        for index in range(config.num_hidden_layers):
-            qkv = self._rows.step(index, x, attended)
-            assert qkv is not None  # there is a layer
-            rotation = Rotation.of(config.theta(index), config.head_dim, longest)
-            split = qkv.view(len(qkv), 3, config.num_attention_heads, -1)
-            attended = attend_qkv(split, rotation, packed, config.window(index))
-        self._rows.step(config.num_hidden_layers, x, attended)
-        return _normed(x, encoder.final_norm).to(encoder.final_norm.weight.dtype)
-
-
-def to_int8(network: Network, /) -> None:
+def to_int8(network: Network, hold: Hold, /) -> None:
     """Let a network's encoder answer in int8, by the compiled kernel where it is built and fits the model.
 
-    Its layers keep their shapes but no weights: gradients, or saving it, are no longer possible.
+    Args:
+        network: It is for answers alone from here on: its layers keep no weights.
+        hold: See `stepwise.compiled`.
     """
     encoder = network if isinstance(network, ModernBert) else network.model
-    compiled = kernels.load()
-    if compiled is not None and compiled.int8 and fits(encoder):
-        from jnlp.encoder.kernels.int8 import CompiledRows
-
-        encoder.inference = Int8(encoder, CompiledRows(compiled, encoder))
-    else:
-        encoder.inference = Int8(encoder, Plain(encoder))
-    layers: list[Any] = list(encoder.layers)
-    for layer in layers:
-        for linear in (layer.attn.Wqkv, layer.attn.Wo, layer.mlp.Wi, layer.mlp.Wo):
-            linear.to("meta")
-
-
-def fits(encoder: ModernBert, /) -> bool:
-    """Say if the compiled kernel can run a model: bf16, sizes in multiples of 64, heads of 64, no biases."""
-    config = encoder.config
-    return (
-        encoder.final_norm.weight.dtype is torch.bfloat16
-        and config.head_dim == kernels.HEAD_DIM
-        and config.hidden_size % 64 == config.intermediate_size % 64 == 0
-        and not (config.attention_bias or config.mlp_bias or config.norm_bias)
-    )
+    encoder.inference = compiled(encoder, "int8", hold)
+    if encoder.inference is None:
+        encoder.inference = Stepwise(encoder, Plain(encoder))
+        drop_layers(encoder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jnlp.encoder.backbone import Backbone
@@ -18,7 +19,10 @@ from jnlp.models.folder import inspect
 from jnlp.types import ProblemType
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from torch import Tensor
 
     from jnlp.types import ModelSpec
 
@@ -91,7 +95,7 @@ def describe_run(folder: Path, runtime: Runtime, /) -> str:
         config = read_json(folder / "config.json")
         head_dim = int(config["hidden_size"]) // int(config["num_attention_heads"])
         chosen = choose(device.type, dtype, head_dim, False)
-        attention = "compiled attention" if hasattr(chosen, "__self__") else f"attention in torch ({chosen.__name__})"
+        attention = "compiled kernels" if hasattr(chosen, "__self__") else f"attention in torch ({chosen.__name__})"
     threads = torch.get_num_threads()
     return f"{device}, {describe(runtime)[1]}, {threads} thread{'s' * (threads > 1)}, {attention}"
 
@@ -105,12 +109,13 @@ def _network(folder: Path, head: str, runtime: Runtime) -> Any:
         from jnlp.encoder.inference import accelerate
 
         network = load_modernbert(folder, getattr(modernbert, f"ModernBert{head}"), runtime)
+        hold = partial(_hold, folder, runtime.converted)
         if runtime.dtype == "int8":
             from jnlp.encoder.int8 import to_int8
 
-            to_int8(network)
+            to_int8(network, hold)
         else:
-            accelerate(network)
+            accelerate(network, hold)
         return network
     if runtime.dtype == "int8":
         raise UsageError(f"{folder} is no ModernBERT, and int8 is for ModernBERT alone", hint="--dtype auto")
@@ -118,6 +123,13 @@ def _network(folder: Path, head: str, runtime: Runtime) -> Any:
 
     device, dtype = runtime.place()
     return load_network(folder, f"AutoModel{head}", dtype).to(device).requires_grad_(False).eval()
+
+
+def _hold(folder: Path, shared: Path | None, layout: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Make a layout of a folder's layers, or find it made by another process."""
+    from jnlp.encoder.converted import held_once
+
+    return held_once(shared, f"{folder.resolve()} layers {layout}", make)
 
 
 def _is_modernbert(folder: Path) -> bool:

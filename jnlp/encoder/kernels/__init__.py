@@ -26,7 +26,8 @@ FOLDER = Path(__file__).parent
 SOURCES = {
     "attention_fp32.cpp": (),
     "attention_bf16.cpp": ("-mavx512bf16",),
-    "int8.cpp": ("-mavx512bf16", "-mavx512vnni"),
+    "rows_bf16.cpp": ("-mavx512bf16",),
+    "rows_int8.cpp": ("-mavx512bf16", "-mavx512vnni"),
 }
 """What is compiled, each with the flags it needs beyond `FLAGS`."""
 FLAGS = (

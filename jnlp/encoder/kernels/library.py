@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _POINTER, _WIDE, _NARROW = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
 _ATTENTION: list[Any] = [*[_POINTER] * 3, _WIDE, *[_POINTER] * 4, _WIDE, _WIDE, _NARROW, _NARROW]
 
-_INT8: list[Any] = [*[_POINTER] * 4, _WIDE, _WIDE, _NARROW]
+_ROWS: list[Any] = [*[_POINTER] * 4, _WIDE, _WIDE, _NARROW]
 
 
 class Kernels:
@@ -31,15 +31,17 @@ class Kernels:
 
     def __init__(self, path: Path, /, *, bf16: bool, int8: bool) -> None:
         self.path = path
-        self.int8 = int8
         self._library = ctypes.CDLL(str(path))
         self._attention = {torch.float32: self._library.jnlp_attention_fp32}
         if bf16:
             self._attention[torch.bfloat16] = self._library.jnlp_attention_bf16
         for run in self._attention.values():
             run.argtypes, run.restype = _ATTENTION, ctypes.c_int
-        self.int8_layer = self._library.jnlp_int8_layer
-        self.int8_layer.argtypes, self.int8_layer.restype = _INT8, ctypes.c_int
+        able = {"bf16": (bf16, self._library.jnlp_rows_bf16), "int8": (int8, self._library.jnlp_rows_int8)}
+        self.rows = {precision: run for precision, (has, run) in able.items() if has}
+        """What runs a layer's rows, by the precision of its products."""
+        for run in self.rows.values():
+            run.argtypes, run.restype = _ROWS, ctypes.c_int
 
     def handles(self, dtype: torch.dtype, head_dim: int, /) -> bool:
         """Say if attention in this dtype and head size is compiled for this processor."""
