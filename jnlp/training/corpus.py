@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _ROWS = (".jsonl", ".ndjson", ".json")
 _TEXT = (".txt", ".text")
-_WHOLE = 1 << 23  # bytes of a text file that is one document; a larger one is cut at blank lines
+_WHOLE = 1 << 18  # bytes of a text file that is one document; a larger one is cut at blank lines
+_MANY = 24  # files that are scored one by one
 _BLOCK = 100_000  # characters, about, of a document cut from a larger file
 
 
@@ -86,7 +87,9 @@ def assign(sources: Sequence[Source], paths: Sequence[Path]) -> dict[str, list[P
 
 
 def own_sources(paths: Sequence[Path]) -> tuple[Source, ...]:
-    """Return a source for each file, named after it."""
+    """Return a source for each file, named after it; one of all of them where they are many."""
+    if len(paths) > _MANY:
+        return (Source("corpus", ("*",)),)
     top = os.path.commonpath([path.resolve().parent for path in paths])
     names = {path: hashlib.sha256(os.path.relpath(path.resolve(), top).encode()).hexdigest()[:6] for path in paths}
     return tuple(Source(f"{path.name.split('.')[0]}-{names[path]}", (str(path),)) for path in paths)

@@ -106,7 +106,7 @@ def card(
         "\n".join(lines),
         *([described.notes.strip()] if described.notes else []),
         "## Training",
-        f"Pairs: {sets}. {report['tokens']:,} tokens in {report['seconds'] / 60:.0f} minutes; best of "
+        f"Pairs: {sets}. {report['tokens']:,} tokens in {report['seconds'] / 60:.1f} minutes; best of "
         f"{len(report['epochs'])} epochs: {report['best_epoch']}. Options: {chosen}. Versions: {made}.",
     ]
     return "\n\n".join(parts) + "\n"

@@ -147,8 +147,7 @@ class _Run:
             if self.step % self.plan.log_every == 0:
                 self._log_training(loss, factor)
             if self.step % self.plan.evaluate_every == 0:
-                self._log(self.objective.evaluate())
-                self.seen = time.monotonic(), self.tokens
+                self._log_held_out()
         return True
 
     def save_if_due(self, *, asked: bool) -> None:
@@ -188,6 +187,14 @@ class _Run:
         self._log(figures)
         if self.tell:
             self.tell("training", self.tokens, self.clock.tokens, figures)
+
+    def _log_held_out(self) -> None:
+        figures = self.objective.evaluate()
+        self.seen = time.monotonic(), self.tokens
+        self._log(figures)
+        if self.tell:
+            means = {name: value for name, value in figures.items() if "/" not in name}
+            self.tell("held-out text", self.tokens, self.clock.tokens, means)
 
     def _log(self, figures: Mapping[str, float]) -> None:
         row = {"step": self.step, "tokens": self.tokens, "seconds": round(self.clock.elapsed, 1)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -61,7 +62,8 @@ def train_tokenizer(lines: Iterable[str], recipe: TokenizerRecipe, *, threads: i
     except ImportError as error:
         raise MissingExtraError("train", "training a tokenizer") from error
 
-    normalised = (unicodedata.normalize("NFKC", line).replace(" ", SPACE) for line in lines if line)
+    faults: list[JnlpError] = []
+    normalised = (unicodedata.normalize("NFKC", line).replace(" ", SPACE) for line in _noting(lines, faults) if line)
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -87,11 +89,30 @@ def train_tokenizer(lines: Iterable[str], recipe: TokenizerRecipe, *, threads: i
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise JnlpError(
-            f"the tokenizer cannot have {recipe.vocabulary} pieces from this text: {str(error).splitlines()[-1]}",
-            hint="give more text or a smaller vocabulary",
-        ) from error
+        if faults:
+            raise faults[0] from error
+        raise _refused(recipe.vocabulary, str(error)) from error
     return convert(model.getvalue())
+
+
+def _noting(lines: Iterable[str], faults: list[JnlpError]) -> Iterator[str]:
+    """Yield lines; note the error that ends them, of which SentencePiece would leave a text alone."""
+    try:
+        yield from lines
+    except JnlpError as error:
+        faults.append(error)
+        raise
+
+
+def _refused(pieces: int, said: str) -> JnlpError:
+    """Return SentencePiece's refusal as an error that says which way to go."""
+    wrong = f"the tokenizer cannot have {pieces} pieces from this text"
+    if found := re.search(r"required_chars\. \d+ vs (\d+)", said):
+        hint = "a larger vocabulary, or a lower coverage: rare characters become bytes"
+        return JnlpError(f"{wrong}: its characters alone need {found[1]}", hint=hint)
+    found = re.search(r"<= (\d+)", said)
+    reason = f"at most {found[1]}" if found else said.splitlines()[-1]
+    return JnlpError(f"{wrong}: {reason}", hint="give more text or a smaller vocabulary")
 
 
 def convert(model: bytes) -> Tokenizer:

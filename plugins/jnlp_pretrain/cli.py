@@ -15,6 +15,7 @@ from jnlp_pretrain.options import PretrainOptions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from jnlp.training.recipe import Recipe
     from jnlp.types import TrainReport
 
 _SECTION = "Training"
@@ -41,7 +42,6 @@ def _run(recipe: str, corpus: tuple[Path, ...], out: Path, quiet: bool, **_: obj
     from jnlp.training.pretraining import RunOptions
     from jnlp.training.pretraining import pretrain as train
     from jnlp.training.team import assemble
-    from jnlp_pretrain.recipe import load_recipe
 
     options = build(PretrainOptions, given(click.get_current_context(), PretrainOptions), where="pretrain")
     told = RunOptions(
@@ -52,12 +52,24 @@ def _run(recipe: str, corpus: tuple[Path, ...], out: Path, quiet: bool, **_: obj
         team=assemble(options.device),
     )
     try:
-        report = train(load_recipe(recipe), corpus, out, told, progress=None if quiet else _say)
+        report = train(_load(recipe, corpus, quiet=quiet), corpus, out, told, progress=None if quiet else _say)
     except Stopped as stopped:
         click.echo("jnlp: stopped with a checkpoint; the same command goes on from there", err=True)
         raise click.exceptions.Exit(130) from stopped
     if told.team.rank == 0:
         _show(report)
+
+
+def _load(name: str, corpus: tuple[Path, ...], *, quiet: bool) -> Recipe:
+    """Return a recipe; a shipped one leaves out its sources where the corpus has none of them."""
+    from jnlp.training.corpus import files
+    from jnlp_pretrain.recipe import for_corpus, load_recipe, shipped
+
+    recipe = load_recipe(name)
+    fitted = for_corpus(recipe, files(corpus)) if name in shipped() else recipe
+    if fitted is not recipe and not quiet:
+        click.echo(f"jnlp: the sources of {name} are not in this corpus: all files count alike", err=True)
+    return fitted
 
 
 def _folder(model: str) -> Path:
@@ -70,6 +82,8 @@ def _folder(model: str) -> Path:
 def _show(report: TrainReport) -> None:
     for name, value in report.metrics.items():
         click.echo(f"{name:<32} {value:,.4f}")
+    if "accuracy" not in report.metrics:
+        click.echo("no text was held out: the corpus has too few documents")
     dropped = report.details["dropped"]
     if isinstance(dropped, dict) and dropped:
         click.echo("left out  " + ", ".join(f"{reason} {count:,}" for reason, count in dropped.items()))

@@ -79,8 +79,9 @@ def prepare(data: Path, recipe_name: str = "tiny", /, *, smoke: bool = False, fi
 
     missing = [part for part in NEEDED if not (data / part).exists()]
     if missing:
+        lacking = f": {', '.join(missing)} missing" if data.is_dir() else ""
         raise JnlpError(
-            f"the data of the built-in models is not at {data}: {', '.join(missing)} missing",
+            f"the data of the built-in models is not at {data}{lacking}",
             hint="make models DATA=DIR, where DIR holds what the model cards list; the shipped models stay as they are",
         )
     recipe = load_recipe(recipe_name)
@@ -299,7 +300,7 @@ def main(arguments: Sequence[str] | None = None, /) -> int:
         else:
             _make(args)
     except JnlpError as error:
-        sys.stderr.write(f"{error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+        sys.stderr.write(f"{error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
         return 1
     return 0
 

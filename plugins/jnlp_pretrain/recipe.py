@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from jnlp.errors import JnlpError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from jnlp.training.recipe import Recipe, Stage
 
@@ -42,6 +43,19 @@ def load_recipe(name: str, /) -> Recipe:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "recipe"
         raise JnlpError(f"{name}: {where}: {first['msg']}", hint="see the shipped recipe 'tiny'") from error
+
+
+def for_corpus(recipe: Recipe, files: Sequence[Path], /) -> Recipe:
+    """Return a recipe for text that none of its sources knows: every file counts alike; else the recipe as it is."""
+    from jnlp.training.corpus import assign
+
+    if not recipe.sources:
+        return recipe
+    try:
+        assign(recipe.sources, files)
+    except UsageError:
+        return replace(recipe, sources=(), stages=tuple(replace(stage, mix={}) for stage in recipe.stages))
+    return recipe
 
 
 def _read(name: str) -> str:

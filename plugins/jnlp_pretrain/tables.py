@@ -37,8 +37,8 @@ def _masked_lm(found: Scores) -> str:
     return _TABLES.join(
         [
             "Held-out documents, a few passages of each, every token masked once; accuracy with every seventh token"
-            " masked together, pseudo-perplexity a character (lower is better) with every"
-            f" {found['measured_with']['sparse']}th, beside {_ngram(found)}, which sees one side alone.",
+            " masked together, pseudo-perplexity a character (lower is better) with one in"
+            f" {found['measured_with']['sparse']}, beside {_ngram(found)}, which sees one side alone.",
             _held_out(found),
             "Sixty cloze items, fixed before any checkpoint was scored: the right word as first guess / among the"
             " first five.",

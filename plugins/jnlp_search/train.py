@@ -199,7 +199,7 @@ def main(arguments: Sequence[str] | None = None, /) -> int:
             args.data, args.base, args.out, smoke(options) if args.smoke else options, most=64 if args.smoke else None
         )
     except JnlpError as error:
-        sys.stderr.write(f"{error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+        sys.stderr.write(f"{error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("stopped; the same command goes on from the last whole epoch\n")

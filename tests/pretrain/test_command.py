@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import pytest
 
 from jnlp.errors import JnlpError, UsageError
 from jnlp_pretrain.cli import pretrain
+from jnlp_pretrain.recipe import for_corpus, load_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,6 +80,36 @@ def test_runs_live_in_jnlp_runs(
     data, run = sorted((tmp_path / "elsewhere").iterdir())
     assert data.name.startswith("data-")
     assert run.name.startswith("micro-")
+
+
+def test_held_out_accuracy_is_told_on_the_way(
+    runner: CliRunner, recipe: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jnlp.training import pretraining
+    from jnlp.training.loop import Plan
+
+    monkeypatch.setattr(pretraining, "Plan", lambda clip: Plan(clip, evaluate_every=10))
+    arguments = [str(recipe), "--corpus", str(corpus / "diary-000.jsonl"), "-o", str(tmp_path / "out")]
+    result = runner.invoke(pretrain, [*arguments, "--runs", str(tmp_path / "runs")], catch_exceptions=False)
+    (line, *_) = [line for line in result.stderr.splitlines() if line.startswith("jnlp: held-out text")]
+    assert re.search(r" accuracy 0\.\d+  held_out_loss [\d.]+$", line)
+
+
+def test_a_corpus_of_one_document_says_that_nothing_was_held_out(
+    runner: CliRunner, recipe: Path, corpus: Path, tmp_path: Path
+) -> None:
+    arguments = [str(recipe), "--corpus", str(corpus / "lines.txt"), "-o", str(tmp_path / "out"), "-q"]
+    result = runner.invoke(pretrain, [*arguments, "--runs", str(tmp_path / "runs")], catch_exceptions=False)
+    assert "no text was held out: the corpus has too few documents" in result.stdout
+
+
+def test_a_shipped_recipe_takes_any_corpus(corpus: Path) -> None:
+    tiny, files = load_recipe("tiny"), [corpus / "lines.txt"]
+    fitted = for_corpus(tiny, files)
+    assert (fitted.sources, fitted.stages[1].mix) == ((), {})
+    assert fitted.tokens == tiny.tokens
+    assert for_corpus(load_recipe("30m"), files) == load_recipe("30m")
+    assert for_corpus(tiny, [corpus / "corpus/wikinews-000.jsonl.xz"]) is tiny
 
 
 def test_ctrl_c_says_how_to_go_on(

@@ -234,6 +234,13 @@ def test_any_text_that_jnlp_reads_is_a_corpus(tmp_path: Path) -> None:
     assert texts[2].split() == ["吾輩は猫である。", "名前はまだ無い。"]
 
 
+def test_many_files_are_one_source(tmp_path: Path) -> None:
+    for number in range(30):
+        (tmp_path / f"日記{number}.txt").write_text("晴れ。\n", encoding="utf-8")
+    found = files([tmp_path])
+    assert assign(own_sources(found), found) == {"corpus": found}
+
+
 def test_a_large_text_file_is_read_in_documents_cut_at_blank_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

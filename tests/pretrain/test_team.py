@@ -37,6 +37,7 @@ assert (team.rank == 0) == ("accuracy" in report.metrics)
 RECIPE = """
 name = "pair"
 embeddings = "random"
+held_out = 0.1
 stages = [{ tokens = 20_000, rows = [{ length = 32 }], batch = 1024, micro_batch = 256 }]
 [shape]
 hidden = 64
@@ -92,14 +93,19 @@ def test_two_processes_reach_what_one_reaches(corpus: Path, tmp_path: Path) -> N
 
     (tmp_path / "pair.toml").write_text(RECIPE, encoding="utf-8")
     (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
-    arguments = [str(tmp_path / "program.py"), str(tmp_path / "pair.toml"), str(corpus / "lines.txt"), str(tmp_path)]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    arguments = [
+        str(tmp_path / "program.py"),
+        str(tmp_path / "pair.toml"),
+        str(corpus / "diary-000.jsonl"),
+        str(tmp_path),
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     done = subprocess.run([*launch, *arguments], capture_output=True, encoding="utf-8", env=environment, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     alone = pretrain(
         load_recipe(str(tmp_path / "pair.toml")),
-        [corpus / "lines.txt"],
+        [corpus / "diary-000.jsonl"],
         tmp_path / "alone",
         RunOptions(tmp_path / "alone-runs"),
     )

@@ -10,6 +10,7 @@ from jnlp.errors import JnlpError
 from jnlp.training.tokenizer_train import SPECIAL, TokenizerRecipe, save_tokenizer, train_tokenizer, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tokenizers import Tokenizer
@@ -84,7 +85,23 @@ def test_transformers_reads_the_same_ids(tokenizer: Tokenizer, tmp_path: Path) -
     assert theirs.decode(theirs("１２３㍻")["input_ids"], skip_special_tokens=True) == "123平成"
 
 
-def test_too_little_text_is_an_error_in_one_line() -> None:
-    with pytest.raises(JnlpError, match="cannot have 5000 pieces") as caught:
-        train_tokenizer(["短い文。"], TokenizerRecipe(vocabulary=5000))
-    assert "\n" not in caught.value.message
+@pytest.mark.parametrize(
+    ("vocabulary", "message", "hint"),
+    [
+        (5000, r"cannot have 5000 pieces from this text: at most \d+", "give more text or a smaller vocabulary"),
+        (264, r"its characters alone need \d+", "a larger vocabulary, or a lower coverage"),
+    ],
+)
+def test_a_vocabulary_that_does_not_fit_the_text_says_which_way_to_go(vocabulary: int, message: str, hint: str) -> None:
+    with pytest.raises(JnlpError, match=message) as caught:
+        train_tokenizer(["短い文から始めて、京都の寺まで。"], TokenizerRecipe(vocabulary=vocabulary, coverage=1.0))
+    assert hint in str(caught.value.hint)
+
+
+def test_text_that_cannot_be_read_is_its_own_error() -> None:
+    def lines() -> Iterator[str]:
+        yield "短い文。"
+        raise JnlpError("日記.jsonl:2: not a JSON row with the field text")
+
+    with pytest.raises(JnlpError, match=r"日記\.jsonl:2: not a JSON row"):
+        train_tokenizer(lines(), TokenizerRecipe(vocabulary=320))

@@ -136,6 +136,20 @@ def test_info_nce_by_hand_and_what_is_hidden_is_no_negative():
     assert info_nce(queries, documents, owner, hidden, 1.0, False).item() == pytest.approx(-np.log(np.e / (np.e + 1)))
 
 
+def test_symmetric_info_nce_by_hand_siblings_are_no_negatives():
+    queries = torch.tensor([[1.0, 0.0, 0.0], [0.8, 0.6, 0.0], [0.0, 0.0, 1.0]])
+    documents = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.6, 0.8]])
+    owner, hidden = torch.tensor([0, 0, 1]), torch.zeros(3, 2, dtype=torch.bool)
+    there = info_nce(queries, documents, owner, hidden, 1.0, False).item()
+    back = [
+        np.exp(1) / (np.exp(1) + 1),
+        np.exp(0.8) / (np.exp(0.8) + 1),
+        np.exp(0.8) / (np.exp(0.8) + np.exp(0.36) + 1),
+    ]
+    both = info_nce(queries, documents, owner, hidden, 1.0, True).item()
+    assert both == pytest.approx((there - np.mean(np.log(back))) / 2)
+
+
 def test_cosent_counts_only_pairs_in_the_wrong_order():
     first = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     second = torch.tensor([[1.0, 0.0], [0.0, 1.0]])

@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None, /) -> int:
     try:
         _run(args)
     except JnlpError as error:
-        sys.stderr.write(f"{error}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+        sys.stderr.write(f"{error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
         return 1
     return 0
 
