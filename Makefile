@@ -3,6 +3,9 @@ PYTHON ?= python3
 RECIPE ?= tiny
 PY = $(VENV)/bin/python
 STAMP = $(VENV)/.jnlp-installed
+BENCH_VENV ?= .venv-bench
+BENCH_PY = $(BENCH_VENV)/bin/python
+BENCH_STAMP = $(BENCH_VENV)/.installed
 
 .PHONY: help setup demo test test-all check bench docs models clean
 
@@ -34,19 +37,26 @@ test-all: setup
 check:
 	@$(PY) -m pytest
 
-bench: setup
+bench: setup $(BENCH_STAMP)
 	@$(PY) -m tests.benchmarks
+
+# The peers' own environment.
+$(BENCH_STAMP): tests/benchmarks/requirements.txt
+	@test -x $(BENCH_PY) || $(PYTHON) -m venv $(BENCH_VENV)
+	@$(BENCH_PY) -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	@$(BENCH_PY) -m pip install --quiet --disable-pip-version-check -r tests/benchmarks/requirements.txt
+	@touch $(BENCH_STAMP)
 
 docs: setup
 	@$(PY) docs/build.py
 
 # The built-in family, from the data that may train a shipped model (see the cards). Trained, measured and described under
 # $JNLP_RUNS (default: the user's cache), going on where it stopped; put in place only when all is whole.
-# SMOKE=DIR makes one of minutes, into DIR.
+# SMOKE=DIR makes one of minutes, into DIR. AFTER=N goes on from the shipped tiny, as the recipe's stage N.
 DATA ?= ../shared/data
 models: setup
-	@$(PY) -m jnlp_pretrain.family make $(DATA) --recipe $(RECIPE) \
+	@$(PY) -m jnlp_pretrain.family make $(DATA) --recipe $(RECIPE) $(if $(AFTER),--after $(AFTER)) \
 		$(if $(SMOKE),--smoke --out $(SMOKE),--final --quality docs/quality.md)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) $(BENCH_VENV) build dist *.egg-info

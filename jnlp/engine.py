@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 O = TypeVar("O")  # noqa: E741
 R = TypeVar("R")
 
-DEFAULT_MODEL = "tiny"
+DEFAULT_MODEL, DEFAULT_EMBEDDER = "tiny", "tiny"
 """The model that answers when nobody names one: it ships with jnlp."""
 
 LOCAL, PROCESSES = "local", "processes"
@@ -154,11 +154,11 @@ class Engine:
         """
         return BoundModels(self._heads, self._model(asked, default))
 
-    def _model(self, asked: str | None, default: str | None) -> str:
-        """The call's model, else the engine's (`--model`), else the task's own, else the configured one."""
+    def _model(self, asked: str | None, default: str | None) -> str | None:
+        """The call's model, else the engine's (`--model`), else the task's own, else the configured one, else none."""
         settled = self.settings.model
         given = settled if self.config.origins.get("model", GIVEN) == GIVEN else None
-        return asked or given or default or settled or DEFAULT_MODEL
+        return asked or given or default or settled
 
     # --- running -----------------------------------------------------------------------------------------------
 
@@ -398,24 +398,24 @@ class _Heads:
 
 
 class BoundModels:
-    """The models of one call: those a task asks for by name, and the call's own."""
+    """The models of one call: those a task asks for by name, else the call's own, else the one that ships."""
 
-    def __init__(self, heads: _Heads, name: str) -> None:
+    def __init__(self, heads: _Heads, name: str | None) -> None:
         self._heads = heads
         self._name = name
 
     def embedder(self, model: str | None = None, /, *, pooling: Pooling | None = None) -> Embedder:
         """Return a model's embedder; `pooling` overrides the model's own."""
         changes = {} if pooling is None else {"pooling": pooling}
-        embedder: Embedder = self._heads.get("embedder", model or self._name, **changes)
+        embedder: Embedder = self._heads.get("embedder", model or self._name or DEFAULT_EMBEDDER, **changes)
         return embedder
 
     def masked_lm(self, model: str | None = None, /) -> MaskedLM:
         """Return a model's masked-LM head."""
-        head: MaskedLM = self._heads.get("masked_lm", model or self._name)
+        head: MaskedLM = self._heads.get("masked_lm", model or self._name or DEFAULT_MODEL)
         return head
 
     def classifier(self, model: str | None = None, /) -> Classifier:
         """Return a model's classifier."""
-        head: Classifier = self._heads.get("classifier", model or self._name)
+        head: Classifier = self._heads.get("classifier", model or self._name or DEFAULT_MODEL)
         return head

@@ -8,16 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jnlp.batch import TABLE, WriteOptions, run_batch
-from jnlp.cli.common import (
-    engine_params,
-    make_engine,
-    quiet_param,
-    report_stats,
-    report_usage,
-    stats_param,
-    tell_failed,
-)
+from jnlp.cli.common import engine_params, make_engine, quiet_param, stats_param
 from jnlp.cli.options import SectionCommand, click_options, given
+from jnlp.cli.report import report_stats, report_usage, tell_failed
 from jnlp.errors import JnlpError, UsageError
 from jnlp.io.estimate import estimate
 from jnlp.io.options import ReadOptions

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jnlp.encoder.backbone import Backbone
+from jnlp.encoder.caches import limit_products
 from jnlp.encoder.config import TEMPERATURE
 from jnlp.encoder.files import digest_weights, read_json
 from jnlp.encoder.heads import PackedClassifier, PackedEmbedder, PackedMaskedLM, Reader
@@ -102,6 +103,7 @@ def describe_run(folder: Path, runtime: Runtime, /) -> str:
 
 def _network(folder: Path, head: str, runtime: Runtime) -> Any:
     """Load a folder with a head (`ForMaskedLM`, `ForSequenceClassification`, or none) on the runtime's device."""
+    limit_products()
     use_threads(runtime.threads)
     if _is_modernbert(folder):
         from jnlp.encoder import modernbert

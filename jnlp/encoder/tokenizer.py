@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jnlp.encoder.caches import forget_texts
 from jnlp.encoder.files import read_json
 from jnlp.encoder.threads import limit_tokenizer
 from jnlp.errors import JnlpError
@@ -211,6 +212,7 @@ def load_tokenizer(
         backend = Backend.from_file(str(path))
     except Exception as error:  # the library raises nothing narrower
         raise JnlpError(f"{path} is no tokenizer: {error}", hint="copy or download the model again") from error
+    forget_texts(backend)
     return Tokenizer(backend, special=_special(folder, backend), normalize=normalize, usage=usage)
 
 

@@ -165,4 +165,5 @@ def completed(spec: ModelSpec, folder: Path) -> ModelSpec:
         labels=spec.labels or found.labels,
         problem_type=spec.problem_type or found.problem_type,
         builtin=spec.builtin,
+        larger=spec.larger,
     )

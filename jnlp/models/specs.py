@@ -73,6 +73,7 @@ BUILTIN_SPECS: tuple[ModelSpec, ...] = (
         max_length=512,
         licence="CC-BY-SA-4.0",
         builtin="tiny",
+        larger="130m",
     ),
     ModelSpec(
         name="tiny-toxicity",

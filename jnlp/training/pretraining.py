@@ -131,6 +131,7 @@ def pretrain(
             "run": str(run),
             "start": str(options.start) if options.start else None,
             "dropped": dict(dropped),
+            "source_tokens": {name: summary.tokens["train"] for name, summary in data.summary.items()},
         },
     )
 

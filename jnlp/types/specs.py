@@ -67,6 +67,7 @@ class ModelSpec:
         labels: A classifier's labels in the order of its logits.
         problem_type: How a classifier's logits are read.
         builtin: The folder below `jnlp/models/builtin` when the model ships with jnlp.
+        larger: The name of a model that does the same work better, for those that ship.
     """
 
     name: str
@@ -84,3 +85,4 @@ class ModelSpec:
     labels: tuple[str, ...] = ()
     problem_type: ProblemType | None = None
     builtin: str | None = None
+    larger: str | None = None

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import platform
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -38,7 +39,7 @@ NEEDED = (*CORPUS, "tasks/jsts/valid.jsonl", "tasks/rtplx_toxicity/train.jsonl",
 LARGEST = 90_000_000
 """Bytes that the family may take together."""
 
-_DONE = "done.json"
+_DONE, _START = "done.json", "start"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class Family:
         recipe_name: A shipped recipe or a path, as the commands take it.
         smoke: At a scale that makes nothing of use.
         final: Open the valid splits for the scores.
+        start: What `tiny` goes on from, in place of the recipe's first stages.
+        after: How many stages these are.
     """
 
     data: Path
@@ -60,17 +63,28 @@ class Family:
     recipe_name: str
     smoke: bool = False
     final: bool = False
+    start: Path | None = None
+    after: int = 0
 
     def folder(self, name: str) -> Path:
         """Return the folder of a model."""
         return self.work / name
 
 
-def prepare(data: Path, recipe_name: str = "tiny", /, *, smoke: bool = False, final: bool = False) -> Family:
+def prepare(
+    data: Path, recipe_name: str = "tiny", /, *, smoke: bool = False, final: bool = False, after: int = 0
+) -> Family:
     """Return a family to make, in its folder under `$JNLP_RUNS`.
 
+    Args:
+        data: The folder of the data.
+        recipe_name: Of `tiny`.
+        smoke: At a scale that makes nothing of use.
+        final: Open the valid splits for the scores.
+        after: How many of the recipe's stages the shipped `tiny` has behind it: it goes on with the next one.
+
     Raises:
-        JnlpError: Data is missing.
+        JnlpError: Data is missing, or the recipe has no such stage.
     """
     from jnlp.training.corpus import files
     from jnlp.training.pretraining import default_runs, run_name
@@ -86,9 +100,15 @@ def prepare(data: Path, recipe_name: str = "tiny", /, *, smoke: bool = False, fi
         )
     recipe = load_recipe(recipe_name)
     recipe = smaller.smoke(recipe) if smoke else recipe
-    work = default_runs() / f"family-{run_name(recipe, files([data / part for part in CORPUS]))}"
+    if not 0 <= after < len(recipe.stages):
+        raise JnlpError(f"recipe {recipe_name} has no stage after {after}: it has {len(recipe.stages)}")
+    recipe = replace(recipe, stages=recipe.stages[after:])
+    start = BUILTIN / "tiny" if after else None
+    work = default_runs() / f"family-{run_name(recipe, files([data / part for part in CORPUS]), start)}"
     work.mkdir(parents=True, exist_ok=True)
-    return Family(data, work, recipe, recipe_name, smoke, final)
+    if start is not None and not (work / _START).exists():  # a copy: the shipped one is replaced in the end
+        shutil.copytree(start, work / _START)
+    return Family(data, work, recipe, recipe_name, smoke, final, work / _START if after else None, after)
 
 
 def make(family: Family, /, *, say: Callable[[str], None]) -> None:
@@ -175,41 +195,50 @@ def swap(made: Path, out: Path, /) -> None:
 
 
 def _pretrain(family: Family, say: Callable[[str], None]) -> None:
-    from jnlp.training.pretraining import pretrain
+    from jnlp.training.pretraining import RunOptions, pretrain
 
     def tell(phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
         shown = "  ".join(f"{name} {value:,.4g}" for name, value in figures.items())
         say(f"  {phase} {done:,} of {total:,}  {shown}")
 
     corpus = [family.data / part for part in CORPUS]
-    report = pretrain(family.recipe, corpus, family.folder("tiny"), progress=tell)
-    text = json.dumps(training(family.recipe, report), ensure_ascii=False, indent=2)
+    report = pretrain(family.recipe, corpus, family.folder("tiny"), RunOptions(start=family.start), progress=tell)
+    before = read(family.start / "training.json") if family.start else {}
+    text = json.dumps(training(family.recipe, report, before), ensure_ascii=False, indent=2)
     (family.folder("tiny") / "training.json").write_text(text + "\n", encoding="utf-8")
     (family.work / "run.json").write_text(json.dumps(report.details["run"]) + "\n", encoding="utf-8")
 
 
-def training(recipe: Recipe, report: TrainReport, /) -> dict[str, Any]:
-    """Return `training.json` of a pre-trained model: what its card says of data and compute."""
-    import platform
+def training(recipe: Recipe, report: TrainReport, before: Mapping[str, Any], /) -> dict[str, Any]:
+    """Return `training.json` of a pre-trained model: what its card says of data and compute.
 
+    Args:
+        recipe: What was done now.
+        report: What came of it.
+        before: The `training.json` of the model it went on from; empty where it began from nothing.
+    """
     stages = "; ".join(
         f"{stage.tokens / 1e6:,.1f}M tokens in rows of {', '.join(str(span.length) for span in stage.rows)},"
-        f" {stage.mask:.0%} masked"
+        f" {stage.batch:,} a step, {stage.mask:.0%} masked"
         for stage in recipe.stages
     )
-    text = (
-        f"`make models` with the shipped recipe `{recipe.name}`: {stages}; {recipe.optimisation.name},"
-        f" {recipe.optimisation.dtype}; 80-10-10."
-    )
+    text = f"`make models`, recipe `{recipe.name}`: {stages}; {recipe.optimisation.name}, {recipe.optimisation.dtype}."
+    former = before.get("figures", {})
     figures: dict[str, Any] = {
-        "tokens": int(report.metrics["tokens"]),
-        "steps": int(report.metrics["steps"]),
-        "hours": round(report.metrics["seconds"] / 3600, 2),
+        "tokens": int(report.metrics["tokens"]) + former.get("tokens", 0),
+        "steps": int(report.metrics["steps"]) + former.get("steps", 0),
+        "hours": round(report.metrics["seconds"] / 3600 + former.get("hours", 0.0), 2),
         "machine": f"{platform.machine()}, torch {report.details['torch']}",
         "date": datetime.now(UTC).date().isoformat(),
     }
-    data = {name: f"{count:,} documents" for name, count in report.rows.items() if count}
-    return {"text": text, "figures": figures, "data": data}
+    tokens = cast("Mapping[str, int]", report.details["source_tokens"])
+    data = {
+        name: f"{count:,} documents, {tokens[name] / 1e6:.1f}M tokens"
+        for name, count in report.rows.items()
+        if count
+    }
+    told = f"{before['text']} Then, from these weights, {text}" if before else text
+    return {"text": told, "figures": figures, "data": data}
 
 
 def _toxicity_command(family: Family) -> list[str]:
@@ -249,7 +278,11 @@ def _search_command(family: Family) -> list[str]:
 
 def _measure_command(family: Family) -> list[str]:
     run = Path(json.loads((family.work / "run.json").read_text(encoding="utf-8")))
-    earlier = [str(run / f"stage-{number}") for number in range(1, len(family.recipe.stages))]
+    made = [run / f"stage-{number}" for number in range(1, len(family.recipe.stages))]
+    earlier = [
+        f"stage-{number}={folder}"
+        for number, folder in enumerate(([family.start] if family.start else []) + made, max(family.after, 1))
+    ]
     return [
         "jnlp_pretrain.measure",
         str(family.folder("tiny")),
@@ -308,7 +341,7 @@ def main(arguments: Sequence[str] | None = None, /) -> int:
 def _make(args: argparse.Namespace) -> None:
     if args.smoke and args.out is None:
         raise JnlpError("a smoke run makes nothing of use: it does not replace the built-in models", hint="name --out")
-    family = prepare(args.data, args.recipe, smoke=args.smoke, final=args.final)
+    family = prepare(args.data, args.recipe, smoke=args.smoke, final=args.final, after=args.after)
     make(family, say=lambda what: click.echo(what, err=True))
     swap(family.work, args.out or BUILTIN)
     if args.quality:
@@ -322,6 +355,9 @@ def _parser() -> argparse.ArgumentParser:
     making.add_argument("data", type=Path, help="the folder of the data that the cards list")
     making.add_argument("--out", type=Path, help="where the models go (default: the package)")
     making.add_argument("--recipe", default="tiny", help="of tiny: a TOML file, or a shipped one")
+    making.add_argument(
+        "--after", type=int, default=0, metavar="N", help="the shipped tiny is the recipe's stage N: go on from it"
+    )
     making.add_argument("--smoke", action="store_true", help="a trial of minutes, into --out")
     making.add_argument("--final", action="store_true", help="open the valid splits for the scores")
     making.add_argument("--quality", type=Path, help="the page of scores to write")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jnlp.cli.common import command, tell_failed
+from jnlp.cli.common import command
 from jnlp.cli.options import given
+from jnlp.cli.report import tell_failed
 from jnlp.config import Settings
-from jnlp.engine import DEFAULT_MODEL
+from jnlp.engine import DEFAULT_EMBEDDER
 from jnlp_search.options import IndexOptions, SearchOptions
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def index(
     from jnlp.io import documents
     from jnlp_search.index import build, recorded_model
 
-    model = asked_model() or recorded_model(folder) or engine.settings.model or DEFAULT_MODEL
+    model = asked_model() or recorded_model(folder) or engine.settings.model or DEFAULT_EMBEDDER
     if model not in engine.specs() and Path(model).is_dir():
         model = str(Path(model).resolve())  # a search may run elsewhere
     done = 0

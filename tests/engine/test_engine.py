@@ -99,7 +99,7 @@ def test_a_wrong_call_is_a_usage_error(engine: Engine, call, message: str) -> No
 
 def test_a_job_can_be_rebuilt_from_its_values(engine: Engine) -> None:
     job = engine.job(COUNT, times=5)
-    assert job == jnlp.Job("count", '{"times": 5}', job.settings, "tiny")
+    assert job == jnlp.Job("count", '{"times": 5}', job.settings, None)
     assert engine.prepare(job)(["あい"]) == [Count(10)]
 
 
@@ -113,7 +113,7 @@ def test_settings_are_those_asked_for() -> None:
 @pytest.mark.parametrize(
     ("call", "given", "task", "configured", "answers"),
     [
-        (None, None, None, None, "tiny"),
+        (None, None, None, None, None),  # the one that ships for the head that is asked for
         (None, None, None, "130m", "130m"),
         (None, None, "tiny-toxicity", "130m", "tiny-toxicity"),  # `jnlp models use 130m` leaves toxicity its classifier
         (None, "70m", "tiny-toxicity", "130m", "70m"),
@@ -121,7 +121,7 @@ def test_settings_are_those_asked_for() -> None:
     ],
 )
 def test_which_model_answers(
-    call: str | None, given: str | None, task: str | None, configured: str | None, answers: str
+    call: str | None, given: str | None, task: str | None, configured: str | None, answers: str | None
 ) -> None:
     origins = {"model": "default" if configured is None else "config"}
     engine = Engine(load_plugins([]), Config(Settings(model=configured), origins=origins))

@@ -11,7 +11,9 @@ import pytest
 from jnlp.encoder.files import digest_weights
 from jnlp.errors import JnlpError
 from jnlp.models.resolve import BUILTIN
+from jnlp.types import TrainReport
 from jnlp_pretrain import cards, family, tables
+from jnlp_pretrain.recipe import load_recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -199,6 +201,40 @@ def test_scores_of_other_weights_are_refused(tmp_path: Path) -> None:
     (new / "tiny/scores.json").write_text('{"weights": "0"}', encoding="utf-8")
     with pytest.raises(JnlpError, match="other weights"):
         family.check(new)
+
+
+def test_a_stage_that_the_recipe_does_not_have_is_refused(
+    shared: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("JNLP_RUNS", str(tmp_path / "runs"))
+    with pytest.raises(JnlpError, match="no stage after 9"):
+        family.prepare(shared, after=9)
+
+
+def test_going_on_from_the_shipped_model_leaves_its_stages_out(
+    shared: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("JNLP_RUNS", str(tmp_path / "runs"))
+    whole, rest = family.prepare(shared), family.prepare(shared, after=1)
+    assert rest.recipe.stages == whole.recipe.stages[1:]
+    assert rest.work != whole.work
+    assert rest.start is not None
+    assert digest_weights(rest.start) == digest_weights(BUILTIN / "tiny")
+
+
+def test_what_a_model_went_on_from_stays_in_its_record() -> None:
+    recipe = load_recipe("tiny")
+    report = TrainReport(
+        folder=BUILTIN,
+        metrics={"tokens": 2_000_000.0, "steps": 10.0, "seconds": 3600.0},
+        rows={"tanaka": 3, "laws": 0},
+        details={"torch": "2", "source_tokens": {"tanaka": 1_500_000, "laws": 0}},
+    )
+    before = {"text": "First this.", "figures": {"tokens": 1_000_000, "steps": 5, "hours": 0.5}}
+    made = family.training(recipe, report, before)
+    assert made["text"].startswith("First this. Then, from these weights, `make models`, recipe `tiny`: ")
+    assert {key: made["figures"][key] for key in before["figures"]} == {"tokens": 3_000_000, "steps": 15, "hours": 1.5}
+    assert made["data"] == {"tanaka": "3 documents, 1.5M tokens"}
 
 
 @pytest.mark.slow

@@ -53,7 +53,7 @@ def _run(args: argparse.Namespace) -> None:
         recipe, amount = smoke(recipe), Amount(held_out=2_000, training=200_000, sparse=8, trials=2)
     else:
         amount = Amount(training=args.characters)
-    stages = {folder.name: load(folder) for folder in args.stages}
+    stages = {name: load(folder) for name, folder in args.stages}
     report = measure(load(args.model), recipe, args.data, stages=stages, amount=amount, say=say)
     say("JSTS")
     embedder = cast("Embedder", load_embedder(args.model, runtime=runtime))
@@ -69,10 +69,16 @@ def _run(args: argparse.Namespace) -> None:
 
 def _command(args: argparse.Namespace) -> str:
     """Return how this was called, without the folders of one machine."""
-    stages = f" --stages {' '.join(folder.name for folder in args.stages)}" if args.stages else ""
+    stages = f" --stages {' '.join(name for name, _ in args.stages)}" if args.stages else ""
     given = "".join(f" --{name}" for name in ("final", "smoke") if getattr(args, name))
     characters = f" --characters {args.characters}" if args.characters != _CHARACTERS else ""
     return f"python -m jnlp_pretrain.measure {args.model.name} DATA --recipe {args.recipe}{stages}{characters}{given}"
+
+
+def _stage(text: str) -> tuple[str, Path]:
+    """Return the name and the folder of a stage."""
+    name, _, folder = text.rpartition("=")
+    return name or Path(folder).name, Path(folder)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("model", type=Path, help="the model folder")
     parser.add_argument("data", type=Path, help="the folder of the corpus, and of tasks/jsts")
     parser.add_argument("--recipe", default="tiny", help="the recipe it was made by: a TOML file, or a shipped one")
-    parser.add_argument("--stages", type=Path, nargs="+", default=[], help="folders of earlier stages, to compare")
+    parser.add_argument(
+        "--stages", type=_stage, nargs="+", default=[], help="folders of earlier stages, or NAME=FOLDER, to compare"
+    )
     parser.add_argument("--final", action="store_true", help="open the valid split of JSTS: for the last table alone")
     parser.add_argument("--characters", type=int, default=_CHARACTERS, help="for the n-gram to learn from; 0: none")
     parser.add_argument("--smoke", action="store_true", help="a trial of a minute, of figures that say nothing")

@@ -1,0 +1,68 @@
+"""What commands say on stderr once they are done: what failed, which model answered, what the run cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from jnlp.errors import JnlpError
+from jnlp.usage import peak_memory
+
+if TYPE_CHECKING:
+    from jnlp.engine import Engine
+    from jnlp.types import Failed
+    from jnlp.usage import Usage
+
+
+def tell_failed(failed: Failed, /) -> None:
+    """Say on stderr what failed, in one line: a user's error as its line and hint, a bug by its type."""
+    error = failed.error
+    text = str(error) if isinstance(error, JnlpError) else f"{type(error).__name__}: {error}"
+    where = "" if failed.id in text else f"{failed.id}: "
+    line = " ".join(f"{where}{text}".split())  # an id, or a library's message, may hold line breaks
+    click.echo(f"jnlp: skipped {line}", err=True)
+
+
+def report_usage(engine: Engine, /) -> None:
+    """Say on stderr which built-in model answered and how to get a larger one, and what was windowed or cut."""
+    usage = engine.usage
+    builtin = [spec for spec in usage.models.values() if spec.builtin]
+    if builtin and engine.settings.hints and engine.settings.model is None:
+        names = " and ".join(spec.name for spec in builtin)
+        larger = next((spec.larger for spec in builtin if spec.larger), None)
+        advice = f"what it can do: jnlp models show {builtin[0].name}"
+        if larger is not None:
+            advice = f"for better answers: jnlp models pull {larger}, then --model {larger}"
+        click.echo(f"jnlp: answered by the small built-in model {names}; {advice}", err=True)
+    if usage.windowed:
+        what = "1 text was" if usage.windowed == 1 else f"{usage.windowed:,} texts were"
+        click.echo(f"jnlp: {what} longer than the model and read in windows", err=True)
+    if usage.budgets:
+        before, after = usage.budgets
+        click.echo(
+            f"jnlp: memory ran out at {before:,} tokens a batch; went on with {after:,} (--batch-tokens {after})",
+            err=True,
+        )
+    if usage.cut:
+        click.echo(f"jnlp: {usage.cut:,} characters were cut off (--on-overflow truncate)", err=True)
+
+
+def report_stats(usage: Usage, /) -> None:
+    """Say on stderr what the runs have cost, in three lines."""
+    done = f"{_counted(usage.texts, 'text')}, {_counted(usage.tokens, 'token')} in {usage.working:.1f} s"
+    loading = f" (and {usage.loading:.1f} s to load)" if usage.loading else ""
+    rates = f"{usage.tokens / usage.working:,.0f} tokens/s, {usage.texts / usage.working:,.1f} texts/s"
+    click.echo(f"jnlp: {done}{loading}: {rates}", err=True)
+    shares = ", ".join(f"{stage.value} {seconds / usage.working:.1%}" for stage, seconds in usage.seconds.items())
+    click.echo(
+        f"jnlp: {_counted(usage.batches, 'batch', 'batches')}, padding {usage.padding:.1%}; busy: {shares}", err=True
+    )
+    memory = f"peak memory {peak_memory() / 1e6:,.0f} MB"
+    if usage.workers:
+        memory += f", of the workers {', '.join(f'{peak / 1e6:,.0f}' for peak in usage.workers.values())} MB"
+    click.echo(f"jnlp: {usage.ran or 'no model'}; {memory}", err=True)
+
+
+def _counted(count: int, one: str, more: str | None = None, /) -> str:
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
