@@ -233,9 +233,7 @@ def training(recipe: Recipe, report: TrainReport, before: Mapping[str, Any], /) 
     }
     tokens = cast("Mapping[str, int]", report.details["source_tokens"])
     data = {
-        name: f"{count:,} documents, {tokens[name] / 1e6:.1f}M tokens"
-        for name, count in report.rows.items()
-        if count
+        name: f"{count:,} documents, {tokens[name] / 1e6:.1f}M tokens" for name, count in report.rows.items() if count
     }
     told = f"{before['text']} Then, from these weights, {text}" if before else text
     return {"text": told, "figures": figures, "data": data}

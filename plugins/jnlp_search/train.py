@@ -10,10 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 import lzma
+import platform
 import random
 import sys
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -38,6 +40,9 @@ OPTIONS = EmbedderOptions(
 
 SENTENCES, TITLES, ARTICLES = 6_000, 4_000, 4_000
 """Pairs of a sentence and its passage, of a title and its text, and articles these are taken from, of each source."""
+
+_NLI = ("jnli_neg", "janli")
+_KINDS = {"jaquad": "questions and passages", "nli": "entailed pairs, both NLI sets together", "jsts": "graded pairs"}
 
 SCORED = 800
 """Pairs of each development set that choose the epoch: scoring all of them would take a fifth of the run."""
@@ -170,7 +175,35 @@ def train(data: Path, base: Path, out: Path, options: EmbedderOptions, /, *, mos
         JnlpError: The data or the base is not there, or `out` exists.
     """
     about = Described("tiny-search", "tiny", "CC-BY-SA-4.0", NOTES)
-    return fit_embedder(sets(data, most=most), options, out, base=base, progress=_Said(), described=about)
+    report = fit_embedder(sets(data, most=most), options, out, base=base, progress=_Said(), described=about)
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    text = json.dumps(recorded(metrics), ensure_ascii=False, indent=2)
+    (out / "training.json").write_text(text + "\n", encoding="utf-8")
+    return report
+
+
+def recorded(metrics: Mapping[str, Any], /) -> dict[str, Any]:
+    """Return `training.json`, what the card says of data and compute, from the trainer's `metrics.json`."""
+    used: dict[str, list[str]] = {}
+    for name, count in metrics["sets"].items():
+        source, _, kind = name.partition(" ")
+        for key in _NLI if source == "nli" else (source,):
+            used.setdefault(key, []).append(f"{count:,} {kind or _KINDS[source]}")
+    options = metrics["details"]["options"]
+    text = (
+        f"`make models`: InfoNCE at temperature {options['temperature']} over batches of {options['batch_size']}"
+        f" documents with {options['mine']} mined negatives each, CoSENT on the graded pairs; AdamW at"
+        f" {options['lr']:g}; texts of up to {options['max_length']} tokens; widths"
+        f" {', '.join(map(str, options['dimensions'])) or 'of the model alone'}. Epoch {metrics['best_epoch']} of"
+        f" {len(metrics['epochs'])} was the best on development articles."
+    )
+    figures = {
+        "tokens": metrics["tokens"],
+        "minutes": round(metrics["seconds"] / 60, 1),
+        "machine": f"{platform.machine()}, torch {metrics['details']['versions']['torch']}",
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+    return {"text": text, "figures": figures, "data": {name: ", ".join(parts) for name, parts in used.items()}}
 
 
 class _Said:

@@ -245,6 +245,7 @@ def test_the_family_is_made_end_to_end_at_a_small_scale(
     asked = ["make", str(shared), "--smoke", "--out", str(tmp_path / "out"), "--quality", str(tmp_path / "quality.md")]
     assert family.main(asked) == 0, capsys.readouterr().err
     family.check(tmp_path / "out")
+    assert not [name for name in family.FAMILY if "Not recorded." in readme(tmp_path / "out", name)]
     page = (tmp_path / "quality.md").read_text(encoding="utf-8")
     assert [line for line in page.splitlines() if line.startswith("## ")] == [f"## `{n}`" for n in family.FAMILY]
     capsys.readouterr()
