@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -74,7 +75,8 @@ class Server:
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
-            self._pipe(pipe).close()
+            with suppress(BrokenPipeError):  # what was not sent goes nowhere
+                self._pipe(pipe).close()
 
     def _answer(self) -> dict[str, Any]:
         line = self._pipe(self.process.stdout).readline()
@@ -138,9 +140,8 @@ class Field:
                     continue
                 entry = found.setdefault(label, {"batch": batches.get(label), "seconds": [], "peak": answer["peak"]})
                 entry["seconds"].append(round(answer["seconds"], 4))
-                if turn == rounds - 1 and answer["resident"] > FAT:
-                    self.servers[label].close()
-                    self.servers[label] = Server(self.servers[label].contender, self.servers[label].folder)
+                if answer["resident"] > FAT:
+                    self._renew(label)
             self.say(f"  {work.name}, round {turn + 1} of {rounds}: {_line(work, found)}")
         return found
 
@@ -154,6 +155,13 @@ class Field:
         """End all processes."""
         for server in self.servers.values():
             server.close()
+
+    def _renew(self, label: str) -> None:
+        """Start a contender anew and run a few short texts, so that its next turn is no first one."""
+        old = self.servers[label]
+        old.close()
+        self.servers[label] = Server(old.contender, old.folder)
+        self._try(label, "time", CHECK, 8)
 
     def _slow(self, label: str, found: dict[str, dict[str, Any]]) -> bool:
         peers = {name: min(found[name]["seconds"]) for name, s in self.servers.items() if not s.contender.ours}
