@@ -127,8 +127,10 @@ class Usage:
             except StopIteration:
                 return
             finally:
-                self.seconds[Stage.READER] += clock() - start  # one thread reads
-            self.texts += 1
+                with self._lock:
+                    self.seconds[Stage.READER] += clock() - start
+            with self._lock:
+                self.texts += 1
             yield record
 
     def drain(self) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 Every implementation takes `(q, k, v, cu_seqlens, lengths, window)`: q, k, v `[T, heads, head_dim]`, cu_seqlens int32
 `[B + 1]`, the B lengths on the host, and the window (a token attends to |i - j| <= window; None: to its whole
-sequence); and returns `[T, heads, head_dim]`. All are differentiable. `reference` says what is meant; the others are
-tested against it.
+sequence); and returns `[T, heads, head_dim]`. All but the compiled kernel are differentiable. `reference` says what is
+meant; the others are tested against it.
 """
 
 from __future__ import annotations
@@ -32,11 +32,17 @@ def attention(
 
 def choose(device: str, dtype: torch.dtype, head_dim: int, gradients: bool, /) -> Attention:
     """Return the implementation: flash-attn or `varlen` on CUDA, the compiled kernel on a CPU, else `blocked`."""
-    if device == "cuda" and dtype in (torch.float16, torch.bfloat16):
+    if device == "cuda" and dtype in (torch.float16, torch.bfloat16) and flash_runs(head_dim):
         return _on_cuda()
     if device == "cpu" and not gradients and (compiled := kernels.load()) and compiled.handles(dtype, head_dim):
         return compiled.attention
     return blocked
+
+
+@cache
+def flash_runs(head_dim: int, /) -> bool:
+    """Say if the flash kernels take this head size on this GPU: from Ampere on, multiples of 8 up to 256."""
+    return head_dim % 8 == 0 and head_dim <= 256 and torch.cuda.get_device_capability() >= (8, 0)
 
 
 @cache

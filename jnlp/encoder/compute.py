@@ -6,6 +6,7 @@ for a few milliseconds: were each of two callers to compute by itself, their tea
 
 from __future__ import annotations
 
+import atexit
 import os
 import queue
 import threading
@@ -26,14 +27,20 @@ def compute(work: Callable[[], T], /) -> T:
     """Run `work` on the compute thread, after what others have asked of it, and return what it returns.
 
     It computes on as many threads as torch would here (`torch.get_num_threads()`).
+
+    Raises:
+        RuntimeError: The interpreter is at its end.
     """
     job = _Job(work, torch.get_num_threads())
     _thread().jobs.put(job)
     job.done.wait()
-    if job.error is not None:
-        raise job.error
-    result: T = job.result
-    return result
+    try:
+        if job.error is not None:
+            raise job.error
+        result: T = job.result
+        return result
+    finally:
+        del job  # an error holds this frame, and with the job itself, and all the tensors of its batch
 
 
 class _Job:
@@ -51,13 +58,22 @@ class _Thread:
     """The thread and its jobs; a daemon, so that Ctrl-C need not wait for a forward pass."""
 
     def __init__(self) -> None:
-        self.jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
-        threading.Thread(target=self._work, daemon=True, name="jnlp-compute").start()
+        self.jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._ending = False
+        self._thread = threading.Thread(target=self._work, daemon=True, name="jnlp-compute")
+        self._thread.start()
+
+    def end(self) -> None:
+        """Take on nothing more, and wait for the job at work: torch must not run on while the interpreter goes."""
+        self._ending = True
+        self.jobs.put(None)
+        self._thread.join()
 
     def _work(self) -> None:
-        while True:
-            job = self.jobs.get()
+        while (job := self.jobs.get()) is not None:
             try:
+                if self._ending:
+                    raise RuntimeError("the interpreter is at its end")
                 if torch.get_num_threads() != job.threads:  # what another thread told torch does not reach this one
                     torch.set_num_threads(job.threads)
                 job.result = job.work()
@@ -75,11 +91,19 @@ def _thread() -> _Thread:
         return _running
 
 
+def _end() -> None:
+    """Wait for the job at work, which a stream that was left early may have begun."""
+    with _start:
+        if _running is not None:
+            _running.end()
+
+
 def _forget() -> None:
     """A forked child has none of its parent's threads."""
     global _running, _start
     _running, _start = None, threading.Lock()
 
 
+atexit.register(_end)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)

@@ -29,6 +29,8 @@ class ModernBertConfig:
     Args:
         layer_types: For each layer `full_attention` or `sliding_attention`; empty: every third layer is global.
         local_attention: The full window: a local token attends to |i - j| <= local_attention / 2.
+        attention_dropout: Of what attention answers; the scores themselves are not dropped out, as they are in
+            transformers, where training goes through a kernel that keeps none.
         classifier_pooling: What a classifier reads: the first token (`cls`) or the mean over all.
         labels: A classifier's labels in the order of its logits (`id2label`).
         problem_type: How a classifier's logits are read; None: one of several labels, or yes or no with one logit.

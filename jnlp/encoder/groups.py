@@ -94,7 +94,7 @@ def _dense(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     if count > (some := max(1, SCORES // (heads * queries * keys))):
         masks = [None] * count if mask is None else torch.split(mask, some)
         split = (torch.split(x, some, dim=1) for x in (q, k, v))
-        return torch.cat([_written_out(*part) for part in zip(*split, masks, strict=False)], dim=1)
+        return torch.cat([_dense(*part) for part in zip(*split, masks, strict=False)], dim=1)  # once more at most
     if queries > (some := max(BLOCK, SCORES // (heads * keys))) and mask is None:
         return torch.cat([_written_out(part, k, v, None) for part in torch.split(q, some, dim=2)], dim=2)
     return _written_out(q, k, v, mask)

@@ -19,11 +19,11 @@ from jnlp.encoder.windows import Window, frame, mean_by_tokens
 from jnlp.types import Embeddings, Logits, Overflow, ProblemType, Purpose, TokenStates
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from torch import Tensor
 
-    from jnlp.encoder.backbone import Backbone
+    from jnlp.encoder.batching import BatchRunner
     from jnlp.encoder.packing import Packed
     from jnlp.encoder.tokenizer import Tokenizer
     from jnlp.encoder.windows import Framed
@@ -52,14 +52,14 @@ class Reader:
 
     Args:
         tokenizer: The model's tokenizer.
-        backbone: Runs batches.
+        runner: Runs batches.
         max_length: The longest sequence in tokens, special tokens included.
         overflow: What happens to a longer text where a call does not say.
         count: Told after each call how many texts were read in windows, and how many characters left out.
     """
 
     tokenizer: Tokenizer
-    backbone: Backbone
+    runner: BatchRunner
     max_length: int
     overflow: Overflow = Overflow.WINDOW
     count: Callable[[int, int], None] = uncounted
@@ -110,7 +110,7 @@ class PackedEmbedder:
         def pooled(packed: Packed, _: list[int]) -> Tensor:
             return pool(self._encoder(packed), packed, self.pooling)
 
-        rows = list(self._reader.backbone.map(chain.from_iterable(framed), pooled))
+        rows = list(self._reader.runner.map(chain.from_iterable(framed), pooled))
         vectors = np.asarray(rows, dtype=np.float32).reshape(-1, self.dimension)
         windows, owner, tokens = _layout(framed)
         if len(vectors) > len(framed):
@@ -121,12 +121,19 @@ class PackedEmbedder:
         """Yield token states window by window, with character offsets (for late chunking)."""
         (framed,) = self._reader.frame([text], Overflow.WINDOW, prefix=self.prefixes.get(purpose, ""))
 
+        for window in framed:
+            for states in self._states([window]):
+                yield TokenStates(states, window.offsets, window.core)
+
+    def sequence_states(self, ids: Sequence[IntArray], /) -> Iterator[FloatArray]:
+        """Yield float32 `[T, d]` for each sequence of ready-made ids, in order."""
+        return self._states(map(_sequence, ids))
+
+    def _states(self, windows: Iterable[Window]) -> Iterator[FloatArray]:
         def split(packed: Packed, _: list[int]) -> Sequence[Tensor]:
             return torch.split(self._encoder(packed), list(packed.lengths))
 
-        for window in framed:
-            for states in self._reader.backbone.map([window], split):
-                yield TokenStates(states, window.offsets, window.core)
+        return self._reader.runner.map(windows, split)
 
 
 class PackedClassifier:
@@ -154,7 +161,7 @@ class PackedClassifier:
         """Return one row of logits a window."""
         framed = self._reader.frame(texts, overflow)
         windows = chain.from_iterable(framed)
-        rows = list(self._reader.backbone.map(windows, lambda packed, _: self._network(packed)))
+        rows = list(self._reader.runner.map(windows, lambda packed, _: self._network(packed)))
         _, owner, tokens = _layout(framed)
         return Logits(
             values=np.asarray(rows, dtype=np.float32).reshape(-1, len(self.labels)),
@@ -186,15 +193,15 @@ class PackedMaskedLM:
         """
         if longest := max((len(sequence) for sequence in ids if len(sequence) > self.max_length), default=0):
             raise ValueError(f"a sequence of {longest} tokens is longer than the model's {self.max_length}")
-        backbone = self._reader.backbone
+        runner = self._reader.runner
 
         def answer(packed: Packed, numbers: list[int]) -> Sequence[Tensor]:
             starts = np.cumsum([0, *packed.lengths[:-1]])
             at = np.concatenate([start + np.asarray(positions[i]) for start, i in zip(starts, numbers, strict=True)])
-            logits = self._network(packed, torch.from_numpy(at.astype(np.int64)).to(backbone.device))
+            logits = self._network(packed, torch.from_numpy(at.astype(np.int64)).to(runner.device))
             return torch.split(logits, [len(positions[i]) for i in numbers])
 
-        rows = list(backbone.map((_sequence(sequence) for sequence in ids), answer))
+        rows = list(runner.map((_sequence(sequence) for sequence in ids), answer))
         return np.concatenate(rows) if rows else np.zeros((0, self.tokenizer.vocabulary), dtype=np.float32)
 
 

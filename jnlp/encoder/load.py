@@ -7,7 +7,7 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from jnlp.encoder.backbone import Backbone
+from jnlp.encoder.batching import BatchRunner
 from jnlp.encoder.caches import limit_products
 from jnlp.encoder.config import TEMPERATURE
 from jnlp.encoder.files import digest_weights, read_json
@@ -140,21 +140,16 @@ def _is_modernbert(folder: Path) -> bool:
 
 def _reader(folder: Path, spec: ModelSpec, runtime: Runtime) -> Reader:
     device, _ = runtime.place()
-    if _is_modernbert(folder) or (folder / "tokenizer.json").is_file():
-        tokenizer = load_tokenizer(
-            folder, normalize=runtime.normalize, usage=runtime.usage, threads=runtime.threads, device=device.type
-        )
-    else:
-        from jnlp.encoder.transformers_backend import convert_tokenizer
-
-        tokenizer = convert_tokenizer(folder, normalize=runtime.normalize)
+    tokenizer = load_tokenizer(
+        folder, normalize=runtime.normalize, usage=runtime.usage, threads=runtime.threads, device=device.type
+    )
     config = read_json(folder / "config.json")
     positions = int(config.get("max_position_embeddings", spec.max_length))
     sizes = {name: int(config[f"{name}_size"]) for name in ("hidden", "intermediate") if f"{name}_size" in config}
     budget = runtime.budget(device, **sizes)
     return Reader(
         tokenizer=tokenizer,
-        backbone=Backbone(device, budget, usage=runtime.usage, pads=not _is_modernbert(folder)),
+        runner=BatchRunner(device, budget, usage=runtime.usage, pads=not _is_modernbert(folder)),
         max_length=min(spec.max_length, positions),
         overflow=runtime.overflow,
         count=runtime.count,
@@ -169,11 +164,9 @@ def _fingerprint(folder: Path, spec: ModelSpec, reader: Reader) -> str:
     The weights are told apart by `digest_weights`: size, header and sampled blocks.
     """
     config = read_json(folder / "config.json")
-    tokenizer = folder / "tokenizer.json"
-    state = tokenizer.read_bytes() if tokenizer.is_file() else reader.tokenizer.backend.to_str().encode()
     parts = {
         "config": {name: value for name, value in config.items() if name not in ("transformers_version", "dtype")},
-        "tokenizer": hashlib.sha256(state).hexdigest(),
+        "tokenizer": hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest(),
         "weights": digest_weights(folder),
         "pooling": spec.pooling.value,
         "prefixes": {purpose.value: prefix for purpose, prefix in spec.prefixes.items()},

@@ -69,10 +69,15 @@ def pack(
     )
 
 
-def batches(lengths: Sequence[int], budget: int, /) -> list[list[int]]:
+def batches(lengths: Sequence[int], budget: int, /, *, padded: bool = False) -> list[list[int]]:
     """Group sequences by length under a budget of tokens a batch.
 
     Longest first, so that the largest batch is met at once and memory does not creep up.
+
+    Args:
+        lengths: Tokens of each sequence.
+        budget: Tokens a batch.
+        padded: Count each sequence as long as the longest of its batch.
 
     Returns:
         Indices into `lengths`, each exactly once; a sequence over the budget stands alone.
@@ -80,9 +85,10 @@ def batches(lengths: Sequence[int], budget: int, /) -> list[list[int]]:
     groups: list[list[int]] = []
     room = 0
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if not groups or lengths[index] > room:
+        taken = lengths[groups[-1][0]] if padded and groups else lengths[index]
+        if not groups or taken > room:
             groups.append([])
-            room = budget
+            room, taken = budget, lengths[index]
         groups[-1].append(index)
-        room -= lengths[index]
+        room -= taken
     return groups

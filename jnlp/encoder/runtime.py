@@ -80,7 +80,8 @@ class Runtime:
 def describe(runtime: Runtime, /) -> tuple[str, str, str]:
     """Return the device, the dtype and why this device, for `jnlp doctor`."""
     device, dtype = runtime.place()
-    return str(device), "bf16" if dtype.itemsize == 2 else "fp32", _device(runtime.device)[1]
+    name = "int8" if runtime.dtype == "int8" else "bf16" if dtype.itemsize == 2 else "fp32"
+    return str(device), name, _device(runtime.device)[1]
 
 
 def _device(name: str) -> tuple[torch.device, str]:

@@ -18,7 +18,6 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 
 from jnlp.encoder.files import present_weights, read_json
 from jnlp.encoder.load import load_embedder
-from jnlp.encoder.packing import batches, pack
 from jnlp.encoder.runtime import Runtime
 from jnlp.encoder.windows import frame
 from jnlp.errors import JnlpError
@@ -146,16 +145,11 @@ class PackedTransformer(InputModule):
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Add `token_embeddings`, float32 `[B, L, d]`, 0 where there is no token."""
         ids, mask = features["input_ids"], features["attention_mask"].bool()
-        network, budget, device = self.embedder._encoder, self.embedder._reader.backbone.budget, self.place.device
-        states = torch.zeros(*ids.shape, self.embedder.dimension, device=device)
+        states = torch.zeros(*ids.shape, self.embedder.dimension)
         sequences = [row[keep].numpy() for row, keep in zip(ids.cpu(), mask.cpu(), strict=True)]
-        for batch in batches([len(sequence) for sequence in sequences], budget):
-            packed = pack([sequences[i] for i in batch]).to(device)
-            with torch.inference_mode():
-                parts = torch.split(network(packed).float(), list(packed.lengths))
-            for i, part in zip(batch, parts, strict=True):
-                states[i, mask[i]] = part
-        return features | {"token_embeddings": states}
+        for number, found in enumerate(self.embedder.sequence_states(sequences)):
+            states[number, mask[number].cpu()] = torch.from_numpy(found)
+        return features | {"token_embeddings": states.to(self.place.device)}
 
     def save(self, output_path: str, *args: Any, **kwargs: Any) -> None:
         """Copy the model's config, weights and tokenizer as they are, and write its length."""

@@ -84,16 +84,6 @@ class Tokenizer:
         before, after = self.template.single
         return [_framed(before, body, after) for body in self.bodies(texts)]
 
-    def encode_pairs(self, pairs: Sequence[tuple[str, str]], /) -> list[Encoded]:
-        """Encode pairs by the model's template for two texts; offsets are those in the second, (0, 0) in the first."""
-        before, between, after = self.template.pair
-        firsts = self.bodies([first for first, _ in pairs])
-        seconds = self.bodies([second for _, second in pairs])
-        return [
-            _framed(np.concatenate([before, first.ids, between]), second, after)
-            for first, second in zip(firsts, seconds, strict=True)
-        ]
-
     def bodies(self, texts: Sequence[str], /, *, prefix: str = "") -> list[Encoded]:
         """Encode texts without special tokens.
 

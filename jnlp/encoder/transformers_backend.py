@@ -12,12 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from jnlp.encoder.files import present_weights
-from jnlp.encoder.tokenizer import Tokenizer
 from jnlp.errors import JnlpError, MissingHeadError
 from jnlp.models.weights import AGAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from jnlp.encoder.packing import Packed
@@ -114,24 +113,6 @@ def load_network(folder: Path, kind: str, dtype: torch.dtype, /) -> _Padded:
     return wrapper(model)
 
 
-def convert_tokenizer(folder: Path, /, *, normalize: Callable[[str], Any] | None = None) -> Tokenizer:
-    """Let transformers make a fast tokenizer of older files (`vocab.txt`, `spiece.model`).
-
-    Raises:
-        JnlpError: There is no fast form of it.
-    """
-    from transformers import AutoTokenizer
-
-    with _quiet():
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError, ImportError) as error:
-            raise JnlpError(f"the tokenizer in {folder} cannot be loaded: {error}", hint=_FAST) from error
-    if not tokenizer.is_fast:
-        raise JnlpError(f"the tokenizer in {folder} has no fast form, which gives offsets", hint=_FAST)
-    return Tokenizer(tokenizer.backend_tokenizer, special=tokenizer.special_tokens_map, normalize=normalize)
-
-
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep transformers' bars and warnings off the screen."""
@@ -158,8 +139,6 @@ def _mask(packed: Packed) -> Tensor:
 def _pad(row: Tensor, mask: Tensor, value: int) -> Tensor:
     return torch.full(mask.shape, value, dtype=row.dtype, device=row.device).masked_scatter_(mask, row)
 
-
-_FAST = "take a model that has a tokenizer.json"
 
 _WRAPPERS: dict[str, type[_Padded]] = {
     "AutoModel": TransformersEncoder,

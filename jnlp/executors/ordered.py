@@ -39,9 +39,12 @@ class Future:
     def result(self) -> list[Outcome[Any]]:
         """Wait, and return the outcomes or raise the exception."""
         self._done.wait()
-        if self._error is not None:
-            raise self._error
-        return self._outcomes
+        try:
+            if self._error is not None:
+                raise self._error
+            return self._outcomes
+        finally:
+            del self  # an error holds this frame, and the frame the error
 
 
 def run(

@@ -7,7 +7,6 @@ temperature, `evaluation` scores, `card` writes it down. This module puts them t
 from __future__ import annotations
 
 import json
-import platform
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -185,7 +184,7 @@ def _run(
     from jnlp.training.calibration import fit_temperature
     from jnlp.training.evaluation import measure
     from jnlp.training.finetune import FullModel, HeadOnly, Schedule, class_weights, fit, pooled_states, predict
-    from jnlp.training.folder import encode, read_config, write_model
+    from jnlp.training.folder import encode, read_config, versions, write_model
 
     place, _ = Runtime(device=device).place()
     config = _config(read_config(base), goal, options)
@@ -218,7 +217,7 @@ def _run(
         "epochs": list(fitted.epochs),
         "scores": measure(scored, targets[-1] if sets.test else targets[1], goal, temperature),
         "valid_scores": measure(chosen, targets[1], goal, temperature, draws=0)["metrics"],
-        "details": {"options": asdict(replace(options, lr=rate)), "device": place.type, "versions": _versions()},
+        "details": {"options": asdict(replace(options, lr=rate)), "device": place.type, "versions": versions()},
     }
 
 
@@ -262,7 +261,7 @@ def _build(config: Mapping[str, Any], base: Path, options: ClassifierOptions) ->
 
 
 def _default_rate(hidden: int, head_only: bool) -> float:
-    """Return 1e-3 for a head alone; else 2e-4 at width 256, falling with the width as 1/d (docs/log.md)."""
+    """Return 1e-3 for a head alone; else 2e-4 at width 256 (docs/log.md), falling with the width as 1/d."""
     return 1e-3 if head_only else 0.0512 / hidden
 
 
@@ -271,14 +270,6 @@ def _states(model: ModernBertForSequenceClassification, weights: str) -> dict[st
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[weights]
     return {name: tensor.detach().to(dtype) for name, tensor in model.state_dict().items()}
-
-
-def _versions() -> dict[str, str]:
-    import torch
-
-    from jnlp._version import __version__
-
-    return {"jnlp": __version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
 def _write_report(part: Path, goal: Goal, report: dict[str, Any]) -> None:

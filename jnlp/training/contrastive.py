@@ -8,7 +8,6 @@ and `grad_cache` give gradients, `hard_negatives` finds what the model confuses,
 from __future__ import annotations
 
 import hashlib
-import platform
 import shutil
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from jnlp.encoder.modernbert import ModernBert
     from jnlp.training.contrastive_fit import Pace
+    from jnlp.training.pair_batches import GradedIds, PairIds
     from jnlp.training.pairs import GradedSet, PairSet
     from jnlp.types import Example, Models
 
@@ -133,18 +133,24 @@ def make_trainer() -> EmbedderTrainer:
 
 
 def divided(train: Sequence[Example], valid: Sequence[Example] | None, options: EmbedderOptions, /) -> EmbedderSets:
-    """Return examples as sets; without `valid`, a share of the pairs of each set is held out.
+    """Return examples as sets; pairs of `valid` are not trained on, and without it a share of each set is held out.
 
     Raises:
         JnlpError: Nothing to train on or to choose by.
     """
-    from jnlp.training.pairs import GradedSet, hold_out, hold_out_graded, sets_of
+    from jnlp.training.pairs import GradedSet, hold_out, hold_out_graded, key_of, keys_of, sets_of
 
     pairs, graded = sets_of(train)
     if not pairs and not graded:
         raise JnlpError("no pair belongs together", hint="rows without a label, with a number, or with entailment")
     if valid is not None:
         held, held_graded = sets_of(valid)
+        seen = keys_of(held, held_graded)
+        pairs = [replace(s, pairs=[p for p in s.pairs if key_of(p) not in seen]) for s in pairs]
+        graded = [replace(g, pairs=[p for p in g.pairs if key_of(p) not in seen]) for g in graded]
+        pairs, graded = [s for s in pairs if s.pairs], [g for g in graded if g.pairs]
+        if not pairs and not graded:
+            raise JnlpError("all pairs to train on are among those of --valid", hint="give others")
         return EmbedderSets(pairs, graded, held, held_graded)
     kept: list[PairSet] = []
     held = []
@@ -187,11 +193,12 @@ def fit_embedder(
     Raises:
         JnlpError: A base that is no ModernBERT, dimensions over its width, or an `out` that exists.
     """
+    from jnlp.encoder.files import digest_weights
     from jnlp.encoder.runtime import Runtime
     from jnlp.encoder.tokenizer import load_tokenizer
     from jnlp.training.contrastive_fit import evaluate, fit
     from jnlp.training.embedder_folder import write_embedder
-    from jnlp.training.folder import read_config, whole_folder
+    from jnlp.training.folder import read_config, versions, whole_folder
     from jnlp.training.pair_batches import encode_graded, encode_pairs, encoder_of
     from jnlp.training.sequences import sequence_encoder
 
@@ -207,12 +214,11 @@ def fit_embedder(
         pairs, valid = ([encode_pairs(s, encode) for s in side] for side in (sets.pairs, sets.valid))
         graded, valid_graded = ([encode_graded(s, encode) for s in side] for side in (sets.graded, sets.valid_graded))
         module = load_encoder(base, config).to(place)
-        sequences = [s for p in pairs for s in (*p.queries, *p.documents)]
-        sequences += [s for g in graded for s in (*g.first, *g.second)]
-        work = sum(map(len, sequences)) * options.epochs
-        encoder = sequence_encoder(module, options.pooling, place, max(map(len, sequences)), tokens=work)
+        lengths = _lengths(pairs, graded)
+        longest = max([*lengths, *_lengths(valid, valid_graded)])
+        encoder = sequence_encoder(module, options.pooling, place, longest, tokens=sum(lengths) * options.epochs)
         before = evaluate(encoder, valid, valid_graded)
-        resume = _checkpoint(out, [options, read_config(base), _sizes(sets.pairs, sets.graded)])
+        resume = _checkpoint(out, [options, read_config(base), digest_weights(base), sets])
         pace = _pace(options, width)
         fitted = fit(encoder, pairs, graded, valid, valid_graded, pace, progress, checkpoint=resume)
         report: dict[str, Any] = {
@@ -244,6 +250,12 @@ def _sizes(pairs: Sequence[PairSet], graded: Sequence[GradedSet]) -> dict[str, i
     return {s.name: len(s.pairs) for s in pairs} | {s.name: len(s.pairs) for s in graded}
 
 
+def _lengths(pairs: Sequence[PairIds], graded: Sequence[GradedIds]) -> list[int]:
+    """Return the tokens of every text."""
+    texts = [text for p in pairs for text in (*p.queries, *p.documents)]
+    return [len(text) for text in [*texts, *(text for g in graded for text in (*g.first, *g.second))]]
+
+
 def _checkpoint(out: Path, run: object) -> Path:
     """Return where a run's checkpoint lies: beside `out`, under a name of its own for each base, data and options."""
     key = hashlib.sha256(repr(run).encode("utf-8", "surrogatepass")).hexdigest()[:12]
@@ -260,7 +272,7 @@ def prefixes_of(base: Path, options: EmbedderOptions, /) -> dict[Purpose, str]:
 
 
 def default_rate(hidden: int, /) -> float:
-    """Return the peak rate where none is given, falling with the width as 1/d (docs/log.md)."""
+    """Return the peak rate where none is given: 5e-4 at width 256, falling with the width as 1/d."""
     return 0.128 / hidden
 
 
@@ -280,15 +292,6 @@ def load_encoder(base: Path, config: Mapping[str, Any], /) -> ModernBert:
         raise JnlpError(f"{base} lacks the weights {lacking[0]}", hint="give a whole model folder")
     module.load_state_dict({name: states[name] for name in module.state_dict()})
     return module
-
-
-def versions() -> dict[str, str]:
-    """Return the versions that a report names."""
-    import torch
-
-    from jnlp._version import __version__
-
-    return {"jnlp": __version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
 def _pace(options: EmbedderOptions, width: int) -> Pace:

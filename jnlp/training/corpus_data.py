@@ -53,7 +53,7 @@ def data_digest(recipe: Recipe, paths: Sequence[Path], tokenizer: str | None) ->
     """Return a hash of all that decides the data of a run; weights and mixes do not.
 
     Args:
-        recipe: What is made.
+        recipe: What is made, with its sources.
         paths: The corpus.
         tokenizer: The tokenizer's JSON where it is not trained.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import shutil
 import tempfile
 from contextlib import contextmanager
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
     from jnlp.types import IntArray, Text
 
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a report names."""
+    import torch
+
+    from jnlp._version import __version__
+
+    return {"jnlp": __version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
 def read_config(folder: Path, /) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def gathered(order: Sequence[int], near: Sequence[Sequence[int]], size: int, cou
 
     Args:
         order: The documents in random order.
-        near: The hard negatives of each document's queries, the hardest first.
+        near: The hard negatives of each document's queries, the hardest first; all of them documents of `order`'s kind.
         size: Documents a batch.
         count: Negatives that a document brings along.
     """

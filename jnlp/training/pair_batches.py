@@ -165,7 +165,8 @@ def pair_batches(
     while weight > 0:  # one pass at a time, so that no document meets itself
         order = [asked[i] for i in drawn(len(asked), min(1.0, weight), rng)]
         weight -= 1.0
-        bringing = near if near is not None else [()] * len(data.documents)
+        # a negative that was given has no query: it comes with its own, and would take the place of a positive
+        bringing = [[d for d in own if data.asked[d]] for own in near or [()] * len(data.documents)]
         for documents in gathered(order, bringing, size, count if near is not None else 0):
             yield _batch(data, rng, documents, per_document, given)
 

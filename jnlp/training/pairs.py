@@ -149,6 +149,19 @@ def hold_out_graded(pairs: Sequence[Graded], share: float, seed: int, /) -> tupl
     return [p for i, p in enumerate(pairs) if i not in held], [pairs[i] for i in sorted(held)]
 
 
+def key_of(pair: Pair | Graded, /) -> tuple[str, str]:
+    """Return what two pairs share when they are the same pair, in either order."""
+    texts = (pair.query, pair.document) if isinstance(pair, Pair) else (pair.first, pair.second)
+    first, second = sorted(map(duplicate_key, texts))
+    return first, second
+
+
+def keys_of(pairs: Iterable[PairSet], graded: Iterable[GradedSet] = (), /) -> set[tuple[str, str]]:
+    """Return the keys of all pairs of some sets."""
+    keys = {key_of(pair) for one in pairs for pair in one.pairs}
+    return keys | {key_of(pair) for one in graded for pair in one.pairs}
+
+
 def _keys(first: str, second: str, group: str | None) -> list[str]:
     texts = [f"text {duplicate_key(first)}", f"text {duplicate_key(second)}"]
     return texts if group is None else [*texts, f"group {group}"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,11 +83,19 @@ def pretrain(
 
     Raises:
         UsageError: The corpus is missing or empty, or belongs to no source of the recipe.
-        JnlpError: The model to start from has dropout or other special tokens.
+        JnlpError: The model to start from has dropout or other special tokens, or a step's micro-batches cannot be
+            shared by the processes.
         Stopped: After Ctrl-C, with a checkpoint written.
     """
     options = options or RunOptions()
     team = options.team
+    for number, stage in enumerate(recipe.stages):
+        if (parts := stage.batch // stage.micro_batch) % team.size:
+            raise JnlpError(
+                f"stage {number + 1} of {recipe.name} has {parts} micro-batches a step, which {team.size} processes"
+                " cannot share equally",
+                hint="as many processes as divide it, or a smaller micro_batch in the recipe",
+            )
     files = corpora.files(corpus)
     tell = progress if team.rank == 0 else None
     runs = options.runs or default_runs()
@@ -146,7 +154,8 @@ def default_runs() -> Path:
 
 def run_name(recipe: Recipe, files: Sequence[Path], start: Path | None = None) -> str:
     """Return the name of a run's folder: the same for the same recipe, corpus and start."""
-    listing = [(path.name, path.stat().st_size) for path in files]
+    listing: list[object] = [(path.name, path.stat().st_size) for path in files]
+    listing += [source.name for source in recipe.sources or corpora.own_sources(files)]
     return f"{recipe.name}-{recipe.digest()}-{fingerprint([listing, digest_weights(start) if start else None], 8)}"
 
 
@@ -156,7 +165,7 @@ def read_data(
     """Return the tokenised corpus of a run, made where it is not there yet."""
     tokenizer = _own_tokenizer(start) if start else None
     sources = recipe.sources or corpora.own_sources(files)
-    folder = runs / f"data-{data_digest(recipe, files, tokenizer)}"
+    folder = runs / f"data-{data_digest(replace(recipe, sources=sources), files, tokenizer)}"
     return make_data(recipe, sources, corpora.assign(sources, files), folder, tokenizer=tokenizer, progress=progress)
 
 

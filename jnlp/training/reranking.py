@@ -73,11 +73,16 @@ class RerankerTrainer:
             JnlpError: Rows that are no pairs or have grades, too few of them, or an `out` that exists.
         """
         from jnlp.training.classification import ClassifierOptions, Sets, fit_classifier
-        from jnlp.training.pairs import hold_out
+        from jnlp.training.pairs import hold_out, key_of
 
         rows, held = _pairs(train), _pairs(valid) if valid is not None else None
         if held is None:
             rows, held = hold_out(rows, options.valid_share, options.seed)
+        else:
+            seen = {key_of(pair) for pair in held}
+            rows = [pair for pair in rows if key_of(pair) not in seen]
+        if not rows:
+            raise JnlpError("all pairs to train on are among those of --valid", hint="give others")
         chosen = ClassifierOptions(
             epochs=options.epochs,
             lr=options.lr,

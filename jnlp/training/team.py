@@ -109,10 +109,16 @@ class Accelerated:
     def __init__(self, device: str = "auto") -> None:
         try:
             from accelerate import Accelerator, InitProcessGroupKwargs
+            from accelerate.utils import GradientAccumulationPlugin
         except ImportError as error:
             raise MissingExtraError("train", "training in several processes") from error
         patience = InitProcessGroupKwargs(timeout=_PATIENCE)
-        self._accelerator = Accelerator(cpu=device == "cpu", kwargs_handlers=[patience])
+        self._accelerator = Accelerator(  # precision and accumulation are the recipe's, whatever the user's config says
+            cpu=device == "cpu",
+            mixed_precision="no",
+            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+            kwargs_handlers=[patience],
+        )
         self.device: torch.device = self._accelerator.device
         self.rank: int = self._accelerator.process_index
         self.size: int = self._accelerator.num_processes

@@ -20,7 +20,8 @@ FAMILY = ("tiny", "tiny-toxicity", "tiny-search")
 _QUALITY = """# What the built-in models can do
 
 The figures of the models that ship with jnlp, from the `scores.json` beside their weights; the cards
-(`jnlp models show NAME`) have the same ones. `python -m jnlp_pretrain.family cards` writes this page.
+(`jnlp models show NAME`) have the same ones. This page is written by
+`python -m jnlp_pretrain.family cards --quality docs/quality.md`.
 """
 
 

@@ -8,6 +8,7 @@ take the place of the old ones. The trainers of other plugins are called as comm
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import platform
 import shutil
@@ -15,6 +16,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -126,8 +128,9 @@ def make(family: Family, /, *, say: Callable[[str], None]) -> None:
         ("scores of tiny-search", lambda: _run(_retrieval_command(family))),
     ]
     done = read(family.work / _DONE)
+    code = {"tiny-toxicity": _digest("jnlp_toxicity.train"), "tiny-search": _digest("jnlp_search.train")}
     for name, step in steps:
-        told = {"final": family.final} if name.startswith("scores") else {}
+        told = {"final": family.final, **code} if name.startswith("scores") else {"by": code.get(name)}
         if done.get(name) == told:
             say(f"{name}: done before")
             continue
@@ -137,6 +140,14 @@ def make(family: Family, /, *, say: Callable[[str], None]) -> None:
         (family.work / _DONE).write_text(json.dumps(done) + "\n", encoding="utf-8")
     write_cards(family.work)
     say(f"whole, {check(family.work) / 1e6:.1f} MB: {family.work}")
+
+
+def _digest(module: str) -> str:
+    """Return a hash of a script: what it trains on, and how, stands in it."""
+    found = find_spec(module)
+    assert found is not None  # bundled
+    assert found.origin is not None
+    return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()[:12]
 
 
 def check(folder: Path, /) -> int:

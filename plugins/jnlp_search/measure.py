@@ -20,12 +20,13 @@ import numpy as np
 
 from jnlp.encoder.vectors import unit
 from jnlp.errors import JnlpError
-from jnlp.training import metrics, retrieval
+from jnlp.training import retrieval
+from jnlp.training.similarity import Split, likeness, similarity
 from jnlp.types import Purpose
 from jnlp_search.analyse import analyser
 from jnlp_search.catalog import Catalog
 from jnlp_search.fuse import convex, with_phrases
-from jnlp_search.jaquad import Split, likeness, questions
+from jnlp_search.jaquad import questions
 from jnlp_search.options import ANALYSER
 from jnlp_search.schema import TABLES
 from jnlp_search.search import CANDIDATES
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from jnlp.types import Embedder
-    from jnlp_search.jaquad import Likeness, Retrieval
+    from jnlp_search.jaquad import Retrieval
 
     Ranks = NDArray[np.int64]
     Cosines = NDArray[np.float32]
@@ -166,12 +167,6 @@ def _similarity(data: Path, split: Split, models: Mapping[str, Embedder]) -> dic
         "jsts_pairs": len(pairs.scores),
         "jsts_spearman": {name: similarity(model, pairs) for name, model in models.items()},
     }
-
-
-def similarity(embedder: Embedder, pairs: Likeness, /) -> float:
-    """Return Spearman's correlation of cosines with what people said."""
-    first, second = (unit(embedder.embed(texts).vectors) for texts in (pairs.first, pairs.second))
-    return metrics.spearman((first * second).sum(axis=1), np.array(pairs.scores))
 
 
 def main(arguments: Sequence[str] | None = None, /) -> int:

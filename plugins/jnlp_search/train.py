@@ -2,7 +2,8 @@
 
 What belongs together: JaQuAD's questions and passages, a sentence and the passage it was taken from, titles and texts,
 entailed sentences with contradicted ones beside, and JSTS's graded pairs. The development articles of `jaquad` choose
-the epoch; its valid split is never opened. Stopped, the same command goes on from the last epoch.
+the epoch; of the valid splits, pairs of JSTS are read to keep them out. Stopped, the same command goes on from the
+last epoch.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jnlp.errors import JnlpError
 from jnlp.training.contrastive import Described, EmbedderOptions, EmbedderSets, fit_embedder
 from jnlp.training.corpus import fraction
-from jnlp.training.pairs import CONTRADICTION, ENTAILMENT, Graded, GradedSet, Pair, PairSet
-from jnlp_search.jaquad import Split, is_development, likeness, questions
+from jnlp.training.pairs import CONTRADICTION, ENTAILMENT, Graded, GradedSet, Pair, PairSet, key_of
+from jnlp.training.similarity import Split, is_development, likeness
+from jnlp_search.jaquad import questions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from jnlp.types import TrainReport
 
@@ -84,7 +86,9 @@ def sets(data: Path, /, *, most: int | None = None) -> EmbedderSets:
         PairSet(f"{name} titles", _cut(_titles(texts[name]), most or TITLES), weight=0.05)
         for name in ("wikinews", "msdocs")
     ]
-    nli = PairSet("nli", _cut(_nli(data), most), symmetric=True, weight=0.1)
+    scored = [_graded(data, split) for split in (Split.DEVELOPMENT, Split.FINAL)]
+    known = {key_of(pair) for pairs in scored for pair in pairs}  # JNLI's captions are those of JSTS
+    nli = PairSet("nli", _cut(_nli(data, known), most), symmetric=True, weight=0.1)
     return EmbedderSets(
         [asked, *sentences, *titles, nli],
         [GradedSet("jsts", _cut(_graded(data, Split.TRAIN), most), weight=0.1)],
@@ -132,8 +136,10 @@ def _titles(articles: Iterable[tuple[str, Sequence[str]]]) -> list[Pair]:
     return [Pair(title, "\n".join(parts)[:500]) for title, parts in articles if len(title) >= 6 and parts]
 
 
-def _nli(data: Path) -> list[Pair]:
+def _nli(data: Path, known: Container[tuple[str, str]]) -> list[Pair]:
+    """Return entailed pairs with the contradicted sentences beside; no pair that is scored by its likeness."""
     rows = [*_rows(data / "tasks/jnli_neg/train.jsonl"), *_rows(data / "tasks/janli/train.jsonl")]
+    rows = [row for row in rows if key_of(Pair(row["sentence1"], row["sentence2"])) not in known]
     wrong: dict[str, list[str]] = {}
     for row in rows:
         if row["label"] in (CONTRADICTION, "non-entailment"):

@@ -85,6 +85,11 @@ def plain_rows(data: Path, each: int, /) -> list[Row]:
     return rows
 
 
+def divided(rows: Sequence[Row], /) -> tuple[list[Row], list[Row]]:
+    """Return plain rows to train on, and every tenth of them, of all sources, to choose by."""
+    return [row for number, row in enumerate(rows) if number % 10], list(rows[::10])
+
+
 def _plain_sources(data: Path) -> dict[str, Iterator[str]]:
     news = (_opening(row["text"]) for row in _jsonl(data / "corpus/wikinews-000.jsonl.xz"))
     examples = (line for row in _jsonl(data / "corpus/tanaka-000.jsonl.xz") for line in row["text"].splitlines()[:3])
@@ -161,15 +166,17 @@ def main(
         raise JnlpError(f"{folder} is not there", hint="name the folder of the shared data")
     train, valid, test = (read_rows(folder / f"{name}.jsonl") for name in ("train", "valid", "test"))
     added = plain_rows(data, plain) if plain else []
-    kept = len(added) // 10
-    sets = Sets(_examples([*train, *added[kept:]]), _examples([*valid, *added[:kept]]), _examples(test))
-    if (out / "metrics.json").is_file():
-        shutil.rmtree(out)
-    fit_classifier(sets, options, out, base=base, progress=progress, name="tiny-toxicity", base_name=base.name)
-    scores = evaluate(out, valid, test, unseen(data))
-    report = json.loads((out / "metrics.json").read_text("utf-8")) | {"toxicity": scores}
-    (out / "metrics.json").write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", "utf-8")
-    (out / "README.md").write_text(card(report, _licence(base)), "utf-8")
+    kept, held = divided(added)
+    sets = Sets(_examples([*train, *kept]), _examples([*valid, *held]), _examples(test))
+    made = out.with_name(f".{out.name}.new")  # what stands at `out` stays until the new one is whole
+    shutil.rmtree(made, ignore_errors=True)
+    fit_classifier(sets, options, made, base=base, progress=progress, name="tiny-toxicity", base_name=base.name)
+    scores = evaluate(made, valid, test, unseen(data))
+    report = json.loads((made / "metrics.json").read_text("utf-8")) | {"toxicity": scores}
+    (made / "metrics.json").write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", "utf-8")
+    (made / "README.md").write_text(card(report, _licence(base)), "utf-8")
+    shutil.rmtree(out, ignore_errors=True)
+    made.rename(out)
     return scores
 
 

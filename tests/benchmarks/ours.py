@@ -24,14 +24,14 @@ def load(precision: str, folder: Path) -> Runs:
     from jnlp.encoder.windows import Window
 
     embedder = load_embedder(folder, runtime=Runtime(device="cpu", dtype=precision, threads=THREADS))
-    encoder, backbone = embedder._encoder, embedder._reader.backbone
+    encoder, runner = embedder._encoder, embedder._reader.runner
 
     def window(ids: NDArray[np.int64]) -> Window:
         zeros = np.zeros_like(ids)
         return Window(ids, zeros, np.stack([zeros, zeros], axis=1), (0, 0), len(ids), (0, len(ids)))
 
     def runs(texts: Sequence[NDArray[np.int64]], batch: int, /) -> NDArray[np.float32]:
-        rows = backbone.map(map(window, texts), lambda packed, _: pool(encoder(packed), packed, embedder.pooling))
+        rows = runner.map(map(window, texts), lambda packed, _: pool(encoder(packed), packed, embedder.pooling))
         return np.asarray(list(rows), dtype=np.float32)
 
     return runs

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from jnlp.encoder.attention import attention, blocked, choose, flash, reference, varlen
+from jnlp.encoder import groups
+from jnlp.encoder.attention import attention, blocked, choose, flash, flash_runs, reference, varlen
 
 LENGTHS = [
     (1,),
@@ -75,7 +76,37 @@ def test_choice_by_device_and_dtype():
     assert choose("cpu", torch.float32, 64, False) is blocked
     assert choose("cpu", torch.bfloat16, 64, True) is blocked
     assert choose("cuda", torch.float32, 64, False) is blocked
-    assert choose("cuda", torch.bfloat16, 64, False) in (varlen, flash)
+
+
+@pytest.mark.parametrize(
+    ("capability", "head_dim", "chosen"),
+    [((8, 0), 64, (varlen, flash)), ((9, 0), 256, (varlen, flash)), ((7, 5), 64, (blocked,)), ((9, 0), 12, (blocked,))],
+)
+def test_choice_on_a_gpu(monkeypatch, capability, head_dim, chosen):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
+    flash_runs.cache_clear()
+    assert choose("cuda", torch.bfloat16, head_dim, False) in chosen
+    flash_runs.cache_clear()
+
+
+def test_scores_of_long_sequences_of_one_length_are_never_all_written_out(monkeypatch):
+    written: list[int] = []
+
+    def noted(q, k, v, mask):
+        written.append(q.shape[0] * q.shape[1] * q.shape[2] * k.shape[2])
+        return original(q, k, v, mask)
+
+    original = groups._written_out
+    monkeypatch.setattr(groups, "_written_out", noted)
+    monkeypatch.setattr(groups, "SCORES", 1 << 16)
+    lengths = (300,) * 4
+    q, k, v, cu_seqlens = (x.bfloat16() if x.is_floating_point() else x for x in _inputs(lengths))
+    with torch.inference_mode():
+        found = blocked(q, k, v, cu_seqlens, lengths, None)
+    monkeypatch.undo()
+    assert max(written) <= 1 << 16
+    wanted = reference(q.float(), k.float(), v.float(), cu_seqlens, lengths, None)
+    torch.testing.assert_close(found.float(), wanted, rtol=5e-2, atol=5e-2)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from jnlp.encoder import kernels
 from jnlp.encoder.attention import attend_qkv_plain, blocked, choose, reference
+from jnlp.encoder.kernels.check import LEAST
 from jnlp.encoder.packing import pack
 from jnlp.encoder.rotation import Rotation
 from jnlp.encoder.runtime import has_bf16
@@ -208,7 +209,7 @@ def test_vectors_of_a_whole_model_agree(compiled, tmp_path, name, monkeypatch):
 
 
 @needs_kernels
-def test_doctor_builds_them_once(unknown):
+def test_doctor_builds_them_and_again_when_asked(unknown):
     from jnlp.cli import build_cli
 
     assert (
@@ -218,12 +219,39 @@ def test_doctor_builds_them_once(unknown):
     assert result.exit_code == 0, result.output
     (made,) = unknown.iterdir()
     assert result.stdout == f"{made}\n"
-    changed = made.stat().st_mtime_ns
+    built = made.stat().st_mtime_ns
     assert kernels.build() == made
-    assert made.stat().st_mtime_ns == changed
+    assert made.stat().st_mtime_ns > built  # another compiler may have come
     after = CliRunner().invoke(build_cli(), "doctor").stdout
     assert "compiled, for fp32" in after
     assert str(made) in after
+
+
+@needs_kernels
+def test_kernels_that_compute_something_else_are_not_kept(unknown, monkeypatch):
+    monkeypatch.setitem(LEAST, "fp32", 1.01)
+    with pytest.raises(JnlpError, match=r"is of no use: in fp32 a state has a cosine of 1\.0000"):
+        kernels.build()
+    assert not list(unknown.iterdir())
+    assert kernels.load() is None
+
+
+@needs_kernels
+def test_a_compiler_that_makes_no_library_is_told_of(unknown, monkeypatch, tmp_path):
+    script = tmp_path / "cxx"
+    script.write_text('#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\necho nothing > "$2"\n', encoding="utf-8")
+    script.chmod(0o755)
+    monkeypatch.setenv("CXX", str(script))
+    with pytest.raises(JnlpError, match=r"cxx built is of no use: plain torch: .* does not load"):
+        kernels.build()
+    assert not list(unknown.iterdir())
+
+
+@needs_kernels
+def test_gradients_are_refused(compiled):
+    q = torch.zeros(3, 1, 64, requires_grad=True)
+    with pytest.raises(ValueError, match="no gradients"):
+        compiled.attention(q, q, q, torch.tensor([0, 3], dtype=torch.int32), (3,), None)
 
 
 @needs_kernels

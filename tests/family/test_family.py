@@ -11,6 +11,8 @@ import pytest
 from jnlp.encoder.files import digest_weights
 from jnlp.errors import JnlpError
 from jnlp.models.resolve import BUILTIN
+from jnlp.training.pairs import Pair, key_of
+from jnlp.training.similarity import Split, likeness
 from jnlp.types import TrainReport
 from jnlp_pretrain import cards, family, tables
 from jnlp_pretrain.recipe import load_recipe
@@ -251,3 +253,23 @@ def test_the_family_is_made_end_to_end_at_a_small_scale(
     capsys.readouterr()
     assert family.main(asked) == 0
     assert capsys.readouterr().err.count("done before") == 6
+
+
+def test_no_pair_that_is_scored_by_its_likeness_trains_the_embedder(shared: Path) -> None:
+    from jnlp_search.train import sets
+
+    made = sets(shared)
+    (nli,) = [one for one in made.pairs if one.name == "nli"]
+    scored = [likeness(shared, split) for split in (Split.DEVELOPMENT, Split.FINAL)]
+    known = {key_of(Pair(a, b)) for pairs in scored for a, b in zip(pairs.first, pairs.second, strict=True)}
+    used = {key_of(pair) for pair in nli.pairs} | {key_of(Pair(p.query, n)) for p in nli.pairs for n in p.negatives}
+    assert len(nli.pairs) > 7_000
+    assert not used & known
+
+
+def test_plain_text_of_every_source_chooses_the_epoch_of_the_toxicity_model(shared: Path) -> None:
+    from jnlp_toxicity.train import divided, plain_rows
+
+    kept, held = divided(plain_rows(shared, 20))
+    assert {row.kind for row in held} == {row.kind for row in kept}
+    assert (len(kept), len(held)) == (90, 10)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 
+from jnlp.errors import JnlpError
 from jnlp.training.loop import Plan, Stopped
 from jnlp.training.pretraining import RunOptions, pretrain
+from jnlp.training.recipe import Span, Stage
 from jnlp.training.shards import TRAIN, open_shards
+from jnlp.training.team import Alone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -126,6 +130,23 @@ def test_stopped_and_resumed_it_ends_in_the_same_bits(
     assert whole["data"] == cut["data"]
     steps = [json.loads(line)["step"] for line in (_run(tmp_path / "runs") / "log.jsonl").read_text().splitlines()]
     assert steps == sorted(steps)
+
+
+def test_processes_that_cannot_share_a_step_are_refused(recipe: Recipe, corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(JnlpError, match=r"stage 1 of micro has 2 micro-batches a step, which 3 processes"):
+        pretrain(recipe, [corpus], tmp_path / "out", RunOptions(tmp_path / "runs", team=Alone(size=3)))
+
+
+def test_a_renamed_folder_is_another_corpus(recipe: Recipe, corpus: Path, tmp_path: Path) -> None:
+    whole = replace(recipe, sources=(), stages=(Stage(2_000, (Span(32),), batch=512, micro_batch=512),))
+    for name in ("a", "b"):
+        (tmp_path / "text" / name).mkdir(parents=True)
+        shutil.copy(corpus / "diary-000.jsonl", tmp_path / "text" / name)
+    for name in ("one", "two"):
+        pretrain(whole, [tmp_path / "text"], tmp_path / name, RunOptions(tmp_path / "runs"))
+        if name == "one":
+            (tmp_path / "text/b").rename(tmp_path / "text/c")
+    assert len(list((tmp_path / "runs").glob("micro-*"))) == 2
 
 
 def test_the_model_of_each_stage_is_kept(trained: tuple[TrainReport, Path]) -> None:

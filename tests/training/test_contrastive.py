@@ -15,12 +15,13 @@ from jnlp.encoder.vectors import unit
 from jnlp.errors import JnlpError
 from jnlp.models.folder import inspect
 from jnlp.testing import make_model
-from jnlp.training.contrastive import EmbedderOptions, EmbedderTrainer, load_encoder
+from jnlp.training.contrastive import EmbedderOptions, EmbedderTrainer, _checkpoint, divided, load_encoder
 from jnlp.training.contrastive_loss import cosent, info_nce, matryoshka
 from jnlp.training.folder import read_config
 from jnlp.training.grad_cache import backward
 from jnlp.training.hard_negatives import gathered, mine
-from jnlp.training.pairs import Pair, hold_out, sets_of
+from jnlp.training.pair_batches import encode_pairs, pair_batches
+from jnlp.training.pairs import Pair, PairSet, hold_out, key_of, sets_of
 from jnlp.training.reranking import RELEVANT, RerankerOptions, RerankerTrainer, judged
 from jnlp.training.sequences import first_fit, sequence_encoder
 from jnlp.types import Example, Pooling, Purpose
@@ -101,6 +102,41 @@ def test_a_stopped_run_goes_on_and_ends_as_an_unbroken_one(base, trained, tmp_pa
     for name, tensor in first.items():
         torch.testing.assert_close(second[name], tensor, rtol=0, atol=0)
     assert [path.name for path in tmp_path.iterdir()] == ["places"]
+
+
+def test_another_text_or_another_base_does_not_go_on_from_a_stopped_run(base, tmp_path):
+    out, sets = tmp_path / "places", divided(rows(), None, OPTIONS)
+    changed = replace(sets, valid=[replace(sets.valid[0], pairs=sets.valid[0].pairs[:-1])])
+    assert _checkpoint(out, [OPTIONS, sets]) == _checkpoint(out, [OPTIONS, divided(rows(), None, OPTIONS)])
+    assert _checkpoint(out, [OPTIONS, sets]) != _checkpoint(out, [OPTIONS, changed])
+
+
+def test_a_validation_text_may_be_longer_than_all_that_are_trained_on(base, tmp_path):
+    held = [Example(("札幌の寺はどこ?", "札幌には有名な寺があります。" * 40), "")]
+    trainer, options = EmbedderTrainer(), replace(OPTIONS, max_length=256, epochs=1)
+    report = trainer.fit(rows(), held, options, tmp_path / "long", models=None, base=base, device="cpu", progress=quiet)
+    assert report.rows == {"train": 60, "valid": 1}
+
+
+def test_pairs_of_the_validation_file_are_not_trained_on():
+    every = rows()
+    sets = divided(every, every[:7], OPTIONS)
+    assert len(sets.pairs[0].pairs) == len(every) - 7
+    assert not {key_of(p) for p in sets.pairs[0].pairs} & {key_of(p) for p in sets.valid[0].pairs}
+    with pytest.raises(JnlpError, match="among those of --valid"):
+        divided(every, every, OPTIONS)
+
+
+@pytest.mark.parametrize("size", [2, 8, 64])
+def test_given_negatives_take_no_pairs_place_when_hard_ones_are_mined(size):
+    pairs = [Pair(f"質問{n}", f"答え{n}", tuple(f"違う{n}-{k}" for k in range(3))) for n in range(40)]
+    data = encode_pairs(PairSet("pairs", pairs), lambda texts, _: [np.zeros(4, np.int64) for _ in texts])
+    negatives = [d for d, own in enumerate(data.asked) if not own]
+    near = [random.Random(d).sample(negatives, 5) for d in range(len(data.documents))]
+    batches = list(pair_batches(data, np.random.default_rng(0), size, near=near, count=3))
+    assert all(batch.queries for batch in batches)
+    asked = [query for batch in batches for query in batch.queries]
+    assert sorted(asked) == list(range(40))
 
 
 def test_grad_cache_gives_the_gradients_of_the_whole_graph(base):
@@ -237,6 +273,13 @@ def test_a_reranker_is_a_cross_encoder(base, tmp_path):
     expected = theirs.predict(pairs, activation_fn=torch.nn.Identity())
     ours = load_classifier(out, inspect(out), runtime=Runtime(dtype="fp32", device="cpu"))
     np.testing.assert_allclose(np.asarray(ours.logits(pairs).values).reshape(-1), expected, atol=2e-5)
+
+
+def test_a_reranker_does_not_train_on_the_validation_pairs(base, tmp_path):
+    with pytest.raises(JnlpError, match="among those of --valid"):
+        RerankerTrainer().fit(
+            rows(), rows(), RerankerOptions(), tmp_path / "x", models=None, base=base, device="cpu", progress=quiet
+        )
 
 
 def test_negatives_of_a_reranker_never_answer():

@@ -56,8 +56,8 @@ def runnable() -> bool:
 
 
 def compiler() -> str | None:
-    """Return the C++ compiler: `$CXX`, `c++`, `g++` or `clang++`; None where there is none."""
-    names = (os.environ.get("CXX", ""), "c++", "g++", "clang++")
+    """Return the C++ compiler: `$CXX`, `c++` or `g++`; None where there is none."""
+    names = (os.environ.get("CXX", ""), "c++", "g++")
     return next((found for name in names if name and (found := shutil.which(name))), None)
 
 
@@ -73,24 +73,31 @@ def library_path() -> Path:
 
 
 def build() -> Path:
-    """Compile the kernels into the user's cache and return the library; what is there already is kept.
+    """Compile the kernels into the user's cache, try them beside plain torch, and return the library.
 
     Raises:
-        JnlpError: The processor cannot run them, there is no compiler, or it fails.
+        JnlpError: The processor cannot run them, there is no compiler, or it fails, or what it makes does not load or
+            computes something else; then nothing is left behind.
     """
     if not runnable():
         raise JnlpError("this processor has no AVX-512, which the compiled kernels need", hint="plain torch is used")
     path = library_path()
-    if path.is_file() and load() is not None:
-        return path
     command = compiler()
     if command is None:
-        raise JnlpError("there is no C++ compiler to build the kernels with", hint="install g++ or clang++, or set CXX")
+        raise JnlpError("there is no C++ compiler to build the kernels with", hint="install g++, or set CXX")
     try:
         _compile(command, path)
     except OSError as error:
         raise JnlpError(f"{path.parent} could not be written: {error.strerror}", hint="set XDG_CACHE_HOME") from error
     status.cache_clear()
+    from jnlp.encoder.kernels.check import problem
+
+    made = load()
+    wrong = status().text if made is None else problem(made)
+    if wrong is not None:
+        path.unlink(missing_ok=True)
+        status.cache_clear()
+        raise JnlpError(f"what {command} built is of no use: {wrong}", hint=_OTHER)
     return path
 
 
@@ -155,7 +162,7 @@ def status() -> Status:
     if not runnable():
         return Status(None, "plain torch: this processor has no AVX-512, which the compiled ones need")
     path = library_path()
-    how = BUILD if compiler() else f"install g++ or clang++, then: {BUILD}"
+    how = BUILD if compiler() else f"install g++, then: {BUILD}"
     if not path.is_file():
         stale = any(path.parent.glob("kernels-*.so"))
         why = "those built are for another version of jnlp or torch" if stale else "none are built"

@@ -57,7 +57,13 @@ class Kernels:
         window: int | None,
         /,
     ) -> Tensor:
-        """Attend within each sequence; the seam of `jnlp.encoder.attention`."""
+        """Attend within each sequence; the seam of `jnlp.encoder.attention`, without gradients.
+
+        Raises:
+            ValueError: Gradients are due.
+        """
+        if torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v)):
+            raise ValueError("the compiled attention has no gradients")
         q, k, v = _alike(q, k, v)
         return self._attend(q, k, v, None, None, cu_seqlens, lengths, window)
 

@@ -34,8 +34,8 @@ def _run(args: argparse.Namespace) -> None:
     from jnlp.encoder.files import digest_weights
     from jnlp.encoder.load import load_embedder, load_masked_lm
     from jnlp.encoder.runtime import Runtime
+    from jnlp.training.similarity import Split, likeness, similarity
     from jnlp_pretrain.measure.report import Amount, measure
-    from jnlp_pretrain.measure.similarity import jsts
     from jnlp_pretrain.recipe import load_recipe
 
     if not args.data.is_dir():
@@ -57,7 +57,10 @@ def _run(args: argparse.Namespace) -> None:
     report = measure(load(args.model), recipe, args.data, stages=stages, amount=amount, say=say)
     say("JSTS")
     embedder = cast("Embedder", load_embedder(args.model, runtime=runtime))
-    report["jsts"] = jsts(embedder, args.data, final=args.final)
+    split = Split.FINAL if args.final else Split.DEVELOPMENT
+    pairs = likeness(args.data, split)
+    named = "valid" if args.final else split.value
+    report["jsts"] = {"split": named, "pairs": len(pairs.scores), "spearman": similarity(embedder, pairs)}
     report["command"] = _command(args)
     report["weights"] = digest_weights(args.model)
     report["date"] = datetime.now(UTC).date().isoformat()

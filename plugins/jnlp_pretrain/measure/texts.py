@@ -44,7 +44,7 @@ class Texts:
 
 
 def read_texts(recipe: Recipe, data: Path, /, *, held_out: int, training: int) -> Texts:
-    """Read a fixed sample of a recipe's corpus: documents that its runs leave out, and documents that they train on.
+    """Read a fixed sample of a recipe's corpus: documents that its runs leave out, and others for the baselines.
 
     Both are the first of each source in file order; the corpora stand in hash order or are read whole. The small
     sources are read first, and what they leave of the characters to train on goes to the others. Where no source has

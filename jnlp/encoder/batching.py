@@ -29,7 +29,7 @@ LOOKAHEAD = 65_536
 _NO_MEMORY = ("DefaultCPUAllocator", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
-class Backbone:
+class BatchRunner:
     """A device and its token budget; two threads may call, one runs at a time.
 
     Args:
@@ -62,7 +62,7 @@ class Backbone:
         first = 0
         for group in self._groups(windows):
             results: list[FloatArray | None] = [None] * len(group)
-            waiting = batches([len(window.ids) for window in group], self.budget)[::-1]
+            waiting = batches([len(window.ids) for window in group], self.budget, padded=self._pads)[::-1]
             while waiting:
                 batch = waiting.pop()
                 rows = self._run([group[i] for i in batch], [first + i for i in batch], forward)
@@ -86,9 +86,7 @@ class Backbone:
             if not is_out_of_memory(error):
                 raise
             return None
-        tokens = sum(packed.lengths)
-        slots = len(windows) * max(packed.lengths) if self._pads else packed.ids.numel()
-        self.usage.batch(tokens, slots, seconds)
+        self.usage.batch(sum(packed.lengths), self._size(packed.lengths), seconds)
         return rows
 
     def _compute(self, work: Callable[[], Sequence[FloatArray]]) -> tuple[Sequence[FloatArray], float]:
@@ -106,7 +104,9 @@ class Backbone:
             return timed()
 
     def _split(self, batch: list[int], lengths: list[int]) -> list[list[int]]:
-        """Halve the budget below what did not fit, and return the batch cut up under it, last first.
+        """Halve the budget to below what did not fit, and return the batch cut up under it, last first.
+
+        A batch that was made under a larger budget than the present one is cut up under that first.
 
         Raises:
             RecordError: The batch is one sequence.
@@ -118,10 +118,16 @@ class Backbone:
                 f"there is not enough memory for one sequence of {lengths[0]:,} tokens",
                 hint="use a smaller model, or --dtype bf16",
             )
-        lowered = max(min(self.budget, sum(lengths)) // 2, 1)
-        self.usage.lower(self.budget, lowered)
-        self.budget = lowered
-        return [[batch[i] for i in part] for part in batches(lengths, lowered)][::-1]
+        size = self._size(lengths)
+        if size <= self.budget:
+            lowered = max(size // 2, 1)
+            self.usage.lower(self.budget, lowered)
+            self.budget = lowered
+        return [[batch[i] for i in part] for part in batches(lengths, self.budget, padded=self._pads)][::-1]
+
+    def _size(self, lengths: Sequence[int]) -> int:
+        """Return the tokens of a batch, padding included where there is any."""
+        return len(lengths) * max(lengths) if self._pads else sum(lengths)
 
     def _groups(self, windows: Iterable[Window]) -> Iterator[list[Window]]:
         group: list[Window] = []
