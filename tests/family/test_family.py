@@ -49,6 +49,12 @@ def test_scores_are_those_of_the_weights(name: str) -> None:
     assert cards.read(BUILTIN / name / "scores.json")["weights"] == digest_weights(BUILTIN / name)
 
 
+def test_a_search_weighs_the_vectors_as_the_scores_do() -> None:
+    from jnlp_search.options import SearchOptions
+
+    assert SearchOptions().dense_weight == cards.read(BUILTIN / "tiny-search/scores.json")["dense_weight"]
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_card_and_page_say_what_the_scores_say(root: Path, name: str) -> None:
     found = cards.read(BUILTIN / name / "scores.json")
