@@ -53,7 +53,10 @@ def screen(classifier: Classifier, lexicon: Lexicon, options: ToxicityOptions, /
     def apply(texts: Sequence[Text], /) -> list[Toxicity]:
         plain = [_plain(text) for text in texts]
         worst = worst_windows(calibrated(classifier.logits(plain), classifier), positive)
-        return [judge(text, find(text, lexicon), window, options) for text, window in zip(plain, worst, strict=True)]
+        return [
+            judge(text, find(text, lexicon), window if _speaks(text) else None, options)
+            for text, window in zip(plain, worst, strict=True)
+        ]
 
     return apply
 
@@ -137,6 +140,11 @@ def rows(text: Text, result: Toxicity, /) -> list[dict[str, object]]:
         "why": "  ".join(found),
     }
     return [row]
+
+
+def _speaks(text: str) -> bool:
+    """Return whether a text has a letter or a number: of emoji and marks alone a model of words knows nothing."""
+    return any(character.isalnum() for character in text)
 
 
 def _plain(text: Text) -> str:

@@ -200,7 +200,7 @@ def test_resume_gives_what_one_run_would(jnlp, tmp_path: Path) -> None:
         "whole = jnlp_hello.make\n"
         "def slow(models, options):\n"
         "    apply = whole(models, options)\n"
-        "    return lambda texts: (time.sleep(0.15), apply(texts))[1]\n"
+        "    return lambda texts: (time.sleep(0.5), apply(texts))[1]\n"
         "jnlp_hello.make = slow\n"
         "from jnlp.plugins import load_plugins, import_candidate\n"
         "sys.argv[0] = 'jnlp'\n"

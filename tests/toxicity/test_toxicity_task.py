@@ -48,6 +48,14 @@ class Judge:
         )
 
 
+def toxic_throughout(texts):
+    """What a classifier says that takes everything for toxic."""
+    spans = np.array([(0, len(text)) for text in texts], np.int64)
+    count = np.arange(len(texts))
+    values = np.tile(np.array([[0.0, 2.0]], np.float32), (len(texts), 1))
+    return Logits(values, count, spans, np.ones_like(count), np.zeros_like(count), Judge.labels, Judge.problem_type)
+
+
 class Models:
     def classifier(self, model=None, /):
         return Judge()
@@ -88,6 +96,14 @@ def test_a_word_repeated_counts_once_and_two_words_more():
     assert len(twice.spans) == 2
     assert two.score == pytest.approx(1 - 0.45**2)
     assert [result.categories for result in (one, two)] == [{"insult": one.score}, {"insult": two.score}]
+
+
+@pytest.mark.parametrize("text", ["🙂", "😀🎉", "！？…", ""])
+def test_the_model_does_not_judge_what_has_no_letter(text, monkeypatch):
+    monkeypatch.setattr(Judge, "logits", lambda self, texts, /: toxic_throughout(texts))
+    marks, words = make(Models(), ToxicityOptions())([text, "猫"])
+    assert (marks.toxic, marks.score, marks.spans, marks.categories) == (False, 0.0, (), {})
+    assert words.toxic
 
 
 def test_threshold_and_drop():
