@@ -196,11 +196,12 @@ def test_resume_gives_what_one_run_would(jnlp, tmp_path: Path) -> None:
     source.write_text("\n".join(LINES), encoding="utf-8")
     assert jnlp("hello", source, "-o", whole).exit_code == 0
     code = (
-        "import sys, time, jnlp_hello, jnlp.cli\n"
+        "import signal, sys, time, jnlp_hello, jnlp.cli\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a run in the background ignores it
         "whole = jnlp_hello.make\n"
         "def slow(models, options):\n"
         "    apply = whole(models, options)\n"
-        "    return lambda texts: (time.sleep(0.5), apply(texts))[1]\n"
+        "    return lambda texts: (time.sleep(0.15), apply(texts))[1]\n"
         "jnlp_hello.make = slow\n"
         "from jnlp.plugins import load_plugins, import_candidate\n"
         "sys.argv[0] = 'jnlp'\n"
