@@ -101,10 +101,7 @@ class Engine:
             return self
         made = configuration.build_from({**dataclasses.asdict(self.settings), **changes}, where="settings")
         origins = {**self.config.origins, **dict.fromkeys(changes, GIVEN)}
-        return Engine(
-            self.plugins,
-            dataclasses.replace(self.config, settings=made, origins=origins),
-        )
+        return Engine(self.plugins, dataclasses.replace(self.config, settings=made, origins=origins))
 
     # --- by name -----------------------------------------------------------------------------------------------
 
@@ -112,10 +109,7 @@ class Engine:
         """Return a task; an unknown name is a UsageError that lists what there is."""
         spec = self._specs.get(name) or self.plugins.registry.get(Kind.TASK, name)
         if not isinstance(spec, TaskSpec):
-            raise JnlpError(
-                f"task '{name}' is not a TaskSpec but {type(spec).__name__}",
-                hint="jnlp plugins",
-            )
+            raise JnlpError(f"task '{name}' is not a TaskSpec but {type(spec).__name__}", hint="jnlp plugins")
         return spec
 
     def trainer(self, name: str, /) -> TrainerSpec[Any]:
@@ -169,13 +163,7 @@ class Engine:
     # --- running -----------------------------------------------------------------------------------------------
 
     def run(
-        self,
-        task: str | TaskSpec[O, R],
-        texts: Iterable[Text | Record],
-        /,
-        *,
-        model: str | None = None,
-        **options: Any,
+        self, task: str | TaskSpec[O, R], texts: Iterable[Text | Record], /, *, model: str | None = None, **options: Any
     ) -> list[R]:
         """Return one result a text.
 
@@ -186,13 +174,7 @@ class Engine:
         return list(self.stream(task, texts, model=model, **options))
 
     def stream(
-        self,
-        task: str | TaskSpec[O, R],
-        texts: Iterable[Text | Record],
-        /,
-        *,
-        model: str | None = None,
-        **options: Any,
+        self, task: str | TaskSpec[O, R], texts: Iterable[Text | Record], /, *, model: str | None = None, **options: Any
     ) -> Iterator[R]:
         """Yield one result a text, in order, from any iterable, an endless one too.
 
@@ -217,24 +199,12 @@ class Engine:
         job = self.job(task, model=model, **options)
         return self.execute(job, self.usage.reading(records))
 
-    def job(
-        self,
-        task: str | TaskSpec[Any, Any],
-        /,
-        *,
-        model: str | None = None,
-        **options: Any,
-    ) -> Job:
+    def job(self, task: str | TaskSpec[Any, Any], /, *, model: str | None = None, **options: Any) -> Job:
         """Return a task with its options as a value that any worker can rebuild."""
         spec = self._known(task)
         made = self.options(spec, **options)
         settings = option_values.to_json(self.settings)
-        return Job(
-            spec.name,
-            option_values.to_json(made),
-            settings,
-            self._model(model, spec.model),
-        )
+        return Job(spec.name, option_values.to_json(made), settings, self._model(model, spec.model))
 
     def options(self, spec: TaskSpec[O, Any], /, **given: Any) -> O:
         """Return a task's options: defaults, then the config file's, then those given."""
@@ -363,7 +333,7 @@ def as_records(texts: Iterable[Text | Record], /) -> Iterator[Record]:
     if isinstance(texts, str):
         raise UsageError("texts is one string", hint="pass a list: [text]")
     for number, text in enumerate(texts, 1):
-        yield (text if isinstance(text, Record) else Record(f"arg:{number}", text, source=Source("arg", number)))
+        yield text if isinstance(text, Record) else Record(f"arg:{number}", text, source=Source("arg", number))
 
 
 class Preparation:
@@ -396,9 +366,7 @@ class _Heads:
             key = (kind, model, *sorted(changes.items()))
             if key not in self._cache:
                 with self.engine.usage.loads():
-                    from jnlp.encoder import (
-                        load as loaders,
-                    )  # a second of torch is part of loading
+                    from jnlp.encoder import load as loaders  # a second of torch is part of loading
 
                     resolved = self.engine.resolve(model)
                     spec = dataclasses.replace(resolved.spec, **changes) if changes else resolved.spec

@@ -23,6 +23,7 @@ from jnlp.io import documents
 from jnlp.models.resolve import BUILTIN
 from jnlp.text.sentences import sentences
 from jnlp.training import metrics
+from jnlp.training.similarity import Split, likeness, similarity
 from jnlp.types import Embedder, Failed, Overflow
 from tests.benchmarks.contenders import ROOT
 from tests.benchmarks.report import PAGE, between
@@ -69,7 +70,7 @@ def sample() -> list[str]:
 def measure(data: Path | None) -> dict[str, Row]:
     """Return a row for each precision."""
     texts = sample()
-    pairs = _rows(data / "tasks/jsts/valid.jsonl") if data else []
+    pairs = likeness(data, Split.FINAL) if data else None
     judged = (
         [row for row in _rows(data / "tasks/rtplx_toxicity/test.jsonl") if row["label"] is not None] if data else []
     )
@@ -88,17 +89,10 @@ def measure(data: Path | None) -> dict[str, Row]:
             float(cosines.mean()),
             float(cosines.min()),
             float(beside.max()),
-            _likeness(embedder, pairs) if pairs else None,
+            similarity(embedder, pairs) if pairs else None,
             _toxicity(runtime, judged) if judged else None,
         )
     return found
-
-
-def _likeness(embedder: Embedder, pairs: Sequence[dict[str, object]]) -> float:
-    first, second = (
-        unit(embedder.embed([str(row[key]) for row in pairs]).vectors) for key in ("sentence1", "sentence2")
-    )
-    return metrics.spearman((first * second).sum(axis=1), np.array([row["label"] for row in pairs], np.float64))
 
 
 def _toxicity(runtime: Runtime, rows: Sequence[dict[str, object]]) -> float:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -43,12 +40,7 @@ def test_the_budget_is_halved_once_for_all_batches_that_are_too_large(padded):
     usage = Usage()
     runner = BatchRunner(CPU, 1024, usage=usage, pads=padded)
     lengths = [8, 16, 24] * 200
-    rows = list(
-        runner.map(
-            (window(n, mark) for mark, n in enumerate(lengths)),
-            limited(600, padded=padded),
-        )
-    )
+    rows = list(runner.map((window(n, mark) for mark, n in enumerate(lengths)), limited(600, padded=padded)))
     assert [int(row[0]) for row in rows] == list(range(600))
     assert 300 <= runner.budget <= 600
     assert usage.budgets == (1024, runner.budget)
@@ -65,24 +57,3 @@ def test_padding_counts_where_there_is_padding(lengths, budget):
     assert sorted(i for group in groups for i in group) == list(range(len(lengths)))
     for group in groups:
         assert len(group) * max(lengths[i] for i in group) <= budget or len(group) == 1
-
-
-STREAM = """
-import jnlp
-nlp = jnlp.load(sys.argv[1], device="cpu", threads=1)
-for _ in nlp.stream("embed", ("長い文章です。" * 400 for _ in range(200))):
-    break
-"""
-
-
-def test_a_script_may_leave_a_stream_early_and_end(tmp_path):
-    from jnlp.testing import make_model
-
-    folder = make_model(tmp_path / "model", layers=4, hidden=128)
-    for _ in range(3):
-        done = subprocess.run(
-            [sys.executable, "-c", "import sys" + STREAM, folder],
-            capture_output=True,
-            text=True,
-        )
-        assert (done.returncode, done.stderr) == (0, "")

@@ -87,14 +87,8 @@ def test_a_failing_text_raises_its_error(engine: Engine) -> None:
         (lambda e: e.run(COUNT, ["あ"], times=0), "count: times cannot be 0"),
         (lambda e: e.run(COUNT, ["あ"], tmies=1), "count: no option is called 'tmies'"),
         (lambda e: e.run(COUNT, "あ"), "texts is one string"),
-        (
-            lambda e: e.with_settings({"dtype": "fp8"}),
-            "settings: dtype cannot be 'fp8'",
-        ),
-        (
-            lambda e: e.with_settings({"normalize": "nkfc"}).normalizer("nkfc"),
-            "no normalizer is called 'nkfc'",
-        ),
+        (lambda e: e.with_settings({"dtype": "fp8"}), "settings: dtype cannot be 'fp8'"),
+        (lambda e: e.with_settings({"normalize": "nkfc"}).normalizer("nkfc"), "no normalizer is called 'nkfc'"),
     ],
 )
 def test_a_wrong_call_is_a_usage_error(engine: Engine, call, message: str) -> None:
@@ -111,11 +105,7 @@ def test_a_job_can_be_rebuilt_from_its_values(engine: Engine) -> None:
 
 def test_settings_are_those_asked_for() -> None:
     nlp = jnlp.load("130m", device="cpu", threads=2)
-    assert (nlp.settings.model, nlp.settings.device, nlp.settings.threads) == (
-        "130m",
-        "cpu",
-        2,
-    )
+    assert (nlp.settings.model, nlp.settings.device, nlp.settings.threads) == ("130m", "cpu", 2)
     with pytest.raises(jnlp.UsageError, match="no option is called 'devise'"):
         jnlp.load(devise="cpu")
 
@@ -123,31 +113,15 @@ def test_settings_are_those_asked_for() -> None:
 @pytest.mark.parametrize(
     ("call", "given", "task", "configured", "answers"),
     [
-        (
-            None,
-            None,
-            None,
-            None,
-            None,
-        ),  # the one that ships for the head that is asked for
+        (None, None, None, None, None),  # the one that ships for the head that is asked for
         (None, None, None, "130m", "130m"),
-        (
-            None,
-            None,
-            "tiny-toxicity",
-            "130m",
-            "tiny-toxicity",
-        ),  # `jnlp models use 130m` leaves toxicity its classifier
+        (None, None, "tiny-toxicity", "130m", "tiny-toxicity"),  # `jnlp models use 130m` leaves toxicity its classifier
         (None, "70m", "tiny-toxicity", "130m", "70m"),
         ("30m", "70m", "tiny-toxicity", "130m", "30m"),
     ],
 )
 def test_which_model_answers(
-    call: str | None,
-    given: str | None,
-    task: str | None,
-    configured: str | None,
-    answers: str | None,
+    call: str | None, given: str | None, task: str | None, configured: str | None, answers: str | None
 ) -> None:
     origins = {"model": "default" if configured is None else "config"}
     engine = Engine(load_plugins([]), Config(Settings(model=configured), origins=origins))
