@@ -6,13 +6,15 @@ for a few milliseconds: were each of two callers to compute by itself, their tea
 
 from __future__ import annotations
 
-import atexit
 import os
 import queue
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
+
+from jnlp.ending import before_the_end
+from jnlp.errors import JnlpError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,10 +31,10 @@ def compute(work: Callable[[], T], /) -> T:
     It computes on as many threads as torch would here (`torch.get_num_threads()`).
 
     Raises:
-        RuntimeError: The interpreter is at its end.
+        JnlpError: The interpreter is at its end.
     """
     job = _Job(work, torch.get_num_threads())
-    _thread().jobs.put(job)
+    _thread().submit(job)
     job.done.wait()
     try:
         if job.error is not None:
@@ -58,22 +60,35 @@ class _Thread:
     """The thread and its jobs; a daemon, so that Ctrl-C need not wait for a forward pass."""
 
     def __init__(self) -> None:
-        self.jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
         self._ending = False
         self._thread = threading.Thread(target=self._work, daemon=True, name="jnlp-compute")
         self._thread.start()
+        before_the_end(self)
 
-    def end(self) -> None:
-        """Take on nothing more, and wait for the job at work: torch must not run on while the interpreter goes."""
-        self._ending = True
-        self.jobs.put(None)
+    def submit(self, job: _Job, /) -> None:
+        """Queue a job; raises a `JnlpError` at the interpreter's end."""
+        with self._lock:
+            if self._ending:
+                raise _over()
+            self._jobs.put(job)
+
+    def stop(self) -> None:
+        """Take on nothing more; what is queued fails."""
+        with self._lock:
+            self._ending = True
+            self._jobs.put(None)
+
+    def join(self) -> None:
+        """Wait for the job at work."""
         self._thread.join()
 
     def _work(self) -> None:
-        while (job := self.jobs.get()) is not None:
+        while (job := self._jobs.get()) is not None:
             try:
                 if self._ending:
-                    raise RuntimeError("the interpreter is at its end")
+                    raise _over()
                 if torch.get_num_threads() != job.threads:  # what another thread told torch does not reach this one
                     torch.set_num_threads(job.threads)
                 job.result = job.work()
@@ -81,6 +96,10 @@ class _Thread:
                 job.error = error
             job.done.set()
             del job  # a thread that waits holds no batch
+
+
+def _over() -> JnlpError:
+    return JnlpError("the interpreter is at its end")  # not a record's: nobody tries the halves of a chunk
 
 
 def _thread() -> _Thread:
@@ -91,19 +110,11 @@ def _thread() -> _Thread:
         return _running
 
 
-def _end() -> None:
-    """Wait for the job at work, which a stream that was left early may have begun."""
-    with _start:
-        if _running is not None:
-            _running.end()
-
-
 def _forget() -> None:
     """A forked child has none of its parent's threads."""
     global _running, _start
     _running, _start = None, threading.Lock()
 
 
-atexit.register(_end)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)

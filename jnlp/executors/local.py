@@ -6,6 +6,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any
 
+from jnlp.ending import before_the_end
 from jnlp.executors.ordered import Future, run, settle
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 IN_FLIGHT = 2
 """Chunks worked on at once: while one is in the forward pass, the other is tokenised."""
+PATIENCE = 5.0
+"""Seconds that the interpreter waits for a chunk at its end; those that compute fail at once then."""
 
 
 class LocalExecutor:
@@ -53,6 +56,16 @@ class Threads:
         self._jobs.put((future, apply, records))
         return future
 
+    def stop(self) -> None:
+        """End each thread after its chunk."""
+        for _thread in self._threads:
+            self._jobs.put(None)
+
+    def join(self) -> None:
+        """Wait for the chunks at work, for `PATIENCE` seconds at most."""
+        for thread in self._threads:
+            thread.join(PATIENCE)
+
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             future, apply, records = job
@@ -65,8 +78,8 @@ class Threads:
     def __enter__(self) -> Threads:
         for thread in self._threads:
             thread.start()
+        before_the_end(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for _thread in self._threads:
-            self._jobs.put(None)
+        self.stop()

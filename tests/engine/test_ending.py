@@ -1,0 +1,45 @@
+"""The end of a script that left a stream early."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from jnlp.testing import make_model
+
+LEFT_EARLY = """
+import sys
+import jnlp
+nlp = jnlp.load(sys.argv[1])
+for _ in nlp.stream("embed", ("長い文章です。" * 200 for _ in range(200))):
+    break
+"""
+
+ENDED = """
+from jnlp.ending import before_the_end
+
+class Part:
+    def stop(self):
+        print("stop")
+    def join(self):
+        print("join")
+
+one, other = Part(), Part()
+before_the_end(one)
+before_the_end(Part())  # gone before the end
+before_the_end(other)
+"""
+
+
+def test_a_script_that_leaves_a_stream_early_ends_well(tmp_path: Path) -> None:
+    """Threads that came back from native code to an interpreter that was gone aborted a quarter of such scripts."""
+    model = make_model(tmp_path / "model", layers=4, hidden=128)
+    for _ in range(5):
+        done = subprocess.run([sys.executable, "-c", LEFT_EARLY, str(model)], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_all_parts_are_stopped_before_any_is_joined() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDED], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["stop", "stop", "join", "join"]
