@@ -1,8 +1,8 @@
 """The encoder's forward pass on a CPU without gradients: what `ModernBert` defines, in the form that runs fastest.
 
-It keeps no weights of its own. Projections have their epilogues fused (`products`); what follows attention runs in
-slices of rows, so that its wide intermediate stays in the caches; attention takes the projection as it is, since a
-compiled kernel turns queries and keys itself (`attention.attend_qkv`).
+Projections have their epilogues fused (`products`); what follows attention runs in slices of rows, so that a long
+text's wide intermediate is small; attention takes the projection as it is, since a compiled kernel turns queries and
+keys itself (`attention.attend_qkv`).
 """
 
 from __future__ import annotations
@@ -13,39 +13,47 @@ import torch
 
 from jnlp.encoder.attention import attend_qkv
 from jnlp.encoder.modernbert import ModernBert
-from jnlp.encoder.products import Products, products
+from jnlp.encoder.products import Linears, Plain, Reordered, reorders
 from jnlp.encoder.rotation import Rotation
-from jnlp.encoder.stepwise import compiled
+from jnlp.encoder.stepwise import compiled, drop_layers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from jnlp.encoder.attention import AttentionQkv
     from jnlp.encoder.checkpoint import Network
     from jnlp.encoder.modernbert import Layer
     from jnlp.encoder.packing import Packed
+    from jnlp.encoder.products import Products
     from jnlp.encoder.stepwise import Hold
 
-ROWS = 1024
-"""Rows that go through a layer's second part at a time."""
+ROWS = 4096
+"""Rows that go through a layer's second part at a time: a batch, but for a text that is longer."""
 
 
 class Inference:
-    """A `ModernBert` as a function of a packed batch; its weights stay the model's.
+    """A `ModernBert` as a function of a packed batch.
 
     Args:
         encoder: The model, on a CPU.
         attend: Attention over the projection.
-        multiply: The matrix products; None: the fastest that this torch has for the model's dtype.
+        products: Makes a layer's matrix products; `Plain` ones use the model's own weights.
     """
 
     def __init__(
-        self, encoder: ModernBert, /, *, attend: AttentionQkv = attend_qkv, multiply: Products | None = None
+        self,
+        encoder: ModernBert,
+        /,
+        *,
+        attend: AttentionQkv = attend_qkv,
+        products: Callable[[Linears], Products] = Plain,
     ) -> None:
         self._encoder = encoder
-        self._layers = cast("list[Layer]", list(encoder.layers))
+        layers = cast("list[Layer]", list(encoder.layers))
+        self._layers = [(layer, products(Linears.of(layer))) for layer in layers]
         self._attend = attend
-        self._multiply = multiply or products(encoder.final_norm.weight.dtype)
 
     def __call__(self, packed: Packed, /) -> Tensor:
         """Return the states of all tokens `[T, d]`, in the weights' dtype."""
@@ -56,24 +64,34 @@ class Inference:
             for theta in map(config.theta, range(config.num_hidden_layers))
         }
         x = encoder.embeddings(packed.ids)
-        for index, layer in enumerate(self._layers):
-            qkv = layer.attn.Wqkv(layer.attn_norm(x)).unflatten(-1, (3, config.num_attention_heads, -1))
+        for index, (layer, products) in enumerate(self._layers):
+            qkv = products.project(layer.attn_norm(x)).view(len(x), 3, config.num_attention_heads, -1)
             attended = self._attend(qkv, rotations[config.theta(index)], packed, layer.attn.window)
             for out, rows in zip(torch.split(x, ROWS), torch.split(attended, ROWS), strict=True):
-                between = self._multiply.added(rows, layer.attn.Wo, out)
-                inner = self._multiply.gated(layer.mlp_norm(between), layer.mlp.Wi)
-                out.copy_(self._multiply.added(inner, layer.mlp.Wo, between))
+                between = products.out(rows, out)
+                out.copy_(products.down(products.gated(layer.mlp_norm(between)), between))
         states: Tensor = encoder.final_norm(x)
         return states
 
 
-def accelerate(network: Network, hold: Hold, /) -> None:
+def accelerate(network: Network, hold: Hold, /, *, shared: bool = False) -> None:
     """Let a network on a CPU answer by the compiled kernels, or else through `Inference`, where no gradients are due.
 
     Args:
-        network: It is for answers alone from here on.
+        network: It is for answers alone from here on: its layers may keep no weights.
         hold: See `stepwise.compiled`.
+        shared: Other processes map the same weights; no copies of them are made here.
     """
     encoder = network if isinstance(network, ModernBert) else network.model
-    if encoder.final_norm.weight.device.type == "cpu":
-        encoder.inference = compiled(encoder, "bf16", hold) or Inference(encoder)
+    weight = encoder.final_norm.weight
+    if weight.device.type != "cpu":
+        return
+    encoder.inference = compiled(encoder, "bf16", hold)
+    if encoder.inference is not None:
+        return
+    if shared or not reorders(weight.dtype):
+        encoder.inference = Inference(encoder)
+        return
+    with torch.inference_mode():
+        encoder.inference = Inference(encoder, products=Reordered)
+    drop_layers(encoder)

@@ -117,7 +117,7 @@ def _network(folder: Path, head: str, runtime: Runtime) -> Any:
 
             to_int8(network, hold)
         else:
-            accelerate(network, hold)
+            accelerate(network, hold, shared=runtime.converted is not None)
         return network
     if runtime.dtype == "int8":
         raise UsageError(f"{folder} is no ModernBERT, and int8 is for ModernBERT alone", hint="--dtype auto")

@@ -1,0 +1,104 @@
+"""The matrix products of a layer: oneDNN's against the plain ones, and which are taken."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from jnlp.encoder import inference, kernels, products
+from jnlp.encoder.inference import Inference, accelerate
+from jnlp.encoder.modernbert import ModernBert, ModernBertConfig
+from jnlp.encoder.packing import pack
+from jnlp.encoder.products import Linears, Plain, Reordered, reorders
+
+needs_onednn = pytest.mark.skipif(not reorders(torch.float32), reason="this torch has no oneDNN products")
+
+
+@pytest.fixture(autouse=True)
+def no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "load", lambda: None)
+
+
+def model() -> ModernBert:
+    config = ModernBertConfig(
+        vocab_size=96, hidden_size=64, intermediate_size=96, num_hidden_layers=4, num_attention_heads=2
+    )
+    torch.manual_seed(0)
+    return ModernBert(config).requires_grad_(False).eval()
+
+
+def make(_layout: str, made):
+    return made()
+
+
+@needs_onednn
+@given(
+    tokens=st.integers(1, 300),
+    hidden=st.integers(1, 9).map(lambda n: 8 * n),
+    inner=st.integers(1, 20).map(lambda n: 8 * n),
+    bias=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_reordered_products_are_the_plain_ones(tokens: int, hidden: int, inner: int, bias: bool, seed: int) -> None:
+    torch.manual_seed(seed)
+    shapes = (hidden, 3 * hidden), (hidden, hidden), (hidden, 2 * inner), (inner, hidden)
+    linears = Linears(*(nn.Linear(a, b, bias=bias).requires_grad_(False) for a, b in shapes))
+    x, residual, wide = torch.randn(tokens, hidden), torch.randn(tokens, hidden), torch.randn(tokens, inner)
+    with torch.inference_mode():
+        one, other = Reordered(linears), Plain(linears)
+        for found, wanted in (
+            (one.project(x), other.project(x)),
+            (one.out(x, residual), other.out(x, residual)),
+            (one.gated(x), other.gated(x)),
+            (one.down(wide, residual), other.down(wide, residual)),
+        ):
+            assert torch.allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_a_model_answers_by_reordered_weights_alone_and_by_its_own_where_others_share_them() -> None:
+    packed = pack([torch.arange(7, 7 + n).numpy() for n in (5, 80, 1)])
+    with torch.inference_mode():
+        wanted = model()(packed)
+        kinds = {}
+        for shared in (False, True):
+            network = model()
+            accelerate(network, make, shared=shared)
+            assert isinstance(network.inference, Inference)
+            assert torch.allclose(network(packed), wanted, rtol=1e-4, atol=1e-5)
+            kinds[shared] = {type(made) for _, made in network.inference._layers}
+            held = {weight.weight.device.type for weight in network.layers.modules() if isinstance(weight, nn.Linear)}
+            assert held == {"meta" if kinds[shared] == {Reordered} else "cpu"}
+    assert kinds == {False: {Reordered if reorders(torch.float32) else Plain}, True: {Plain}}
+
+
+@pytest.mark.parametrize("broken", ["absent", "wrong"])
+def test_products_that_torch_has_not_or_that_are_wrong_are_not_used(broken: str, monkeypatch) -> None:
+    right = products._pointwise
+
+    def pointwise(*arguments):
+        if broken == "absent":
+            raise AttributeError("no such operator")
+        return right(*arguments) + 1
+
+    monkeypatch.setattr(products, "_pointwise", pointwise)
+    reorders.cache_clear()
+    try:
+        assert not reorders(torch.float32)
+        network = model()
+        accelerate(network, make)
+        assert {type(made) for _, made in network.inference._layers} == {Plain}
+    finally:
+        reorders.cache_clear()
+
+
+def test_a_text_longer_than_a_slice_of_rows_has_the_states_of_the_definition(monkeypatch) -> None:
+    monkeypatch.setattr(inference, "ROWS", 48)
+    packed = pack([torch.randint(7, 90, (n,)).numpy() for n in (130, 20)])
+    with torch.inference_mode():
+        network = model()
+        wanted = network(packed)
+        accelerate(network, make)
+        assert torch.allclose(network(packed), wanted, rtol=1e-4, atol=1e-5)
