@@ -48,10 +48,11 @@ def jnlp(*arguments: str, show: bool = True) -> str:
             del environment[name]
     environment["JNLP_CONFIG"] = os.devnull
     command = [sys.executable, "-c", "from jnlp.cli import main; main()", *arguments]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", env=environment)
+    told = None if show else subprocess.PIPE  # progress and remarks as they come
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=told, encoding="utf-8", env=environment)
     if show or done.returncode:
         print(done.stdout, end="", flush=True)
-        print(done.stderr, end="", flush=True)
+        print(done.stderr or "", end="", flush=True)
     if done.returncode:
         sys.exit(f"jnlp {arguments[0]} failed with status {done.returncode}")
     return done.stdout

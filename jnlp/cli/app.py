@@ -5,16 +5,17 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from jnlp._version import __version__
 from jnlp.cli.group import RegistryGroup
-from jnlp.cli.shown import InterruptedRun
+from jnlp.cli.shown import InterruptedRun, Terminated
 
 if TYPE_CHECKING:
     from jnlp.plugins import Plugins
@@ -50,14 +51,16 @@ def build_cli(plugins: Plugins | None = None) -> click.Group:
 def main() -> None:
     """Run the command line and leave; threads still at work do not hold the process."""
     _mend_streams()
+    signal.signal(signal.SIGTERM, _terminate)
     code: object = 0
     try:
         build_cli().main(prog_name="jnlp")
     except SystemExit as leaving:
         code = leaving.code
-    except KeyboardInterrupt:
-        click.echo("jnlp: interrupted", err=True)
-        code = InterruptedRun.exit_code
+    except KeyboardInterrupt as error:  # before a command ran
+        shown = InterruptedRun.by(error)
+        shown.show()
+        code = shown.exit_code
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -69,6 +72,11 @@ def main() -> None:
     if isinstance(code, str):
         click.echo(code, err=True)
     os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _terminate(number: int, _frame: object) -> NoReturn:
+    signal.signal(number, signal.SIG_DFL)  # a second one ends the process on the spot
+    raise Terminated
 
 
 def _mend_streams() -> None:

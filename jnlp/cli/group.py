@@ -97,7 +97,7 @@ class RegistryGroup(click.Group):
         except JnlpError as error:
             raise (ShownUsageError if isinstance(error, UsageError) else ShownError)(error) from error
         except KeyboardInterrupt as error:
-            raise InterruptedRun(error) from error
+            raise InterruptedRun.by(error) from error
         except BrokenPipeError:
             # The reader (`| head`) has gone. What is still buffered must not raise again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

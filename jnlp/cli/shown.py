@@ -35,17 +35,32 @@ class ShownUsageError(ShownError):
     exit_code = UsageError.exit_code
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, by which a cluster takes a machine back: a run ends as by Ctrl-C, and keeps what it keeps then."""
+
+
 class InterruptedRun(click.ClickException):
     """Ctrl-C, and what is kept of the output."""
 
     exit_code = 130
 
-    def __init__(self, error: KeyboardInterrupt) -> None:
-        super().__init__("interrupted")
+    def __init__(self, error: KeyboardInterrupt, word: str = "interrupted") -> None:
+        super().__init__(word)
         self.notes = getattr(error, "__notes__", [])
+
+    @classmethod
+    def by(cls, error: KeyboardInterrupt) -> InterruptedRun:
+        """Return what is shown of Ctrl-C, or of SIGTERM."""
+        return TerminatedRun(error, "terminated") if isinstance(error, Terminated) else cls(error)
 
     def show(self, file: Any = None) -> None:
         """Write one line to stderr, and one for what is kept."""
-        click.echo("jnlp: interrupted", err=True)
+        click.echo(f"jnlp: {self.message}", err=True)
         for note in self.notes:
             click.echo(f"jnlp: {note}", err=True)
+
+
+class TerminatedRun(InterruptedRun):
+    """SIGTERM, and what is kept of the output."""
+
+    exit_code = 143

@@ -8,6 +8,8 @@ from pathlib import Path
 
 CPU_TOKENS = (1024, 4096)
 """The least and the most on a CPU: fewer starve the matrix products, more leave the caches."""
+BLOCKS_TOKENS = (1024, 8192)
+"""The same where layers run in blocks of rows that stay in a core's cache."""
 CUDA_TOKENS = (4096, 131_072)
 
 _CPU = Path("/sys/devices/system/cpu/cpu0/cache")
@@ -19,9 +21,9 @@ def token_bytes(hidden: int, intermediate: int, itemsize: int, /) -> int:
     return itemsize * (6 * hidden + 3 * intermediate)
 
 
-def cpu_budget(width: int, threads: int, /, *, folder: Path = _CPU) -> int:
+def cpu_budget(width: int, threads: int, /, *, bounds: tuple[int, int] = CPU_TOKENS, folder: Path = _CPU) -> int:
     """Return the tokens of a batch whose rows of `width` bytes fit the caches of `threads` cores."""
-    return _within(CPU_TOKENS, cache_bytes(threads, folder) // width)
+    return _within(bounds, cache_bytes(threads, folder) // width)
 
 
 def cuda_budget(width: int, free: int, /) -> int:

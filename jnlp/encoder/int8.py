@@ -95,6 +95,8 @@ class Plain:
         encoder: The model that is quantised.
     """
 
+    blocks = False
+
     def __init__(self, encoder: ModernBert, /) -> None:
         layers: list[Any] = list(encoder.layers)
         self._norms = [(layer.attn_norm, layer.mlp_norm) for layer in layers]

@@ -44,9 +44,10 @@ def load_embedder(folder: Path, spec: ModelSpec | None = None, /, *, runtime: Ru
         JnlpError: A file is missing or broken; the line names it and what to do.
     """
     spec = spec or inspect(folder)
-    reader = _reader(folder, spec, runtime)
+    network = _network(folder, "", runtime)
+    reader = _reader(folder, spec, runtime, network)
     return PackedEmbedder(
-        _network(folder, "", runtime),
+        network,
         reader,
         dimension=int(read_json(folder / "config.json")["hidden_size"]),
         pooling=spec.pooling,
@@ -62,7 +63,8 @@ def load_masked_lm(folder: Path, spec: ModelSpec | None = None, /, *, runtime: R
         JnlpError: The folder has no such head.
     """
     spec = spec or inspect(folder)
-    return PackedMaskedLM(_network(folder, "ForMaskedLM", runtime), _reader(folder, spec, runtime))
+    network = _network(folder, "ForMaskedLM", runtime)
+    return PackedMaskedLM(network, _reader(folder, spec, runtime, network))
 
 
 def load_classifier(folder: Path, spec: ModelSpec | None = None, /, *, runtime: Runtime = _DEFAULT) -> PackedClassifier:
@@ -77,7 +79,7 @@ def load_classifier(folder: Path, spec: ModelSpec | None = None, /, *, runtime: 
     single = ProblemType.SINGLE_LABEL if len(labels) > 1 else ProblemType.MULTI_LABEL
     return PackedClassifier(
         network,
-        _reader(folder, spec, runtime),
+        _reader(folder, spec, runtime, network),
         labels=spec.labels if len(spec.labels) == len(labels) else labels,
         problem_type=spec.problem_type or single,
         temperature=float(read_json(folder / "config.json").get(TEMPERATURE, 1.0)),
@@ -138,7 +140,7 @@ def _is_modernbert(folder: Path) -> bool:
     return bool(read_json(folder / "config.json").get("model_type") == "modernbert")
 
 
-def _reader(folder: Path, spec: ModelSpec, runtime: Runtime) -> Reader:
+def _reader(folder: Path, spec: ModelSpec, runtime: Runtime, network: Any) -> Reader:
     device, _ = runtime.place()
     tokenizer = load_tokenizer(
         folder, normalize=runtime.normalize, usage=runtime.usage, threads=runtime.threads, device=device.type
@@ -146,7 +148,8 @@ def _reader(folder: Path, spec: ModelSpec, runtime: Runtime) -> Reader:
     config = read_json(folder / "config.json")
     positions = int(config.get("max_position_embeddings", spec.max_length))
     sizes = {name: int(config[f"{name}_size"]) for name in ("hidden", "intermediate") if f"{name}_size" in config}
-    budget = runtime.budget(device, **sizes)
+    inference = getattr(getattr(network, "model", network), "inference", None)
+    budget = runtime.budget(device, **sizes, blocks=getattr(inference, "blocks", False))
     return Reader(
         tokenizer=tokenizer,
         runner=BatchRunner(device, budget, usage=runtime.usage, pads=not _is_modernbert(folder)),

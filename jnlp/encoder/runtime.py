@@ -63,18 +63,21 @@ class Runtime:
         wants = has_bf16(device.type) if self.dtype in ("auto", "int8") else self.dtype == "bf16"
         return device, torch.bfloat16 if wants else torch.float32
 
-    def budget(self, device: torch.device, /, *, hidden: int = 512, intermediate: int = 2048) -> int:
-        """Return the tokens of one batch for a model of these sizes."""
+    def budget(
+        self, device: torch.device, /, *, hidden: int = 512, intermediate: int = 2048, blocks: bool = False
+    ) -> int:
+        """Return the tokens of one batch for a model of these sizes; `blocks`: its layers run in blocks of rows."""
         from jnlp.encoder import budget, threads
 
         if self.batch_tokens:
             return self.batch_tokens
-        width = budget.token_bytes(hidden, intermediate, self.place()[1].itemsize)
+        width = budget.token_bytes(hidden, 0 if blocks else intermediate, self.place()[1].itemsize)
         if device.type == "cuda":
             import torch
 
             return budget.cuda_budget(width, torch.cuda.mem_get_info(device)[0])
-        return budget.cpu_budget(width, self.threads or threads.default_threads())
+        bounds = budget.BLOCKS_TOKENS if blocks else budget.CPU_TOKENS
+        return budget.cpu_budget(width, self.threads or threads.default_threads(), bounds=bounds)
 
 
 def describe(runtime: Runtime, /) -> tuple[str, str, str]:

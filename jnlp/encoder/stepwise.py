@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 class Rows(Protocol):
     """What an encoder does to its rows between attentions, in place on the residual row x (fp32 `[T, d]`)."""
 
+    blocks: bool
+    """A step takes a few rows at a time, and holds nothing that is as wide as the MLP for all of them."""
+
     def step(self, index: int, x: Tensor, attended: Tensor | None, /) -> Tensor | None:
         """Finish the layer before `index` and begin that layer.
 
@@ -53,6 +56,7 @@ class Stepwise:
     def __init__(self, encoder: ModernBert, rows: Rows, /) -> None:
         self._encoder = encoder
         self._rows = rows
+        self.blocks = rows.blocks
 
     def __call__(self, packed: Packed, /) -> Tensor:
         """Return the states of all tokens `[T, d]`, in the dtype of the embeddings."""

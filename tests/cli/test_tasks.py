@@ -190,8 +190,9 @@ def test_a_table_for_a_person(jnlp) -> None:
     )
 
 
-def test_resume_gives_what_one_run_would(jnlp, tmp_path: Path) -> None:
-    """Ctrl-C in the middle: one line says what is kept, and --resume brings the rest."""
+@pytest.mark.parametrize(("stop", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_resume_gives_what_one_run_would(jnlp, tmp_path: Path, stop: signal.Signals, status: int) -> None:
+    """Ctrl-C or SIGTERM in the middle: one line says what is kept, and --resume brings the rest."""
     source, whole, out = tmp_path / "in.txt", tmp_path / "whole.jsonl", tmp_path / "out.jsonl"
     source.write_text("\n".join(LINES), encoding="utf-8")
     assert jnlp("hello", source, "-o", whole).exit_code == 0
@@ -216,9 +217,9 @@ def test_resume_gives_what_one_run_would(jnlp, tmp_path: Path) -> None:
     deadline = time.monotonic() + 60
     while not (part.exists() and part.stat().st_size > 5000) and time.monotonic() < deadline:
         time.sleep(0.02)
-    child.send_signal(signal.SIGINT)
+    child.send_signal(stop)
     _, said = child.communicate(timeout=60)
-    assert child.returncode == 130
+    assert child.returncode == status
     assert said.decode().splitlines()[-1].startswith("jnlp: partial output kept: ")
     assert not out.exists()
     done = len(part.read_bytes().splitlines())

@@ -97,6 +97,8 @@ class CompiledRows:
         laid: Its layers, from `lay_out`.
     """
 
+    blocks = True
+
     def __init__(self, compiled: Kernels, precision: str, encoder: ModernBert, laid: dict[str, Tensor], /) -> None:
         self._run = compiled.rows[precision]
         self._laid = laid  # held as long as they are pointed to
