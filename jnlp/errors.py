@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class JnlpError(Exception):
     """An error the user can mend: one line that says what and where, and a hint that says what to do.
@@ -47,3 +53,13 @@ class MissingExtraError(JnlpError):
     def __init__(self, extra: str, purpose: str, /) -> None:
         super().__init__(f"{purpose} needs the extra '{extra}'", hint=f"pip install 'jnlp[{extra}]'")
         self.extra = extra
+
+
+def status_of(work: Callable[[], object], /) -> int:
+    """Do a script's work and return its exit status; what the user can mend is told on stderr, in a line and a hint."""
+    try:
+        work()
+    except JnlpError as error:
+        sys.stderr.write(f"{error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
+        return error.exit_code
+    return 0

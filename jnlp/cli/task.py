@@ -87,7 +87,8 @@ def _run(ctx: click.Context, engine: Engine, spec: TaskSpec[Any, Any], inputs: t
             report_usage(engine)
     if summary.done + summary.dropped + summary.resumed == 0:
         if summary.read == 0:
-            click.echo(f"jnlp: no text in {', '.join(inputs)}", err=True)
+            named = ("standard input" if name == "-" else name for name in inputs)
+            click.echo(f"jnlp: no text in {', '.join(named)}", err=True)
         ctx.exit(1)
 
 

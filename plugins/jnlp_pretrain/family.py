@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from jnlp.errors import JnlpError
+from jnlp.errors import JnlpError, status_of
 from jnlp.models.resolve import BUILTIN
 from jnlp_pretrain.cards import FAMILY, read, write_cards
 
@@ -336,15 +336,7 @@ def _run(command: Sequence[str]) -> None:
 def main(arguments: Sequence[str] | None = None, /) -> int:
     """Make the family, or write its cards anew; return the exit status."""
     args = _parser().parse_args(arguments)
-    try:
-        if args.what == "cards":
-            write_cards(args.models, args.quality)
-        else:
-            _make(args)
-    except JnlpError as error:
-        sys.stderr.write(f"{error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
-        return 1
-    return 0
+    return status_of(lambda: write_cards(args.models, args.quality) if args.what == "cards" else _make(args))
 
 
 def _make(args: argparse.Namespace) -> None:

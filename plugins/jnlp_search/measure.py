@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from jnlp.encoder.vectors import unit
-from jnlp.errors import JnlpError
+from jnlp.errors import JnlpError, status_of
 from jnlp.training import retrieval
 from jnlp.training.similarity import Split, likeness, similarity
 from jnlp.types import Purpose
@@ -172,12 +172,7 @@ def _similarity(data: Path, split: Split, models: Mapping[str, Embedder]) -> dic
 def main(arguments: Sequence[str] | None = None, /) -> int:
     """Measure, write `scores.json`, and return the exit status."""
     args = _parser().parse_args(arguments)
-    try:
-        _run(args)
-    except JnlpError as error:
-        sys.stderr.write(f"{error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
-        return 1
-    return 0
+    return status_of(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> None:

@@ -55,7 +55,7 @@ def run(*arguments: object, shell: str = "", cwd: Path, **environment: str) -> t
 @pytest.mark.parametrize(
     ("arguments", "shell", "code", "said"),
     [
-        (["hello"], "<&-", 1, ["jnlp: no text in -"]),
+        (["hello"], "<&-", 1, ["jnlp: no text in standard input"]),
         (["hello", "文。"], ">&-", 0, []),
         (["hello", "文。"], "2>&-", 0, []),
         (["plugins"], ">/dev/full", 1, ["jnlp: error: standard output: no space left on the disk"]),
@@ -161,8 +161,8 @@ def test_a_table_of_rows_with_different_keys_keeps_each_in_its_column(hello) -> 
 @pytest.mark.parametrize(
     ("data", "code", "said"),
     [
-        (b"", 1, "jnlp: no text in -"),
-        (b" \n\n\t\n", 1, "jnlp: no text in -"),
+        (b"", 1, "jnlp: no text in standard input"),
+        (b" \n\n\t\n", 1, "jnlp: no text in standard input"),
         ("文。\0\n".encode(), 1, "jnlp: skipped stdin: looks binary (byte 6 is NUL)"),
         (b"\xff\xff\xff\xff\xff\xff", 1, "jnlp: skipped stdin: byte"),
     ],

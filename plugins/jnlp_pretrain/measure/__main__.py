@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from jnlp.errors import JnlpError
+from jnlp.errors import JnlpError, status_of
 from jnlp_pretrain.smoke import smoke
 
 if TYPE_CHECKING:
@@ -22,12 +22,7 @@ _CHARACTERS = 40_000_000
 def main(arguments: list[str] | None = None, /) -> int:
     """Measure and write; return the exit status."""
     args = _parser().parse_args(arguments)
-    try:
-        _run(args)
-    except JnlpError as error:
-        sys.stderr.write(f"{error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
-        return 1
-    return 0
+    return status_of(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> None:
