@@ -46,7 +46,7 @@ def _masked_lm(found: Scores) -> str:
             f"The first five for おはようございます、今日の天気は`<mask>`です。: {' '.join(found['weather'])}.",
             *_jsts(found),
             "A word said once in a text and asked for at its end, as first guess / among five, in brackets where it was"
-            " never said.",
+            f" never said; its own length is {found['length']:,} tokens, and longer texts are beyond what it has seen.",
             _needle({**found["stages"], "the model": found}),
             *_stages(found),
             _made(found),
@@ -138,7 +138,7 @@ def _weak_lm(found: Scores) -> Iterable[str]:
                 f" the {row['ngram_perplexity']:.2f} of a character 5-gram, which sees one side alone."
             )
     for length, row in found["needle"].items():
-        if row["top5"] < NEEDLE_BAR:
+        if int(length) <= found["length"] and row["top5"] < NEEDLE_BAR:
             yield f"It finds a word said once in {int(length):,} tokens only {row['top5']:.0%} of the time."
     if found.get("jsts") and found["jsts"]["spearman"] < JSTS_BAR:
         yield f"Its mean-pooled vectors tell likeness badly: Spearman {found['jsts']['spearman']:.3f} on JSTS."

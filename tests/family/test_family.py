@@ -15,6 +15,7 @@ from jnlp.training.pairs import Pair, key_of
 from jnlp.training.similarity import Split, likeness
 from jnlp.types import TrainReport
 from jnlp_pretrain import cards, family, tables
+from jnlp_pretrain.measure.__main__ import scores_before
 from jnlp_pretrain.recipe import load_recipe
 
 if TYPE_CHECKING:
@@ -126,6 +127,16 @@ def test_a_weak_figure_is_called_weak() -> None:
     found["cloze"]["ngram"] = {"all": good | {"top1": 0.95}}
     found["baselines"] = {"characters": 40_000_000}
     assert "A character 5-gram of 40 million characters fills the cloze items" in tables.weak(found)[1]
+
+
+@pytest.mark.parametrize("held_out", [15_000, 2_000])
+def test_scores_of_earlier_stages_are_kept_where_they_are_of_as_much_text(tmp_path: Path, held_out: int) -> None:
+    earlier = {"stage-1": {"cloze": {}}}
+    told = {"stages": earlier, "measured_with": {"held_out": 15_000, "sparse": 32, "torch": "2"}}
+    (tmp_path / "scores.json").write_text(json.dumps(told), encoding="utf-8")
+    found = scores_before([("stage-2", tmp_path)], {"held_out": held_out, "sparse": 32, "torch": "3"})
+    assert found == (earlier if held_out == 15_000 else {})
+    assert scores_before([], {}) == scores_before([("stage-2", tmp_path / "none")], {}) == {}
 
 
 def test_an_embedder_that_does_not_help_is_called_so() -> None:

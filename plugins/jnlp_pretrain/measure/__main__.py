@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
+import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from jnlp.errors import JnlpError, status_of
 from jnlp_pretrain.smoke import smoke
 
 if TYPE_CHECKING:
     from jnlp.types import Embedder, MaskedLM
+    from jnlp_pretrain.measure.report import Measured
 
 _CHARACTERS = 40_000_000
 
@@ -30,7 +33,8 @@ def _run(args: argparse.Namespace) -> None:
     from jnlp.encoder.load import load_embedder, load_masked_lm
     from jnlp.encoder.runtime import Runtime
     from jnlp.training.similarity import Split, likeness, similarity
-    from jnlp_pretrain.measure.report import Amount, measure
+    from jnlp_pretrain.measure.needle import LENGTHS
+    from jnlp_pretrain.measure.report import Amount, Measured, measure
     from jnlp_pretrain.recipe import load_recipe
 
     if not args.data.is_dir():
@@ -40,8 +44,10 @@ def _run(args: argparse.Namespace) -> None:
     def say(what: str) -> None:
         sys.stderr.write(f"{time.monotonic() - start:6.0f} s  {what}\n")
 
-    def load(folder: Path) -> MaskedLM:
-        return cast("MaskedLM", load_masked_lm(folder, runtime=runtime))
+    def load(folder: Path) -> Measured:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as beside:
+            far = load_masked_lm(_lengthened(folder, max(LENGTHS), Path(beside)), runtime=runtime)
+        return Measured(cast("MaskedLM", load_masked_lm(folder, runtime=runtime)), cast("MaskedLM", far))
 
     recipe, runtime = load_recipe(args.recipe), Runtime(threads=args.threads)
     if args.smoke:
@@ -50,6 +56,7 @@ def _run(args: argparse.Namespace) -> None:
         amount = Amount(training=args.characters)
     stages = {name: load(folder) for name, folder in args.stages}
     report = measure(load(args.model), recipe, args.data, stages=stages, amount=amount, say=say)
+    report["stages"] = scores_before(args.stages, report["measured_with"]) | report["stages"]
     say("JSTS")
     embedder = cast("Embedder", load_embedder(args.model, runtime=runtime))
     split = Split.FINAL if args.final else Split.DEVELOPMENT
@@ -63,6 +70,26 @@ def _run(args: argparse.Namespace) -> None:
     (args.out or args.model / "scores.json").write_text(text, encoding="utf-8")
     sys.stdout.write(text)
     say("written")
+
+
+def _lengthened(folder: Path, positions: int, into: Path) -> Path:
+    """Copy a model folder, told that it may read so many tokens."""
+    shutil.copytree(folder, into, dirs_exist_ok=True)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["max_position_embeddings"] = max(positions, config["max_position_embeddings"])
+    (into / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return into
+
+
+def scores_before(stages: list[tuple[str, Path]], measured_with: dict[str, Any]) -> dict[str, Any]:
+    """Return the scores of stages before the first one given, which are told beside its weights, from as much text."""
+    told = stages[0][1] / "scores.json" if stages else None
+    if told is None or not told.is_file():
+        return {}
+    found = json.loads(told.read_text(encoding="utf-8"))
+    amount = ("held_out", "sparse")
+    alike = all(found["measured_with"][name] == measured_with[name] for name in amount)
+    return dict(found["stages"]) if alike else {}
 
 
 def _command(args: argparse.Namespace) -> str:

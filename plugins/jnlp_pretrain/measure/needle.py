@@ -29,7 +29,7 @@ def needle(
 
     Args:
         model: Lengths beyond its own are left out.
-        haystack: Text, joined until it is long enough.
+        haystack: Text, joined; lengths beyond it are left out.
         trials: For each length.
         seed: Of the draws.
     """
@@ -37,7 +37,7 @@ def needle(
     straw = np.concatenate([np.array(model.tokenizer.pieces(text + "\n"), np.int64) for text in haystack])
     words = [n for n, word in enumerate(pieces(model.tokenizer)) if _fits(word) and n > _COMMON]
     found: dict[str, dict[str, float]] = {}
-    for length in (length for length in LENGTHS if length <= model.max_length and words):
+    for length in (length for length in LENGTHS if length <= min(model.max_length, len(straw)) and words):
         said: list[int] = []
         unsaid: list[int] = []
         for trial in range(trials):

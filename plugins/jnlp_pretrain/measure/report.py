@@ -54,13 +54,26 @@ class Amount:
     trials: int = TRIALS
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A model to measure.
+
+    Args:
+        model: As it is.
+        far: The same, told that it may read `needle.LENGTHS`, however short the texts it was trained on.
+    """
+
+    model: MaskedLM
+    far: MaskedLM
+
+
 def measure(
-    model: MaskedLM,
+    model: Measured,
     recipe: Recipe,
     data: Path,
     /,
     *,
-    stages: Mapping[str, MaskedLM] | None = None,
+    stages: Mapping[str, Measured] | None = None,
     amount: Amount | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
@@ -78,13 +91,14 @@ def measure(
     say("reading the corpus")
     texts = read_texts(recipe, data, held_out=amount.held_out, training=amount.training)
     report: dict[str, Any] = {"model": "masked-lm", "recipe": recipe.name, **_scored(model, texts, amount, say)}
-    report["weather"] = _first_five(model)
+    report["length"] = model.model.max_length
+    report["weather"] = _first_five(model.model)
     report["stages"] = {}
     for name, stage in (stages or {}).items():
         say(f"{name}:")
         report["stages"][name] = _scored(stage, texts, amount, say)
     if amount.training:
-        report["baselines"] = _baselines(model, texts, report, say)
+        report["baselines"] = _baselines(model.model, texts, report, say)
     report["measured_with"] = {
         "jnlp": version("jnlp"),
         "torch": version("torch"),
@@ -95,13 +109,13 @@ def measure(
     return report
 
 
-def _scored(model: MaskedLM, texts: Texts, amount: Amount, say: Callable[[str], None]) -> dict[str, Any]:
-    held_out = _held_out(model, texts, amount.sparse, say)
+def _scored(measured: Measured, texts: Texts, amount: Amount, say: Callable[[str], None]) -> dict[str, Any]:
+    held_out = _held_out(measured.model, texts, amount.sparse, say)
     say("cloze")
-    answers = cloze.by_model(model, cloze.read_items())
+    answers = cloze.by_model(measured.model, cloze.read_items())
     say("needle")
     passages = [passage for passages in texts.passages.values() for passage in passages]
-    found = needle(model, passages, trials=amount.trials)
+    found = needle(measured.far, passages, trials=amount.trials)
     return {"held_out": held_out, "cloze": {"model": cloze.table(answers)}, "needle": found}
 
 
