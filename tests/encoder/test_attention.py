@@ -1,5 +1,9 @@
 """Every attention implementation against the plain one, forward and backward."""
 
+import inspect
+import sys
+import types
+
 import pytest
 import torch
 
@@ -107,6 +111,43 @@ def test_scores_of_long_sequences_of_one_length_are_never_all_written_out(monkey
     assert max(written) <= 1 << 16
     wanted = reference(q.float(), k.float(), v.float(), cu_seqlens, lengths, None)
     torch.testing.assert_close(found.float(), wanted, rtol=5e-2, atol=5e-2)
+
+
+def _flash_attn_varlen_func(
+    q, k, v, cu_seqlens_q, cu_seqlens_k, max_seqlen_q, max_seqlen_k, dropout_p=0.0, softmax_scale=None, causal=False,
+    window_size=(-1, -1),
+):  # fmt: skip
+    """What flash-attn's function of this name computes, as far as it is used here."""
+    assert (dropout_p, softmax_scale, causal) == (0.0, None, False)
+    assert cu_seqlens_q.dtype == cu_seqlens_k.dtype == torch.int32
+    lengths = tuple(cu_seqlens_q.diff().tolist())
+    assert torch.equal(cu_seqlens_q, cu_seqlens_k)
+    assert max_seqlen_q == max_seqlen_k == max(lengths)
+    left, right = window_size
+    assert left == right
+    return reference(q, k, v, cu_seqlens_q, lengths, None if left == -1 else left)
+
+
+@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("kernel", [varlen, flash])
+def test_the_kernels_of_a_gpu_are_called_as_their_libraries_say(monkeypatch, kernel, window):
+    """On any machine: the calls alone; what they answer is tested where there is a GPU."""
+    import torch.nn.attention.varlen as library
+
+    taken = inspect.signature(library.varlen_attn)
+
+    def varlen_attn(*arguments, **named):
+        given = taken.bind(*arguments, **named).arguments
+        assert len(given) == 8, "of seven tensors and sizes, and the window"
+        return _flash_attn_varlen_func(*arguments, **named)
+
+    monkeypatch.setattr(library, "varlen_attn", varlen_attn)
+    package = types.SimpleNamespace(flash_attn_varlen_func=_flash_attn_varlen_func)
+    monkeypatch.setitem(sys.modules, "flash_attn", package)
+    lengths = (5, 1, 12)
+    q, k, v, cu_seqlens = _inputs(lengths)
+    found = kernel(q, k, v, cu_seqlens, lengths, window)
+    torch.testing.assert_close(found, reference(q, k, v, cu_seqlens, lengths, window))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
