@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Serve the process that started this one, over standard input and output; leave when it has gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C meets the whole group: the parent decides
+    for number in (signal.SIGINT, signal.SIGTERM):  # they may meet the whole group: the parent decides
+        signal.signal(number, signal.SIG_IGN)
     inbox = os.fdopen(os.dup(0), "rb")
     outbox = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not get among the results

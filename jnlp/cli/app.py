@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def _terminate(number: int, _frame: object) -> NoReturn:
-    signal.signal(number, signal.SIG_DFL)  # a second one ends the process on the spot
+    signal.signal(number, signal.SIG_DFL)  # a second one ends the process; each waits for native code to return
     raise Terminated
 
 

@@ -21,7 +21,9 @@ BLOCK = 64
 SHORT = 192
 """Tokens of the longest sequence that stands beside others of other lengths."""
 SCORES = 1 << 20
-"""Scores written out at a time: 2 MiB in bf16, within the second-level caches of two cores."""
+"""Scores that a CPU writes out at a time: 2 MiB in bf16, within the second-level caches of two cores."""
+SCORES_ELSEWHERE = 1 << 23
+"""The same on other devices, and where gradients keep them all the same."""
 
 Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
 Grid = np.ndarray[tuple[int, int], np.dtype[np.int64]]
@@ -91,13 +93,12 @@ def _dense(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     keys = k.shape[2]
     if keys > SHORT and (q.dtype is torch.float32 or torch.is_grad_enabled()):
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
-    if torch.is_grad_enabled():  # which keeps all scores
-        return _written_out(q, k, v, mask)
-    if count > (some := max(1, SCORES // (heads * queries * keys))):
+    scores = SCORES if q.device.type == "cpu" and not torch.is_grad_enabled() else SCORES_ELSEWHERE
+    if count > (some := max(1, scores // (heads * queries * keys))):
         masks = [None] * count if mask is None else torch.split(mask, some)
         split = (torch.split(x, some, dim=1) for x in (q, k, v))
         return torch.cat([_dense(*part) for part in zip(*split, masks, strict=False)], dim=1)
-    if queries > (some := max(BLOCK, SCORES // (heads * keys))) and mask is None:
+    if queries > (some := max(BLOCK, scores // (heads * keys))) and mask is None:
         return torch.cat([_written_out(part, k, v, None) for part in torch.split(q, some, dim=2)], dim=2)
     return _written_out(q, k, v, mask)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from jnlp.encoder.stepwise import Hold
 
 ROWS = 4096
-"""Rows that go through a layer's second part at a time: a batch, but for a text that is longer."""
+"""Rows that go through a layer's second part at a time: a batch of the size that is chosen where nobody says."""
 
 
 class Inference:

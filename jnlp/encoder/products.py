@@ -1,9 +1,9 @@
 """The matrix products of a layer for inference: oneDNN's where torch has them, else plain.
 
 oneDNN's run from weights reordered ahead, which a plain product does again at each call, and add, multiply or apply
-GELU before their result leaves the cache: a tenth more tokens a second in batches, a quarter more where one short text
-comes alone (docs/log.md). The operators are private to torch, so that they are tried on small matrices before they are
-used.
+GELU before their result leaves the cache: a tenth more tokens a second in batches of short texts, up to a quarter more
+where one comes alone, as many in batches of long ones (docs/log.md). The operators are private to torch, so that they
+are tried on small matrices before they are used.
 """
 
 from __future__ import annotations

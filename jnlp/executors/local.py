@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from jnlp.ending import before_the_end
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 IN_FLIGHT = 2
 """Chunks worked on at once: while one is in the forward pass, the other is tokenised."""
 PATIENCE = 5.0
-"""Seconds that the interpreter waits for a chunk at its end; those that compute fail at once then."""
+"""Seconds that the interpreter waits for chunks at its end; what they ask of the compute thread fails at once then."""
 
 
 class LocalExecutor:
@@ -57,14 +58,15 @@ class Threads:
         return future
 
     def stop(self) -> None:
-        """End each thread after its chunk."""
+        """End each thread after what it has been given."""
         for _thread in self._threads:
             self._jobs.put(None)
 
     def join(self) -> None:
-        """Wait for the chunks at work, for `PATIENCE` seconds at most."""
+        """Wait for the chunks at work, for `PATIENCE` seconds in all."""
+        end = time.monotonic() + PATIENCE
         for thread in self._threads:
-            thread.join(PATIENCE)
+            thread.join(max(0.0, end - time.monotonic()))
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:

@@ -78,7 +78,15 @@ class Plan:
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the run was asked to stop and has saved itself
-    """The run was interrupted and stands in its checkpoint."""
+    """The run was interrupted and stands in its checkpoint.
+
+    Args:
+        number: Of the signal.
+    """
+
+    def __init__(self, number: int = signal.SIGINT, /) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.number = int(number)
 
 
 def train(
@@ -152,14 +160,14 @@ class _Run:
                 self._log_held_out()
         return True
 
-    def save_if_due(self, *, asked: bool) -> None:
-        """Write a checkpoint where it is time; raise Stopped where the run was asked to stop."""
+    def save_if_due(self, *, asked: int) -> None:
+        """Write a checkpoint where it is time; raise Stopped where the run was asked to stop, by a signal's number."""
         due = time.monotonic() - self.saved > self.plan.checkpoint_seconds
         stop, save = self.team.follow((float(asked), float(asked or due)))
         if save:
             self._save()
         if stop:
-            raise Stopped
+            raise Stopped(int(stop))
 
     def finish(self) -> dict[str, float]:
         self._save()
@@ -225,17 +233,17 @@ def _forget_after(log: Path, step: int) -> None:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and SIGTERM into a flag, so that a step is never cut in half; only the main thread can."""
+def _stop_signals() -> Iterator[Callable[[], int]]:
+    """Give the number of a Ctrl-C or SIGTERM that came, or 0: no step is cut in half. Only the main thread can."""
     asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+        yield lambda: 0
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
         signal.signal(number, lambda received, _: asked.append(received))
     try:
-        yield lambda: bool(asked)
+        yield lambda: asked[0] if asked else 0
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

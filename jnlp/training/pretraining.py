@@ -85,7 +85,7 @@ def pretrain(
         UsageError: The corpus is missing or empty, or belongs to no source of the recipe.
         JnlpError: The model to start from has dropout or other special tokens, or a step's micro-batches cannot be
             shared by the processes.
-        Stopped: After Ctrl-C, with a checkpoint written.
+        Stopped: After Ctrl-C or SIGTERM, with a checkpoint written.
     """
     options = options or RunOptions()
     team = options.team

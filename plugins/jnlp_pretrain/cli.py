@@ -55,7 +55,7 @@ def _run(recipe: str, corpus: tuple[Path, ...], out: Path, quiet: bool, **_: obj
         report = train(_load(recipe, corpus, quiet=quiet), corpus, out, told, progress=None if quiet else _say)
     except Stopped as stopped:
         click.echo("jnlp: stopped with a checkpoint; the same command goes on from there", err=True)
-        raise click.exceptions.Exit(130) from stopped
+        raise click.exceptions.Exit(128 + stopped.number) from stopped
     if told.team.rank == 0:
         _show(report)
 

@@ -21,7 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jnlp.errors import JnlpError
+from jnlp.errors import JnlpError, status_of
 from jnlp.training.contrastive import Described, EmbedderOptions, EmbedderSets, fit_embedder
 from jnlp.training.corpus import fraction
 from jnlp.training.pairs import CONTRADICTION, ENTAILMENT, Graded, GradedSet, Pair, PairSet, key_of
@@ -228,23 +228,23 @@ class _Said:
 def main(arguments: Sequence[str] | None = None, /) -> int:
     """Train, print the scores, and return the exit status."""
     args = _parser().parse_args(arguments)
-    options = replace(OPTIONS, epochs=args.epochs or OPTIONS.epochs, hours=args.minutes / 60 if args.minutes else None)
     try:
-        if args.threads:
-            from jnlp.encoder.threads import use_threads
-
-            use_threads(args.threads)
-        report = train(
-            args.data, args.base, args.out, smoke(options) if args.smoke else options, most=64 if args.smoke else None
-        )
-    except JnlpError as error:
-        sys.stderr.write(f"{error.message}\n" + (f"hint: {error.hint}\n" if error.hint else ""))
-        return 1
+        return status_of(lambda: _run(args))
     except KeyboardInterrupt:
         sys.stderr.write("stopped; the same command goes on from the last whole epoch\n")
         return 130
+
+
+def _run(args: argparse.Namespace) -> None:
+    options = replace(OPTIONS, epochs=args.epochs or OPTIONS.epochs, hours=args.minutes / 60 if args.minutes else None)
+    if args.threads:
+        from jnlp.encoder.threads import use_threads
+
+        use_threads(args.threads)
+    report = train(
+        args.data, args.base, args.out, smoke(options) if args.smoke else options, most=64 if args.smoke else None
+    )
     sys.stdout.write("".join(f"{name:<24} {value:.4f}\n" for name, value in report.metrics.items()))
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
+from jnlp.encoder import budget, inference
 from jnlp.encoder.budget import BLOCKS_TOKENS, CPU_TOKENS, cache_bytes, cpu_budget, token_bytes
+from jnlp.encoder.load import load_masked_lm
 from jnlp.encoder.runtime import Runtime
+from jnlp.encoder.stepwise import Stepwise
+from jnlp.testing import make_model
 
 LAPTOP = (("1", "Data", "32K", "0"), ("2", "Unified", "1024K", "0"), ("3", "Unified", "8M", "0-7"))
 SERVER = (("2", "Unified", "2M", "0"), ("3", "Unified", "256M", "0-31"))
@@ -49,10 +55,18 @@ def test_a_budget_is_what_fits_within_bounds(tmp_path: Path) -> None:
     assert cpu_budget(16, 8, bounds=BLOCKS_TOKENS, folder=folder) == BLOCKS_TOKENS[1]
 
 
-def test_layers_that_run_in_blocks_have_room_for_more() -> None:
-    import torch
-
-    runtime, cpu = Runtime(device="cpu"), torch.device("cpu")
-    whole, blocks = (runtime.budget(cpu, hidden=1024, intermediate=4096, blocks=blocks) for blocks in (False, True))
-    assert whole <= blocks <= BLOCKS_TOKENS[1]
+def test_layers_that_run_in_blocks_have_room_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "cache_bytes", lambda *_: 64 << 20)
+    runtime, cpu = Runtime(device="cpu", dtype="fp32"), torch.device("cpu")
+    whole, blocks = (runtime.budget(cpu, hidden=512, intermediate=2048, blocks=blocks) for blocks in (False, True))
+    assert (whole, blocks) == (1792, 5376)  # 36,864 and 12,288 bytes a token
     assert Runtime(device="cpu", batch_tokens=77).budget(cpu, blocks=True) == 77
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+def test_a_loaded_model_says_if_its_layers_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocks: bool) -> None:
+    monkeypatch.setattr(inference, "compiled", lambda encoder, *_: Stepwise(encoder, SimpleNamespace(blocks=blocks)))
+    monkeypatch.setattr(budget, "cache_bytes", lambda *_: 64 << 20)
+    folder = make_model(tmp_path / "model", hidden=512, heads=8, layers=1, intermediate_size=2048)
+    model = load_masked_lm(folder, runtime=Runtime(device="cpu", dtype="fp32"))
+    assert model._reader.runner.budget == (5376 if blocks else 1792)

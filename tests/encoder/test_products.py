@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -13,8 +13,6 @@ from jnlp.encoder.inference import Inference, accelerate
 from jnlp.encoder.modernbert import ModernBert, ModernBertConfig
 from jnlp.encoder.packing import pack
 from jnlp.encoder.products import Linears, Plain, Reordered, reorders
-
-needs_onednn = pytest.mark.skipif(not reorders(torch.float32), reason="this torch has no oneDNN products")
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +32,7 @@ def make(_layout: str, made):
     return made()
 
 
-@needs_onednn
+@example(tokens=300, hidden=256, inner=1024, bias=False, seed=0)
 @given(
     tokens=st.integers(1, 300),
     hidden=st.integers(1, 9).map(lambda n: 8 * n),
@@ -42,11 +40,17 @@ def make(_layout: str, made):
     bias=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_reordered_products_are_the_plain_ones(tokens: int, hidden: int, inner: int, bias: bool, seed: int) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
+def test_reordered_products_are_the_plain_ones(
+    dtype: torch.dtype, tokens: int, hidden: int, inner: int, bias: bool, seed: int
+) -> None:
+    if not reorders(dtype):
+        pytest.skip(f"not in {dtype} here")
     torch.manual_seed(seed)
     shapes = (hidden, 3 * hidden), (hidden, hidden), (hidden, 2 * inner), (inner, hidden)
-    linears = Linears(*(nn.Linear(a, b, bias=bias).requires_grad_(False) for a, b in shapes))
-    x, residual, wide = torch.randn(tokens, hidden), torch.randn(tokens, hidden), torch.randn(tokens, inner)
+    linears = Linears(*(nn.Linear(a, b, bias=bias, dtype=dtype).requires_grad_(False) for a, b in shapes))
+    x, residual, wide = (torch.randn(tokens, width).to(dtype) for width in (hidden, hidden, inner))
+    tolerance = 1e-5 if dtype is torch.float32 else 3e-2
     with torch.inference_mode():
         one, other = Reordered(linears), Plain(linears)
         for found, wanted in (
@@ -55,7 +59,7 @@ def test_reordered_products_are_the_plain_ones(tokens: int, hidden: int, inner: 
             (one.gated(x), other.gated(x)),
             (one.down(wide, residual), other.down(wide, residual)),
         ):
-            assert torch.allclose(found, wanted, rtol=1e-5, atol=1e-5)
+            assert torch.allclose(found, wanted, rtol=tolerance, atol=tolerance)
 
 
 def test_a_model_answers_by_reordered_weights_alone_and_by_its_own_where_others_share_them() -> None:

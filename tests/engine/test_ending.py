@@ -43,3 +43,32 @@ def test_a_script_that_leaves_a_stream_early_ends_well(tmp_path: Path) -> None:
 def test_all_parts_are_stopped_before_any_is_joined() -> None:
     done = subprocess.run([sys.executable, "-c", ENDED], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["stop", "stop", "join", "join"]
+
+
+LATE = """
+from jnlp.ending import before_the_end
+
+late = []
+
+class Late:
+    def stop(self):
+        print("late stop")
+    def join(self):
+        print("late join")
+
+class Part:
+    def stop(self):
+        print("stop")
+    def join(self):
+        late.append(Late())
+        before_the_end(late[-1])
+        print("join")
+
+part = Part()
+before_the_end(part)
+"""
+
+
+def test_a_part_that_comes_while_others_are_joined_is_stopped_and_joined_too() -> None:
+    done = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["stop", "late stop", "join", "late join"]

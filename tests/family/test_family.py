@@ -129,13 +129,13 @@ def test_a_weak_figure_is_called_weak() -> None:
     assert "A character 5-gram of 40 million characters fills the cloze items" in tables.weak(found)[1]
 
 
-@pytest.mark.parametrize("held_out", [15_000, 2_000])
-def test_scores_of_earlier_stages_are_kept_where_they_are_of_as_much_text(tmp_path: Path, held_out: int) -> None:
-    earlier = {"stage-1": {"cloze": {}}}
-    told = {"stages": earlier, "measured_with": {"held_out": 15_000, "sparse": 32, "torch": "2"}}
-    (tmp_path / "scores.json").write_text(json.dumps(told), encoding="utf-8")
-    found = scores_before([("stage-2", tmp_path)], {"held_out": held_out, "sparse": 32, "torch": "3"})
-    assert found == (earlier if held_out == 15_000 else {})
+def test_scores_of_earlier_stages_are_kept_where_they_are_of_the_same_text(tmp_path: Path) -> None:
+    earlier = {"stage-1": {"held_out": {"dialogue": {"characters": 15_401, "accuracy": 0.4}}}}
+    (tmp_path / "scores.json").write_text(json.dumps({"stages": earlier}), encoding="utf-8")
+    given = [("stage-2", tmp_path)]
+    assert scores_before(given, {"dialogue": {"characters": 15_401, "accuracy": 0.5}}) == earlier
+    assert scores_before(given, {"dialogue": {"characters": 2_000, "accuracy": 0.5}}) == {}
+    assert scores_before(given, {**earlier["stage-1"]["held_out"], "law": {"characters": 9}}) == {}
     assert scores_before([], {}) == scores_before([("stage-2", tmp_path / "none")], {}) == {}
 
 

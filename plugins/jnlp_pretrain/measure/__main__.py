@@ -16,6 +16,8 @@ from jnlp.errors import JnlpError, status_of
 from jnlp_pretrain.smoke import smoke
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jnlp.types import Embedder, MaskedLM
     from jnlp_pretrain.measure.report import Measured
 
@@ -56,7 +58,7 @@ def _run(args: argparse.Namespace) -> None:
         amount = Amount(training=args.characters)
     stages = {name: load(folder) for name, folder in args.stages}
     report = measure(load(args.model), recipe, args.data, stages=stages, amount=amount, say=say)
-    report["stages"] = scores_before(args.stages, report["measured_with"]) | report["stages"]
+    report["stages"] = scores_before(args.stages, report["held_out"]) | report["stages"]
     say("JSTS")
     embedder = cast("Embedder", load_embedder(args.model, runtime=runtime))
     split = Split.FINAL if args.final else Split.DEVELOPMENT
@@ -81,15 +83,17 @@ def _lengthened(folder: Path, positions: int, into: Path) -> Path:
     return into
 
 
-def scores_before(stages: list[tuple[str, Path]], measured_with: dict[str, Any]) -> dict[str, Any]:
-    """Return the scores of stages before the first one given, which are told beside its weights, from as much text."""
+def scores_before(stages: list[tuple[str, Path]], held_out: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """Return the scores of stages before the first one given, told beside its weights, that are of the same text."""
     told = stages[0][1] / "scores.json" if stages else None
     if told is None or not told.is_file():
         return {}
-    found = json.loads(told.read_text(encoding="utf-8"))
-    amount = ("held_out", "sparse")
-    alike = all(found["measured_with"][name] == measured_with[name] for name in amount)
-    return dict(found["stages"]) if alike else {}
+
+    def text(rows: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+        return {kind: row["characters"] for kind, row in rows.items()}
+
+    earlier = json.loads(told.read_text(encoding="utf-8")).get("stages", {})
+    return {name: found for name, found in earlier.items() if text(found["held_out"]) == text(held_out)}
 
 
 def _command(args: argparse.Namespace) -> str:
