@@ -130,7 +130,8 @@ def _model(
         field.start([c for c in contenders if c.label not in field.missing], folder)
         for work in works:
             runs = field.time(work, rounds)
-            entry["works"][work.name] = {"lengths": list(work.lengths), "runs": runs}
+            about = {"commit": results["machine"]["commit"], "peaks": results["peaks"]}
+            entry["works"][work.name] = {"lengths": list(work.lengths), "runs": runs, **about}
             entry["missing"] = field.missing
             save()
     finally:

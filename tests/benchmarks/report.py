@@ -62,7 +62,8 @@ def share(results: Results, model: str, work: str, label: str, /) -> float | Non
     entry = results["models"][model]
     lengths = tuple(entry["works"][work]["lengths"])
     operations = flops(Shape(**entry["shape"]), Work(work, lengths))
-    return float(operations * speed / sum(lengths) / results["peaks"][_PRECISION[label]])
+    peaks = entry["works"][work].get("peaks", results["peaks"])  # of the same run
+    return float(operations * speed / sum(lengths) / peaks[_PRECISION[label]])
 
 
 def over_best_peer(model: str, work: str, label: str, /) -> Callable[[Results], float | None]:
@@ -132,7 +133,9 @@ def throughput(results: Results, model: str, /) -> str:
     for work in works:
         lengths, runs = entry["works"][work]["lengths"], entry["works"][work]["runs"]
         sizes = ", ".join(f"{label} {run['batch']}" for label, run in runs.items() if run["batch"])
-        lines.append(f"- {work}: {len(lengths)} texts, {sum(lengths):,} tokens; batch sizes: {sizes}.")
+        commit = entry["works"][work].get("commit", results["machine"]["commit"])
+        earlier = "" if commit == results["machine"]["commit"] else f" Measured earlier, at commit {commit}."
+        lines.append(f"- {work}: {len(lengths)} texts, {sum(lengths):,} tokens; batch sizes: {sizes}.{earlier}")
     lines += [f"- left out: {label}: {why}" for label, why in entry["missing"].items()]
     return "\n".join(lines)
 
