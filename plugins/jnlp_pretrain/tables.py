@@ -207,6 +207,7 @@ def _toxicity(found: Scores) -> str:
         [
             table(("test rows", "leg", "AUC (95 %)", "F1 at 0.5"), rows),
             table(("plain texts", "word lists", "model", "both"), alarms),
+            *([found["note"]] if "note" in found else []),
         ]
     )
 
