@@ -61,7 +61,7 @@ def say(line: str, /) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--only", default="", help="parts of the whole: cold, 30m, 30m:mixed … (commas between)")
+    parser.add_argument("--only", default="", help="parts of the whole: cold, 30m, 30m:mixed, '30m:4 × 2048' … (commas between)")
     parser.add_argument("--contenders", default="", help="parts of labels, commas between; the page is left alone")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each contender")
     parser.add_argument("--full", action="store_true", help="all works on 130m too")
@@ -99,7 +99,8 @@ def _measure(asked: argparse.Namespace, results: dict[str, Any], path: Path) -> 
 def _wanted(only: str, *names: str) -> bool:
     """Say if a model's work (`30m`, `mixed`), or `cold`, is among the parts asked for."""
     parts = [part.split(":") for part in only.split(",") if part]
-    return not parts or any(part == list(names)[: len(part)] for part in parts)
+    named = [name.replace(",", "") for name in names]
+    return not parts or any(part == named[: len(part)] for part in parts)
 
 
 def _contenders(asked: str) -> tuple[Contender, ...]:
