@@ -61,7 +61,7 @@ def say(line: str, /) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("--only", default="", help="parts of the whole: cold, 30m, 30m:mixed, '30m:4 × 2048' … (commas between)")
+    parser.add_argument("--only", default="", help="parts, commas between: cold, 30m, 30m:mixed, '30m:4 × 2048' …")
     parser.add_argument("--contenders", default="", help="parts of labels, commas between; the page is left alone")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each contender")
     parser.add_argument("--full", action="store_true", help="all works on 130m too")
