@@ -43,15 +43,16 @@ class InterruptedRun(click.ClickException):
     """Ctrl-C, and what is kept of the output."""
 
     exit_code = 130
+    word = "interrupted"
 
-    def __init__(self, error: KeyboardInterrupt, word: str = "interrupted") -> None:
-        super().__init__(word)
+    def __init__(self, error: KeyboardInterrupt) -> None:
+        super().__init__(self.word)
         self.notes = getattr(error, "__notes__", [])
 
     @classmethod
     def by(cls, error: KeyboardInterrupt) -> InterruptedRun:
         """Return what is shown of Ctrl-C, or of SIGTERM."""
-        return TerminatedRun(error, "terminated") if isinstance(error, Terminated) else cls(error)
+        return (TerminatedRun if isinstance(error, Terminated) else cls)(error)
 
     def show(self, file: Any = None) -> None:
         """Write one line to stderr, and one for what is kept."""
@@ -64,3 +65,4 @@ class TerminatedRun(InterruptedRun):
     """SIGTERM, and what is kept of the output."""
 
     exit_code = 143
+    word = "terminated"

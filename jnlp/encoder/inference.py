@@ -83,15 +83,14 @@ def accelerate(network: Network, hold: Hold, /, *, shared: bool = False) -> None
         shared: Other processes map the same weights; no copies of them are made here.
     """
     encoder = network if isinstance(network, ModernBert) else network.model
-    weight = encoder.final_norm.weight
-    if weight.device.type != "cpu":
-        return
-    encoder.inference = compiled(encoder, "bf16", hold)
-    if encoder.inference is not None:
-        return
-    if shared or not reorders(weight.dtype):
-        encoder.inference = Inference(encoder)
-        return
+    if encoder.final_norm.weight.device.type == "cpu":
+        encoder.inference = compiled(encoder, "bf16", hold) or _plain(encoder, shared=shared)
+
+
+def _plain(encoder: ModernBert, *, shared: bool) -> Inference:
+    if shared or not reorders(encoder.final_norm.weight.dtype):
+        return Inference(encoder)
     with torch.inference_mode():
-        encoder.inference = Inference(encoder, products=Reordered)
+        made = Inference(encoder, products=Reordered)
     drop_layers(encoder)
+    return made
