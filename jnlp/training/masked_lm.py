@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from jnlp.encoder.packing import Packed, pack
 from jnlp.training.masking import mask
+from jnlp.training.predictions import cross_entropy
 from jnlp.training.row_encoder import LONGEST, RowEncoder
 from jnlp.training.rows import Rows, plan_rows
 from jnlp.training.team import Alone
@@ -71,15 +72,22 @@ class MaskedLMLoss(nn.Module):
 
     def logits(self, batch: Batch) -> Tensor:
         """Return fp32 logits `[m, vocabulary]` at the masked positions alone."""
+        return self.model.logits(self._states(batch)).float()
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the mean cross-entropy over the masked positions."""
+        decoder, embeddings = self.model.decoder, self.model.model.embeddings.tok_embeddings.weight
+        weight = embeddings if decoder.weight is None else decoder.weight
+        return cross_entropy(self.model.head(self._states(batch)), weight, decoder.bias, batch.targets)
+
+    def _states(self, batch: Batch) -> Tensor:
+        """Return the states at the masked positions `[m, d]`."""
         if batch.length is None:
             states = self.model.model(batch.packed)
         else:
             states = (self._training if self.training else self._scoring)(batch.packed, batch.length)
-        return self.model.logits(states[batch.at]).float()
-
-    def forward(self, batch: Batch) -> Tensor:
-        """Return the mean cross-entropy over the masked positions."""
-        return F.cross_entropy(self.logits(batch), batch.targets)
+        found: Tensor = states[batch.at]
+        return found
 
 
 @dataclass(slots=True)
@@ -94,7 +102,8 @@ class MaskedLMObjective:
         ends: Ids of the pieces that end a sentence.
         team: The processes that share the work; each computes every n-th micro-batch.
         finished: Called with the number of each stage but the last when it is done.
-        cursor: The stage, the portion of the corpus and the row that come next.
+        turn: The portion of the corpus that comes first.
+        cursor: The stage, the portion and the row that come next.
     """
 
     recipe: Recipe
@@ -104,9 +113,13 @@ class MaskedLMObjective:
     ends: Sequence[int]
     team: Team = field(default_factory=Alone)
     finished: Callable[[int], None] = lambda _number: None
-    cursor: dict[str, int] = field(default_factory=lambda: {"stage": 0, "length": 0, "turn": 0, "row": 0})
+    turn: int = 0
+    cursor: dict[str, int] = field(init=False)
     _plan: Rows | None = None
     _wrapped: nn.Module | None = None
+
+    def __post_init__(self) -> None:
+        self.cursor = {"stage": 0, "length": 0, "turn": self.turn, "row": 0}
 
     @property
     def model(self) -> ModernBertForMaskedLM:
@@ -132,7 +145,7 @@ class MaskedLMObjective:
             rows = self._take(stage, length)
             tokens += sum(len(sequence) for row in rows for sequence in row)
             if part in mine:
-                rng = np.random.default_rng((self.recipe.seed, step, part))
+                rng = np.random.default_rng((self.recipe.seed + self.turn, step, part))
                 batch = self._batch(rows, length, stage.mask, rng)
                 with self.team.accumulating(self._wrapped, last=part == mine[-1]):
                     with self._precision():

@@ -115,7 +115,9 @@ def pretrain(
         if team.rank == 0:
             export(model, data.tokenizer, run / f"stage-{stage + 1}")
 
-    objective = MaskedLMObjective(recipe, loss, data.train, data.valid, data.ends, team, finished=keep)
+    objective = MaskedLMObjective(
+        recipe, loss, data.train, data.valid, data.ends, team, finished=keep, turn=first_turn(options.start)
+    )
     o = recipe.optimisation
     figures = train(
         objective,
@@ -157,6 +159,15 @@ def run_name(recipe: Recipe, files: Sequence[Path], start: Path | None = None) -
     listing: list[object] = [(path.name, path.stat().st_size) for path in files]
     listing += [source.name for source in recipe.sources or corpora.own_sources(files)]
     return f"{recipe.name}-{recipe.digest()}-{fingerprint([listing, digest_weights(start) if start else None], 8)}"
+
+
+def first_turn(start: Path | None) -> int:
+    """Return the portion of the endless stream of passes that a run begins with.
+
+    A run that goes on from a model has an order of its own: it would else begin with the text, and the masks, that
+    the model's own run began with.
+    """
+    return int(digest_weights(start)[:4], 16) + 1 if start else 0
 
 
 def read_data(

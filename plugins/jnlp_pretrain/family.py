@@ -12,6 +12,7 @@ import hashlib
 import json
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -255,7 +256,7 @@ def _toxicity_command(family: Family) -> list[str]:
     if not family.smoke:
         return ["jnlp_toxicity.train", str(family.data), "--base", str(base), "--out", str(out)]
     few = few_judged(family.data, family.work / "few")
-    return ["jnlp_toxicity.train", str(few), "--base", str(base), "--out", str(out), "--plain", "20"]
+    return ["jnlp_toxicity.train", str(few), "--base", str(base), "--out", str(out), "--plain", "20", "--seeds", "2"]
 
 
 def few_judged(data: Path, folder: Path, /, *, rows: int = 150) -> Path:
@@ -335,8 +336,17 @@ def _run(command: Sequence[str]) -> None:
 
 def main(arguments: Sequence[str] | None = None, /) -> int:
     """Make the family, or write its cards anew; return the exit status."""
+    from jnlp.training.loop import Stopped
+
     args = _parser().parse_args(arguments)
-    return status_of(lambda: write_cards(args.models, args.quality) if args.what == "cards" else _make(args))
+    try:
+        return status_of(lambda: write_cards(args.models, args.quality) if args.what == "cards" else _make(args))
+    except Stopped as stop:
+        number = stop.number
+    except KeyboardInterrupt:  # within a trainer, which begins again
+        number = signal.SIGINT
+    click.echo("stopped: the same command goes on", err=True)
+    return 128 + number
 
 
 def _make(args: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from jnlp.encoder.files import digest_weights
 from jnlp.errors import JnlpError
 from jnlp.models.resolve import BUILTIN
+from jnlp.training.loop import Stopped
 from jnlp.training.pairs import Pair, key_of
 from jnlp.training.similarity import Split, likeness
 from jnlp.types import TrainReport
@@ -179,6 +181,19 @@ def test_data_that_is_absent_is_refused_and_named(
 def test_a_smoke_run_does_not_replace_what_ships(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert family.main(["make", str(tmp_path), "--smoke"]) == 1
     assert "name --out" in capsys.readouterr().err
+
+
+def test_stopped_midway_it_says_how_to_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for error, status in ((Stopped(signal.SIGTERM), 143), (Stopped(signal.SIGINT), 130), (KeyboardInterrupt(), 130)):
+
+        def stopping(*_: object, error: BaseException = error, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr(family, "prepare", stopping)
+        assert family.main(["make", str(tmp_path)]) == status
+        assert capsys.readouterr().err == "stopped: the same command goes on\n"
 
 
 def test_a_whole_family_takes_the_place_of_another(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
 from jnlp.errors import JnlpError, UsageError
 from jnlp_pretrain.cli import pretrain
@@ -140,7 +141,7 @@ def test_a_missing_corpus_is_a_usage_error(runner: CliRunner, recipe: Path, tmp_
 
 
 def test_it_goes_on_from_a_model(runner: CliRunner, recipe: Path, corpus: Path, tmp_path: Path) -> None:
-    arguments = [str(recipe), "--corpus", str(corpus / "lines.txt"), "--runs", str(tmp_path / "runs"), "-q"]
+    arguments = [str(recipe), "--corpus", str(corpus / "diary-000.jsonl"), "--runs", str(tmp_path / "runs"), "-q"]
     runner.invoke(pretrain, [*arguments, "-o", str(tmp_path / "one")], catch_exceptions=False)
     again = [*arguments, "--from", str(tmp_path / "one"), "-o", str(tmp_path / "two")]
     runner.invoke(pretrain, again, catch_exceptions=False)
@@ -148,8 +149,10 @@ def test_it_goes_on_from_a_model(runner: CliRunner, recipe: Path, corpus: Path, 
     assert one["tokenizer.json"] == two["tokenizer.json"]
     assert one["model.safetensors"] != two["model.safetensors"]
     logs = [[json.loads(line) for line in run.read_text().splitlines()] for run in _logs(tmp_path / "runs")]
-    begin = [next(row["loss"] for row in rows if "loss" in row) for rows in logs]
-    assert begin[1] < begin[0]
+    assert logs[1][0]["held_out_loss"] == pytest.approx(logs[0][-1]["held_out_loss"], abs=1e-3)
+    assert logs[0][-1]["held_out_loss"] < logs[0][0]["held_out_loss"]
+    turns = [torch.load(run.parent / "checkpoint.pt")["data"]["turn"] for run in _logs(tmp_path / "runs")]
+    assert turns[0] < 10 < turns[1]  # the text comes in another order than it came for the first
 
 
 def _logs(runs: Path) -> list[Path]:

@@ -85,6 +85,17 @@ def test_dense_rows_give_the_loss_and_gradients_of_the_packed_model(
         assert torch.allclose(found[name], gradient, atol=1e-5), name
 
 
+def test_another_turn_begins_with_other_text_and_other_masks(model: ModernBertForMaskedLM) -> None:
+    seen = []
+    for turn in (0, 0, 7):
+        objective = _losses(model, ())
+        objective = MaskedLMObjective(objective.recipe, objective.loss, objective.shards, [], [9], turn=turn)
+        seen.append((_gradients(objective)[0], objective.state()["turn"]))
+    assert seen[0] == seen[1]
+    assert seen[0][0] != seen[2][0]
+    assert [turn for _, turn in seen] == [0, 0, 7]
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not can_compile(), reason="no C++ compiler")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")

@@ -223,7 +223,7 @@ def test_the_recipe_trains_scores_and_writes_a_card(tmp_path):
     out = tmp_path / "tiny-toxicity"
     options = ClassifierOptions(epochs=10, lr=5e-3, max_length=32, weights="fp16", head_only=True, patience=0)
     for _ in range(2):  # the second run replaces what the first one made
-        scores = main(data, base, out, options=options, plain=0)
+        scores = main(data, base, out, options=options, plain=0, seeds=2)
     assert scores["test"]["word lists"]["all"] == {"rows": 20, "auc": 1.0, "f1": 1.0, "low": 1.0, "high": 1.0}
     assert scores["test"]["model"]["all"]["auc"] > 0.9
     assert set(scores["false_alarms"]) == {"dialogue", "fiction", "encyclopedia"}
@@ -231,7 +231,13 @@ def test_the_recipe_trains_scores_and_writes_a_card(tmp_path):
     assert "license: other" in card
     assert "| all (20) | word lists | 1.000 (1.000–1.000) | 1.000 |" in card
     assert "$" not in card
-    assert json.loads((out / "metrics.json").read_text("utf-8"))["toxicity"] == scores
+    report = json.loads((out / "metrics.json").read_text("utf-8"))
+    assert report["toxicity"] == scores
+    tried = report["seeds"]
+    assert list(tried) == ["0", "1"]
+    chosen = str(report["details"]["options"]["seed"])
+    assert tried[chosen] == report["valid_scores"]["macro_f1"] == max(tried.values())
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     assert json.loads((out / "config.json").read_text("utf-8"))["id2label"] == {"0": "clean", "1": "toxic"}
 
 
