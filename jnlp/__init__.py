@@ -97,4 +97,5 @@ def sentence_transformer(model: str | None = None, /, **settings: Any) -> Senten
         dtype=chosen.dtype,
         threads=chosen.threads,
         batch_tokens=chosen.batch_tokens,
+        compile=chosen.compile,
     )

@@ -48,6 +48,9 @@ class Settings:
         int | None,
         Option(help="Tokens in one batch; auto: what fits the caches, or the GPU's memory.", ge=1, none="auto"),
     ] = None
+    compile: Annotated[bool, Option(help="Let torch compile the model's layers for the GPU first: for long jobs.")] = (
+        False
+    )
     on_overflow: Annotated[
         Overflow, Option(help="A text longer than the model: read in windows, cut (and counted), or refused.")
     ] = Overflow.WINDOW

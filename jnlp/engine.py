@@ -385,6 +385,7 @@ class _Heads:
             dtype=settings.dtype,
             threads=settings.threads,
             batch_tokens=settings.batch_tokens,
+            compile=settings.compile,
             overflow=Overflow(settings.on_overflow),
             normalize=self._normalizer(),
             count=self.engine.usage.count,

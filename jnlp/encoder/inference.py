@@ -74,17 +74,24 @@ class Inference:
         return states
 
 
-def accelerate(network: Network, hold: Hold, /, *, shared: bool = False) -> None:
-    """Let a network on a CPU answer by the compiled kernels, or else through `Inference`, where no gradients are due.
+def accelerate(network: Network, hold: Hold, /, *, shared: bool = False, compiling: bool = False) -> None:
+    """Let a network answer by the fastest form that its device has, where no gradients are due.
+
+    On a CPU these are the compiled kernels, or else `Inference`; on a GPU the model itself, or `Fused`.
 
     Args:
         network: It is for answers alone from here on: its layers may keep no weights.
         hold: See `stepwise.compiled`.
         shared: Other processes map the same weights; no copies of them are made here.
+        compiling: Take `Fused` on a GPU.
     """
     encoder = network if isinstance(network, ModernBert) else network.model
     if encoder.final_norm.weight.device.type == "cpu":
         encoder.inference = compiled(encoder, "bf16", hold) or _plain(encoder, shared=shared)
+    elif compiling:
+        from jnlp.encoder.fused import Fused
+
+        encoder.inference = Fused(encoder)
 
 
 def _plain(encoder: ModernBert, *, shared: bool) -> Inference:

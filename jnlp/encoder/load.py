@@ -100,7 +100,8 @@ def describe_run(folder: Path, runtime: Runtime, /) -> str:
         chosen = choose(device.type, dtype, head_dim, False)
         attention = "compiled kernels" if hasattr(chosen, "__self__") else f"attention in torch ({chosen.__name__})"
     threads = torch.get_num_threads()
-    return f"{device}, {describe(runtime)[1]}, {threads} thread{'s' * (threads > 1)}, {attention}"
+    layers = ", compiled layers" if runtime.compile else ""
+    return f"{device}, {describe(runtime)[1]}, {threads} thread{'s' * (threads > 1)}, {attention}{layers}"
 
 
 def _network(folder: Path, head: str, runtime: Runtime) -> Any:
@@ -119,10 +120,11 @@ def _network(folder: Path, head: str, runtime: Runtime) -> Any:
 
             to_int8(network, hold)
         else:
-            accelerate(network, hold, shared=runtime.converted is not None)
+            accelerate(network, hold, shared=runtime.converted is not None, compiling=runtime.compile)
         return network
-    if runtime.dtype == "int8":
-        raise UsageError(f"{folder} is no ModernBERT, and int8 is for ModernBERT alone", hint="--dtype auto")
+    if runtime.dtype == "int8" or runtime.compile:
+        what, hint = ("int8", "--dtype auto") if runtime.dtype == "int8" else ("compiling", "leave --compile out")
+        raise UsageError(f"{folder} is no ModernBERT, and {what} is for ModernBERT alone", hint=hint)
     from jnlp.encoder.transformers_backend import load_network
 
     device, dtype = runtime.place()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
@@ -29,14 +29,20 @@ __all__ = ["ModernBert", "ModernBertConfig", "ModernBertForMaskedLM", "ModernBer
 
 
 @dataclass(frozen=True, slots=True)
-class _Rotation:
-    """cos and sin of every token's angles, fp32 `[T, 1, 1, head_dim / 2]`: once a forward for all layers of a kind."""
+class Rotate:
+    """Turns queries and keys by their positions.
+
+    Args:
+        cos: Of every token's angles, fp32 `[T, 1, 1, head_dim / 2]`: once a forward for all layers of a kind.
+        sin: The same.
+    """
 
     cos: Tensor
     sin: Tensor
 
     @classmethod
-    def at(cls, positions: Tensor, head_dim: int, theta: float) -> _Rotation:
+    def at(cls, positions: Tensor, head_dim: int, theta: float) -> Rotate:
+        """Return the turns of T positions."""
         turned = angles(positions, head_dim, theta)[:, None, None, :]
         return cls(turned.cos(), turned.sin())
 
@@ -74,11 +80,13 @@ class _Attention(nn.Module):
         self.Wo = nn.Linear(d, d, bias=config.attention_bias)
         self.drop = nn.Dropout(config.attention_dropout)
 
-    def forward(self, x: Tensor, packed: Packed, rotate: _Rotation, attend: Attention) -> Tensor:
+    def project(self, x: Tensor, rotate: Rotate) -> tuple[Tensor, Tensor, Tensor]:
         qkv = self.Wqkv(x).unflatten(-1, (3, self.heads, -1))
         q, k = rotate(qkv[:, :2]).unbind(1)
-        x = attend(q, k, qkv[:, 2], packed.cu_seqlens, packed.lengths, self.window).flatten(1)
-        x = self.drop(self.Wo(x))
+        return q, k, qkv[:, 2]
+
+    def out(self, attended: Tensor) -> Tensor:
+        x: Tensor = self.drop(self.Wo(attended.flatten(1)))
         return x
 
 
@@ -108,8 +116,13 @@ class Layer(nn.Module):
         self.mlp_norm = _norm(config)
         self.mlp = _MLP(config)
 
-    def forward(self, x: Tensor, packed: Packed, rotate: _Rotation, attend: Attention) -> Tensor:
-        x = x + self.attn(self.attn_norm(x), packed, rotate, attend)
+    def project(self, x: Tensor, rotate: Rotate) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the queries, keys and values of the rows x, the first two turned by `rotate`."""
+        return self.attn.project(self.attn_norm(x), rotate)
+
+    def finish(self, x: Tensor, attended: Tensor) -> Tensor:
+        """Return the rows x with what their attention answered `[T, heads, head_dim]`, and the MLP, added."""
+        x = x + self.attn.out(attended)
         x = x + self.mlp(self.mlp_norm(x))
         return x
 
@@ -137,10 +150,12 @@ class ModernBert(nn.Module):
             return self.inference(packed)
         config = self.config
         thetas = {config.theta(index) for index in range(config.num_hidden_layers)}
-        rotations = {theta: _Rotation.at(packed.positions, config.head_dim, theta) for theta in thetas}
+        rotations = {theta: Rotate.at(packed.positions, config.head_dim, theta) for theta in thetas}
         x = self.embeddings(packed.ids)
-        for index, layer in enumerate(self.layers):
-            x = layer(x, packed, rotations[config.theta(index)], self.attend)
+        layers = cast("list[Layer]", list(self.layers))
+        for index, layer in enumerate(layers):
+            q, k, v = layer.project(x, rotations[config.theta(index)])
+            x = layer.finish(x, self.attend(q, k, v, packed.cu_seqlens, packed.lengths, layer.attn.window))
         states: Tensor = self.final_norm(x)
         return states
 

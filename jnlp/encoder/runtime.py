@@ -33,6 +33,7 @@ class Runtime:
             int8 is for the layers' projections on a CPU, the rest is then as with auto.
         threads: Threads of the forward pass and the tokenizer; None: the cores that the process may use.
         batch_tokens: Tokens in one batch; None: what fits the caches, or the GPU's memory.
+        compile: Compile the layers for a GPU.
         overflow: What happens to a text longer than the model, where a call does not say.
         normalize: Makes an aligned text (`jnlp.text.Aligned`) of each text before the model's own normaliser.
         count: Called after each call with the number of texts read in windows, and of characters left out.
@@ -45,6 +46,7 @@ class Runtime:
     dtype: str = "auto"
     threads: int | None = None
     batch_tokens: int | None = None
+    compile: bool = False
     overflow: Overflow = Overflow.WINDOW
     normalize: Callable[[str], Any] | None = None
     count: Callable[[int, int], None] = uncounted
@@ -60,6 +62,10 @@ class Runtime:
             raise UsageError(f"no dtype {self.dtype!r}", hint=", ".join(DTYPES))
         if self.dtype == "int8" and device.type != "cpu":
             raise UsageError(f"int8 runs on a CPU, not on {device}", hint="--device cpu, or --dtype bf16")
+        if self.compile and device.type != "cuda":
+            raise UsageError(
+                f"compiling is for a GPU, and the model runs on {device}", hint="on a CPU: jnlp doctor --build-kernels"
+            )
         wants = has_bf16(device.type) if self.dtype in ("auto", "int8") else self.dtype == "bf16"
         return device, torch.bfloat16 if wants else torch.float32
 

@@ -54,7 +54,7 @@ def wrap(folder: Path, spec: ModelSpec, /, **chosen: Any) -> PackedSentenceTrans
     Args:
         folder: The model's folder.
         spec: Its pooling, prefixes and length.
-        chosen: Fields of `Runtime`: `device`, `dtype`, `threads`, `batch_tokens`.
+        chosen: Fields of `Runtime`: `device`, `dtype`, `threads`, `batch_tokens`, `compile`.
 
     Raises:
         JnlpError: A file is missing or broken.

@@ -100,6 +100,7 @@ def build(
         ),
         "sentence-transformers": lambda: padded(_sentence_transformers(values, weights, device, dtype), device),
         "jnlp": lambda: packed(network.to(device, dtype), device),
+        "jnlp --compile": lambda: packed(_fused(network.to(device, dtype)), device),
     }
     for label, make in makers.items():
         try:
@@ -210,6 +211,13 @@ def matrix_peak(device: torch.device, /, *, sizes: Sequence[int] = (4096, 8192),
             synchronize(device)
             best = max(best, 2 * size**3 * repeats / (time.perf_counter() - start))
     return best
+
+
+def _fused(network: Any) -> Callable[[Any], torch.Tensor]:
+    """Return an encoder with its layers compiled; the runs that choose a batch size wait for the compiler."""
+    from jnlp.encoder.fused import Fused
+
+    return Fused(network)
 
 
 def synchronize(device: torch.device, /) -> None:

@@ -1,0 +1,78 @@
+"""The encoder's forward pass on a GPU, with what lies between two attentions compiled by torch.
+
+Norms, rotation, GeGLU and residuals then read and write memory once, beside products that stay the library's own.
+There are three functions, before, between and after attentions; that between is one for all layers, and all are for
+any number of tokens. Attention itself is the kernel that `jnlp.encoder.attention` chooses.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import torch
+
+from jnlp.encoder.modernbert import Layer, Rotate
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from jnlp.encoder.modernbert import ModernBert
+    from jnlp.encoder.packing import Packed
+
+    Qkv = tuple[Tensor, Tensor, Tensor]
+
+
+class Fused:
+    """A `ModernBert` as a function of a packed batch; the first batches wait for the compiler.
+
+    Args:
+        encoder: The model.
+    """
+
+    def __init__(self, encoder: ModernBert, /) -> None:
+        self._encoder = encoder
+        self._layers = cast("list[Layer]", list(encoder.layers))
+        self._before = torch.compile(_before, fullgraph=True)
+        self._between = torch.compile(_between, fullgraph=True)
+        self._after = torch.compile(_after, fullgraph=True)
+
+    def __call__(self, packed: Packed, /) -> Tensor:
+        """Return the states of all tokens `[T, d]`, in the weights' dtype."""
+        encoder, config, layers = self._encoder, self._encoder.config, self._layers
+        thetas = [config.theta(index) for index in range(len(layers))]
+        rotations = {theta: _any_length(Rotate.at(packed.positions, config.head_dim, theta)) for theta in set(thetas)}
+        x = _of_any_length(encoder.embeddings(packed.ids))
+        q, k, v = self._before(layers[0], x, *rotations[thetas[0]])
+        for index, layer in enumerate(layers):
+            attended = encoder.attend(q, k, v, packed.cu_seqlens, packed.lengths, layer.attn.window)
+            _of_any_length(attended)
+            if index + 1 < len(layers):
+                x, q, k, v = self._between(layer, layers[index + 1], x, attended, *rotations[thetas[index + 1]])
+                _of_any_length(x)
+        return self._after(layers[-1], encoder.final_norm, x, attended)
+
+
+def _before(layer: Layer, x: Tensor, cos: Tensor, sin: Tensor) -> Qkv:
+    return layer.project(x, Rotate(cos, sin))
+
+
+def _between(
+    layer: Layer, following: Layer, x: Tensor, attended: Tensor, cos: Tensor, sin: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    x = layer.finish(x, attended)
+    return x, *following.project(x, Rotate(cos, sin))
+
+
+def _after(layer: Layer, norm: nn.Module, x: Tensor, attended: Tensor) -> Tensor:
+    states: Tensor = norm(layer.finish(x, attended))
+    return states
+
+
+def _any_length(rotate: Rotate) -> tuple[Tensor, Tensor]:
+    return _of_any_length(rotate.cos), _of_any_length(rotate.sin)
+
+
+def _of_any_length(rows: Tensor) -> Tensor:
+    """Tell the compiler that the number of rows is not always this one."""
+    torch._dynamo.maybe_mark_dynamic(rows, 0)
+    return rows

@@ -1,0 +1,60 @@
+"""The layers compiled for a GPU: here torch's compiler makes them for the CPU, from the same functions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from jnlp.encoder.fused import Fused
+from jnlp.encoder.inference import accelerate
+from jnlp.encoder.modernbert import ModernBert, ModernBertConfig
+from jnlp.encoder.packing import Packed, pack
+from jnlp.encoder.runtime import Runtime
+from jnlp.errors import UsageError
+from jnlp.training.row_encoder import can_compile
+
+
+def model(**more) -> ModernBert:
+    sizes = {"hidden_size": 128, "intermediate_size": 192, "num_hidden_layers": 5, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    return ModernBert(ModernBertConfig(vocab_size=300, local_attention=8, **sizes, **more)).requires_grad_(False).eval()
+
+
+def batch(*lengths: int) -> Packed:
+    return pack([np.random.default_rng(length).integers(7, 300, length) for length in lengths])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_compile(), reason="no C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.02)])
+@pytest.mark.parametrize("bias", [False, True])
+def test_compiled_layers_give_the_states_of_the_model_whatever_the_lengths(dtype, tolerance, *, bias) -> None:
+    network = model(attention_bias=bias, mlp_bias=bias, norm_bias=bias).to(dtype)
+    fused = Fused(network)
+    with torch.inference_mode():
+        for number, lengths in enumerate(((5, 9, 20), (2,), (64, 3, 3), (100, 200), (2, 2))):
+            packed = batch(*lengths)
+            # what the first batch has made serves all layers and all lengths
+            with torch._dynamo.config.patch(error_on_recompile=number > 0):
+                found = fused(packed)
+            wanted = network(packed)
+            assert found.dtype == wanted.dtype
+            assert float((found - wanted).abs().max() / wanted.abs().max()) < tolerance
+
+
+def test_on_a_gpu_it_is_taken_where_it_is_asked_for() -> None:
+    for device, compiling, taken in (("meta", True, Fused), ("meta", False, type(None)), ("cpu", True, None)):
+        network = model().to(device)
+        accelerate(network, lambda _, made: made(), compiling=compiling)
+        if taken is None:
+            assert not isinstance(network.inference, Fused)
+        else:
+            assert type(network.inference) is taken
+
+
+def test_without_a_gpu_it_is_refused_in_a_line() -> None:
+    with pytest.raises(UsageError, match="compiling is for a GPU, and the model runs on cpu") as refused:
+        Runtime(device="cpu", compile=True).place()
+    assert refused.value.hint == "on a CPU: jnlp doctor --build-kernels"
