@@ -102,7 +102,8 @@ class Catalog:
         """
         path = folder / NAME
         if not path.is_file():
-            raise UsageError(f"{folder} is not an index", hint=f"make one: jnlp index PATH… --index {folder}")
+            problem = f"{folder} is not an index" if folder.exists() else f"there is no index at {folder}"
+            raise UsageError(problem, hint=f"make one: jnlp index PATH… --index {folder}")
         try:
             db = _read_only(path)
         except sqlite3.DatabaseError as error:

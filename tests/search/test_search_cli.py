@@ -87,7 +87,7 @@ def test_people_see_the_sentence_that_answers(jnlp, folder):
 
 def test_wrong_calls_are_one_line(jnlp, folder):
     for words, message in [
-        (("search", "無い.idx", "猫"), "無い.idx is not an index"),
+        (("search", "無い.idx", "猫"), "there is no index at 無い.idx"),
         (("index", "無い/", "--index", "my.idx"), "無い"),
     ]:
         _, err = jnlp(*words, status=2)

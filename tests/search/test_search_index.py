@@ -236,7 +236,7 @@ def test_another_dictionary_makes_the_full_text_again(tmp_path, embedder, models
 
 
 def test_empty_queries_and_indexes(tmp_path, embedder, models):
-    with pytest.raises(UsageError, match="is not an index"):
+    with pytest.raises(UsageError, match="there is no index at"):
         open_index(tmp_path / "無", models)
     build(tmp_path, [], embedder, model="pairs")
     for legs in Legs:
