@@ -80,7 +80,7 @@ def sentence_transformer(model: str | None = None, /, **settings: Any) -> Senten
 
     Args:
         model: A name of `jnlp models`, a folder, or a hub id.
-        settings: Fields of `Settings`: `device`, `dtype`, `threads`.
+        settings: Fields of `Settings`: `device`, `dtype`, `threads`, `batch_tokens`, `compile`.
 
     Raises:
         UsageError: Nobody knows the model, or a setting is not allowed.

@@ -23,6 +23,13 @@ class SectionOption(click.Option):
         super().__init__(*args, **attributes)
         self.section = section
 
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return flags and help; a `--no-` that only undoes what the configuration says is not shown."""
+        record = super().get_help_record(ctx)
+        if record is None or not self.secondary_opts or self.default:
+            return record
+        return record[0].replace(f" / {self.secondary_opts[0]}", ""), record[1]
+
 
 class SectionCommand(click.Command):
     """A command whose `--help` shows options by section."""
@@ -91,8 +98,8 @@ def click_options(cls: type, section: str, /) -> Iterator[SectionOption]:
             "show_default": not isinstance(field.default, bool) and field.default not in (None, ()),
         }
         if field.kind is bool:
-            flag = f"{flags[0]}/--no-{flags[0].removeprefix('--')}" if field.default else flags[0]
-            yield SectionOption([flag, *flags[1:], field.name], is_flag=True, **shared)
+            pair = f"{flags[0]}/--no-{flags[0].removeprefix('--')}"
+            yield SectionOption([pair, *flags[1:], field.name], is_flag=True, **shared)
         else:
             yield SectionOption([*flags, field.name], type=Checked(field), **shared)
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 import torch
+from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
 from jnlp.encoder.modernbert import Layer, Rotate
+from jnlp.errors import JnlpError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -37,7 +39,18 @@ class Fused:
         self._after = torch.compile(_after, fullgraph=True)
 
     def __call__(self, packed: Packed, /) -> Tensor:
-        """Return the states of all tokens `[T, d]`, in the weights' dtype."""
+        """Return the states of all tokens `[T, d]`, in the weights' dtype.
+
+        Raises:
+            JnlpError: Torch cannot compile here.
+        """
+        try:
+            return self._run(packed)
+        except (TorchDynamoException, FailOnRecompileLimitHit) as error:
+            first = str(error).strip().splitlines()[0]
+            raise JnlpError(f"torch cannot compile the layers: {first}", hint="leave --compile out") from error
+
+    def _run(self, packed: Packed) -> Tensor:
         encoder, config, layers = self._encoder, self._encoder.config, self._layers
         thetas = [config.theta(index) for index in range(len(layers))]
         rotations = {theta: _any_length(Rotate.at(packed.positions, config.head_dim, theta)) for theta in set(thetas)}

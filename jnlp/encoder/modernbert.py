@@ -131,7 +131,7 @@ class ModernBert(nn.Module):
     """The encoder: packed tokens to their states `[T, d]`.
 
     `attend` is the implementation of attention. `inference`, where it is set, answers in its place while no gradients
-    are asked for: `jnlp.encoder.inference` on a CPU.
+    are asked for: a form of `jnlp.encoder.inference`, `stepwise` or `fused`.
     """
 
     def __init__(self, config: ModernBertConfig, /) -> None:

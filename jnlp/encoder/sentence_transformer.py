@@ -167,7 +167,8 @@ class PackedTransformer(InputModule):
         if self.place.dtype != self._dtype:
             self.chosen["dtype"], self._dtype, self._loaded = _named(self.place.dtype), self.place.dtype, None
         if self.place.device != before:
-            self.chosen["device"], self._loaded = str(self.place.device), None
+            self.chosen |= {"device": str(self.place.device), "compile": False}  # it was asked for on the GPU it leaves
+            self._loaded = None
         return self
 
     def __getstate__(self) -> dict[str, Any]:

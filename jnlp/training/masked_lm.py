@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _VALID_TOKENS = 4_096  # of each source, at each evaluation
 _VALID_LENGTH = 128
 _VALID_MASK = 0.15
+_Seed = np.random.SeedSequence
 _FULL = 0.9  # of the positions of rows: with fewer tokens, packed attention beats dense attention over the gaps
 
 
@@ -92,7 +93,7 @@ class MaskedLMLoss(nn.Module):
 
 @dataclass(slots=True)
 class MaskedLMObjective:
-    """Masked language modelling over packed rows; deterministic given the recipe and where it stands.
+    """Masked language modelling over packed rows; deterministic given the recipe, the turn and where it stands.
 
     Args:
         recipe: What to do.
@@ -145,7 +146,9 @@ class MaskedLMObjective:
             rows = self._take(stage, length)
             tokens += sum(len(sequence) for row in rows for sequence in row)
             if part in mine:
-                rng = np.random.default_rng((self.recipe.seed + self.turn, step, part))
+                rng = np.random.default_rng(
+                    _Seed((self.recipe.seed, step, part), spawn_key=(self.turn,) if self.turn else ())
+                )
                 batch = self._batch(rows, length, stage.mask, rng)
                 with self.team.accumulating(self._wrapped, last=part == mine[-1]):
                     with self._precision():

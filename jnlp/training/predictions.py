@@ -1,9 +1,8 @@
 """The cross-entropy of predicted tokens, and its gradients, a few hundred predictions at a time.
 
 Over a whole vocabulary the logits of a batch, their softmax and its gradient are each a hundred megabytes that go
-through memory several times. Made and used in slices that the caches hold they never leave these; the gradients are
-computed on the way, so that nothing of the logits is kept but the gradient with respect to them, in the products'
-precision.
+through memory several times. Made and used in slices that the caches hold they hardly leave these; the gradients are
+computed on the way, so that of all this the gradients of states, weights and bias alone are kept for the way back.
 """
 
 from __future__ import annotations

@@ -42,6 +42,9 @@ NEEDED = (*CORPUS, "tasks/jsts/valid.jsonl", "tasks/rtplx_toxicity/train.jsonl",
 LARGEST = 90_000_000
 """Bytes that the family may take together."""
 
+MARGIN = 0.01
+"""The share of its held-out loss by which a `tiny` that goes on from the shipped one has to be better to replace it."""
+
 _DONE, _START = "done.json", "start"
 
 
@@ -171,6 +174,27 @@ def check(folder: Path, /) -> int:
     if size > LARGEST:
         raise JnlpError(f"the models take {size / 1e6:.1f} MB together, over {LARGEST / 1e6:.0f}")
     return size
+
+
+def better(run: Path, /) -> str:
+    """Return what a run that went on from a model has gained, in a sentence.
+
+    Args:
+        run: Its folder; the log begins with the held-out loss of the model that it went on from.
+
+    Raises:
+        JnlpError: The held-out loss has not fallen by `MARGIN` of it.
+    """
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    losses = [row["held_out_loss"] for row in rows if "held_out_loss" in row]
+    before, after = losses[0], losses[-1]
+    said = f"held-out loss {before:.3f} before, {after:.3f} now"
+    if after > before * (1 - MARGIN):
+        raise JnlpError(
+            f"{said}: not {MARGIN:.0%} better, so that the shipped models stay",
+            hint="train longer: another stage in the recipe",
+        )
+    return said
 
 
 def swap(made: Path, out: Path, /) -> None:
@@ -329,22 +353,33 @@ def toxicity_scores(folder: Path, /) -> str:
 
 
 def _run(command: Sequence[str]) -> None:
-    done = subprocess.run([sys.executable, "-m", *command], check=False, stdout=subprocess.DEVNULL)
-    if done.returncode:
-        raise JnlpError(f"{command[0]} failed with status {done.returncode}", hint="its own message stands above")
+    with subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.DEVNULL) as process:
+        try:
+            status = process.wait()
+        except BaseException:  # stopped: not without it
+            process.terminate()
+            raise
+    if status:
+        raise JnlpError(f"{command[0]} failed with status {status}", hint="its own message stands above")
 
 
 def main(arguments: Sequence[str] | None = None, /) -> int:
     """Make the family, or write its cards anew; return the exit status."""
     from jnlp.training.loop import Stopped
 
+    def stop(number: int, _frame: object) -> None:
+        raise Stopped(number)
+
     args = _parser().parse_args(arguments)
+    former = signal.signal(signal.SIGTERM, stop)
     try:
         return status_of(lambda: write_cards(args.models, args.quality) if args.what == "cards" else _make(args))
-    except Stopped as stop:
-        number = stop.number
-    except KeyboardInterrupt:  # within a trainer, which begins again
+    except Stopped as stopped:
+        number = stopped.number
+    except KeyboardInterrupt:  # within one of the trainers
         number = signal.SIGINT
+    finally:
+        signal.signal(signal.SIGTERM, former)
     click.echo("stopped: the same command goes on", err=True)
     return 128 + number
 
@@ -354,6 +389,8 @@ def _make(args: argparse.Namespace) -> None:
         raise JnlpError("a smoke run makes nothing of use: it does not replace the built-in models", hint="name --out")
     family = prepare(args.data, args.recipe, smoke=args.smoke, final=args.final, after=args.after)
     make(family, say=lambda what: click.echo(what, err=True))
+    if family.start and args.out is None:
+        click.echo(better(Path(json.loads((family.work / "run.json").read_text(encoding="utf-8")))), err=True)
     swap(family.work, args.out or BUILTIN)
     if args.quality:
         write_cards(args.out or BUILTIN, args.quality)

@@ -18,8 +18,8 @@ _CLOZE = {
 _SYSTEMS = {"model": "tiny-search", "base": "tiny, mean-pooled"}
 _TABLES = "\n\n"
 
-CLOZE_BAR, KIND_BAR, JSTS_BAR, NEEDLE_BAR = 0.6, 0.5, 0.7, 0.5
-RECALL_BAR, AUC_BAR, ALARM_BAR = 0.8, 0.9, 0.05
+CLOZE_BAR, KIND_BAR, FIRST_BAR, JSTS_BAR, NEEDLE_BAR = 0.6, 0.5, 0.25, 0.7, 0.5
+RECALL_BAR, AUC_BAR, ALARM_BAR = 0.9, 0.95, 0.03
 """Below these (for false alarms: above) a figure is called weak."""
 
 
@@ -125,11 +125,13 @@ def _weak_lm(found: Scores) -> Iterable[str]:
         bar = CLOZE_BAR if kind == "all" else KIND_BAR
         if row["top5"] < bar:
             yield f"Cloze, {kind}: a right word among five for only {row['top5']:.0%} of {row['items']} items."
+        if row["top1"] < FIRST_BAR:
+            yield f"Cloze, {kind}: the first guess is right for only {row['top1']:.0%} of {row['items']} items."
     ours, theirs = found["cloze"]["model"]["all"], found["cloze"].get("ngram", {}).get("all")
-    if theirs and theirs["top5"] >= ours["top5"]:
+    if theirs and (theirs["top5"] >= ours["top5"] or theirs["top1"] >= ours["top1"]):
         yield (
             f"A character 5-gram of {found['baselines']['characters'] / 1e6:,.0f} million characters fills the cloze"
-            f" items as well or better: {_pair(theirs)} against {_pair(ours)}."
+            f" items as well or better, first guess / among five: {_pair(theirs)} against {_pair(ours)}."
         )
     for kind, row in found["held_out"].items():
         if row.get("ngram_perplexity", float("inf")) <= row["pseudo_perplexity"]:
@@ -137,9 +139,13 @@ def _weak_lm(found: Scores) -> Iterable[str]:
                 f"{kind.capitalize()}: pseudo-perplexity {row['pseudo_perplexity']:.2f} a character is no better than"
                 f" the {row['ngram_perplexity']:.2f} of a character 5-gram, which sees one side alone."
             )
+    missed: dict[float, list[str]] = {}
     for length, row in found["needle"].items():
-        if int(length) <= found["length"] and row["top5"] < NEEDLE_BAR:
-            yield f"It finds a word said once in {int(length):,} tokens only {row['top5']:.0%} of the time."
+        if row["top5"] < NEEDLE_BAR:
+            missed.setdefault(row["top5"], []).append(f"{int(length):,}")
+    for share, lengths in missed.items():
+        often = f"only {share:.0%} of the time" if share else "never"
+        yield f"A word said once in {' or '.join(lengths)} tokens is {often} among its five guesses at the end."
     if found.get("jsts") and found["jsts"]["spearman"] < JSTS_BAR:
         yield f"Its mean-pooled vectors tell likeness badly: Spearman {found['jsts']['spearman']:.3f} on JSTS."
 
@@ -215,7 +221,7 @@ def _toxicity(found: Scores) -> str:
 def _weak_toxicity(found: Scores) -> Iterable[str]:
     for kind, row in found["toxicity"]["test"]["model"].items():
         if row["auc"] < AUC_BAR:
-            yield f"AUC on {kind} is only {row['auc']:.3f}."
+            yield f"AUC on {kind} is only {row['auc']:.3f} for the model alone."
     for kind, row in found["toxicity"]["false_alarms"].items():
         if row["both"] > ALARM_BAR:
             yield f"It calls {row['both']:.1%} of plain {kind} toxic."

@@ -11,8 +11,11 @@ import argparse
 import hashlib
 import json
 import lzma
+import platform
 import shutil
 import sys
+import tempfile
+import time
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -21,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jnlp.errors import JnlpError
+from jnlp.errors import JnlpError, status_of
 from jnlp.training import metrics
 from jnlp.training.classification import ClassifierOptions, Sets, fit_classifier
 from jnlp.types import Example
@@ -169,18 +172,24 @@ def main(
     folder = data / "tasks/rtplx_toxicity"
     if not folder.is_dir():
         raise JnlpError(f"{folder} is not there", hint="name the folder of the shared data")
+    if seeds < 1:
+        raise JnlpError(f"{seeds} seeds make no model", hint="--seeds 1 or more")
     train, valid, test = (read_rows(folder / f"{name}.jsonl") for name in ("train", "valid", "test"))
     added = plain_rows(data, plain) if plain else []
     kept, held = divided(added)
     sets = Sets(_examples([*train, *kept]), _examples([*valid, *held]), _examples(test))
-    made = out.with_name(f".{out.name}.new")  # what stands at `out` stays until the new one is whole
-    tried = _best_of_seeds(sets, options, range(options.seed, options.seed + seeds), made, base, progress)
-    scores = evaluate(made, valid, test, unseen(data))
-    report = json.loads((made / "metrics.json").read_text("utf-8")) | {"toxicity": scores, "seeds": tried}
-    (made / "metrics.json").write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", "utf-8")
-    (made / "README.md").write_text(card(report, _licence(base)), "utf-8")
-    shutil.rmtree(out, ignore_errors=True)
-    made.rename(out)
+    began = time.monotonic()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as work:  # `out` stays until all is done
+        made = Path(work) / "best"
+        tried = _best_of_seeds(sets, options, range(options.seed, options.seed + seeds), made, base, progress)
+        scores = evaluate(made, valid, test, unseen(data))
+        report = json.loads((made / "metrics.json").read_text("utf-8")) | {"toxicity": scores, "seeds": tried}
+        report |= {"seconds": round(time.monotonic() - began), "machine": platform.machine()}
+        (made / "metrics.json").write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", "utf-8")
+        (made / "README.md").write_text(card(report), "utf-8")
+        shutil.rmtree(out, ignore_errors=True)
+        made.rename(out)
     return scores
 
 
@@ -188,32 +197,17 @@ def _best_of_seeds(
     sets: Sets, options: ClassifierOptions, seeds: Iterable[int], made: Path, base: Path, progress: Progress
 ) -> dict[int, float]:
     """Leave at `made` the model whose macro F1 on the validation rows is best; return that of each seed."""
-    shutil.rmtree(made, ignore_errors=True)
     tried: dict[int, float] = {}
-    another = made.with_name(f"{made.name}-seed")
     for seed in seeds:
-        shutil.rmtree(another, ignore_errors=True)
-        with_seed = replace(options, seed=seed)
-        fit_classifier(
-            sets, with_seed, another, base=base, progress=progress, name="tiny-toxicity", base_name=base.name
-        )
-        found = json.loads((another / "metrics.json").read_text("utf-8"))["valid_scores"]["macro_f1"]
-        if found > max(tried.values(), default=-1.0):
-            shutil.rmtree(made, ignore_errors=True)
-            another.rename(made)
-        tried[seed] = found
-    shutil.rmtree(another, ignore_errors=True)
+        folder, chosen = made.with_name(f"seed-{seed}"), replace(options, seed=seed)
+        fit_classifier(sets, chosen, folder, base=base, progress=progress, name="tiny-toxicity", base_name=base.name)
+        tried[seed] = json.loads((folder / "metrics.json").read_text("utf-8"))["valid_scores"]["macro_f1"]
+    made.with_name(f"seed-{max(tried, key=lambda seed: tried[seed])}").rename(made)
     return tried
 
 
 def _examples(rows: Iterable[Row]) -> list[Example]:
     return [row.example for row in rows]
-
-
-def _licence(base: Path) -> str:
-    from jnlp.models.folder import inspect
-
-    return inspect(base).licence or "other"
 
 
 def evaluate(
@@ -269,7 +263,7 @@ def _figures(scores: Floats, truth: Bools) -> dict[str, float]:
     }
 
 
-def card(report: Mapping[str, Any], licence: str, /) -> str:
+def card(report: Mapping[str, Any], /) -> str:
     """Return the model card: what it is, how it was made, how good it is, and what it is not good for."""
     scores, rows = report["toxicity"], report["rows"]
     lines = ["| test rows | leg | AUC (95 %) | F1 at 0.5 |", "|---|---|---|---|"]
@@ -284,7 +278,6 @@ def card(report: Mapping[str, Any], licence: str, /) -> str:
     values = {
         "name": report["name"],
         "base": report["base"],
-        "licence": licence.lower(),
         "temperature": f"{report['temperature']:.3f}",
         "train": f"{rows['train']:,}",
         "valid": f"{rows['valid']:,}",
@@ -295,6 +288,8 @@ def card(report: Mapping[str, Any], licence: str, /) -> str:
         "epochs": len(report["epochs"]),
         "seed": report["details"]["options"]["seed"],
         "seeds": ", ".join(f"{score:.3f}" for score in report["seeds"].values()),
+        "minutes": f"{report['seconds'] / 60:.0f}",
+        "machine": report["machine"],
         "versions": ", ".join(f"{name} {version}" for name, version in report["details"]["versions"].items()),
     }
     text = files("jnlp_toxicity").joinpath("card.md").read_text("utf-8")
@@ -318,8 +313,12 @@ def _show(phase: str, done: int, total: int, figures: Mapping[str, float]) -> No
         sys.stderr.write(f"{phase} {done}/{total} {json.dumps(figures)}\n")
 
 
-if __name__ == "__main__":
+def _as_asked() -> None:
     args = _arguments()
     asked = replace(OPTIONS, head_only=True, epochs=60, patience=10) if args.head_only else OPTIONS
     made = main(args.data, args.base, args.out, options=asked, plain=args.plain, seeds=args.seeds, progress=_show)
     sys.stdout.write(json.dumps(made, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(status_of(_as_asked))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -117,18 +120,26 @@ def test_transformers_and_sentence_transformers_load_them_as_they_stand() -> Non
 def test_a_weak_figure_is_called_weak() -> None:
     found = cards.read(BUILTIN / "tiny/scores.json")
     good = {"items": 60, "top1": 0.9, "top5": 1.0}
-    found["cloze"] = {"model": {"all": good, "fact": good | {"top5": 0.25, "items": 12}}}
-    found["needle"] = {"512": {"top5": 0.04}}
+    found["cloze"] = {"model": {"all": good, "fact": good | {"top1": 0.08, "top5": 0.25, "items": 12}}}
+    found["needle"] = {"128": {"top5": 0.9}, "512": {"top5": 0.04}, "8192": {"top5": 0.0}}
     found["jsts"] = found["jsts"] | {"spearman": 0.9}
     for row in found["held_out"].values():
         row["ngram_perplexity"] = 1000.0
     assert tables.weak(found) == [
         "Cloze, fact: a right word among five for only 25% of 12 items.",
-        "It finds a word said once in 512 tokens only 4% of the time.",
+        "Cloze, fact: the first guess is right for only 8% of 12 items.",
+        "A word said once in 512 tokens is only 4% of the time among its five guesses at the end.",
+        "A word said once in 8,192 tokens is never among its five guesses at the end.",
     ]
-    found["cloze"]["ngram"] = {"all": good | {"top1": 0.95}}
     found["baselines"] = {"characters": 40_000_000}
-    assert "A character 5-gram of 40 million characters fills the cloze items" in tables.weak(found)[1]
+    for theirs, told in (
+        ({"top1": 0.95}, True),
+        ({"top1": 0.5, "top5": 1.0}, True),
+        ({"top1": 0.5, "top5": 0.9}, False),
+    ):
+        found["cloze"]["ngram"] = {"all": good | theirs}
+        said = "\n".join(tables.weak(found))
+        assert ("A character 5-gram of 40 million characters fills the cloze items" in said) is told
 
 
 def test_scores_of_earlier_stages_are_kept_where_they_are_of_the_same_text(tmp_path: Path) -> None:
@@ -194,6 +205,37 @@ def test_stopped_midway_it_says_how_to_go_on(
         monkeypatch.setattr(family, "prepare", stopping)
         assert family.main(["make", str(tmp_path)]) == status
         assert capsys.readouterr().err == "stopped: the same command goes on\n"
+
+
+@pytest.mark.parametrize(("after", "taken"), [(2.46, True), (2.475, True), (2.48, False), (2.6, False)])
+def test_a_model_that_is_not_better_by_a_margin_stays_outside(tmp_path: Path, after: float, *, taken: bool) -> None:
+    rows = [{"held_out_loss": 2.5}, {"loss": 3.0}, {"held_out_loss": 2.9}, {"held_out_loss": after}]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    if taken:
+        assert family.better(tmp_path) == f"held-out loss 2.500 before, {after:.3f} now"
+        return
+    with pytest.raises(JnlpError, match="not 1% better, so that the shipped models stay"):
+        family.better(tmp_path)
+
+
+def test_a_trainer_that_runs_is_ended_with_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "slow.py").write_text("import time\nopen('begun', 'w').close()\ntime.sleep(60)\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def asked(*_: object, **__: object) -> None:
+        family._run(["slow"])
+
+    def terminate() -> None:
+        while not (tmp_path / "begun").exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(family, "_make", asked)
+    began = time.monotonic()
+    threading.Thread(target=terminate).start()
+    assert family.main(["make", str(tmp_path)]) == 143
+    assert time.monotonic() - began < 30
 
 
 def test_a_whole_family_takes_the_place_of_another(tmp_path: Path) -> None:

@@ -228,7 +228,7 @@ def test_the_recipe_trains_scores_and_writes_a_card(tmp_path):
     assert scores["test"]["model"]["all"]["auc"] > 0.9
     assert set(scores["false_alarms"]) == {"dialogue", "fiction", "encyclopedia"}
     card = (out / "README.md").read_text("utf-8")
-    assert "license: other" in card
+    assert "license: cc-by-sa-4.0" in card
     assert "| all (20) | word lists | 1.000 (1.000–1.000) | 1.000 |" in card
     assert "$" not in card
     report = json.loads((out / "metrics.json").read_text("utf-8"))
@@ -237,7 +237,10 @@ def test_the_recipe_trains_scores_and_writes_a_card(tmp_path):
     assert list(tried) == ["0", "1"]
     chosen = str(report["details"]["options"]["seed"])
     assert tried[chosen] == report["valid_scores"]["macro_f1"] == max(tried.values())
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
+    with pytest.raises(JnlpError, match="0 seeds make no model"):
+        main(data, base, out, options=options, plain=0, seeds=0)
+    assert (out / "README.md").is_file()
     assert json.loads((out / "config.json").read_text("utf-8"))["id2label"] == {"0": "clean", "1": "toxic"}
 
 
