@@ -104,7 +104,7 @@ def _needle(models: Mapping[str, Scores]) -> str:
 
 
 def _needles(row: Mapping[str, float] | None) -> str:
-    return f"{_pair(row)} ({_pair(row, 'unsaid_')})" if row else ""
+    return f"{_pair(row)} ({_pair(row, 'unsaid_')})" if row else "not asked"
 
 
 def _stages(found: Scores) -> list[str]:

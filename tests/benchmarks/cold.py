@@ -1,4 +1,5 @@
-"""Whole commands from a cold start, in turn with the shortest transformers script that does the same.
+"""Whole commands from a cold start, in turn with the shortest script of transformers, or sentence-transformers, that does
+the same.
 
 Each run is a fresh process; the first of each command is not counted. The script runs in the project's environment:
 the same torch, and the same transformers.
@@ -36,6 +37,12 @@ with torch.inference_mode():
     states = model(**batch).last_hidden_state
 print(states.mean(1)[0].tolist())
 """
+SEARCH = ROOT / "jnlp" / "models" / "builtin" / "tiny-search"
+ENCODE = f"""
+import sys
+from sentence_transformers import SentenceTransformer
+print(SentenceTransformer({str(SEARCH)!r}, device="cpu").encode([sys.argv[1]])[0].tolist())
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +71,13 @@ CASES = (
         ("-c", JNLP, "embed", TEXT),
         ("-c", EMBED, TEXT),
         "at most 0.40",
+    ),
+    Case(
+        "encode",
+        "the same, against SentenceTransformer on the same model",
+        ("-c", JNLP, "embed", TEXT),
+        ("-c", ENCODE, TEXT),
+        "",
     ),
 )
 

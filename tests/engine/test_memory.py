@@ -46,7 +46,7 @@ def growth(task: str, count: int, model: Path | str = "") -> float:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model(tmp_path_factory.mktemp("memory"), layers=2, hidden=32)
+    return make_model(tmp_path_factory.mktemp("memory"), layers=2, hidden=32, positions=8192)
 
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system has no /proc")
@@ -60,6 +60,38 @@ def test_200_000_lines_through_a_model_free_task() -> None:
 @needs_proc
 def test_5_000_lines_through_the_encoder(model: Path) -> None:
     assert growth("embed", 5_000, model) < 60
+
+
+UNEVEN = """
+import os, sys
+import jnlp
+
+page = os.sysconf("SC_PAGE_SIZE")
+resident = lambda: int(open("/proc/self/statm").read().split()[1]) * page / 1e6
+nlp = jnlp.load(sys.argv[1])
+pairs = int(sys.argv[2])
+texts = (text for n in range(pairs) for text in ("猫", "長い一行の中の、ひとつの文です。" * 2_000 + str(n)))
+early, peak = None, 0.0
+for number, embedding in enumerate(nlp.stream("embed", texts), 1):
+    assert len(embedding.vector) == 32
+    if number == pairs // 2:
+        early = resident()
+    peak = max(peak, resident())
+print(number, nlp.usage.tokens, peak - early)
+"""
+
+
+@needs_proc
+@pytest.mark.slow
+def test_lengths_that_go_from_one_character_to_all_the_model_takes_and_back(model: Path) -> None:
+    pairs = 24
+    command = [sys.executable, "-c", UNEVEN, str(model), str(pairs)]
+    done = subprocess.run(command, capture_output=True, text=True, env={"PATH": ""})
+    assert done.returncode == 0, done.stderr
+    number, tokens, grown = done.stdout.split()
+    assert int(number) == 2 * pairs
+    assert int(tokens) > pairs * 8_192
+    assert float(grown) < 60
 
 
 @needs_proc
