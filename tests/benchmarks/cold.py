@@ -1,5 +1,5 @@
-"""Whole commands from a cold start, in turn with the shortest script of transformers, or sentence-transformers, that does
-the same.
+"""Whole commands from a cold start, in turn with the shortest script that does the same by transformers or
+sentence-transformers.
 
 Each run is a fresh process; the first of each command is not counted. The script runs in the project's environment:
 the same torch, and the same transformers.
