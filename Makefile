@@ -19,6 +19,7 @@ help:
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
+	@echo "setting up $(VENV): some minutes, and where pip has no CPU build of PyTorch some gigabytes (see README.md)"
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	@$(PY) -c "import torch; assert tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 11)" 2>/dev/null \
 		|| $(PY) -m pip install --quiet --disable-pip-version-check torch==2.13.0

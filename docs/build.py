@@ -73,7 +73,10 @@ def cli() -> str:
     parts = []
 
     def visit(command: click.Command, name: str, parent: click.Context | None) -> None:
-        context = click.Context(command, parent, name, plugins, max_content_width=100, terminal_width=100)
+        names = command.context_settings.get("help_option_names")  # else those of the parent
+        context = click.Context(
+            command, parent, name, plugins, max_content_width=100, terminal_width=100, help_option_names=names
+        )
         path = context.command_path
         parts.append(f"## `{path}`\n\n{fenced('text', command.get_help(context).rstrip())}")
         if isinstance(command, click.Group):

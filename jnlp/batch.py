@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import time
 import zlib
+from collections import deque
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -125,17 +126,18 @@ def run_batch(
         writers=engine.writers(),
     )
     drain = _Drain(spec, option_values.from_json(spec.options, job.options), output, name == TABLE, writing, told)
+    marks = _Marks()
     clock, writing_took = time.perf_counter, 0.0
     idle = output.flush if writing.out is None else _nothing  # into a pipe: no answer waits for the next question
     try:
         with (
             output,
-            Ahead(_still_to_do(engine.usage.reading(records), output), idle=idle) as ahead,
+            Ahead(_still_to_do(engine.usage.reading(records), output, marks), idle=idle) as ahead,
             closing(engine.execute(job, ahead)) as outcomes,
         ):
             for outcome in outcomes:
                 start = clock()
-                drain.take(outcome)
+                drain.take(outcome, marks.next())
                 writing_took += clock() - start
                 advance(1)
     except BaseException as error:
@@ -151,34 +153,48 @@ def _nothing() -> None:
     """Leave a file to grow each second."""
 
 
-def _still_to_do(records: Iterator[Record | Failed], output: Output) -> Iterator[Record | Failed]:
+def _still_to_do(records: Iterator[Record | Failed], output: Output, marks: _Marks) -> Iterator[Record | Failed]:
     """Yield records after those that an earlier run has done; JnlpError where that was another input."""
-    last, passed = None, 0
-    for last in itertools.islice(records, output.skip):  # noqa: B007 - the last one is looked at
-        passed += 1
-    if passed < output.skip or (last is not None and not _is_marked(last, output.mark)):
-        found = (
-            f"record {passed:,} is {last.id}"
-            if last is not None and passed == output.skip
-            else f"it ends at {passed:,}"
-        )
+    mark, passed = output.mark, 0
+    for record in itertools.islice(records, output.skip):
+        mark, passed = marks.of(record), passed + 1
+    if passed < output.skip or mark != output.mark:
+        here, there = (x.rpartition("\t")[0] for x in (mark, output.mark))
+        found = f"it ends at {passed:,}" if passed < output.skip else f"record {passed:,} is {here}"
+        found = f"a record up to {here} has changed" if passed == output.skip and here == there else found
         raise JnlpError(
             f"the input is not what the interrupted run read: {found}", hint="run it without --resume to start anew"
         )
-    yield from records
+    for record in records:
+        marks.expect(record)
+        yield record
 
 
-def _mark(record: Record | Failed) -> str:
-    """What tells a record from another: its id and, where it could be read, a checksum of its text."""
-    if isinstance(record, Failed):
-        return f"{record.id}\t"
-    text = record.text if isinstance(record.text, str) else "\0".join(record.text)
-    return f"{record.id}\t{zlib.crc32(text.encode('utf-8', 'backslashreplace')):08x}"
+class _Marks:
+    """Marks of records: the id, and a checksum over all records up to this one.
 
+    They are made where records are read and wait for the outcomes, which come one a record and in order: a task that
+    fails on a record gives its text back no more.
+    """
 
-def _is_marked(record: Record | Failed, mark: str) -> bool:
-    # The task may have failed on a record, and then only its id was noted.
-    return _mark(record) == mark or (mark.endswith("\t") and mark[:-1] == record.id)
+    def __init__(self) -> None:
+        self._sum = 0
+        self._waiting: deque[str] = deque()
+
+    def of(self, record: Record | Failed) -> str:
+        """Return the mark of the record that comes next."""
+        text = "" if isinstance(record, Failed) else record.text
+        whole = "\0".join((record.id, *((text,) if isinstance(text, str) else text)))
+        self._sum = zlib.crc32(whole.encode("utf-8", "backslashreplace"), self._sum)
+        return f"{record.id}\t{self._sum:08x}"
+
+    def expect(self, record: Record | Failed) -> None:
+        """Hold the mark of the record that comes next for its outcome."""
+        self._waiting.append(self.of(record))
+
+    def next(self) -> str:
+        """Return the mark of the next outcome."""
+        return self._waiting.popleft()
 
 
 class _Drain:
@@ -203,9 +219,8 @@ class _Drain:
         """What was taken so far."""
         return Summary(read=sum(self._counts.values()), **self._counts)
 
-    def take(self, outcome: Outcome[Any]) -> None:
-        """Write one outcome; one that cannot be written has failed too."""
-        mark = _mark(outcome.record if isinstance(outcome, Done) else outcome)
+    def take(self, outcome: Outcome[Any], mark: str) -> None:
+        """Write one outcome, with its record's mark; one that cannot be written has failed too."""
         if isinstance(outcome, Done):
             why = self._drop(outcome.result, self._options) if self._drop else None
             if why is not None:

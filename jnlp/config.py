@@ -188,6 +188,20 @@ def set_value(key: str, value: str | None, /) -> Path:
     return path
 
 
+def unset_value(key: str, /) -> tuple[Path, bool]:
+    """Remove one setting from the config file; return the file, and whether the setting stood there.
+
+    Raises:
+        UsageError: The key is unknown.
+        JnlpError: As `set_value`.
+    """
+    path = config_path()
+    before = path.read_text(encoding="utf-8") if path.is_file() else ""
+    section, _, name = key.replace("_", "-").rpartition(".")
+    there = _has(before, section, name)
+    return set_value(key, None), bool(there)
+
+
 def _has(text: str, section: str, name: str) -> bool | None:
     """Whether TOML `text` sets a key; None where it is no TOML."""
     import tomllib

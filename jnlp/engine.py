@@ -181,15 +181,16 @@ class Engine:
         Raises:
             JnlpError: At the first text that cannot be processed.
         """
-        for outcome in self.outcomes(task, as_records(texts), model=model, **options):
+        for outcome in self.outcomes(task, texts, model=model, **options):
             if isinstance(outcome, Failed):
+                outcome.error.add_note(f"at {outcome.id}")
                 raise outcome.error
             yield outcome.result
 
     def outcomes(
         self,
         task: str | TaskSpec[O, R],
-        records: Iterable[Record | Failed],
+        records: Iterable[Text | Record | Failed],
         /,
         *,
         model: str | None = None,
@@ -197,7 +198,7 @@ class Engine:
     ) -> Iterator[Outcome[R]]:
         """Yield one outcome a record, in order: `Done`, or `Failed` where one could not be read or processed."""
         job = self.job(task, model=model, **options)
-        return self.execute(job, self.usage.reading(records))
+        return self.execute(job, self.usage.reading(as_records(records)))
 
     def job(self, task: str | TaskSpec[Any, Any], /, *, model: str | None = None, **options: Any) -> Job:
         """Return a task with its options as a value that any worker can rebuild."""
@@ -328,12 +329,24 @@ def load_settings(settings: str, /) -> Engine:
     return load(**json.loads(settings))
 
 
-def as_records(texts: Iterable[Text | Record], /) -> Iterator[Record]:
-    """Yield records of texts, numbered from 1; records pass through."""
+def as_records(texts: Iterable[Text | Record | Failed], /) -> Iterator[Record | Failed]:
+    """Yield records of texts, numbered from 1; records, and what could not be read, pass through.
+
+    Raises:
+        UsageError: One string in place of several, or something that is no text.
+    """
     if isinstance(texts, str):
         raise UsageError("texts is one string", hint="pass a list: [text]")
     for number, text in enumerate(texts, 1):
-        yield text if isinstance(text, Record) else Record(f"arg:{number}", text, source=Source("arg", number))
+        if isinstance(text, Record | Failed):
+            yield text
+        elif isinstance(text, str) or (isinstance(text, tuple) and all(isinstance(part, str) for part in text)):
+            yield Record(f"arg:{number}", text, source=Source("arg", number))
+        else:
+            raise UsageError(
+                f"text {number} is no string but {type(text).__name__}: {text!r:.60}",
+                hint="leave it out, or make it one",
+            )
 
 
 class Preparation:

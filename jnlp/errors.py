@@ -42,6 +42,20 @@ class MissingHeadError(JnlpError):
     """A model's folder lacks the head that was asked for."""
 
 
+class BrokenPluginError(JnlpError):
+    """A plugin's code cannot be imported.
+
+    Args:
+        message: What cannot be loaded, and why.
+        hint: What to do about it, or None.
+        trace: The traceback in the plugin's own code; empty where none of it ran.
+    """
+
+    def __init__(self, message: str, /, *, hint: str | None = None, trace: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.trace = trace
+
+
 class MissingExtraError(JnlpError):
     """A dependency of an optional feature is not installed.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import types
 from enum import Enum
 from functools import cache
@@ -132,9 +133,18 @@ def _convert(field: Field, value: Any) -> Any:
     if value is None:
         raise TypeError(field.name)
     if field.kind is tuple:
-        parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
-        return tuple(_scalar(field.item, part, field.option) for part in parts if part != "")
+        parts = _parts(value) if isinstance(value, str) else value
+        return tuple(_scalar(field.item, part, field.option) for part in parts)
     return _scalar(field.kind, value, field.option)
+
+
+def _parts(value: str) -> list[str]:
+    """Return what stands between commas; where there is none, between 、 or ，, unless these are all there is."""
+    for separators in (r",", r"[、，]"):
+        parts = [part.strip() for part in re.split(separators, value)]
+        if len(parts) > 1 and any(parts):
+            return [part for part in parts if part]
+    return [value.strip()] if value.strip() else []
 
 
 def _scalar(kind: type, value: Any, option: Option) -> Any:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 from jnlp import defaults, hookspecs
+from jnlp.blame import own_line, own_traceback
 from jnlp.errors import JnlpError
 from jnlp.registry import Kind, Registration, Registry
 
@@ -40,6 +41,7 @@ class PluginInfo:
         registrations: What it registered; empty when it was left out.
         reason: Why it was left out, or None.
         note: What its author should know (a slow or heavy import), or None.
+        trace: The traceback in its own code, where that raised.
     """
 
     name: str
@@ -49,6 +51,7 @@ class PluginInfo:
     registrations: tuple[Registration, ...] = ()
     reason: str | None = None
     note: str | None = None
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,8 @@ def _load(candidate: Candidate, manager: pluggy.PluginManager, registry: Registr
     try:
         module = candidate.load()
     except (Exception, SystemExit) as error:
-        return info(reason=f"import failed: {type(error).__name__}: {error}")
+        name = candidate.module
+        return info(reason=f"import failed: {own_line(error, name)}", trace=own_traceback(error, name))
     seconds = time.perf_counter() - start
     note: str | None = None
     if not had_torch and "torch" in sys.modules:
@@ -130,11 +134,14 @@ def _load(candidate: Candidate, manager: pluggy.PluginManager, registry: Registr
         return info(reason=f"made for plugin API {stated}; this jnlp has {hookspecs.API}", note=note)
     try:
         registrations = _ask(candidate.name, module, manager)
+        for registration in registrations:
+            registration.check()
         registry.add(registrations)
     except JnlpError as error:
         return info(reason=str(error), note=note)
     except Exception as error:
-        return info(reason=f"its hooks failed: {type(error).__name__}: {error}", note=note)
+        name = candidate.module
+        return info(reason=f"its hooks failed: {own_line(error, name)}", note=note, trace=own_traceback(error, name))
     return info(registrations=tuple(registrations), note=note)
 
 

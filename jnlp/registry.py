@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from jnlp.errors import JnlpError, UsageError
+from jnlp import options
+from jnlp.blame import own_line, own_traceback
+from jnlp.errors import BrokenPluginError, JnlpError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,23 +58,60 @@ class Registration:
         """Import or make the target.
 
         Raises:
-            JnlpError: The target does not import, or is not there; the message names the plugin.
+            BrokenPluginError: The target does not import, or is not there; the message names the plugin.
+            JnlpError: Its options are no options.
         """
-        if not isinstance(self.target, str):
-            return self.target()
+        if isinstance(self.target, str):
+            loaded = import_target(self.target, f"{self.kind.noun} '{self.name}' of plugin '{self.plugin}'")
+        else:
+            loaded = self.target()
+        self._check_options(loaded)
+        return loaded
+
+    def check(self) -> None:
+        """Check the target where its module is imported already; nothing is imported for it.
+
+        Raises:
+            JnlpError: Its options are no options.
+        """
+        if isinstance(self.target, str):
+            module, _, attribute = self.target.partition(":")
+            self._check_options(getattr(sys.modules.get(module), attribute, None))
+
+    def _check_options(self, loaded: object) -> None:
+        owner = getattr(loaded, "options", None) if self.kind in (Kind.TASK, Kind.TRAINER) else None
+        if not isinstance(owner, type):
+            return
         try:
-            return import_target(self.target)
-        except (ImportError, AttributeError) as error:
-            raise JnlpError(
-                f"{self.kind.noun} '{self.name}' of plugin '{self.plugin}' cannot be loaded: {error}",
-                hint="jnlp plugins",
-            ) from error
+            options.fields(owner)
+        except (TypeError, NameError) as error:
+            text = str(error) if owner.__name__ in str(error) else f"{owner.__name__}: {error}"
+            raise JnlpError(f"{self.kind.noun} '{self.name}' of plugin '{self.plugin}': {text}") from error
 
 
-def import_target(target: str) -> Any:
-    """Return the attribute that `"package.module:attribute"` names."""
+def import_target(target: str, what: str = "") -> Any:
+    """Return the attribute that `"package.module:attribute"` names.
+
+    Args:
+        target: Module and attribute.
+        what: What it is the target of, for the message.
+
+    Raises:
+        BrokenPluginError: The module does not import, or lacks the attribute.
+    """
     module, _, attribute = target.partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except JnlpError:
+        raise
+    except Exception as error:
+        if error.__traceback__ is not None:
+            error.__traceback__ = error.__traceback__.tb_next  # this frame, which is jnlp's
+        raise BrokenPluginError(
+            f"{what or repr(target)} cannot be loaded: {own_line(error, module)}",
+            hint="jnlp plugins" if what else None,
+            trace="" if isinstance(error, ImportError) else own_traceback(error, module),  # a package to install
+        ) from error
 
 
 class Registry:

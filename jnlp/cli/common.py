@@ -16,8 +16,10 @@ from jnlp.io.options import ReadOptions
 from jnlp.options import build
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+
+NO_HINT: Mapping[str, str] = {}
 
 C = TypeVar("C", bound="Callable[..., Any]")
 
@@ -55,7 +57,13 @@ def make_engine(ctx: click.Context, /) -> Engine:
 
 
 def command(
-    options: type | None = None, *, name: str, summary: str, section: str = "Options", reading: Sequence[str] = ()
+    options: type | None = None,
+    *,
+    name: str,
+    summary: str,
+    section: str = "Options",
+    reading: Sequence[str] = (),
+    hint: Mapping[str, str] = NO_HINT,
 ) -> Callable[[C], click.Command]:
     """Make a click command with the engine's flags and those of an options dataclass.
 
@@ -69,6 +77,7 @@ def command(
         summary: The command's help.
         section: The title of its options in `--help`.
         reading: The fields of `ReadOptions` that are flags of this command: `("text", "encoding")`.
+        hint: `did` and `then` of `report_usage`, where its own do not fit.
     """
 
     def decorate(function: C) -> click.Command:
@@ -92,7 +101,7 @@ def command(
                 made: Any = configuration.task_options(engine.config, name, options, given(ctx, options))
                 result = function(engine, made, **others)
             if not values["quiet"]:
-                report_usage(engine)
+                report_usage(engine, **hint)
             return result
 
         return SectionCommand(name, callback=callback, params=params, help=summary)

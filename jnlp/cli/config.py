@@ -49,7 +49,8 @@ def set_command(ctx: click.Context, key: str, value: str) -> None:
 @click.argument("key")
 def unset_command(key: str) -> None:
     """Remove one setting."""
-    click.echo(f"{configuration.set_value(key, None)}: {key} removed")
+    path, removed = configuration.unset_value(key)
+    click.echo(f"{path}: {key} {'removed' if removed else 'was not set'}")
 
 
 @config.command("path", help="Print where the config file is.")

@@ -21,7 +21,30 @@ if TYPE_CHECKING:
 SECTIONS = ((Kind.TASK, "Tasks (texts in, results out)"), (Kind.COMMAND, "Commands"))
 
 
-class RegistryGroup(click.Group):
+class SuggestingGroup(click.Group):
+    """A group whose commands are not in `commands`; an unknown name gets the closest ones."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say what may have been meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if args and self.get_command(ctx, args[0]) is None:
+                text = f"No such command '{args[0]}'.{self.advice(ctx, args[0])}"
+                raise click.UsageError(text, ctx) from error
+            raise
+
+    def advice(self, ctx: click.Context, name: str) -> str:
+        """Return what follows the message about an unknown name, a space before it."""
+        import difflib
+
+        close = difflib.get_close_matches(name, self.list_commands(ctx), n=2)
+        return f" Did you mean {' or '.join(close)}?" if close else ""
+
+
+class RegistryGroup(SuggestingGroup):
     """A group whose commands are the registry's tasks and commands.
 
     Args:
@@ -53,25 +76,10 @@ class RegistryGroup(click.Group):
         command: click.Command | None = registry.get(Kind.COMMAND, cmd_name)
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; an unknown name gets the closest ones, and the plugins that could not be loaded."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            if args and self.get_command(ctx, args[0]) is None:
-                text = f"No such command '{args[0]}'.{self._advice(ctx, args[0])}"
-                raise click.UsageError(text, ctx) from error
-            raise
-
-    def _advice(self, ctx: click.Context, name: str) -> str:
-        import difflib
-
-        close = difflib.get_close_matches(name, self.list_commands(ctx), n=2)
-        text = f" Did you mean {' or '.join(close)}?" if close else ""
-        broken = [info.name for info in self.plugins.infos if info.reason]
-        return text + (f" Not loaded: {', '.join(broken)} (see jnlp plugins)." if broken else "")
+    def advice(self, ctx: click.Context, name: str) -> str:
+        """Return the closest names, and the plugins that could not be loaded."""
+        broken = [f"Not loaded: {i.name} (see jnlp plugins): {i.reason}" for i in self.plugins.infos if i.reason]
+        return "\n".join([super().advice(ctx, name), *broken])
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write names and summaries, straight from the registry."""

@@ -99,11 +99,14 @@ def use(ctx: click.Context, model: str) -> None:
     from pathlib import Path
 
     from jnlp import config
-    from jnlp.models.resolve import find
+    from jnlp.models.resolve import find, present
 
-    if find(model, _engine(ctx).specs()) is None:
+    spec = find(model, _engine(ctx).specs())
+    if spec is None:
         model = str(Path(model).expanduser().resolve())
     click.echo(f"{config.set_value('model', model)}: model = {model}")
+    if spec is not None and present(spec) is None:
+        click.echo(f"jnlp: {model} is not on this machine yet: jnlp models pull {model}", err=True)
 
 
 @models.command(help="Describe MODEL: what it can do, and its card.")

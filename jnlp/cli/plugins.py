@@ -38,6 +38,7 @@ def _lines(info: PluginInfo) -> str:
     lines = [f"{info.name}{package}" + ("" if info.reason is None else "  NOT LOADED")]
     if info.reason:
         lines.append(f"  {info.reason}")
+    lines += [f"    {line}" for line in info.trace.splitlines()]
     if info.note:
         lines.append(f"  note: {info.note}")
     by_kind: dict[str, list[str]] = {}

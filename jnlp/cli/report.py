@@ -24,17 +24,23 @@ def tell_failed(failed: Failed, /) -> None:
     click.echo(f"jnlp: skipped {line}", err=True)
 
 
-def report_usage(engine: Engine, /) -> None:
-    """Say on stderr which built-in model answered and how to get a larger one, and what was windowed or cut."""
+def report_usage(engine: Engine, /, *, did: str = "answered by", then: str = "--model {larger}") -> None:
+    """Say on stderr which built-in model answered and how to get a larger one, and what was windowed or cut.
+
+    Args:
+        engine: It has done something.
+        did: What the model did.
+        then: How a larger model is used once it is there.
+    """
     usage = engine.usage
     builtin = [spec for spec in usage.models.values() if spec.builtin]
-    if builtin and engine.settings.hints and engine.settings.model is None:
+    if builtin and usage.tokens and engine.settings.hints and engine.settings.model is None:
         names = " and ".join(spec.name for spec in builtin)
         larger = next((spec.larger for spec in builtin if spec.larger), None)
         advice = f"what it can do: jnlp models show {builtin[0].name}"
         if larger is not None:
-            advice = f"for better answers: jnlp models pull {larger}, then --model {larger}"
-        click.echo(f"jnlp: answered by the small built-in model {names}; {advice}", err=True)
+            advice = f"for better answers: jnlp models pull {larger}, then {then.format(larger=larger)}"
+        click.echo(f"jnlp: {did} the small built-in model {names}; {advice}", err=True)
     if usage.windowed:
         what = "1 text was" if usage.windowed == 1 else f"{usage.windowed:,} texts were"
         click.echo(f"jnlp: {what} longer than the model and read in windows", err=True)

@@ -18,10 +18,13 @@ class ShownError(click.ClickException):
     def __init__(self, error: JnlpError) -> None:
         super().__init__(error.message)
         self.hint = error.hint
+        self.trace = getattr(error, "trace", "")
         self.notes = getattr(error, "__notes__", [])
 
     def show(self, file: Any = None) -> None:
-        """Write the message and the hint to stderr."""
+        """Write the message and the hint to stderr; before them, of a plugin's bug, the traceback in the plugin."""
+        if self.trace:
+            click.echo(self.trace.rstrip(), err=True)
         click.echo(f"jnlp: error: {self.message}", err=True)
         if self.hint:
             click.echo(f"      hint: {self.hint}", err=True)

@@ -16,6 +16,7 @@ import torch
 from jnlp.encoder.pooling import pool
 from jnlp.encoder.runtime import uncounted
 from jnlp.encoder.windows import Window, frame, mean_by_tokens
+from jnlp.errors import UsageError
 from jnlp.types import Embeddings, Logits, Overflow, ProblemType, Purpose, TokenStates
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class Reader:
 
     def frame(self, texts: Sequence[Text], overflow: Overflow | None, /, *, prefix: str = "") -> list[Framed]:
         """Lay out the windows of texts, and report what was windowed and what was cut."""
+        if isinstance(texts, str):
+            raise UsageError("texts is one string", hint="pass a list: [text]")
         framed = frame(texts, self.tokenizer, self.max_length, overflow or self.overflow, prefix=prefix)
         windowed, cut = sum(len(f) > 1 for f in framed), sum(f.cut for f in framed)
         if windowed or cut:

@@ -81,11 +81,27 @@ def _differences(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str = 
         if isinstance(old, dict) and isinstance(new, dict):
             if inner := _differences(old, new, f"{prefix}{key}."):
                 found.append(inner)
+        elif old != new and (tables := _tables(old, new)):
+            found.append(_differences(tables[0], tables[1], f"{prefix}{key}."))
         elif old != new:
             found.append(f"{prefix}{key} was {_shown(old)}, is {_shown(new)}")
     return "; ".join(found)
 
 
+def _tables(*values: object) -> list[dict[str, Any]]:
+    """Return the tables that values are the JSON of; nothing where one is none."""
+    tables = []
+    for value in values:
+        try:
+            table = json.loads(value) if isinstance(value, str) else None
+        except ValueError:
+            table = None
+        if not isinstance(table, dict):
+            return []
+        tables.append(table)
+    return tables
+
+
 def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "…"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jnlp.io.options import ReadOptions
 
 _JAPANESE = re.compile("[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
+_WRITTEN = re.compile(r"[\s。、．，！？「」『』…]")  # in texts; hardly in names of files
 _FOREIGN = (".docx", ".doc", ".xlsx", ".xls", ".pptx", ".zip")  # no reader, yet surely a file name
 _MAGIC = re.compile(r"[*?\[]")
 _LONGEST_PATH = 4096
@@ -160,9 +161,11 @@ def _matches(argument: str) -> list[Path]:
 
 
 def _looks_like_path(argument: str, extensions: Collection[str]) -> bool:
-    if _JAPANESE.search(argument) or any(character.isspace() for character in argument):
+    if _WRITTEN.search(argument):
         return False
-    if argument.startswith(("./", "../", "~/")) or (argument.startswith("/") and len(argument) > 1):
+    if argument.startswith(("./", "../", "~/")):
+        return True
+    if argument.startswith("/") and len(argument) > 1 and not _JAPANESE.search(argument):
         return True
     return argument.endswith("/") or extension_of(Path(argument)) in {*extensions, *_FOREIGN}
 

@@ -54,20 +54,24 @@ class Whole:
 
 
 def cut(source: Input, whole: Whole, unit: Unit) -> Iterator[Record]:
-    """Yield the records of a whole text, blank ones left out; line numbers are those of the file itself."""
+    """Yield the records of a whole text, blank ones left out; line numbers are those of the file itself.
+
+    Where several begin in one line, as a page's paragraphs may, the ids are `FILE:LINE`, `FILE:LINE.2` and so on.
+    """
     if unit is Unit.DOCUMENT:
         if whole.text.strip():
             where = Source(source.name, None, whole.encoding)
             yield Record(source.name, whole.text, whole.fields, where, whole.original, whole.alignment)
         return
-    line, counted = 1, 0
+    line, counted, same = 1, 0, 0
     file = whole.text if whole.original is None else whole.original
     for start, end in (lines if unit is Unit.LINE else paragraphs)(whole.text):
         at = whole.alignment.span(start, end)[0] if whole.alignment else start
-        line += breaks(file, counted, at)
+        down = breaks(file, counted, at)
+        line, same = line + down, 1 if down else same + 1
         counted = max(counted, at)
         yield Record(
-            id=f"{source.name}:{line}",
+            id=f"{source.name}:{line}" + (f".{same}" if same > 1 else ""),
             text=whole.text[start:end],
             fields=whole.fields,
             source=Source(source.name, line, whole.encoding),

@@ -14,7 +14,7 @@ from jnlp.cli.options import given
 from jnlp.cli.report import tell_failed
 from jnlp.config import Settings
 from jnlp.engine import DEFAULT_EMBEDDER
-from jnlp_search.options import IndexOptions, SearchOptions
+from jnlp_search.options import IndexOptions, Legs, SearchOptions
 
 if TYPE_CHECKING:
     from jnlp.engine import Engine
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     name="index",
     summary="Index documents for search; only what changed is read again.",
     reading=("text", "id", "encoding", "input_format", "recursive"),
+    hint={"did": "indexed with", "then": "index again with --model {larger} --rebuild"},
 )
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
 @click.option("--index", "folder", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The index.")
@@ -67,9 +68,16 @@ def index(
     )
     if report.failed and not report.documents:
         raise click.exceptions.Exit(1)
+    if not report.failed and not report.documents and not quiet:
+        click.echo("jnlp: no document was found there", err=True)
 
 
-@command(SearchOptions, name="search", summary="Search an index: passages with offsets and highlights.")
+@command(
+    SearchOptions,
+    name="search",
+    summary="Search an index: passages with offsets and highlights.",
+    hint={"then": "index again with --model {larger} --rebuild"},
+)
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.argument("query", metavar="QUERY")
 @click.option(
@@ -86,6 +94,8 @@ def search(engine: Engine, options: SearchOptions, folder: Path, query: str, for
         hits = opened.search(query, **chosen)
     if not hits and not quiet:
         click.echo("jnlp: nothing was found", err=True)
+    elif options.legs is Legs.HYBRID and not quiet and not any(hit.highlights for hit in hits):
+        click.echo("jnlp: no passage has a word of the query; these are the nearest by their vectors", err=True)
     if form == "table" or (form is None and is_terminal()):
         show_hits(hits)
         return

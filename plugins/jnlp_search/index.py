@@ -89,6 +89,8 @@ def delete(folder: Path, names: Iterable[str], /) -> int:
 @contextmanager
 def _writer(folder: Path) -> Iterator[Catalog]:
     """Hold the folder, made if it is not there, and its catalogue for writing."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file, and an index is a folder", hint="name a new folder: --index my.idx")
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / NAME).exists() and any(path.name != LOCK for path in folder.iterdir()):
         raise UsageError(f"{folder} holds other files and is not an index", hint="name a new folder: --index my.idx")
@@ -125,6 +127,11 @@ def _settle(catalog: Catalog, embedder: Embedder, options: IndexOptions, model: 
     """Return what to index with: as the index was made, or as asked for where it is new or to be rebuilt."""
     from jnlp import __version__
 
+    if (options.chunk_tokens or 0) > embedder.max_length:
+        raise UsageError(
+            f"--chunk-tokens {options.chunk_tokens:,} is more than the {embedder.max_length:,} that {model} reads",
+            hint=f"at most --chunk-tokens {embedder.max_length}, or another --model",
+        )
     known = catalog.manifest()
     old = None if options.rebuild else known
     words = analyser(options.analyser or (old.analyser if old else ANALYSER))

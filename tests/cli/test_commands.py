@@ -50,8 +50,17 @@ def test_models_path_show_and_use(tmp_path: Path) -> None:
     assert jnlp("models", "use", folder).exit_code == 0
     config = jnlp("config").stdout
     assert str(folder) in config
-    assert jnlp("config", "unset", "model").exit_code == 0
+    assert jnlp("config", "unset", "model").stdout.endswith(": model removed\n")
     assert str(folder) not in jnlp("config").stdout
+    assert jnlp("config", "unset", "model").stdout.endswith(": model was not set\n")
+    assert jnlp("config", "unset", "fill-mask.top").stdout.endswith(": fill-mask.top was not set\n")
+
+
+def test_a_default_that_is_absent_is_told() -> None:
+    absent = jnlp("models", "use", "130m")
+    assert absent.exit_code == 0
+    assert absent.stderr == "jnlp: 130m is not on this machine yet: jnlp models pull 130m\n"
+    assert jnlp("models", "use", "tiny").stderr == ""
 
 
 @pytest.mark.parametrize("command", ["pull", "path"])
@@ -208,6 +217,21 @@ def test_version() -> None:
     from jnlp import __version__
 
     assert jnlp("--version").stdout == f"jnlp, version {__version__}\n"
+
+
+def test_what_the_built_in_embedder_did_is_said_in_fitting_words(tmp_path: Path) -> None:
+    (tmp_path / "猫.txt").write_text("吾輩は猫である。\n", encoding="utf-8")
+    index = str(tmp_path / "my.idx")
+    then = "for better answers: jnlp models pull ruri-v3-130m, then index again with --model ruri-v3-130m --rebuild"
+    for words, did in (
+        (("index", str(tmp_path / "猫.txt"), "--index", index), "indexed with"),
+        (("search", index, "猫"), "answered by"),
+    ):
+        assert jnlp(*words).stderr.splitlines() == [f"jnlp: {did} the small built-in model tiny-search; {then}"]
+    assert jnlp("index", str(tmp_path / "猫.txt"), "--index", index).stderr == ""  # nothing to do
+    long = jnlp("index", str(tmp_path / "猫.txt"), "--index", str(tmp_path / "other.idx"), "--chunk-tokens", "5000")
+    assert long.exit_code == 2
+    assert "--chunk-tokens 5,000 is more than the 512 that tiny-search reads" in long.stderr
 
 
 def test_the_built_in_model_says_that_it_answered_unless_told_not_to() -> None:

@@ -212,8 +212,9 @@ def interrupted(hello, monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize(
     ("lines", "found"),
     [
-        (["新しい行。", *INTERRUPTED], "record 5 is in.txt:5"),
-        ([*INTERRUPTED[:4], "直した行。", *INTERRUPTED[5:]], "record 5 is in.txt:5"),
+        (["新しい行。", *INTERRUPTED], "a record up to in.txt:5 has changed"),
+        ([*INTERRUPTED[:4], "直した行。", *INTERRUPTED[5:]], "a record up to in.txt:5 has changed"),
+        (["直した行。", *INTERRUPTED[1:]], "a record up to in.txt:5 has changed"),
         (["", *INTERRUPTED], "record 5 is in.txt:6"),
         (INTERRUPTED[:3], "it ends at 3"),
     ],

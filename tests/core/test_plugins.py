@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from jnlp.cli import build_cli
 from jnlp.config import Config, Settings
 from jnlp.doctor import Level, examine
 from jnlp.engine import Engine
@@ -40,7 +42,7 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 BROKEN = [
-    ("raises", "raise RuntimeError('こわれた')", "import failed: RuntimeError: こわれた"),
+    ("raises", "raise RuntimeError('こわれた')", "import failed: RuntimeError: こわれた, raises.py:1"),
     ("syntax", "def (", "import failed: SyntaxError"),
     ("absent", "import no_such_module_at_all", "import failed: ModuleNotFoundError"),
     ("leaves", "raise SystemExit('さようなら')", "import failed: SystemExit: さようなら"),
@@ -58,7 +60,7 @@ BROKEN = [
     (
         "hook_raises",
         "from jnlp import hookimpl\n@hookimpl\ndef register_tasks(register): raise ValueError('x')",
-        "its hooks failed: ValueError: x",
+        "its hooks failed: ValueError: x, hook_raises.py:3",
     ),
     (
         "clash",
@@ -79,6 +81,114 @@ def test_a_broken_plugin_is_listed_and_breaks_nothing(write, name: str, source: 
     assert infos[name].registrations == ()
     tasks = {entry.name: entry.plugin for entry in plugins.registry.entries(Kind.TASK)}
     assert tasks == {"embed": "core", "fine-before": "fine_before", "fine-after": "fine_after"}
+
+
+NESTED = """
+def greet():
+    try:
+        return {}["丁寧"]
+    except KeyError:
+        return polite
+
+
+SPEC = greet()
+"""
+
+OWN = [
+    "Traceback (most recent call last):",
+    '  File "keigo.py", line 9, in <module>',
+    "    SPEC = greet()",
+    '  File "keigo.py", line 6, in greet',
+    "    return polite",
+    "NameError: name 'polite' is not defined",
+]
+"""What its author is shown: once, without the KeyError that came before and jnlp's own frames."""
+
+
+def told(text: str, folder: Path) -> list[str]:
+    """Return the lines of a traceback without its marks and the folder of its files."""
+    return [line.replace(f"{folder}/", "") for line in text.splitlines() if line.strip(" ^~")]
+
+
+def test_a_module_that_raises_is_shown_by_its_own_traceback_alone(write, tmp_path: Path) -> None:
+    info = load_plugins([write("keigo", NESTED)]).infos[-1]
+    assert info.reason == "import failed: NameError: name 'polite' is not defined, keigo.py:6"
+    assert told(info.trace, tmp_path) == OWN
+    broken = load_plugins([write("broken", "x = (")]).infos[-1]
+    assert told(broken.trace, tmp_path)[0] == '  File "broken.py", line 1'
+
+
+@pytest.mark.parametrize("part", ["SPEC", "make"])
+def test_a_target_that_raises_is_shown_by_its_own_traceback_and_a_line(write, part: str, tmp_path: Path) -> None:
+    write("keigo", NESTED)
+    register = GOOD.format(task="polite", module="keigo" if part == "SPEC" else "plain")
+    spec = f"""
+from dataclasses import dataclass
+from jnlp import TaskSpec
+@dataclass(frozen=True, slots=True)
+class Nothing: ...
+SPEC = TaskSpec("polite", "Be polite.", Nothing, "keigo:make", Nothing)
+"""
+    plugins = load_plugins([write("plain", register + spec)])
+    result = CliRunner().invoke(build_cli(plugins), ["polite", "文。"])
+    what = "task 'polite' of plugin 'plain'" if part == "SPEC" else "'keigo:make'"
+    line = f"jnlp: error: {what} cannot be loaded: NameError: name 'polite' is not defined, keigo.py:6"
+    hint = ["      hint: jnlp plugins"] if part == "SPEC" else []
+    assert result.exit_code == 1
+    assert told(result.stderr, tmp_path) == [*OWN, line, *hint]
+
+
+def test_a_target_that_lacks_a_package_is_one_line(write) -> None:
+    write("needy", "import no_such_module_at_all")
+    plugins = load_plugins([write("thin", GOOD.format(task="needy", module="needy"))])
+    result = CliRunner().invoke(build_cli(plugins), ["needy", "文。"])
+    assert result.stderr.splitlines() == [
+        "jnlp: error: task 'needy' of plugin 'thin' cannot be loaded: ModuleNotFoundError: "
+        "No module named 'no_such_module_at_all', needy.py:1",
+        "      hint: jnlp plugins",
+    ]
+
+
+def test_an_unknown_command_says_why_plugins_are_not_loaded(write) -> None:
+    plugins = load_plugins([write("keigo", NESTED)])
+    lines = CliRunner().invoke(build_cli(plugins), ["embd"]).stderr.splitlines()
+    assert lines[-2:] == [
+        "Error: No such command 'embd'. Did you mean embed?",
+        "Not loaded: keigo (see jnlp plugins): import failed: NameError: name 'polite' is not defined, keigo.py:6",
+    ]
+    listed = CliRunner().invoke(build_cli(plugins), ["plugins"]).stdout.splitlines()
+    assert "    NameError: name 'polite' is not defined" in listed
+
+
+OPTIONS = """
+from dataclasses import dataclass
+from typing import Annotated
+from jnlp import Option, TaskSpec
+@dataclass(frozen=True, slots=True)
+class Manners:
+    polite: {field}
+SPEC = TaskSpec("polite", "Be polite.", Manners, "manners:make", Manners)
+"""
+
+
+@pytest.mark.parametrize(
+    ("field", "lack"),
+    [
+        ("bool = True", "Manners.polite needs Annotated[…, Option(help=…)]"),
+        ("Annotated[bool, 'polite'] = True", "Manners.polite has no Option"),
+        ("Annotated[bool, Option('Be polite.')]", "Manners.polite needs a default"),
+        ("'Politeness' = True", "Manners: name 'Politeness' is not defined"),
+    ],
+)
+def test_options_that_are_none_are_told_when_they_are_registered(write, field: str, lack: str) -> None:
+    source = OPTIONS.format(field=field)
+    near = write("manners", GOOD.format(task="polite", module="manners") + source)
+    assert load_plugins([near]).infos[-1].reason == f"task 'polite' of plugin 'manners': {lack}"
+    write("elsewhere", source)  # not imported till it is asked for
+    far = load_plugins([write("manners_far", GOOD.format(task="polite", module="elsewhere"))])
+    assert far.infos[-1].reason is None
+    result = CliRunner().invoke(build_cli(far), ["polite", "文。"])
+    assert (result.exit_code, result.stderr) == (1, f"jnlp: error: task 'polite' of plugin 'manners_far': {lack}\n")
 
 
 def test_a_clash_brings_nothing_of_the_plugin(write) -> None:

@@ -9,6 +9,7 @@ import torch
 from jnlp.encoder import kernels
 from jnlp.encoder.load import Runtime, load_classifier, load_embedder, load_masked_lm
 from jnlp.encoder.packing import pack
+from jnlp.errors import UsageError
 from jnlp.models.folder import inspect
 from jnlp.testing import SENTENCES, make_model
 from jnlp.text import fold, nfkc
@@ -55,6 +56,11 @@ def test_in_few_bits_a_text_alone_and_in_a_batch_differ_by_rounding(folder, monk
 def test_small_batches_keep_the_order(folder, embedder):
     tight = load_embedder(folder, runtime=Runtime(device="cpu", dtype="fp32", batch_tokens=8))
     assert _relative(tight.embed(TEXTS).vectors, embedder.embed(TEXTS).vectors) < 2e-6
+
+
+def test_one_string_is_not_taken_for_its_characters(embedder):
+    with pytest.raises(UsageError, match="texts is one string"):
+        embedder.embed("契約の解約")
 
 
 def test_nothing_in_nothing_out(folder, embedder, classifier_folder):

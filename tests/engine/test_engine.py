@@ -76,8 +76,16 @@ def test_records_pass_through(engine: Engine) -> None:
 
 
 def test_a_failing_text_raises_its_error(engine: Engine) -> None:
-    with pytest.raises(jnlp.RecordError, match="毒がある"):
+    with pytest.raises(jnlp.RecordError, match="毒がある") as caught:
         engine.run(COUNT, ["あ", "毒"])
+    assert caught.value.__notes__ == ["at arg:2"]
+
+
+def test_outcomes_of_texts_are_those_of_records(engine: Engine) -> None:
+    done, failed = engine.outcomes(COUNT, ["あ", "毒"])
+    assert isinstance(done, jnlp.types.Done)
+    assert isinstance(failed, jnlp.types.Failed)
+    assert (done.record.id, failed.id) == ("arg:1", "arg:2")
 
 
 @pytest.mark.parametrize(
@@ -87,6 +95,8 @@ def test_a_failing_text_raises_its_error(engine: Engine) -> None:
         (lambda e: e.run(COUNT, ["あ"], times=0), "count: times cannot be 0"),
         (lambda e: e.run(COUNT, ["あ"], tmies=1), "count: no option is called 'tmies'"),
         (lambda e: e.run(COUNT, "あ"), "texts is one string"),
+        (lambda e: e.run(COUNT, ["あ", float("nan")]), "text 2 is no string but float: nan"),
+        (lambda e: list(e.outcomes(COUNT, [None])), "text 1 is no string but NoneType: None"),
         (lambda e: e.with_settings({"dtype": "fp8"}), "settings: dtype cannot be 'fp8'"),
         (lambda e: e.with_settings({"normalize": "nkfc"}).normalizer("nkfc"), "no normalizer is called 'nkfc'"),
     ],

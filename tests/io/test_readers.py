@@ -99,8 +99,9 @@ def test_arguments(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "text",
     [
-        "存在しない.txt",
+        "手順は、手順.txt",
         "a b.txt",
+        "猫/犬",
         "and/or",
         "明日は？",
         "2.5",
@@ -123,6 +124,9 @@ def test_texts_that_are_no_paths(text, tmp_path, monkeypatch):
         ("missing.csv", "missing.csv does not exist (to use it as a text, add --literal)"),
         ("data/*.txt", "no file matches data/*.txt"),
         ("./nothing", "./nothing does not exist (to use it as a text, add --literal)"),
+        ("データ/コメント.csv", "データ/コメント.csv does not exist (to use it as a text, add --literal)"),
+        ("コメント*.txt", "no file matches コメント*.txt"),
+        ("契約書/", "契約書/ does not exist (to use it as a text, add --literal)"),
         ("folder/", "folder/ does not exist (to use it as a text, add --literal)"),
         ("REPORT.DOCX", "REPORT.DOCX does not exist (to use it as a text, add --literal)"),
         ("a.jsonl.gz", "a.jsonl.gz does not exist (to use it as a text, add --literal)"),
@@ -140,6 +144,14 @@ def test_index_takes_no_texts(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=r"契約書 does not exist$"):
         documents(["契約書"])
+
+
+def test_records_that_begin_in_one_line_have_ids_of_their_own(tmp_path):
+    path = tmp_path / "a.html"
+    path.write_text("<p>一。</p><p>二。</p>\n<p>三。</p><p>四。</p><p>五。</p>\n\n<p>六。</p>", encoding="utf-8")
+    found = [(r.id.removeprefix(path.as_posix()), r.text) for r in records(str(path), unit=Unit.PARAGRAPH)]
+    ids = [":1", ":1.2", ":2", ":2.2", ":2.3", ":4"]
+    assert found == list(zip(ids, ["一。", "二。", "三。", "四。", "五。", "六。"], strict=True))
 
 
 def test_units(tmp_path):

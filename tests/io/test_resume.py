@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jnlp.errors import JnlpError, RecordError
-from jnlp.io import OutputEncoding, open_writer, read
+from jnlp.io import OutputEncoding, journal, open_writer, read
 from jnlp.types import Failed, Source
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -176,7 +176,7 @@ def test_another_job_is_refused_and_the_part_stays(tmp_path):
     for job, difference in [
         ({**JOB, "options": {"top": 7}}, "options.top was 5, is 7"),
         ({**JOB, "inputs": ["別.txt"], "task": "x"}, 'inputs was ["in.txt"], is ["別.txt"]; task was "数える", is "x"'),
-        ({**JOB, "model": "130m"}, 'model was null, is "130m"'),
+        ({**JOB, "model": "130m"}, 'model was nothing, is "130m"'),
     ]:
         with pytest.raises(JnlpError) as caught:
             open_writer(None, out, job=job, resume=True)
@@ -187,6 +187,15 @@ def test_another_job_is_refused_and_the_part_stays(tmp_path):
         open_writer(None, out, job=JOB, resume=True, encoding=OutputEncoding.CP932)
     assert (tmp_path / "a.jsonl.part").read_bytes() == part
     assert run(out, 10, resume=True) == 5
+
+
+def test_options_that_differ_are_named_and_those_that_do_not_are_not(tmp_path):
+    path = tmp_path / "a.jsonl.part.state"
+    many = {name: "同じ" * 40 for name in ("allow", "drop", "lists")}
+    journal.save(journal.State({"options": json.dumps(many | {"threshold": 0.5})}, 1, {}), path)
+    with pytest.raises(JnlpError) as caught:
+        journal.load(path, {"options": json.dumps(many | {"threshold": 0.9})})
+    assert caught.value.message == "a.jsonl.part was begun by another job: options.threshold was 0.5, is 0.9"
 
 
 def test_nothing_to_resume_starts_anew(tmp_path):

@@ -85,10 +85,24 @@ def test_people_see_the_sentence_that_answers(jnlp, folder):
     assert jnlp("search", "my.idx", "犬", "--legs", "lexical", "--format", "table") == ("", "jnlp: nothing was found\n")
 
 
+def test_what_was_not_found_is_said(jnlp, folder):
+    jnlp("index", "文書", "--index", "my.idx", "--text", "答")
+    told = "jnlp: no passage has a word of the query; these are the nearest by their vectors\n"
+    out, err = jnlp("search", "my.idx", "xyzzy")
+    assert out
+    assert err == told
+    assert jnlp("search", "my.idx", "xyzzy", "-q")[1] == ""
+    assert jnlp("search", "my.idx", "xyzzy", "--legs", "dense")[1] == ""
+    assert jnlp("search", "my.idx", "猫")[1] == ""
+    Path("空").mkdir()
+    assert jnlp("index", "空", "--index", "empty.idx")[1] == "jnlp: no document was found there\n"
+
+
 def test_wrong_calls_are_one_line(jnlp, folder):
     for words, message in [
         (("search", "無い.idx", "猫"), "there is no index at 無い.idx"),
         (("index", "無い/", "--index", "my.idx"), "無い"),
+        (("index", "文書", "--index", "文書/猫.md"), "文書/猫.md is a file, and an index is a folder"),
     ]:
         _, err = jnlp(*words, status=2)
         assert err.count("\n") <= 2
