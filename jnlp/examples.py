@@ -9,11 +9,12 @@ from jnlp.io.readers import read
 from jnlp.types import Example, Failed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from jnlp.io.options import ReadOptions
     from jnlp.io.readers import Loaders
+    from jnlp.types import Record
 
 
 def read_examples(
@@ -37,16 +38,20 @@ def read_examples(
         group: The column of what is held out together.
 
     Raises:
-        UsageError: No `label` is named (no `text_pair`, of pairs), or a column does not exist.
+        UsageError: No `label` is named (no `text_pair`, of pairs) or it is a text's, a column or a file does not exist.
         JnlpError: No row has a text and a label.
     """
     if pairs and options.text_pair is None:
         raise UsageError("no column of second texts is named", hint="--text COLUMN --text-pair COLUMN")
     if options.label is None and not pairs:
         raise UsageError("no column of labels is named", hint="--label COLUMN")
+    for name in ("text", "text_pair"):
+        if options.label is not None and options.label == getattr(options, name):
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{flag} and --label are the same column '{options.label}'", hint="name two columns")
     examples: list[Example] = []
     failed: list[Failed] = []
-    for record in read(inputs, options, readers):
+    for record in _records(inputs, options, readers):
         if isinstance(record, Failed):
             failed.append(record)
             continue
@@ -67,6 +72,14 @@ def read_examples(
         what, hint = ("pair", "check --text and --text-pair") if pairs else ("labelled row", "check --text and --label")
         raise JnlpError(f"no {what} in {', '.join(map(str, inputs))}{why}", hint=hint)
     return examples, failed
+
+
+def _records(inputs: Sequence[str | Path], options: ReadOptions, readers: Loaders | None) -> Iterator[Record | Failed]:
+    try:
+        return read(inputs, options, readers, paths_only=True)
+    except UsageError as error:
+        hint = error.hint or "training rows come from files: csv, tsv, jsonl, parquet"
+        raise UsageError(error.message, hint=hint) from error
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jnlp.cli.common import engine_params, make_engine, quiet_param
+from jnlp.cli.group import SuggestingGroup
 from jnlp.cli.options import SectionCommand, SectionOption, click_options, given
 from jnlp.io.options import ReadOptions
 from jnlp.registry import Kind
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from jnlp.types import TrainerSpec, TrainReport
 
 
-class TrainerGroup(click.Group):
+class TrainerGroup(SuggestingGroup):
     """A group whose commands are the registry's trainers, built when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -86,7 +87,7 @@ def trainer_command(spec: TrainerSpec[Any], /) -> click.Command:
                 warn=lambda line: None if quiet else click.echo(f"jnlp: {line}", err=True),
                 **given(ctx, spec.options),
             )
-        show(report)
+        show(report, quiet=quiet)
 
     return SectionCommand(spec.name, callback=callback, params=params, help=spec.summary)
 
@@ -127,10 +128,12 @@ class Steps:
         self._close()
 
 
-def show(report: TrainReport, /) -> None:
-    """Print what was made, and its scores."""
+def show(report: TrainReport, /, *, quiet: bool = False) -> None:
+    """Print what was made and its scores, and say on stderr what keeps them from telling much."""
     rows = ", ".join(f"{name} {count:,}" for name, count in report.rows.items())
     click.echo(f"model    {report.folder}")
     click.echo(f"rows     {rows}")
     for name, value in report.metrics.items():
         click.echo(f"{name:<24} {value:.4f}")
+    if report.caution and not quiet:
+        click.echo(f"jnlp: {report.caution}", err=True)

@@ -52,6 +52,7 @@ def read(
     readers: Loaders | None = None,
     *,
     stdin: BinaryIO | None = None,
+    paths_only: bool = False,
 ) -> Iterator[Record | Failed]:
     """Return the records of literal texts, files, folders, globs and standard input (`-`), in order and lazily.
 
@@ -63,6 +64,7 @@ def read(
         options: How to read.
         readers: Readers by ending; None for jnlp's own.
         stdin: What `-` reads (default: the process's).
+        paths_only: True where a text cannot stand in place of a path.
 
     Raises:
         UsageError: At once, for a path that does not exist, an unknown format or codec; while reading, for a column
@@ -70,7 +72,7 @@ def read(
     """
     options = options or ReadOptions()
     readers = _checked(options, readers)
-    items = expand(inputs, options, readers, stdin=stdin)
+    items = expand(inputs, options, readers, stdin=stdin, paths_only=paths_only)
     return (record for item in items for record in _records(item, options, readers))
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jnlp.training.evaluation import caution
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from jnlp.training.targets import Goal
 
-_FEW = 100
+_WIDE = 100
+"""Rows below which the intervals are wide."""
 
 
 def card(name: str, base: str, goal: Goal, report: Mapping[str, Any], /) -> str:
@@ -100,7 +103,10 @@ def _limits(report: Mapping[str, Any]) -> str:
             f"There was no test set: the {report['measured_on']} set also chose the epoch and the temperature, "
             "so the scores are too good."
         )
-    if report["scores"]["rows"] < _FEW:
+    few = caution(report["scores"]["rows"], report["measured_on"])
+    if few is not None:
+        notes.append(f"{few}.")
+    elif report["scores"]["rows"] < _WIDE:
         notes.append(f"Only {report['scores']['rows']} examples were held out: the intervals are wide.")
     if report["cut"]:
         notes.append(f"{report['cut']} training texts were longer than the training length and were cut.")

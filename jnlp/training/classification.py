@@ -148,6 +148,7 @@ def fit_classifier(
     Raises:
         JnlpError: No or too few examples or labels, a base that is no ModernBERT, or an `out` that exists.
     """
+    from jnlp.training.evaluation import caution
     from jnlp.training.folder import whole_folder
     from jnlp.training.targets import goal as goal_of
     from jnlp.training.targets import problem_of, typed
@@ -166,7 +167,14 @@ def fit_classifier(
         scores |= {f"{score}_low": low, f"{score}_high": high}
     if "majority_baseline" in report["scores"]:
         scores["majority_baseline"] = report["scores"]["majority_baseline"]
-    return TrainReport(out, scores, report["rows"], report["details"] | {"measured_on": report["measured_on"]})
+    measured_on = report["measured_on"]
+    return TrainReport(
+        out,
+        scores,
+        report["rows"],
+        report["details"] | {"measured_on": measured_on},
+        caution(report["scores"]["rows"], measured_on),
+    )
 
 
 def _run(

@@ -113,6 +113,25 @@ def spearman(a: Floats, b: Floats, /) -> float:
     return pearson(ranks(a), ranks(b))
 
 
+def wilson(hits: int, rows: int, /, *, z: float = 1.959964) -> tuple[float, float]:
+    """Return the Wilson score interval of a share `p = hits / rows`; it has a width where all or none hit, too.
+
+    `(p + z²/2n ± z √(p(1 - p)/n + z²/4n²)) / (1 + z²/n)`: Wilson 1927, "Probable Inference, the Law of Succession, and
+    Statistical Inference"; Brown, Cai and DasGupta 2001, "Interval Estimation for a Binomial Proportion", equation 4.
+
+    Args:
+        hits: How many of the rows are right.
+        rows: `n`; of 0 rows nothing is known, and the interval is (0, 1).
+        z: The quantile of the normal distribution; the default is that of 95 %.
+    """
+    if not rows:
+        return 0.0, 1.0
+    share, square = hits / rows, z * z / rows
+    middle = (share + square / 2) / (1 + square)
+    half = z * float(np.sqrt(share * (1 - share) / rows + square / (4 * rows))) / (1 + square)
+    return (middle - half if hits else 0.0), (middle + half if hits < rows else 1.0)
+
+
 def bootstrap(
     score: Callable[[Ints], float], rows: int, /, *, draws: int = 1000, level: float = 0.95, seed: int = 0
 ) -> tuple[float, float]:

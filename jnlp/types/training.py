@@ -41,12 +41,14 @@ class TrainReport:
         metrics: Scores on held-out data, by name.
         rows: The number of examples by split.
         details: Everything needed to repeat the run: seed, versions, options, base model.
+        caution: What keeps the scores from telling much, and what to do about it, or None.
     """
 
     folder: Path
     metrics: Mapping[str, float]
     rows: Mapping[str, int]
     details: Mapping[str, object]
+    caution: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def test_few_rows_make_no_certainty(rows: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["nofile.csv", "すばらしい"])
 def test_a_file_that_is_not_there_is_no_text(name: str, rows: str) -> None:
-    files = "      hint: labelled rows come from files: csv, tsv, jsonl, parquet"
+    files = "      hint: training rows come from files: csv, tsv, jsonl, parquet"
     for words in ([name], [rows, "--valid", name]):
         result = train("classifier", *words, *COLUMNS, "-o", "out")
         assert result.exit_code == 2

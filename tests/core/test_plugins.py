@@ -122,7 +122,7 @@ def test_a_module_that_raises_is_shown_by_its_own_traceback_alone(write, tmp_pat
 def test_a_target_that_raises_is_shown_by_its_own_traceback_and_a_line(write, part: str, tmp_path: Path) -> None:
     write("keigo", NESTED)
     register = GOOD.format(task="polite", module="keigo" if part == "SPEC" else "plain")
-    spec = f"""
+    spec = """
 from dataclasses import dataclass
 from jnlp import TaskSpec
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,10 @@ def test_it_learns_and_reports_on_rows_it_did_not_see(trained):
     assert report.rows == {"train": 48, "valid": 6, "test": 6}
     assert report.metrics["accuracy"] > 0.8 > report.metrics["majority_baseline"]
     assert report.details["measured_on"] == "test"
-    assert report.metrics["macro_f1_low"] <= report.metrics["macro_f1"] <= report.metrics["macro_f1_high"]
+    assert report.metrics["accuracy_low"] < report.metrics["accuracy"] <= report.metrics["accuracy_high"]
+    assert report.caution is not None
+    assert report.caution.startswith("6 test rows are too few to tell much: give more rows")
+    assert "macro_f1_low" not in report.metrics
 
 
 def test_the_folder_says_what_it_is(trained):
@@ -68,7 +71,9 @@ def test_the_folder_says_what_it_is(trained):
     assert saved["details"]["options"]["seed"] == 1
     card = (out / "README.md").read_text()
     assert "Measured on 6 examples of the test set; 48 were trained on" in card
-    assert "Only 6 examples were held out" in card
+    assert f"- {report.caution}.\n" in card
+    assert "--test-share" in card
+    assert "1.000–1.000" not in card
     assert {p.name for p in out.iterdir()} >= {"model.safetensors", "tokenizer.json", "tokenizer_config.json"}
     assert [p.name for p in out.parent.iterdir()] == ["reviews"]
     assert len({p.stat().st_mode for p in out.iterdir()}) == 1

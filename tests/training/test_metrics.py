@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from jnlp.training import metrics
 from jnlp.training.calibration import calibrated, fit_temperature
-from jnlp.training.evaluation import main_score, measure
+from jnlp.training.evaluation import caution, main_score, measure
 from jnlp.training.targets import Goal
 from jnlp.types import Logits, ProblemType
 
@@ -71,6 +71,26 @@ def test_bootstrap_covers_the_binomial_interval():
     assert (low, high) == pytest.approx((0.75 - 0.06, 0.75 + 0.06), abs=0.012)
 
 
+@pytest.mark.parametrize(
+    ("hits", "rows", "low", "high"),
+    [  # Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_interval_of_the_literature(hits, rows, low, high):
+    assert metrics.wilson(hits, rows) == pytest.approx((low, high), abs=5e-5)
+    assert metrics.wilson(rows - hits, rows) == pytest.approx((1 - high, 1 - low), abs=5e-5)
+
+
+def test_wilson_interval_without_a_doubt_or_a_row():
+    assert metrics.wilson(4, 4) == pytest.approx((4 / (4 + 1.959964**2), 1.0))
+    assert metrics.wilson(4, 4)[1] == 1.0
+    assert metrics.wilson(0, 0) == (0.0, 1.0)
+
+
 def test_temperature_undoes_overconfidence():
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(4000, 3)).astype(np.float32)
@@ -110,8 +130,28 @@ def test_measure_of_a_single_label():
     assert report["metrics"]["accuracy"] == 0.75  # type: ignore[index]
     assert report["metrics"]["auc"] == pytest.approx(5 / 6)  # type: ignore[index]
     assert report["per_class"]["正"] == {"precision": 0.5, "recall": 1.0, "f1": pytest.approx(2 / 3), "support": 1}  # type: ignore[index]
-    low, high = report["intervals"]["accuracy"]  # type: ignore[index]
-    assert low <= 0.75 <= high
+    assert report["intervals"] == {"accuracy": metrics.wilson(3, 4)}
+
+
+@pytest.mark.parametrize(
+    ("rows", "wrong", "given"), [(19, 1, {"accuracy"}), (20, 1, {"accuracy", "macro_f1"}), (20, 0, {"accuracy"})]
+)
+def test_an_interval_that_shows_no_doubt_is_left_out(rows, wrong, given):
+    truth = np.arange(rows) % 2
+    logits = np.where(np.eye(2)[truth] > 0, 2.0, -2.0).astype(np.float32)
+    logits[:wrong] *= -1
+    report = measure(logits, truth, Goal(("負", "正"), ProblemType.SINGLE_LABEL), draws=200)
+    assert set(report["intervals"]) == given  # type: ignore[call-overload]
+    assert report["intervals"]["accuracy"] == metrics.wilson(rows - wrong, rows)  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("measured_on", "flag"), [("test", "--test-share"), ("validation", "--valid-share")])
+def test_few_rows_are_said_to_be_few(measured_on, flag):
+    sentence = caution(29, measured_on)
+    assert sentence is not None
+    assert sentence.startswith(f"29 {measured_on} rows are too few")
+    assert flag in sentence
+    assert caution(30, measured_on) is None
 
 
 def test_measure_of_many_labels_and_of_numbers():
