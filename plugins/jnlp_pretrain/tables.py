@@ -24,8 +24,9 @@ RECALL_BAR, AUC_BAR, ALARM_BAR = 0.9, 0.95, 0.03
 
 
 def scores(found: Scores, /) -> str:
-    """Return the tables of a `scores.json`, by the kind of its model."""
-    return {"masked-lm": _masked_lm, "embedder": _embedder, "toxicity": _toxicity}[found["model"]](found)
+    """Return the tables of a `scores.json`, by the kind of its model, and the `note` that stands in it, if any."""
+    made = {"masked-lm": _masked_lm, "embedder": _embedder, "toxicity": _toxicity}[found["model"]](found)
+    return _TABLES.join([made, *([found["note"]] if "note" in found else [])])
 
 
 def weak(found: Scores, /) -> list[str]:
@@ -213,7 +214,6 @@ def _toxicity(found: Scores) -> str:
         [
             table(("test rows", "leg", "AUC (95 %)", "F1 at 0.5"), rows),
             table(("plain texts", "word lists", "model", "both"), alarms),
-            *([found["note"]] if "note" in found else []),
         ]
     )
 
