@@ -46,7 +46,7 @@ def growth(task: str, count: int, model: Path | str = "") -> float:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_model(tmp_path_factory.mktemp("memory"), layers=2, hidden=32, positions=8192)
+    return make_model(tmp_path_factory.mktemp("memory"), layers=2, hidden=32)
 
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system has no /proc")
@@ -83,8 +83,9 @@ print(number, nlp.usage.tokens, peak - early)
 
 @needs_proc
 @pytest.mark.slow
-def test_lengths_that_go_from_one_character_to_all_the_model_takes_and_back(model: Path) -> None:
+def test_lengths_that_go_from_one_character_to_all_the_model_takes_and_back(tmp_path: Path) -> None:
     pairs = 24
+    model = make_model(tmp_path / "long", layers=2, hidden=32, positions=8192)
     command = [sys.executable, "-c", UNEVEN, str(model), str(pairs)]
     done = subprocess.run(command, capture_output=True, text=True, env={"PATH": ""})
     assert done.returncode == 0, done.stderr
