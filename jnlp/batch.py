@@ -160,8 +160,12 @@ def _still_to_do(records: Iterator[Record | Failed], output: Output, marks: _Mar
         mark, passed = marks.of(record), passed + 1
     if passed < output.skip or mark != output.mark:
         here, there = (x.rpartition("\t")[0] for x in (mark, output.mark))
-        found = f"it ends at {passed:,}" if passed < output.skip else f"record {passed:,} is {here}"
-        found = f"a record up to {here} has changed" if passed == output.skip and here == there else found
+        if passed < output.skip:
+            found = f"it ends at {passed:,}"
+        elif here == there:
+            found = f"a record up to {here} has changed"
+        else:
+            found = f"record {passed:,} is {here}"
         raise JnlpError(
             f"the input is not what the interrupted run read: {found}", hint="run it without --resume to start anew"
         )

@@ -180,8 +180,12 @@ class _Decoder(nn.Module):
         self.weight = None if config.tie_word_embeddings else nn.Parameter(torch.empty(shape))
         self.bias = nn.Parameter(torch.zeros(config.vocab_size)) if config.decoder_bias else None
 
+    def matrix(self, embeddings: Tensor) -> Tensor:
+        """Return the weights `[vocabulary, d]`: its own, or the embeddings."""
+        return embeddings if self.weight is None else self.weight
+
     def forward(self, x: Tensor, embeddings: Tensor) -> Tensor:
-        return F.linear(x, embeddings if self.weight is None else self.weight, self.bias)
+        return F.linear(x, self.matrix(embeddings), self.bias)
 
 
 class ModernBertForMaskedLM(nn.Module):

@@ -77,8 +77,8 @@ class MaskedLMLoss(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the mean cross-entropy over the masked positions."""
-        decoder, embeddings = self.model.decoder, self.model.model.embeddings.tok_embeddings.weight
-        weight = embeddings if decoder.weight is None else decoder.weight
+        decoder = self.model.decoder
+        weight = decoder.matrix(self.model.model.embeddings.tok_embeddings.weight)
         return cross_entropy(self.model.head(self._states(batch)), weight, decoder.bias, batch.targets)
 
     def _states(self, batch: Batch) -> Tensor:
