@@ -16,6 +16,7 @@ from jnlp.errors import JnlpError, RecordError
 from jnlp.executors.ahead import Ahead
 from jnlp.io.options import ReadOptions
 from jnlp.io.readers import read
+from jnlp.io.rows import carry, head
 from jnlp.io.sinks import OutputEncoding
 from jnlp.io.writers import format_of, open_writer
 from jnlp.registry import Kind, import_target
@@ -137,7 +138,7 @@ def run_batch(
         ):
             for outcome in outcomes:
                 start = clock()
-                drain.take(outcome, marks.next())
+                drain.take(outcome, *marks.next())
                 writing_took += clock() - start
                 advance(1)
     except BaseException as error:
@@ -177,13 +178,13 @@ def _still_to_do(records: Iterator[Record | Failed], output: Output, marks: _Mar
 class _Marks:
     """Marks of records: the id, and a checksum over all records up to this one.
 
-    They are made where records are read and wait for the outcomes, which come one a record and in order: a task that
-    fails on a record gives its text back no more.
+    They are made where records are read and wait, with the records, for the outcomes, which come one a record and in
+    order: a task that fails on a record gives its text back no more.
     """
 
     def __init__(self) -> None:
         self._sum = 0
-        self._waiting: deque[str] = deque()
+        self._waiting: deque[tuple[str, Record | None]] = deque()
 
     def of(self, record: Record | Failed) -> str:
         """Return the mark of the record that comes next."""
@@ -193,11 +194,11 @@ class _Marks:
         return f"{record.id}\t{self._sum:08x}"
 
     def expect(self, record: Record | Failed) -> None:
-        """Hold the mark of the record that comes next for its outcome."""
-        self._waiting.append(self.of(record))
+        """Hold the record that comes next, and its mark, for its outcome."""
+        self._waiting.append((self.of(record), None if isinstance(record, Failed) else record))
 
-    def next(self) -> str:
-        """Return the mark of the next outcome."""
+    def next(self) -> tuple[str, Record | None]:
+        """Return the next outcome's mark and its record, None if that could not be read."""
         return self._waiting.popleft()
 
 
@@ -223,12 +224,12 @@ class _Drain:
         """What was taken so far."""
         return Summary(read=sum(self._counts.values()), **self._counts)
 
-    def take(self, outcome: Outcome[Any], mark: str) -> None:
-        """Write one outcome, with its record's mark; one that cannot be written has failed too."""
+    def take(self, outcome: Outcome[Any], mark: str, record: Record | None) -> None:
+        """Write one outcome, with its record and that one's mark; one that cannot be written has failed too."""
         if isinstance(outcome, Done):
             why = self._drop(outcome.result, self._options) if self._drop else None
             if why is not None:
-                self._output.reject(Failed(outcome.record.id, outcome.record.source, RecordError(why)), mark)
+                self._output.reject(Failed(outcome.record.id, outcome.record.source, RecordError(why)), mark, record)
                 self._counts["dropped"] += 1
                 return
             try:
@@ -240,7 +241,7 @@ class _Drain:
                 return
         if self._writing.on_error is OnError.FAIL:
             raise outcome.error
-        self._output.reject(outcome, mark)
+        self._output.reject(outcome, mark, record)
         self._told(outcome)
         self._counts["failed"] += 1
 
@@ -255,13 +256,7 @@ def rows(spec: TaskSpec[Any, Any], record: Record, result: Any, /) -> Iterator[d
 
     A carried column that has the name of another is written as `input.NAME`, as often as it takes.
     """
-    texts = (record.text,) if isinstance(record.text, str) else record.text
-    head: dict[str, object] = {"id": record.id, **dict(zip(("text", "text_pair"), texts, strict=False))}
+    start = head(record)
     items = [result] if spec.explode is None else getattr(result, spec.explode)
     for item in items:
-        row = {**head, **{field.name: getattr(item, field.name) for field in dataclasses.fields(item)}}
-        for name, value in record.fields.items():
-            while name in row:
-                name = f"input.{name}"
-            row[name] = value
-        yield row
+        yield carry({**start, **{f.name: getattr(item, f.name) for f in dataclasses.fields(item)}}, record.fields)

@@ -46,7 +46,7 @@ def lines(source: Input, options: ReadOptions) -> Iterator[Lines]:
         RecordError: Bytes that cannot be decoded, named with file and position (also while the lines are read).
     """
     with source.open() as stream:
-        yield Lines(open_text(stream, options.encoding, name=source.name))
+        yield Lines(open_text(stream, options.encoding, name=source.name, replace=options.replace))
 
 
 def whole(source: Input, options: ReadOptions) -> Decoded:
@@ -56,4 +56,4 @@ def whole(source: Input, options: ReadOptions) -> Decoded:
         RecordError: It is too large for one record or cannot be decoded.
     """
     with source.open() as stream:
-        return decode(read_all(stream, source.name), options.encoding, name=source.name)
+        return decode(read_all(stream, source.name), options.encoding, name=source.name, replace=options.replace)

@@ -17,6 +17,13 @@ class Unit(StrEnum):
     DOCUMENT = "document"
 
 
+class EncodingErrors(StrEnum):
+    """What bytes that the codec lacks do: the file fails, or they are read as U+FFFD."""
+
+    STRICT = "strict"
+    REPLACE = "replace"
+
+
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
     """How inputs become records; the same flags for every command."""
@@ -29,8 +36,16 @@ class ReadOptions:
     )
     unit: Annotated[Unit | None, Option("What makes one record of a text file; rows stay rows.")] = None
     encoding: Annotated[str | None, Option("Codec of the input (else it is detected).", metavar="CODEC")] = None
+    encoding_errors: Annotated[
+        EncodingErrors, Option("What bytes that cannot be decoded do: the file fails, or they are read as U+FFFD (�).")
+    ] = EncodingErrors.STRICT
     input_format: Annotated[
         str | None, Option("Read every input as this: jsonl, csv, md … (else by its extension).", metavar="FORMAT")
     ] = None
     literal: Annotated[bool, Option("Take every argument as a text, never as a path.")] = False
     recursive: Annotated[bool, Option("Read folders with all folders below them.")] = True
+
+    @property
+    def replace(self) -> bool:
+        """Whether bytes that cannot be decoded are read as U+FFFD."""
+        return self.encoding_errors is EncodingErrors.REPLACE

@@ -6,18 +6,27 @@ from typing import TYPE_CHECKING
 
 from jnlp.errors import JnlpError
 from jnlp.io.cells import dumps
+from jnlp.io.rows import carry, head
 from jnlp.io.sinks import Growing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jnlp.types import Failed
+    from jnlp.types import Failed, Record
 
 
-def reject_line(failed: Failed, /) -> str:
-    """Return `{"id", "path", "line", "error"}` and a line break."""
-    row = {"id": failed.id, "path": failed.source.path, "line": failed.source.line, "error": reason(failed.error)}
-    return dumps(row) + "\n"
+def reject_line(failed: Failed, record: Record | None = None, /) -> str:
+    """Return `{"id", "text", "path", "line", "error"}`, the record's other columns, and a line break.
+
+    What could not be read has no record, and so neither text nor columns. The file can be read again as an input.
+    """
+    row = {
+        **(head(record) if record is not None else {"id": failed.id}),
+        "path": failed.source.path,
+        "line": failed.source.line,
+        "error": reason(failed.error),
+    }
+    return dumps(row if record is None else carry(row, record.fields)) + "\n"
 
 
 def reason(error: Exception, /) -> str:

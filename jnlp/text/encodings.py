@@ -17,9 +17,10 @@ from .prior import japanese_cost
 EXTENDED = (
     "jnlp.japanese"  # the error handler that reads the vendor rows of JIS X 0208 (①, ㈱) in EUC-JP and ISO-2022-JP
 )
+_EXTENDED_REPLACE = f"{EXTENDED}.replace"
 SETTLED = 0.999999  # a confidence that more bytes will not change
 
-_HINT = "name the encoding with --encoding, or convert the file to UTF-8"
+_HINT = "name the encoding with --encoding, or read it all the same with --encoding-errors replace"
 _BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -66,6 +67,9 @@ _SHIFT_JIS = {
 }
 _SAMPLE = 1 << 16  # bytes
 _WEIGHED = 8192  # characters
+_REPLACED = "\ufffd"
+_REPLACED_COST = 60.0  # bits a byte that is replaced: more than any character that a wrong codec makes
+_FEW_REPLACED, _MAX_REPLACED = 3, 0.05  # bytes, and more by characters not ASCII; beyond, it is not this codec's text
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +112,23 @@ class UndecodableError(RecordError):
         self.position, self.byte = position, byte
 
 
-def detect(data: bytes, /, *, name: str = "data") -> Detected:
-    """Find the encoding of a whole file's bytes; RecordError if it looks binary or nothing decodes it."""
-    return detect_prefix(data, final=True, name=name)
+def detect(data: bytes, /, *, name: str = "data", replace: bool = False) -> Detected:
+    """Find the encoding of a whole file's bytes; RecordError if it looks binary or nothing decodes it.
+
+    With `replace`, a codec also counts that lacks a few of the bytes (three, and 5 % of what is not ASCII).
+    """
+    return detect_prefix(data, final=True, name=name, replace=replace)
 
 
-def decode(data: bytes, encoding: str | None = None, /, *, name: str = "data") -> Decoded:
+def decode(data: bytes, encoding: str | None = None, /, *, name: str = "data", replace: bool = False) -> Decoded:
     """Decode a whole file, detecting the encoding if none is given; the byte order mark goes, newlines stay.
+
+    With `replace`, bytes that cannot be decoded become U+FFFD.
 
     Raises RecordError naming the file and the byte that cannot be decoded, UsageError for an unknown encoding.
     """
-    codec = canonical(encoding) if encoding else detect(data, name=name).codec
-    return Decoded(Decoder(codec, name).decode(data, True).removeprefix("\ufeff"), codec)
+    codec = canonical(encoding) if encoding else detect(data, name=name, replace=replace).codec
+    return Decoded(Decoder(codec, name, replace=replace).decode(data, True).removeprefix("\ufeff"), codec)
 
 
 class Decoder:
@@ -129,13 +138,16 @@ class Decoder:
         codec: A codec's name, as `canonical` and `detect` give it.
         name: What errors call the file.
         offset: The position in the file at which decoding begins.
+        replace: Read bytes that cannot be decoded as U+FFFD.
     """
 
-    def __init__(self, codec: str, name: str, /, *, offset: int = 0) -> None:
-        self._codec, self._name = codec, name
-        self._decoder = codecs.getincrementaldecoder(codec)(
-            EXTENDED if codec.startswith(("euc_jp", "iso2022_jp")) else "strict"
-        )
+    def __init__(self, codec: str, name: str, /, *, offset: int = 0, replace: bool = False) -> None:
+        self._codec, self._name, self._replace = codec, name, replace
+        if codec.startswith(("euc_jp", "iso2022_jp")):
+            errors = _EXTENDED_REPLACE if replace else EXTENDED
+        else:
+            errors = "replace" if replace else "strict"
+        self._decoder = codecs.getincrementaldecoder(codec)(errors)
         self._fed = offset
 
     def decode(self, data: bytes, final: bool, /) -> str:
@@ -152,6 +164,8 @@ class Decoder:
             raise RecordError(
                 f"{self._name}: {error}", hint=f"{self._codec}-le and {self._codec}-be need no mark"
             ) from None
+        if self._codec == "cp932" and self._replace:
+            return _UNASSIGNED.sub(_REPLACED, text)
         if self._codec == "cp932" and (lone := _UNASSIGNED.search(text)):
             position = begin + len(text[: lone.start()].encode("cp932"))
             raise UndecodableError(self._name, self._codec, position, lone[0].encode("cp932")[0])
@@ -172,7 +186,7 @@ def canonical(encoding: str, /) -> str:
     return {"utf-8": "utf-8-sig"}.get(info.name, info.name) if plain.endswith("sig") else info.name
 
 
-def detect_prefix(data: bytes, /, *, final: bool, name: str, offset: int = 0) -> Detected:
+def detect_prefix(data: bytes, /, *, final: bool, name: str, offset: int = 0, replace: bool = False) -> Detected:
     """Find the encoding from the bytes at `offset` of a file; `final`: no more follow. RecordError as `detect`."""
     if offset == 0:
         for mark, codec in _BOMS:
@@ -199,7 +213,7 @@ def detect_prefix(data: bytes, /, *, final: bool, name: str, offset: int = 0) ->
         return _iso2022(data)
     if high is None:
         return Detected("utf-8", "only ASCII", 1.0 if final else 0.5)
-    return _weigh(data, max(0, high.start() - 16), final, name, offset)
+    return _weigh(data, max(0, high.start() - 16), final, name, offset, replace)
 
 
 def _iso2022(data: bytes) -> Detected:
@@ -225,19 +239,19 @@ def _wide(head: bytes, whole: bool) -> Detected | None:
     return Detected(best, "UTF-16 without a byte order mark", 0.99)
 
 
-def _weigh(data: bytes, start: int, final: bool, name: str, offset: int) -> Detected:
+def _weigh(data: bytes, start: int, final: bool, name: str, offset: int, replace: bool) -> Detected:
     """Weigh the codecs on a sample that grows while it does not tell."""
     size = _SAMPLE
     while True:
         sample = data[start : start + size]
         last = start + size >= len(data)
-        found = _choose(sample, final and last, name, offset + start)
+        found = _choose(sample, final and last, name, offset + start, replace)
         if last or found.confidence >= SETTLED:
             return found
         size *= 8
 
 
-def _choose(sample: bytes, final: bool, name: str, offset: int) -> Detected:
+def _choose(sample: bytes, final: bool, name: str, offset: int, replace: bool) -> Detected:
     costs: dict[str, float] = {}
     furthest: UndecodableError | None = None
     for codec in ("utf-8", "cp932", "euc_jp"):
@@ -245,6 +259,8 @@ def _choose(sample: bytes, final: bool, name: str, offset: int) -> Detected:
             text = Decoder(codec, name, offset=offset).decode(sample, final)
         except UndecodableError as error:
             furthest = error if furthest is None or error.position > furthest.position else furthest
+            if replace and (cost := _cost_replaced(sample, codec, name)) is not None:
+                costs[codec] = cost
             continue
         if codec == "utf-8" and (_wide_script(text) or not text):
             return Detected(codec, "valid UTF-8", 1.0)
@@ -260,6 +276,18 @@ def _choose(sample: bytes, final: bool, name: str, offset: int) -> Detected:
         return Detected(best, f"no other codec reads it as Japanese than {best}", 1.0 - 2.0 ** -min(len(sample), 40))
     margin = min(costs[others[0]] - costs[best], 60.0)
     return Detected(best, f"reads as Japanese, {margin:.0f} bits ahead of {others[0]}", 1 / (1 + 2.0**-margin))
+
+
+def _cost_replaced(sample: bytes, codec: str, name: str) -> float | None:
+    """What a sample costs in a codec that lacks some of its bytes; None where it lacks too many."""
+    text = Decoder(codec, name, replace=True).decode(sample, False)[:_WEIGHED]
+    lacking = text.count(_REPLACED)
+    kept = text.replace(_REPLACED, "")
+    cost = japanese_cost(kept)
+    most = _FEW_REPLACED + _MAX_REPLACED * sum(not character.isascii() for character in kept)
+    if lacking > most or _hopeless(kept, cost):
+        return None
+    return cost + _REPLACED_COST * lacking
 
 
 def _wide_script(text: str) -> bool:
@@ -290,4 +318,12 @@ def _vendor_rows(error: UnicodeError) -> tuple[str, int]:
         raise error from None
 
 
+def _vendor_rows_or_replace(error: UnicodeError) -> tuple[str | bytes, int]:
+    try:
+        return _vendor_rows(error)
+    except UnicodeDecodeError:
+        return codecs.replace_errors(error)
+
+
 codecs.register_error(EXTENDED, _vendor_rows)
+codecs.register_error(_EXTENDED_REPLACE, _vendor_rows_or_replace)

@@ -34,10 +34,12 @@ class TextStream:
         stream: The bytes.
         name: What errors call it.
         encoding: The encoding, or None to detect it.
+        replace: Read bytes that cannot be decoded as U+FFFD.
     """
 
-    def __init__(self, stream: BinaryIO, name: str, encoding: str | None = None, /) -> None:
+    def __init__(self, stream: BinaryIO, name: str, encoding: str | None = None, /, *, replace: bool = False) -> None:
         self.name = name
+        self._replace = replace
         self.detected: Detected | None = None
         self._stream = stream
         self._passed = 0
@@ -98,7 +100,9 @@ class TextStream:
             data, final = self._next()
         if self._codec is None:
             return
-        decoder = Decoder(_SUPERSETS.get(self._codec, self._codec), self.name, offset=self._passed)
+        decoder = Decoder(
+            _SUPERSETS.get(self._codec, self._codec), self.name, offset=self._passed, replace=self._replace
+        )
         while True:
             yield decoder.decode(data, final)
             if final:
@@ -114,7 +118,7 @@ class TextStream:
             if not final and self._passed == 0 and len(held) < 4:
                 continue
             if _TELLING.search(held) or (self._passed == 0 and held.startswith((b"%PDF-",))):
-                found = detect_prefix(held, final=final, name=self.name, offset=self._passed)
+                found = detect_prefix(held, final=final, name=self.name, offset=self._passed, replace=self._replace)
                 if final or found.confidence >= SETTLED or len(held) >= _LOOK_AHEAD:
                     self.detected, self._codec = found, found.codec
                     return held, final
@@ -134,19 +138,28 @@ class TextStream:
         return data, not data
 
 
-def open_text(source: str | Path | BinaryIO, encoding: str | None = None, /, *, name: str | None = None) -> TextStream:
+def open_text(
+    source: str | Path | BinaryIO,
+    encoding: str | None = None,
+    /,
+    *,
+    name: str | None = None,
+    replace: bool = False,
+) -> TextStream:
     """Open a path or a binary stream as text, detecting the encoding if none is given.
+
+    With `replace`, bytes that cannot be decoded become U+FFFD.
 
     Raises RecordError if the path cannot be opened, UsageError for an unknown encoding; use it in a `with` statement.
     """
     if not isinstance(source, str | Path):
-        return TextStream(source, name or str(getattr(source, "name", "stream")), encoding)
+        return TextStream(source, name or str(getattr(source, "name", "stream")), encoding, replace=replace)
     try:
         stream = Path(source).open("rb")  # noqa: SIM115 (the TextStream closes it)
     except OSError as error:
         raise RecordError(f"{name or source}: {error.strerror}") from error
     try:
-        return TextStream(stream, name or str(source), encoding)
+        return TextStream(stream, name or str(source), encoding, replace=replace)
     except BaseException:
         stream.close()
         raise

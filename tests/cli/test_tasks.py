@@ -121,6 +121,22 @@ def test_one_bad_file_among_good_ones_is_told_and_the_others_come_out(jnlp, tmp_
     assert "c.txt" in errors[1]
     assert "byte" in errors[1]
     assert [set(json.loads(line)) for line in rejects.read_text().splitlines()] == [{"id", "path", "line", "error"}] * 2
+    read = jnlp("hello", *sorted(tmp_path.glob("*.txt")), "--encoding-errors", "replace")
+    assert [row["text"] for row in rows(read)] == ["一つ目。", "これは正しい文です。\ufffd\ufffd\ufffd", "四つ目。"]
+
+
+def test_what_is_left_out_can_be_read_again(jnlp, tmp_path: Path) -> None:
+    comments, out, rejects = (tmp_path / name for name in ("comments.csv", "clean.jsonl", "rejects.jsonl"))
+    comments.write_text("本文,投稿者\nありがとうございました。,甲\nお前は馬鹿か、消えろ。,乙\n", encoding="utf-8")
+    flags = ("toxicity", "--rules-only", "--drop", "-q")
+    assert jnlp(*flags, comments, "-o", out, "--rejects", rejects).exit_code == 0
+    (kept,), (left,) = ([json.loads(line) for line in file.read_text("utf-8").splitlines()] for file in (out, rejects))
+    assert (kept["text"], kept["投稿者"]) == ("ありがとうございました。", "甲")
+    assert (left["text"], left["投稿者"], left["line"]) == ("お前は馬鹿か、消えろ。", "乙", 3)
+    assert left["error"].startswith("toxic ")
+    assert [row["toxic"] for row in rows(jnlp("toxicity", "--rules-only", rejects, "--format", "jsonl", "-q"))] == [
+        True
+    ]
 
 
 @pytest.mark.parametrize(

@@ -191,9 +191,15 @@ def test_rejects(tmp_path):
     with open_writer("jsonl", stream=io.BytesIO(), rejects=rejects) as output:
         output.reject(Failed("a.csv:3", Source("a.csv", 3), RecordError("a.csv:3: broken", hint="mend it")))
         output.reject(Failed("x", Source("arg", 1), ValueError("二行の\n文")))
+        record = Record("p", ("前提", "仮説"), {"星": 5, "error": "前の"}, Source("b.csv", 4))
+        output.reject(Failed("p", record.source, RecordError("no")), record=record)
     assert [json.loads(line) for line in rejects.read_text(encoding="utf-8").splitlines()] == [
         {"id": "a.csv:3", "path": "a.csv", "line": 3, "error": "a.csv:3: broken (mend it)"},
         {"id": "x", "path": "arg", "line": 1, "error": "ValueError: 二行の 文"},
+        {
+            **{"id": "p", "text": "前提", "text_pair": "仮説", "path": "b.csv", "line": 4, "error": "no"},
+            **{"星": 5, "input.error": "前の"},
+        },
     ]
 
 

@@ -123,6 +123,32 @@ def test_an_undecodable_byte_is_named_and_never_latin_1(data: bytes, position: i
     assert caught.value.position == position
 
 
+DOCUMENT = "契約の期間は、本契約の締結日から１年間とする。甲は乙に対し、代金を支払う。\n"
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "cp932", "euc_jp"])
+@pytest.mark.parametrize(
+    ("before", "bad", "after", "lost"),
+    [
+        (1, b"\xff", 1, 1),  # a byte that no codec has
+        (0, b"\xff\xfe\xff", 1, 3),  # at the start
+        (1, b"\x80", 0, 1),  # at the end; Python's cp932 has a control character for it
+        (400, b"\xff", 400, 1),  # behind the sample that decides
+    ],
+)
+def test_bad_bytes_are_replaced_where_it_is_asked_for(
+    codec: str, before: int, bad: bytes, after: int, lost: int
+) -> None:
+    head, tail = DOCUMENT * before, DOCUMENT * after
+    data = (head + "＊").encode(codec) + bad + b"\n" + tail.encode(codec)
+    with pytest.raises(UndecodableError):
+        decode(data)
+    found = decode(data, replace=True)
+    assert (found.text, found.encoding) == (head + "＊" + "\ufffd" * lost + "\n" + tail, codec)
+    assert decode(data, codec, replace=True).text == found.text
+    assert "".join(open_text(Trickle(data), replace=True)) == found.text  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     "data", [b"%PDF-1.7\nabc", b"PK\x03\x04abc", b"\x89PNG\r\n", bytes(range(256)), b"abc\x00def", b"\x1f\x8b\x08\x00"]
 )
