@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from jnlp.errors import JnlpError
 
@@ -13,19 +13,20 @@ if TYPE_CHECKING:
 
 
 class Lock:
-    """Held from when it is made until `release`; on systems and disks without such locks it holds nothing.
+    """Held from when it is made until `release`, or to the end of a `with`; where there are no locks it holds nothing.
 
     Args:
         path: The lock's own file.
         out: The output it stands for, for the message.
+        hint: What to do where another run holds it.
 
     Raises:
         JnlpError: Another run holds it.
         OSError: The file cannot be made.
     """
 
-    def __init__(self, path: Path, out: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, out: Path, *, hint: str = "wait for it, or give -o another name") -> None:
+        self._path, self._hint = path, hint
         try:
             self._file = path.open("ab")
             while not self._taken(out):
@@ -34,6 +35,12 @@ class Lock:
         except OSError as error:
             error.filename = str(out)  # the name that the user gave
             raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     def release(self) -> None:
         """Let others write; a second call does nothing."""
@@ -51,9 +58,7 @@ class Lock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._file.close()
-            raise JnlpError(
-                f"{out} is being written by another run", hint="wait for it, or give -o another name"
-            ) from None
+            raise JnlpError(f"{out} is being written by another run", hint=self._hint) from None
         except OSError:  # a network disk without locks
             return True
         with suppress(FileNotFoundError):

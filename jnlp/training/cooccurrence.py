@@ -29,7 +29,8 @@ def piece_counts(shards: Sequence[Shard], vocabulary: int) -> NDArray[np.int64]:
     """Return how often each piece stands in the shards, int64 `[vocabulary]`."""
     counts = np.zeros(vocabulary, np.int64)
     for shard in shards:
-        counts += np.bincount(shard.tokens, minlength=vocabulary)
+        for start in range(0, len(shard.tokens), _BLOCK):  # a count makes int64 of what it is given
+            counts += np.bincount(shard.tokens[start : start + _BLOCK], minlength=vocabulary)
     return counts
 
 

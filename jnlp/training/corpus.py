@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -92,7 +93,7 @@ def own_sources(paths: Sequence[Path]) -> tuple[Source, ...]:
         return (Source("corpus", ("*",)),)
     top = os.path.commonpath([path.resolve().parent for path in paths])
     names = {path: hashlib.sha256(os.path.relpath(path.resolve(), top).encode()).hexdigest()[:6] for path in paths}
-    return tuple(Source(f"{path.name.split('.')[0]}-{names[path]}", (str(path),)) for path in paths)
+    return tuple(Source(f"{path.name.split('.')[0]}-{names[path]}", (glob.escape(str(path)),)) for path in paths)
 
 
 def documents(source: Source, paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
@@ -163,7 +164,7 @@ def _fields(source: Source, path: Path, number: int, line: str) -> Iterator[str]
             hint="name the text fields of the source in the recipe",
         ) from error
     for value in values:
-        yield from map(str, value if isinstance(value, list) else [value])
+        yield from (str(text) for text in (value if isinstance(value, list) else [value]) if text is not None)
 
 
 def fraction(key: str, salt: str = "") -> float:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from jnlp.errors import UsageError
+from jnlp.io.lock import Lock
 from jnlp.training import corpus as corpora
 from jnlp.training.clean import Cleaner
 from jnlp.training.recipe import fingerprint
-from jnlp.training.shards import TRAIN, VALID, Shard, build_shards, open_shards
+from jnlp.training.shards import SUMMARY, TRAIN, VALID, Shard, build_shards, open_shards
 from jnlp.training.tokenizer_train import train_tokenizer
 
 if TYPE_CHECKING:
@@ -84,10 +86,24 @@ def make_data(
 
     Raises:
         UsageError: There is no text to train on.
+        JnlpError: Another run is making the same data.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = (folder / "shards" / SUMMARY).exists()
+    with nullcontext() if whole else Lock(folder / ".lock", folder, hint="wait for it: it reads the same corpus"):
+        return _make_data(recipe, sources, table, folder, tokenizer, progress)
+
+
+def _make_data(
+    recipe: Recipe,
+    sources: Sequence[Source],
+    table: Mapping[str, Sequence[Path]],
+    folder: Path,
+    tokenizer: str | None,
+    progress: Progress | None,
+) -> CorpusData:
     from tokenizers import Tokenizer
 
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "tokenizer.json"
     if not path.exists():
         if tokenizer is None and progress:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from jnlp.training import checkpoints
-from jnlp.training.plot import write_plot
+from jnlp.training.plot import read_log, write_plot
 from jnlp.training.team import Alone
 
 if TYPE_CHECKING:
@@ -228,8 +228,10 @@ class _Run:
 def _forget_after(log: Path, step: int) -> None:
     """Drop the lines of steps that came after the checkpoint: they are taken again."""
     if log.exists():
-        kept = [line for line in log.read_text(encoding="utf-8").splitlines() if json.loads(line)["step"] <= step]
-        log.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        part = log.with_name(log.name + ".part")
+        kept = (json.dumps(row) + "\n" for row in read_log(log) if row["step"] <= step)
+        part.write_text("".join(kept), encoding="utf-8")
+        part.replace(log)
 
 
 @contextmanager

@@ -63,12 +63,13 @@ class MaskedLMLoss(nn.Module):
     Args:
         model: The model.
         compiled: The lengths of rows whose training is compiled.
+        must: Fail where torch cannot compile, in place of going on without.
     """
 
-    def __init__(self, model: ModernBertForMaskedLM, *, compiled: Collection[int] = ()) -> None:
+    def __init__(self, model: ModernBertForMaskedLM, *, compiled: Collection[int] = (), must: bool = False) -> None:
         super().__init__()
         self.model = model
-        self._training = RowEncoder(model.model, compiled)
+        self._training = RowEncoder(model.model, compiled, must=must)
         self._scoring = RowEncoder(model.model)  # never compiled: it would be compiled again for want of gradients
 
     def logits(self, batch: Batch) -> Tensor:

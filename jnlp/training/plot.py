@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,12 +34,21 @@ class _Axis:
 
 def write_plot(log: Path, out: Path) -> None:
     """Draw the losses and the held-out accuracy of a `log.jsonl` against tokens; nothing where there is no loss yet."""
-    rows = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
+    rows = read_log(log)
     curves = {name: [(row["tokens"], row[name]) for row in rows if name in row] for name in _COLOURS}
     if len(curves["loss"]) > 1:
         part = out.with_name(out.name + ".part")
         part.write_text(_svg(curves), encoding="utf-8")
         part.replace(out)
+
+
+def read_log(log: Path) -> list[dict[str, Any]]:
+    """Return the rows of a `log.jsonl`, none where there is no file; a line that a full disk cut short is left out."""
+    rows: list[dict[str, Any]] = []
+    for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
+        with suppress(ValueError):
+            rows.append(json.loads(line))
+    return rows
 
 
 _COLOURS = {"loss": "#9ab", "held_out_loss": "#c33", "accuracy": "#27a"}

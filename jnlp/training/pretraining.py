@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from jnlp.encoder.files import digest_weights
 from jnlp.encoder.modernbert import ModernBertConfig, ModernBertForMaskedLM
 from jnlp.encoder.runtime import Runtime
 from jnlp.errors import JnlpError
+from jnlp.io.lock import Lock
 from jnlp.training import corpus as corpora
 from jnlp.training.cooccurrence import cooccurrence_embeddings, log_unigram, piece_counts
 from jnlp.training.corpus_data import CorpusData, data_digest, make_data
@@ -47,7 +49,7 @@ class RunOptions:
         runs: Where runs live; `$JNLP_RUNS`, else the user's cache folder.
         hours: A limit to the time spent on training; the schedule then ends when it is over.
         start: A model folder to go on from, with its tokenizer and its shape.
-        compiler: `auto` compiles the encoder where a C++ compiler is there and the run is long, `always`, `never`.
+        compiler: `auto` compiles the encoder where a C++ compiler works and the run is long, `always`, `never`.
         plan: The pace of logs and checkpoints; None: the recipe's.
         team: The processes that share the work.
     """
@@ -83,8 +85,9 @@ def pretrain(
 
     Raises:
         UsageError: The corpus is missing or empty, or belongs to no source of the recipe.
-        JnlpError: The model to start from has dropout or other special tokens, or a step's micro-batches cannot be
-            shared by the processes.
+        JnlpError: The model to start from has dropout or other special tokens, a step's micro-batches cannot be
+            shared by the processes, a stage has no text, another process is at the same run, or `out` or the folder
+            of runs cannot be made.
         Stopped: After Ctrl-C or SIGTERM, with a checkpoint written.
     """
     options = options or RunOptions()
@@ -97,19 +100,46 @@ def pretrain(
                 hint="as many processes as divide it, or a smaller micro_batch in the recipe",
             )
     files = corpora.files(corpus)
-    tell = progress if team.rank == 0 else None
     runs = options.runs or default_runs()
+    run = runs / run_name(recipe, files, options.start)
+    _can_be_made(out, run)  # told before the work, not after it
+    with nullcontext() if team.rank else Lock(run / ".lock", run, hint="wait for it: it makes the same model"):
+        return _pretrain(recipe, files, run, out, options, progress if team.rank == 0 else None)
+
+
+def _can_be_made(out: Path, run: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise JnlpError(f"{out} is a file", hint="-o names the folder of the model")
+    for folder in (run, out.resolve().parent):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise JnlpError(f"{folder} cannot be made: {(error.strerror or str(error)).lower()}") from error
+    for folder in (run, out if out.exists() else out.resolve().parent):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise JnlpError(f"{folder} cannot be written", hint="its owner may, or name another with -o or --runs")
+
+
+def _pretrain(
+    recipe: Recipe, files: Sequence[Path], run: Path, out: Path, options: RunOptions, tell: Progress | None
+) -> TrainReport:
+    team, runs = options.team, run.parent
     if team.rank == 0:  # the others read what it has made
         data = read_data(recipe, files, runs, options.start, tell)
     team.wait()
     if team.rank > 0:
         data = read_data(recipe, files, runs, options.start, None)
-    run = runs / run_name(recipe, files, options.start)
-    run.mkdir(parents=True, exist_ok=True)
+    for number, stage in enumerate(recipe.stages):
+        if not any(stage.mix.get(shard.name, shard.weight) > 0 for shard in data.train):
+            raise JnlpError(
+                f"stage {number + 1} of {recipe.name} has no text: the sources that the corpus has weigh 0 in it",
+                hint="weights of the sources, or the stage's `mix`",
+            )
     if team.rank == 0:
         write_json(run / "recipe.json", asdict(recipe))
     model = start_model(recipe, data, options.start, resumed=(run / "checkpoint.pt").exists()).to(team.device)
-    loss = MaskedLMLoss(model, compiled=_compiled(recipe, options.compiler, team.device))
+    compiled = _compiled(recipe, options.compiler, team.device)
+    loss = MaskedLMLoss(model, compiled=compiled, must=options.compiler == "always")
 
     def keep(stage: int) -> None:
         if team.rank == 0:
@@ -129,7 +159,7 @@ def pretrain(
         progress=tell,
     )
     if team.rank == 0:
-        export(model, data.tokenizer, out)
+        export(model, data.tokenizer, out.resolve())
     dropped: Counter[str] = sum((Counter(s.dropped) for s in data.summary.values()), Counter())
     return TrainReport(
         folder=out,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -11,7 +12,7 @@ from jnlp.errors import JnlpError
 from jnlp.training.clean import Clean
 from jnlp.training.corpus import Source  # noqa: TC001 - pydantic reads the annotations
 from jnlp.training.schedule import warmup_stable_decay
-from jnlp.training.tokenizer_train import TokenizerRecipe
+from jnlp.training.tokenizer_train import SPECIAL, TokenizerRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -196,6 +197,13 @@ def _within(shares: list[float], progress: float) -> tuple[int, float]:
 def _problems(recipe: Recipe) -> Iterator[str]:
     if not recipe.stages:
         yield "it has no stage"
+    yield from _outside(recipe)
+    names = [source.name for source in recipe.sources]
+    for name in names:
+        if names.count(name) > 1:
+            yield f"two sources are called {name!r}"
+        if name in ("", ".", "..") or set(name) & set("/\\"):
+            yield f"{name!r} is no name of a source: it becomes a part of file names"
     if recipe.shape.hidden % 64:
         yield f"hidden {recipe.shape.hidden} is not a multiple of 64"
     choices = (
@@ -212,6 +220,43 @@ def _problems(recipe: Recipe) -> Iterator[str]:
     for number, stage in enumerate(recipe.stages):
         for problem in _stage_problems(stage, {source.name for source in recipe.sources}):
             yield f"stages.{number}: {problem}"
+
+
+def _outside(recipe: Recipe) -> Iterator[str]:
+    """Yield what is said of the numbers that are out of range."""
+    shape, optimisation = recipe.shape, recipe.optimisation
+    yield from _under(1, {f"shape.{key}": getattr(shape, key) for key in ("hidden", "intermediate", "layers")})
+    yield from _under(8, {"shape.max_length": shape.max_length})
+    yield from _under(len(SPECIAL) + 257, {"tokenizer.vocabulary": recipe.tokenizer.vocabulary})
+    yield from _under(1, {f"tokenizer.{key}": getattr(recipe.tokenizer, key) for key in ("characters", "max_piece")})
+    yield from _under(0, {f"optimisation.{key}": getattr(optimisation, key) for key in ("weight_decay", "clip")})
+    rates = {f"optimisation.{key}": getattr(optimisation, key) for key in ("lr", "matrix_lr")}
+    shares = {"held_out": recipe.held_out, "tokenizer.coverage": recipe.tokenizer.coverage}
+    for source in recipe.sources:
+        yield from _under(0, {f"sources.{source.name}.weight": source.weight})
+        shares[f"sources.{source.name}.keep"] = source.keep
+    for number, stage in enumerate(recipe.stages):
+        of = f"stages.{number}"
+        sizes = ("micro_batch", "batch", "global_theta", "local_theta")
+        yield from _under(1, {f"{of}.{key}": getattr(stage, key) for key in sizes})
+        yield from _under(0, {f"{of}.mix.{name}": weight for name, weight in stage.mix.items()})
+        rates[f"{of}.peak"] = stage.peak
+        shares |= {f"{of}.{key}": getattr(stage, key) for key in ("mask", "warmup", "decay")}
+        shares[f"{of}.warmup_tokens / tokens"] = stage.warmup_tokens / max(stage.tokens, 1)
+        if not stage.mask:
+            yield f"{of}.mask is 0: nothing would be predicted"
+    for key, value in rates.items():
+        if not 0 < value < math.inf:
+            yield f"{key} is {value:g}, not over 0"
+    for key, value in shares.items():
+        if not 0 <= value <= 1:
+            yield f"{key} is {value:g}, not between 0 and 1"
+
+
+def _under(least: float, values: dict[str, float]) -> Iterator[str]:
+    for key, value in values.items():
+        if not value >= least:
+            yield f"{key} is {value:g}, and has to be {least:g} at least"
 
 
 def _stage_problems(stage: Stage, sources: set[str]) -> Iterator[str]:

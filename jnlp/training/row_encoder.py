@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
+from torch._dynamo.exc import TorchDynamoException
+
+from jnlp.errors import JnlpError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -42,15 +45,21 @@ class RowEncoder:
     Args:
         encoder: The model; it has no dropout.
         compiled: The lengths of rows that have a compiled form; each takes half a minute, once.
+        must: Fail where torch cannot compile, in place of going on without.
     """
 
-    def __init__(self, encoder: ModernBert, compiled: Collection[int] = ()) -> None:
+    def __init__(self, encoder: ModernBert, compiled: Collection[int] = (), *, must: bool = False) -> None:
         self.encoder = encoder
         self.compiled = compiled
+        self.must = must
         self._forms: dict[int, Forward] = {}
 
     def __call__(self, packed: Packed, length: int) -> Tensor:
-        """Return the states `[T, d]` of rows of `length` tokens that lie one after another (T a multiple of it)."""
+        """Return the states `[T, d]` of rows of `length` tokens that lie one after another (T a multiple of it).
+
+        Raises:
+            JnlpError: Torch cannot compile, and must.
+        """
         config, x = self.encoder.config, self.encoder.embeddings(packed.ids)
         dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
         kinds = [
@@ -63,8 +72,14 @@ class RowEncoder:
                 (config.local_rope_theta, config.local_attention // 2),
             )
         ]
-        states: Tensor = self._form(length)(x, kinds[0], kinds[1])
-        return states
+        try:
+            return self._form(length)(x, kinds[0], kinds[1])
+        except TorchDynamoException as error:  # the compiler finds no headers, or no room for what it makes
+            if self.must:
+                reason = str(error).strip().splitlines()[0]
+                raise JnlpError(f"torch cannot compile: {reason}", hint="--compiler never") from error
+            self.compiled, self._forms = frozenset(), {}
+            return self._form(length)(x, kinds[0], kinds[1])
 
     def _form(self, length: int) -> Forward:
         if length not in self._forms:

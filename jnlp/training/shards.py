@@ -93,8 +93,9 @@ def open_shards(folder: Path, sources: Sequence[Source], split: str) -> list[Sha
     for source in sources:
         ends = np.load(folder / f"{source.name}.{split}.ends.npy")
         if len(ends):
-            path = next(folder.glob(f"{source.name}.{split}.uint*"))
-            tokens = np.memmap(path, np.dtype(path.suffix[1:]), "r")
+            paths = {dtype: folder / f"{source.name}.{split}.{dtype}" for dtype in ("uint16", "uint32")}
+            dtype, path = next((dtype, path) for dtype, path in paths.items() if path.exists())
+            tokens = np.memmap(path, np.dtype(dtype), "r")
             shards.append(Shard(source.name, source.weight, tokens, ends))
     return shards
 

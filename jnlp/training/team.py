@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
-from jnlp.errors import JnlpError, MissingExtraError
+from jnlp.encoder.runtime import Runtime
+from jnlp.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -160,13 +161,10 @@ def assemble(device: str = "auto") -> Team:
         device: `auto` (a GPU where there is one), `cpu` or `cuda`.
 
     Raises:
-        JnlpError: A GPU is asked for and there is none.
+        UsageError: There is no such device.
         MissingExtraError: There are several processes, and accelerate is not installed.
     """
-    if device != "auto" and torch.device(device).type == "cuda" and not torch.cuda.is_available():
-        raise JnlpError("torch sees no CUDA device", hint="--device cpu")
+    place, _ = Runtime(device=device).place()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return Accelerated(device)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Alone(torch.device(device))
+    return Alone(place)

@@ -62,7 +62,7 @@ def train_tokenizer(lines: Iterable[str], recipe: TokenizerRecipe, *, threads: i
     except ImportError as error:
         raise MissingExtraError("train", "training a tokenizer") from error
 
-    faults: list[JnlpError] = []
+    faults: list[BaseException] = []
     normalised = (unicodedata.normalize("NFKC", line).replace(" ", SPACE) for line in _noting(lines, faults) if line)
     model = io.BytesIO()
     try:
@@ -95,11 +95,13 @@ def train_tokenizer(lines: Iterable[str], recipe: TokenizerRecipe, *, threads: i
     return convert(model.getvalue())
 
 
-def _noting(lines: Iterable[str], faults: list[JnlpError]) -> Iterator[str]:
-    """Yield lines; note the error that ends them, of which SentencePiece would leave a text alone."""
+def _noting(lines: Iterable[str], faults: list[BaseException]) -> Iterator[str]:
+    """Yield lines; note what ends them, Ctrl-C too, of which SentencePiece would leave a text alone."""
     try:
         yield from lines
-    except JnlpError as error:
+    except GeneratorExit:
+        raise
+    except BaseException as error:
         faults.append(error)
         raise
 

@@ -33,7 +33,7 @@ class PretrainOptions:
     compiler: Annotated[
         str,
         Option(
-            help="Compile the encoder for training: where a C++ compiler is there and the run is long, or as asked.",
+            help="Compile the encoder for training: where a C++ compiler works and the run is long, or as asked.",
             choices=("auto", "always", "never"),
         ),
     ] = "auto"

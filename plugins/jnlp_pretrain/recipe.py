@@ -28,7 +28,7 @@ def load_recipe(name: str, /) -> Recipe:
 
     Raises:
         UsageError: There is no such recipe.
-        JnlpError: The file is not TOML, or not a recipe: unknown keys, wrong types, values out of range.
+        JnlpError: The file is not TOML in UTF-8, or not a recipe: unknown keys, wrong types, values out of range.
     """
     from pydantic import TypeAdapter, ValidationError
 
@@ -64,7 +64,10 @@ def _read(name: str) -> str:
     path = Path(name)
     if not path.is_file():
         raise UsageError(f"no recipe {name}", hint=f"a TOML file, or one of: {', '.join(shipped())}")
-    return path.read_text(encoding="utf-8")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise JnlpError(f"{name}: byte {error.start} is not UTF-8", hint="TOML is UTF-8: convert the file") from error
 
 
 def table(names: Iterable[str] | None = None) -> str:

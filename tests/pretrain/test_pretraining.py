@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from jnlp.errors import JnlpError
+from jnlp.io.lock import Lock
 from jnlp.training.loop import Plan, Stopped
 from jnlp.training.pretraining import RunOptions, pretrain
 from jnlp.training.recipe import Span, Stage
@@ -135,6 +136,42 @@ def test_stopped_and_resumed_it_ends_in_the_same_bits(
 def test_processes_that_cannot_share_a_step_are_refused(recipe: Recipe, corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(JnlpError, match=r"stage 1 of micro has 2 micro-batches a step, which 3 processes"):
         pretrain(recipe, [corpus], tmp_path / "out", RunOptions(tmp_path / "runs", team=Alone(size=3)))
+
+
+def test_a_stage_whose_sources_weigh_nothing_is_refused(
+    trained: tuple[TrainReport, Path], recipe: Recipe, corpus: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(_data(trained[1]), tmp_path / "runs" / _data(trained[1]).name)
+    nothing = replace(recipe.stages[1], mix={"diary": 0.0, "lines": 0.0})
+    silent = replace(recipe, stages=(recipe.stages[0], nothing))
+    with pytest.raises(JnlpError, match=r"stage 2 of micro has no text"):
+        pretrain(silent, [corpus], tmp_path / "out", RunOptions(tmp_path / "runs"))
+
+
+def test_one_run_at_a_time_and_only_where_it_can_be_written(
+    trained: tuple[TrainReport, Path], recipe: Recipe, corpus: Path, tmp_path: Path
+) -> None:
+    options = RunOptions(trained[1], plan=PLAN)
+    with Lock(_run(trained[1]) / ".lock", tmp_path), pytest.raises(JnlpError, match=r"written by another run \(wait"):
+        pretrain(recipe, [corpus], tmp_path / "out", options)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(JnlpError, match=r"file is a file"):
+        pretrain(recipe, [corpus], tmp_path / "file", options)
+    with pytest.raises(JnlpError, match=r"file cannot be made"):
+        pretrain(recipe, [corpus], tmp_path / "file" / "out", options)
+
+
+def test_a_line_of_the_log_that_was_cut_short_is_left_out(
+    trained: tuple[TrainReport, Path], recipe: Recipe, corpus: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained[1], tmp_path / "runs")
+    log = _run(tmp_path / "runs") / "log.jsonl"
+    before = log.read_text()
+    log.write_text(before + '{"step": 12, "tok')
+    pretrain(recipe, [corpus], tmp_path / "micro", RunOptions(tmp_path / "runs", plan=PLAN))
+    assert [json.loads(line) for line in log.read_text().splitlines()][: before.count("\n")] == [
+        json.loads(line) for line in before.splitlines()
+    ]
 
 
 def test_a_renamed_folder_is_another_corpus(recipe: Recipe, corpus: Path, tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.exc import TorchDynamoException
 
 from jnlp.encoder.modernbert import ModernBertConfig, ModernBertForMaskedLM
 from jnlp.encoder.packing import pack
+from jnlp.errors import JnlpError
 from jnlp.training.masked_lm import MaskedLMLoss, MaskedLMObjective
 from jnlp.training.recipe import Optimisation, Recipe, Span, Stage
 from jnlp.training.row_encoder import RowEncoder, can_compile
@@ -137,3 +139,19 @@ def _states(objective: MaskedLMObjective, batch: object) -> torch.Tensor:
     if batch.length is None:
         return objective.model.model(batch.packed)  # type: ignore[no-any-return]
     return RowEncoder(objective.model.model)(batch.packed, batch.length)
+
+
+def test_what_cannot_be_compiled_runs_as_it_is(model: ModernBertForMaskedLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_headers(*_: object, **__: object) -> object:
+        def fail(*_: object) -> object:
+            raise TorchDynamoException("fatal error: Python.h: No such file or directory\ncompilation terminated")
+
+        return fail
+
+    monkeypatch.setattr(torch, "compile", no_headers)
+    packed = pack(_documents((10, 22, 32)))
+    with torch.inference_mode():
+        expected = RowEncoder(model.model)(packed, 32)
+        assert torch.equal(RowEncoder(model.model, (32,))(packed, 32), expected)
+        with pytest.raises(JnlpError, match=r"torch cannot compile: fatal error: Python\.h: No such file"):
+            RowEncoder(model.model, (32,), must=True)(packed, 32)

@@ -234,6 +234,18 @@ def test_any_text_that_jnlp_reads_is_a_corpus(tmp_path: Path) -> None:
     assert texts[2].split() == ["吾輩は猫である。", "名前はまだ無い。"]
 
 
+def test_files_with_brackets_are_read_and_null_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "第[1]巻").mkdir()
+    (tmp_path / "第[1]巻" / "小説[上].txt").write_text("晴れ。\n", encoding="utf-8")
+    (tmp_path / "行.jsonl").write_text('{"text": null}\n{"text": ["雨。", null]}\n', encoding="utf-8")
+    found = files([tmp_path])
+    sources = own_sources(found)
+    table = assign(sources, found)
+    assert [table[source.name] for source in sources] == [[path] for path in found]
+    texts = [text for source in sources for _, text in documents(source, table[source.name])]
+    assert sorted(text.strip() for text in texts) == ["晴れ。", "雨。"]
+
+
 def test_many_files_are_one_source(tmp_path: Path) -> None:
     for number in range(30):
         (tmp_path / f"日記{number}.txt").write_text("晴れ。\n", encoding="utf-8")

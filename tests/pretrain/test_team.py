@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from jnlp.errors import JnlpError, MissingExtraError
+from jnlp.errors import JnlpError, MissingExtraError, UsageError
 from jnlp.training.pretraining import RunOptions, pretrain
 from jnlp.training.recipe import Recipe, Span, Stage
 from jnlp.training.team import Accelerated, Alone, assemble
@@ -63,8 +63,13 @@ def test_alone_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_not_there_is_one_line() -> None:
-    with pytest.raises(JnlpError, match="no CUDA device"):
+    with pytest.raises(JnlpError, match="no device 'cuda': torch sees 0 CUDA devices"):
         assemble("cuda")
+
+
+def test_a_device_that_does_not_exist_is_one_line() -> None:
+    with pytest.raises(UsageError, match="no device 'gpu'"):
+        assemble("gpu")
 
 
 def test_several_processes_need_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,16 @@ def test_text_comes_back_normalised_and_without_unk(tokenizer: Tokenizer, text: 
     assert 0 not in ids
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(5, "Input/output error"), JnlpError("a row is broken")])
+def test_what_ends_the_text_is_what_is_told(error: BaseException | type[BaseException]) -> None:
+    def lines() -> Iterator[str]:
+        yield "今日の天気は晴れです。"
+        raise error
+
+    with pytest.raises(error if isinstance(error, type) else type(error)):
+        train_tokenizer(lines(), TokenizerRecipe(vocabulary=340))
+
+
 def test_digits_stand_alone(tokenizer: Tokenizer) -> None:
     assert all(
         len(piece) == 1 or not any(c.isdigit() for c in piece) or piece.startswith("<0x")
