@@ -17,6 +17,7 @@ from jnlp.io.lock import Lock
 from jnlp.training.loop import Plan, Stopped
 from jnlp.training.pretraining import RunOptions, pretrain
 from jnlp.training.recipe import Span, Stage
+from jnlp.training.row_encoder import can_compile
 from jnlp.training.shards import TRAIN, open_shards
 from jnlp.training.team import Alone
 
@@ -131,6 +132,29 @@ def test_stopped_and_resumed_it_ends_in_the_same_bits(
     assert whole["data"] == cut["data"]
     steps = [json.loads(line)["step"] for line in (_run(tmp_path / "runs") / "log.jsonl").read_text().splitlines()]
     assert steps == sorted(steps)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not can_compile(), reason="no C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+def test_compiled_in_bf16_too_it_resumes_to_the_bit(
+    trained: tuple[TrainReport, Path], recipe: Recipe, corpus: Path, tmp_path: Path
+) -> None:
+    def stop(phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
+        if phase == "training" and done > total // 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    stage = Stage(12_000, (Span(32),), warmup=0.05, batch=1024, micro_batch=512)
+    short = replace(recipe, stages=(stage,), optimisation=replace(recipe.optimisation, dtype="bf16"))
+    for name in ("whole", "cut"):
+        shutil.copytree(_data(trained[1]), tmp_path / name / _data(trained[1]).name)
+    whole, cut = (RunOptions(tmp_path / name, plan=PLAN, compiler="always") for name in ("whole", "cut"))
+    pretrain(short, [corpus], tmp_path / "one", whole)
+    with pytest.raises(Stopped):
+        pretrain(short, [corpus], tmp_path / "two", cut, progress=stop)
+    pretrain(short, [corpus], tmp_path / "two", cut)
+    one, two = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two"))
+    assert one == two
 
 
 def test_processes_that_cannot_share_a_step_are_refused(recipe: Recipe, corpus: Path, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def _losses(model: ModernBertForMaskedLM, compiled: Collection[int], *, packing:
     shard = Shard("a", 1.0, np.concatenate(_documents(range(5, 60))).astype(np.uint16), np.cumsum(range(5, 60)))
     stage = Stage(1000, (Span(32),), packing, batch=256, micro_batch=128)
     recipe = Recipe("x", (stage,), optimisation=Optimisation(dtype="fp32"))
-    return MaskedLMObjective(recipe, MaskedLMLoss(model, compiled=compiled), [shard], [shard], [9])
+    return MaskedLMObjective(recipe, MaskedLMLoss(model, compiled=compiled, must=True), [shard], [shard], [9])
 
 
 def _gradients(objective: MaskedLMObjective) -> tuple[float, dict[str, torch.Tensor]]:

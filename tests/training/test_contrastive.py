@@ -2,25 +2,28 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from jnlp.encoder.load import load_embedder
+from jnlp.encoder.load import load_embedder, load_tokenizer
 from jnlp.encoder.runtime import Runtime
 from jnlp.encoder.vectors import unit
 from jnlp.errors import JnlpError
 from jnlp.models.folder import inspect
 from jnlp.testing import make_model
-from jnlp.training.contrastive import EmbedderOptions, EmbedderTrainer, _checkpoint, divided, load_encoder
+from jnlp.training.contrastive import EmbedderOptions, EmbedderTrainer, _checkpoint, _pace, divided, load_encoder
+from jnlp.training.contrastive_fit import _step
 from jnlp.training.contrastive_loss import cosent, info_nce, matryoshka
 from jnlp.training.folder import read_config
 from jnlp.training.grad_cache import backward
 from jnlp.training.hard_negatives import gathered, mine
-from jnlp.training.pair_batches import encode_pairs, pair_batches
+from jnlp.training.pair_batches import encode_pairs, encoder_of, pair_batches
 from jnlp.training.pairs import Pair, PairSet, hold_out, key_of, sets_of
 from jnlp.training.reranking import RELEVANT, RerankerOptions, RerankerTrainer, judged
 from jnlp.training.sequences import first_fit, sequence_encoder
@@ -104,7 +107,23 @@ def test_a_stopped_run_goes_on_and_ends_as_an_unbroken_one(base, trained, tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["places"]
 
 
-def test_another_text_or_another_base_does_not_go_on_from_a_stopped_run(base, tmp_path):
+def test_another_base_does_not_go_on_from_a_stopped_run(base, tmp_path):
+    def stop(phase: str, done: int, total: int, _: object) -> None:
+        if phase == "training" and done > total // 2 + 1:
+            raise KeyboardInterrupt
+
+    out, other = tmp_path / "places", tmp_path / "other"
+    shutil.copytree(base, other)
+    weights = load_file(other / "model.safetensors")
+    save_file({name: value * 1.01 for name, value in weights.items()}, other / "model.safetensors", {"format": "pt"})
+    with pytest.raises(KeyboardInterrupt):
+        train(base, out, progress=stop)
+    seen: list[int] = []
+    train(other, out, progress=lambda phase, done, *_: seen.append(done) if phase == "epoch" else None)
+    assert seen == [1, 2]
+
+
+def test_another_text_does_not_go_on_from_a_stopped_run(base, tmp_path):
     out, sets = tmp_path / "places", divided(rows(), None, OPTIONS)
     changed = replace(sets, valid=[replace(sets.valid[0], pairs=sets.valid[0].pairs[:-1])])
     assert _checkpoint(out, [OPTIONS, sets]) == _checkpoint(out, [OPTIONS, divided(rows(), None, OPTIONS)])
@@ -198,6 +217,22 @@ def test_cosent_counts_only_pairs_in_the_wrong_order():
 
 def test_matryoshka_takes_the_full_width_too():
     assert matryoshka((64, 8), 32) == (32, 8)
+
+
+def test_a_step_takes_the_mean_of_the_losses_at_all_widths(base):
+    config = read_config(base)
+    encode = encoder_of(load_tokenizer(base), dict.fromkeys(Purpose, ""), 48)
+    data = encode_pairs(PairSet("pairs", [Pair(*row.text) for row in rows()]), encode)
+    encoder = sequence_encoder(load_encoder(base, config), Pooling.MEAN, torch.device("cpu"), 48, tokens=0)
+    batch = next(iter(pair_batches(data, np.random.default_rng(0), 8)))
+    vectors = encoder.all([data.queries[i] for i in batch.queries] + [data.documents[i] for i in batch.documents])
+    queries, documents = vectors[: len(batch.queries)], vectors[len(batch.queries) :]
+    owner, hidden = torch.from_numpy(batch.owner), torch.from_numpy(batch.hidden)
+    wide, narrow = (info_nce(queries[:, :w], documents[:, :w], owner, hidden, 0.05, False).item() for w in (32, 8))
+    assert abs(wide - narrow) > 0.01
+    for dimensions, expected in (((), wide), ((8,), (wide + narrow) / 2)):
+        pace = _pace(replace(OPTIONS, dimensions=dimensions, temperature=0.05, symmetric=False), 32)
+        assert _step(encoder, (data, batch), pace, None)[0] == pytest.approx(expected, rel=1e-4)
 
 
 def test_mining_leaves_out_answers_and_what_is_too_near():
