@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import platform
 import sqlite3
 import sys
@@ -82,7 +81,7 @@ def _packages() -> Iterator[Finding]:
 def _machine(engine: Engine) -> Iterator[Finding]:
     settings = engine.settings
     try:
-        from jnlp.encoder import load
+        from jnlp.encoder import load, threads
 
         runtime = load.Runtime(device=settings.device, dtype=settings.dtype, threads=settings.threads)
         device, dtype, reason = load.describe(runtime)
@@ -94,8 +93,8 @@ def _machine(engine: Engine) -> Iterator[Finding]:
         return
     yield Finding("device", Level.OK, f"{device} ({reason})")
     yield Finding("dtype", Level.OK, dtype)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    yield Finding("threads", Level.OK, f"{settings.threads or cores} of {cores} cores")
+    count, cores = settings.threads or threads.default_threads(), threads.cores()
+    yield Finding("threads", Level.OK, f"{count} on {cores} cores that this process may use")
     if device == "cpu":
         yield _kernel()
     flash = importlib.util.find_spec("flash_attn") is not None

@@ -8,8 +8,10 @@ meant; the others are tested against it.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,23 +28,24 @@ def attention(
     q: Tensor, k: Tensor, v: Tensor, cu_seqlens: Tensor, lengths: tuple[int, ...], window: int | None, /
 ) -> Tensor:
     """Attend within each sequence, by the implementation chosen for the tensors' device, dtype and head size."""
-    chosen = choose(q.device.type, q.dtype, q.shape[-1], torch.is_grad_enabled())
+    chosen = choose(q.device, q.dtype, q.shape[-1], torch.is_grad_enabled())
     return chosen(q, k, v, cu_seqlens, lengths, window)
 
 
-def choose(device: str, dtype: torch.dtype, head_dim: int, gradients: bool, /) -> Attention:
+def choose(device: torch.device | str, dtype: torch.dtype, head_dim: int, gradients: bool, /) -> Attention:
     """Return the implementation: flash-attn or `varlen` on CUDA, the compiled kernel on a CPU, else `blocked`."""
-    if device == "cuda" and dtype in (torch.float16, torch.bfloat16) and flash_runs(head_dim):
+    place = torch.device(device)
+    if place.type == "cuda" and dtype in (torch.float16, torch.bfloat16) and flash_runs(head_dim, place.index):
         return _on_cuda()
-    if device == "cpu" and not gradients and (compiled := kernels.load()) and compiled.handles(dtype, head_dim):
+    if place.type == "cpu" and not gradients and (compiled := kernels.load()) and compiled.handles(dtype, head_dim):
         return compiled.attention
     return blocked
 
 
 @cache
-def flash_runs(head_dim: int, /) -> bool:
-    """Say if the flash kernels take this head size on this GPU: from Ampere on, multiples of 8 up to 256."""
-    return head_dim % 8 == 0 and head_dim <= 256 and torch.cuda.get_device_capability() >= (8, 0)
+def flash_runs(head_dim: int, gpu: int | None = None, /) -> bool:
+    """Say if the flash kernels take this head size on a GPU: from Ampere on, multiples of 8 up to 256."""
+    return head_dim % 8 == 0 and head_dim <= 256 and torch.cuda.get_device_capability(gpu) >= (8, 0)
 
 
 @cache
@@ -71,14 +74,27 @@ def reference(
 def varlen(
     q: Tensor, k: Tensor, v: Tensor, cu_seqlens: Tensor, lengths: tuple[int, ...], window: int | None, /
 ) -> Tensor:
-    """Attend through torch's own flash kernel over packed tokens: CUDA, 16-bit."""
+    """Attend through torch's own flash kernel over packed tokens: CUDA, 16-bit.
+
+    Without gradients the keys are not split, where this torch can be told so: what stands beside a sequence in the
+    batch then moves no bit of its own.
+    """
     from torch.nn.attention.varlen import varlen_attn
 
     reach = -1 if window is None else window
     longest = max(lengths)
-    out = varlen_attn(q, k, v, cu_seqlens, cu_seqlens, longest, longest, window_size=(reach, reach))
+    whole = {} if torch.is_grad_enabled() else _whole()
+    out = varlen_attn(q, k, v, cu_seqlens, cu_seqlens, longest, longest, window_size=(reach, reach), **whole)
     assert isinstance(out, Tensor)  # a pair only where more was asked for
     return out
+
+
+@cache
+def _whole() -> dict[str, Any]:
+    """Return the argument that keeps `varlen_attn` from splitting keys; torch before 2.12 may not have it."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    return {"num_splits": 1} if "num_splits" in inspect.signature(varlen_attn).parameters else {}
 
 
 def flash(

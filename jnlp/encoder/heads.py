@@ -128,6 +128,11 @@ class PackedEmbedder:
             for states in self._states([window]):
                 yield TokenStates(states, window.offsets, window.core)
 
+    def packed_states(self, packed: Packed, /) -> Tensor:
+        """Return the states `[T, d]` of one batch, where the model is."""
+        found: Tensor = self._encoder(packed)
+        return found
+
     def sequence_states(self, ids: Sequence[IntArray], /) -> Iterator[FloatArray]:
         """Yield float32 `[T, d]` for each sequence of ready-made ids, in order."""
         return self._states(map(_sequence, ids))

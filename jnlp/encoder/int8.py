@@ -50,6 +50,11 @@ class Quantised:
         weight, scale = quantise(linear.weight.float())
         return cls(weight, scale[:, 0], None if linear.bias is None else linear.bias.float())
 
+    @classmethod
+    def named(cls, held: dict[str, Tensor], name: str, /) -> Quantised:
+        """Return the layer whose parts are held under a name."""
+        return cls(held[f"{name}.weight"], held[f"{name}.scale"], held.get(f"{name}.bias"))
+
     def __call__(self, x: Tensor, /) -> Tensor:
         """Return the layer of x `[T, inputs]`, quantised row by row, in fp32."""
         rows, scale = quantise(x.float())
@@ -88,21 +93,36 @@ def _widened(a: Tensor, b: Tensor) -> Tensor:
     return a.float() @ b.float()
 
 
+_LINEARS = ("attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo")
+
+
+def _quantised(layers: list[Any]) -> dict[str, Tensor]:
+    """Return the parts of all layers' products by name."""
+    parts: dict[str, Tensor] = {}
+    for index, layer in enumerate(layers):
+        for name in _LINEARS:
+            made = Quantised.of(layer.get_submodule(name))
+            own = {"weight": made.weight, "scale": made.scale, "bias": made.bias}
+            parts |= {f"{index}.{name}.{part}": tensor for part, tensor in own.items() if tensor is not None}
+    return parts
+
+
 class Plain:
     """`Rows` by torch's own operators.
 
     Args:
         encoder: The model that is quantised.
+        hold: Makes the quantised weights, or finds them made; see `stepwise.compiled`.
     """
 
     blocks = False
 
-    def __init__(self, encoder: ModernBert, /) -> None:
+    def __init__(self, encoder: ModernBert, hold: Hold = lambda _, make: make(), /) -> None:
         layers: list[Any] = list(encoder.layers)
         self._norms = [(layer.attn_norm, layer.mlp_norm) for layer in layers]
+        held = hold("int8, by torch", lambda: _quantised(layers))
         self._linears = [
-            tuple(Quantised.of(x) for x in (layer.attn.Wqkv, layer.attn.Wo, layer.mlp.Wi, layer.mlp.Wo))
-            for layer in layers
+            tuple(Quantised.named(held, f"{index}.{name}") for name in _LINEARS) for index in range(len(layers))
         ]
         self._dtype = encoder.final_norm.weight.dtype
 
@@ -128,5 +148,5 @@ def to_int8(network: Network, hold: Hold, /) -> None:
     encoder = network if isinstance(network, ModernBert) else network.model
     encoder.inference = compiled(encoder, "int8", hold)
     if encoder.inference is None:
-        encoder.inference = Stepwise(encoder, Plain(encoder))
+        encoder.inference = Stepwise(encoder, Plain(encoder, hold))
         drop_layers(encoder)

@@ -97,7 +97,7 @@ def describe_run(folder: Path, runtime: Runtime, /) -> str:
     if _is_modernbert(folder):
         config = read_json(folder / "config.json")
         head_dim = int(config["hidden_size"]) // int(config["num_attention_heads"])
-        chosen = choose(device.type, dtype, head_dim, False)
+        chosen = choose(device, dtype, head_dim, False)
         attention = "compiled kernels" if hasattr(chosen, "__self__") else f"attention in torch ({chosen.__name__})"
     threads = torch.get_num_threads()
     layers = ", compiled layers" if runtime.compile else ""

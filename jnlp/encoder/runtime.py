@@ -66,7 +66,7 @@ class Runtime:
             raise UsageError(
                 f"compiling is for a GPU, and the model runs on {device}", hint="on a CPU: jnlp doctor --build-kernels"
             )
-        wants = has_bf16(device.type) if self.dtype in ("auto", "int8") else self.dtype == "bf16"
+        wants = has_bf16(str(device)) if self.dtype in ("auto", "int8") else self.dtype == "bf16"
         return device, torch.bfloat16 if wants else torch.float32
 
     def budget(
@@ -125,9 +125,10 @@ def processor_flags() -> frozenset[str]:
 
 @cache
 def has_bf16(device: str, /) -> bool:
-    """Say if a device type multiplies bf16 matrices in hardware (on a CPU: AVX-512 BF16 or AMX, as Linux lists it)."""
-    if device == "cuda":
+    """Say if a device multiplies bf16 matrices in hardware (on a CPU: AVX-512 BF16 or AMX, as Linux lists it)."""
+    if device.startswith("cuda"):
         import torch
 
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        with torch.cuda.device(torch.device(device)):
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return not processor_flags().isdisjoint({"avx512_bf16", "amx_bf16"})

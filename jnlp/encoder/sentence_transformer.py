@@ -18,6 +18,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling
 
 from jnlp.encoder.files import present_weights, read_json
 from jnlp.encoder.load import load_embedder
+from jnlp.encoder.packing import pack
 from jnlp.encoder.runtime import Runtime
 from jnlp.encoder.windows import frame
 from jnlp.errors import JnlpError
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from jnlp.encoder.heads import PackedEmbedder
-    from jnlp.types import ModelSpec, Text
+    from jnlp.types import IntArray, ModelSpec, Text
 
 SETTINGS = "config_sentence_transformers.json"
 _TOKENIZER = (
@@ -145,11 +146,22 @@ class PackedTransformer(InputModule):
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Add `token_embeddings`, float32 `[B, L, d]`, 0 where there is no token."""
         ids, mask = features["input_ids"], features["attention_mask"].bool()
-        states = torch.zeros(*ids.shape, self.embedder.dimension)
         sequences = [row[keep].numpy() for row, keep in zip(ids.cpu(), mask.cpu(), strict=True)]
-        for number, found in enumerate(self.embedder.sequence_states(sequences)):
-            states[number, mask[number].cpu()] = torch.from_numpy(found)
+        states = self._at_once(sequences, mask) if self.place.is_cuda else self._in_batches(sequences, mask.cpu())
         return features | {"token_embeddings": states.to(self.place.device)}
+
+    def _at_once(self, sequences: list[IntArray], mask: Tensor) -> Tensor:
+        """Return the states of a batch that the caller has sized, in one go where the model is: for a GPU."""
+        states = torch.zeros(*mask.shape, self.embedder.dimension, device=self.place.device)
+        states[mask.to(states.device)] = self.embedder.packed_states(pack(sequences).to(states.device)).float()
+        return states
+
+    def _in_batches(self, sequences: list[IntArray], mask: Tensor) -> Tensor:
+        """Return the states of a batch in batches of our own size: for a CPU and its caches."""
+        states = torch.zeros(*mask.shape, self.embedder.dimension)
+        for number, found in enumerate(self.embedder.sequence_states(sequences)):
+            states[number, mask[number]] = torch.from_numpy(found)
+        return states
 
     def save(self, output_path: str, *args: Any, **kwargs: Any) -> None:
         """Copy the model's config, weights and tokenizer as they are, and write its length."""

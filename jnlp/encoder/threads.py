@@ -11,6 +11,8 @@ from pathlib import Path
 _CPUS = Path("/sys/devices/system/cpu")
 _CGROUP = Path("/sys/fs/cgroup")
 _OPENMP, _RAYON = "OMP_NUM_THREADS", "RAYON_NUM_THREADS"
+_ours: dict[str, int] = {}  # what we have set, by variable, and in torch
+_before: dict[str, str | None] = {}  # what the variables were before
 
 
 def cores(*, cpus: Path = _CPUS, cgroup: Path = _CGROUP) -> int:
@@ -24,8 +26,8 @@ def cores(*, cpus: Path = _CPUS, cgroup: Path = _CGROUP) -> int:
 
 
 def default_threads() -> int:
-    """Return `OMP_NUM_THREADS` where it is set to a number, else the cores."""
-    wished = os.environ.get(_OPENMP, "").partition(",")[0]
+    """Return `OMP_NUM_THREADS` where the user has set it to a number, else the cores."""
+    wished = (_theirs(_OPENMP) or "").partition(",")[0]
     return int(wished) if wished.isdecimal() and int(wished) else cores()
 
 
@@ -35,8 +37,8 @@ def limit_threads(count: int | None, /) -> int:
     None is `default_threads`, and leaves a variable that is set as it is. Loads nothing.
     """
     threads = count or default_threads()
-    if count is not None or _OPENMP not in os.environ:
-        os.environ[_OPENMP] = str(threads)
+    if count is not None or _theirs(_OPENMP) is None:
+        _set(_OPENMP, threads)
     return threads
 
 
@@ -46,30 +48,43 @@ def limit_tokenizer(count: int | None, device: str, /) -> None:
     Beside a forward pass on the CPU that is a quarter of `count`: tokenising takes a tenth of its time or less, and the
     cores stay with the forward pass. Beside a GPU all. None is `default_threads`, and leaves a variable that is set.
     """
-    if count is not None or _RAYON not in os.environ:
+    if count is not None or _theirs(_RAYON) is None:
         threads = count or default_threads()
-        os.environ[_RAYON] = str(max(threads // 4, 1) if device == "cpu" else threads)
+        _set(_RAYON, max(threads // 4, 1) if device == "cpu" else threads)
 
 
 def use_threads(count: int | None, /) -> int:
     """Let torch and FAISS compute on `count` threads; return the count.
 
-    A search waits for the query's vector, so that each may have them all. None is `default_threads`, and never raises
-    what torch was told before.
+    A search waits for the query's vector, so that each may have them all (a search itself takes one). None is
+    `default_threads`, and never raises what others told torch before. The pools are the process's: of two engines the
+    one that loads its models last decides for both.
     """
     import torch
 
     threads = limit_threads(count)
-    if count is None:
-        threads = min(threads, torch.get_num_threads())
+    if count is None and (told := torch.get_num_threads()) != _ours.get("torch"):
+        threads = min(threads, told)
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
+        _ours["torch"] = threads
     if torch.get_num_interop_threads() != 1:
         with suppress(RuntimeError):  # somebody has used that pool: it stays as it is
             torch.set_num_interop_threads(1)
     if (faiss := sys.modules.get("faiss")) is not None:
         faiss.omp_set_num_threads(threads)
     return threads
+
+
+def _theirs(variable: str) -> str | None:
+    """Return what the user has a variable set to, whatever we set it to since for an engine; None if nothing."""
+    value = os.environ.get(variable)
+    return _before.get(variable) if value is not None and value == str(_ours.get(variable)) else value
+
+
+def _set(variable: str, threads: int) -> None:
+    _before.setdefault(variable, _theirs(variable))
+    os.environ[variable], _ours[variable] = str(threads), threads
 
 
 def _siblings(path: Path, number: int) -> str:

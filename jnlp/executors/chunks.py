@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 CHUNK_RECORDS = 512
+GPU_CHUNK_RECORDS = 8192
+"""Where a GPU computes: its batches hold far more, and a chunk should hold a few of them."""
 CHUNK_CHARACTERS = 1 << 20
 FIRST = 32
 """Records of the first chunk; the later ones grow, so that first answers come soon."""
@@ -48,7 +50,7 @@ class Polled(Protocol):
         ...
 
 
-def chunks(records: Iterable[Record | Failed], /, *, width: int = 1) -> Iterator[Chunk]:
+def chunks(records: Iterable[Record | Failed], /, *, width: int = 1, most: int = CHUNK_RECORDS) -> Iterator[Chunk]:
     """Group records into chunks bounded in records and characters.
 
     A chunk is handed on, `urgent`, before it is full where `records` is `Polled` and has nothing more for `PATIENCE`
@@ -58,6 +60,7 @@ def chunks(records: Iterable[Record | Failed], /, *, width: int = 1) -> Iterator
     Args:
         records: The records.
         width: How many work on chunks at once: so many chunks of a size come before larger ones.
+        most: Records in a chunk, at most.
 
     Raises:
         JnlpError: What `records` raises, after a chunk of what was read before it.
@@ -81,7 +84,7 @@ def chunks(records: Iterable[Record | Failed], /, *, width: int = 1) -> Iterator
             break
         chunk.append(record)
         characters += weight(record)
-        full = len(chunk) >= _limit(made, width) or characters >= CHUNK_CHARACTERS
+        full = len(chunk) >= _limit(made, width, most) or characters >= CHUNK_CHARACTERS
         slow = polled is None and time.monotonic() - start > PATIENCE
         if full or slow:
             yield Chunk(chunk, urgent=slow)
@@ -93,9 +96,9 @@ def chunks(records: Iterable[Record | Failed], /, *, width: int = 1) -> Iterator
         raise broken
 
 
-def _limit(made: int, width: int) -> int:
+def _limit(made: int, width: int, most: int) -> int:
     doubled = min(made // width, 16)
-    return min(FIRST << doubled, CHUNK_RECORDS)
+    return min(FIRST << doubled, most)
 
 
 def weight(record: Record | Failed, /) -> int:

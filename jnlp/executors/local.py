@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import queue
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from jnlp.ending import before_the_end
+from jnlp.executors.chunks import CHUNK_RECORDS, GPU_CHUNK_RECORDS
 from jnlp.executors.ordered import Future, run, settle
 
 if TYPE_CHECKING:
@@ -41,7 +44,14 @@ class LocalExecutor:
         """
         apply = self._prepare(job)
         with Threads(IN_FLIGHT) as threads:
-            yield from run(lambda work: threads.submit(apply, work), records, IN_FLIGHT)
+            most = GPU_CHUNK_RECORDS if _on_gpu(job) else CHUNK_RECORDS
+            yield from run(lambda work: threads.submit(apply, work), records, IN_FLIGHT, most=most)
+
+
+def _on_gpu(job: Job) -> bool:
+    """Whether a job's models, which are loaded when it is prepared, compute on a GPU; loads nothing by itself."""
+    torch = sys.modules.get("torch")
+    return json.loads(job.settings).get("device", "auto") != "cpu" and torch is not None and torch.cuda.is_available()
 
 
 class Threads:

@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError, RecordError
-from jnlp.executors.chunks import chunks
+from jnlp.executors.chunks import CHUNK_RECORDS, chunks
 from jnlp.types import Done, Failed
 
 if TYPE_CHECKING:
@@ -48,7 +48,12 @@ class Future:
 
 
 def run(
-    submit: Callable[[Sequence[Record]], Future], records: Iterable[Record | Failed], in_flight: int, /
+    submit: Callable[[Sequence[Record]], Future],
+    records: Iterable[Record | Failed],
+    in_flight: int,
+    /,
+    *,
+    most: int = CHUNK_RECORDS,
 ) -> Iterator[Outcome[Any]]:
     """Yield one outcome a record, in order; at most `in_flight` + 1 chunks are held.
 
@@ -56,13 +61,14 @@ def run(
         submit: Sets to work on the records of a chunk.
         records: The input.
         in_flight: How many chunks are worked on at once.
+        most: Records in a chunk, at most.
 
     Raises:
         JnlpError: What `submit`'s futures raise; what `records` raises, after the outcomes of what was read before.
         Exception: A bug in the task: nothing has succeeded and every record of a chunk failed with it.
     """
     worked = False
-    for chunk, future in _in_flight(submit, chunks(records, width=max(in_flight // 2, 1)), in_flight):
+    for chunk, future in _in_flight(submit, chunks(records, width=max(in_flight // 2, 1), most=most), in_flight):
         outcomes = _merge(chunk, future.result(), worked)
         worked = worked or any(isinstance(outcome, Done) for outcome in outcomes)
         yield from outcomes

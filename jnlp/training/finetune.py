@@ -123,7 +123,7 @@ class Fitted:
 
 def precision(device: torch.device, /) -> AbstractContextManager[Any]:
     """Return bf16 autocast where the device computes in bf16, else nothing."""
-    if has_bf16(device.type):
+    if has_bf16(str(device)):
         return torch.autocast(device.type, torch.bfloat16)
     return nullcontext()
 

@@ -87,9 +87,9 @@ def test_choice_by_device_and_dtype():
     [((8, 0), 64, (varlen, flash)), ((9, 0), 256, (varlen, flash)), ((7, 5), 64, (blocked,)), ((9, 0), 12, (blocked,))],
 )
 def test_choice_on_a_gpu(monkeypatch, capability, head_dim, chosen):
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda gpu: capability if gpu == 1 else (8, 0))
     flash_runs.cache_clear()
-    assert choose("cuda", torch.bfloat16, head_dim, False) in chosen
+    assert choose(torch.device("cuda:1"), torch.bfloat16, head_dim, False) in chosen
     flash_runs.cache_clear()
 
 
@@ -138,7 +138,7 @@ def test_the_kernels_of_a_gpu_are_called_as_their_libraries_say(monkeypatch, ker
 
     def varlen_attn(*arguments, **named):
         given = taken.bind(*arguments, **named).arguments
-        assert len(given) == 8, "of seven tensors and sizes, and the window"
+        assert len(given) == 8 + named.pop("num_splits", 0), "of seven tensors and sizes, the window, one split"
         return _flash_attn_varlen_func(*arguments, **named)
 
     monkeypatch.setattr(library, "varlen_attn", varlen_attn)
@@ -146,8 +146,10 @@ def test_the_kernels_of_a_gpu_are_called_as_their_libraries_say(monkeypatch, ker
     monkeypatch.setitem(sys.modules, "flash_attn", package)
     lengths = (5, 1, 12)
     q, k, v, cu_seqlens = _inputs(lengths)
-    found = kernel(q, k, v, cu_seqlens, lengths, window)
-    torch.testing.assert_close(found, reference(q, k, v, cu_seqlens, lengths, window))
+    for gradients in (True, False):
+        with torch.set_grad_enabled(gradients):
+            found = kernel(q, k, v, cu_seqlens, lengths, window)
+        torch.testing.assert_close(found, reference(q, k, v, cu_seqlens, lengths, window))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

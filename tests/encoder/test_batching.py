@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jnlp.encoder.batching import BatchRunner
+from jnlp.encoder.batching import BatchRunner, is_out_of_memory
 from jnlp.encoder.packing import batches
 from jnlp.encoder.windows import Window
 from jnlp.errors import RecordError
@@ -57,3 +57,24 @@ def test_padding_counts_where_there_is_padding(lengths, budget):
     assert sorted(i for group in groups for i in group) == list(range(len(lengths)))
     for group in groups:
         assert len(group) * max(lengths[i] for i in group) <= budget or len(group) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "memory"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), True),
+        (MemoryError(), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("out of memory"), False),
+    ],
+)
+def test_what_says_that_memory_is_short(error: Exception, memory: bool) -> None:
+    assert is_out_of_memory(error) is memory
+
+
+def test_torch_says_so_in_these_words_when_it_cannot_allocate() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60, dtype=torch.uint8).fill_(0)
+    assert is_out_of_memory(caught.value)

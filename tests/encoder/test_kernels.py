@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 
 from jnlp.encoder import groups, kernels
 from jnlp.encoder.attention import blocked, choose, reference
-from jnlp.encoder.kernels.check import LEAST
+from jnlp.encoder.kernels import check as trying
 from jnlp.encoder.packing import pack
 from jnlp.encoder.rotation import Rotation
 from jnlp.encoder.runtime import has_bf16
@@ -231,12 +234,49 @@ def test_doctor_builds_them_and_again_when_asked(unknown):
 
 
 @needs_kernels
-def test_kernels_that_compute_something_else_are_not_kept(unknown, monkeypatch):
-    monkeypatch.setitem(LEAST, "fp32", 1.01)
-    with pytest.raises(JnlpError, match=r"is of no use: in fp32 a state has a cosine of 1\.0000"):
+def test_kernels_that_compute_something_else_are_named(cache, monkeypatch, capsys):
+    assert trying.main(str(cache)) == 0
+    monkeypatch.setitem(trying.LEAST, "fp32", 1.01)
+    assert trying.main(str(cache)) == 1
+    assert capsys.readouterr().out.startswith("in fp32 a state has a cosine of 1.0000 to plain torch's")
+    assert kernels._on_trial is None
+
+
+@needs_kernels
+@pytest.mark.parametrize("trouble", ["import sys; print('in fp32 it is wrong'); sys.exit(1)", "import os; os.abort()"])
+def test_kernels_that_fail_their_trial_are_not_kept_and_good_ones_stay(unknown, cache, monkeypatch, tmp_path, trouble):
+    unknown.mkdir(parents=True)
+    shutil.copy(cache, unknown / cache.name)
+    before = (unknown / cache.name).stat().st_mtime_ns
+    python = script(tmp_path / "python", f'#!/bin/sh\nexec {sys.executable} -c "{trouble}"\n')
+    monkeypatch.setattr(sys, "executable", python)
+    said = "by signal 6" if "abort" in trouble else "in fp32 it is wrong"
+    with pytest.raises(JnlpError, match=f"built is of no use: .*{said}"):
         kernels.build()
-    assert not list(unknown.iterdir())
+    assert [path.name for path in unknown.iterdir()] == [cache.name]
+    assert (unknown / cache.name).stat().st_mtime_ns == before
+    assert kernels.load() is not None
+
+
+def test_a_cache_that_cannot_be_read_leaves_plain_torch(unknown, monkeypatch):
+    def denied(*_: object) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(kernels, "runnable", lambda: True)
+    monkeypatch.setattr(Path, "is_file", denied)
     assert kernels.load() is None
+    assert "cannot be read: Permission denied" in kernels.status().text
+
+
+def test_the_compiler_is_that_of_the_environment_with_its_arguments(unknown, monkeypatch, tmp_path):
+    monkeypatch.setattr(kernels, "runnable", lambda: True)
+    ccache = script(tmp_path / "ccache", "#!/bin/sh\nexit 0\n")
+    monkeypatch.setenv("CXX", f"{ccache} g++")
+    assert kernels.compiler() == [ccache, "g++"]
+    monkeypatch.setenv("CXX", "gxx-17")
+    with pytest.raises(JnlpError, match="CXX is set to gxx-17, which is not there"):
+        kernels.build()
+    assert kernels.status().text == "plain torch: none are built"
 
 
 @needs_kernels
@@ -245,7 +285,7 @@ def test_a_compiler_that_makes_no_library_is_told_of(unknown, monkeypatch, tmp_p
     script.write_text('#!/bin/sh\nwhile [ "$1" != -o ]; do shift; done\necho nothing > "$2"\n', encoding="utf-8")
     script.chmod(0o755)
     monkeypatch.setenv("CXX", str(script))
-    with pytest.raises(JnlpError, match=r"cxx built is of no use: plain torch: .* does not load"):
+    with pytest.raises(JnlpError, match=r"cxx built is of no use: it does not load"):
         kernels.build()
     assert not list(unknown.iterdir())
 
@@ -327,7 +367,7 @@ def test_without_a_compiler_the_line_says_what_to_install(unknown, tmp_path, mon
 
 def test_a_cache_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(kernels, "runnable", lambda: True)
-    monkeypatch.setattr(kernels, "compiler", lambda: "c++")
+    monkeypatch.setattr(kernels, "compiler", lambda: ["c++"])
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     kernels.status.cache_clear()

@@ -53,6 +53,16 @@ def ours(folder):
     return jnlp.sentence_transformer(str(folder), device="cpu", dtype="fp32")
 
 
+def test_a_batch_in_one_go_as_on_a_gpu_gives_the_same_states(ours):
+    module = ours[0]
+    features = module.preprocess(TEXTS)
+    mask = features["attention_mask"].bool()
+    sequences = [row[keep].numpy() for row, keep in zip(features["input_ids"], mask, strict=True)]
+    with torch.inference_mode():
+        found, wanted = module._at_once(sequences, mask), module._in_batches(sequences, mask)
+    torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def theirs(folder):
     return SentenceTransformer(str(folder), device="cpu")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import json
+import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -98,6 +102,22 @@ def test_chunks_are_bounded_in_records_and_characters() -> None:
     assert sum(sizes) == 5000
     long = list(chunks(records(["あ" * (CHUNK_CHARACTERS // 2)] * 6)))
     assert [len(chunk.records) for chunk in long] == [2, 2, 2]
+
+
+def test_chunks_for_a_gpu_are_larger(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def note(texts: Sequence[Record]) -> list[str]:
+        sizes.append(len(texts))
+        return ["" for _ in texts]
+
+    for device, gpu, largest in (("cpu", True, 512), ("auto", False, 512), ("auto", True, 8192), ("cuda", True, 8192)):
+        cuda = SimpleNamespace(is_available=lambda gpu=gpu: gpu)
+        monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+        sizes.clear()
+        job = replace(JOB, settings=json.dumps({"device": device}))
+        assert len(list(LocalExecutor(lambda _job: note).map(job, records(["あ"] * 20_000)))) == 20_000
+        assert max(sizes) == largest
 
 
 def test_two_chunks_are_in_flight() -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +23,8 @@ from jnlp.encoder.runtime import processor_flags
 from jnlp.errors import JnlpError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jnlp.encoder.kernels.library import Kernels
 
 FOLDER = Path(__file__).parent
@@ -55,10 +60,19 @@ def runnable() -> bool:
     return processor_flags() >= NEEDED
 
 
-def compiler() -> str | None:
-    """Return the C++ compiler: `$CXX`, `c++` or `g++`; None where there is none."""
-    names = (os.environ.get("CXX", ""), "c++", "g++")
-    return next((found for name in names if name and (found := shutil.which(name))), None)
+def compiler() -> list[str] | None:
+    """Return the command of the C++ compiler: `$CXX`, else `g++` or `c++`; None where there is none.
+
+    g++ first: another one's OpenMP need not be the one that torch brings.
+
+    Raises:
+        JnlpError: `$CXX` is set to what is not there.
+    """
+    if wished := shlex.split(os.environ.get("CXX", "")):
+        if shutil.which(wished[0]) is None:
+            raise JnlpError(f"CXX is set to {wished[0]}, which is not there", hint="unset CXX, or name a compiler")
+        return wished
+    return next(([found] for name in ("g++", "c++") if (found := shutil.which(name))), None)
 
 
 def library_path() -> Path:
@@ -89,29 +103,40 @@ def build() -> Path:
         _compile(command, path)
     except OSError as error:
         raise JnlpError(f"{path.parent} could not be written: {error.strerror}", hint="set XDG_CACHE_HOME") from error
-    status.cache_clear()
-    from jnlp.encoder.kernels.check import problem
-
-    made = load()
-    wrong = status().text if made is None else problem(made)
-    if wrong is not None:
-        path.unlink(missing_ok=True)
+    finally:
         status.cache_clear()
-        raise JnlpError(f"what {command} built is of no use: {wrong}", hint=_OTHER)
     return path
 
 
-def _compile(command: str, path: Path) -> None:
-    """Put the library where it belongs in one step, so that others see all of it or nothing."""
+def _compile(command: list[str], path: Path) -> None:
+    """Put the library where it belongs in one step, once it is tried, so that others see all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         made = Path(folder) / path.name
         objects = []
         for name, flags in SOURCES.items():
             objects.append(str(Path(folder) / f"{name}.o"))
-            _run(command, *FLAGS, *flags, "-c", str(FOLDER / name), "-o", objects[-1])
-        _run(command, "-shared", *objects, "-o", str(made), *_openmp())
+            _run(*command, *FLAGS, *flags, "-c", str(FOLDER / name), "-o", objects[-1])
+        _run(*command, "-shared", *objects, "-o", str(made), *_openmp())
+        if wrong := _tried(made):
+            raise JnlpError(f"what {' '.join(command)} built is of no use: {wrong}", hint=_OTHER)
         made.replace(path)
+
+
+def _tried(made: Path) -> str | None:
+    """Return what is wrong with a library, or None: tried in a process of its own, which may die of it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "jnlp.encoder.kernels.check", str(made)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )
+    if done.returncode == 0:
+        return None
+    if done.returncode < 0:
+        return f"it ends the process that tries it, by signal {-done.returncode}"
+    return (done.stdout.strip() or done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
 
 
 def _run(*command: str) -> None:
@@ -136,6 +161,21 @@ def _openmp() -> list[str]:
     return ["-fopenmp"]
 
 
+def open_library(path: Path, /) -> Kernels:
+    """Return what a library has that this processor runs; OSError or AttributeError where it does not load."""
+    from jnlp.encoder.kernels.library import Kernels
+
+    flags = processor_flags()
+    return Kernels(path, bf16=flags >= NEEDED_BF16, int8=flags >= NEEDED_INT8)
+
+
+def _has_compiler() -> bool:
+    try:
+        return compiler() is not None
+    except JnlpError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """Which path is in use, and why.
@@ -151,9 +191,23 @@ class Status:
     hint: str | None = None
 
 
+_on_trial: Kernels | None = None
+
+
 def load() -> Kernels | None:
     """Return the compiled kernels, or None where they are not built or cannot run."""
-    return status().kernels
+    return _on_trial or status().kernels
+
+
+@contextmanager
+def trial(kernels: Kernels, /) -> Iterator[None]:
+    """Use these kernels, wherever they lie, for a while."""
+    global _on_trial
+    _on_trial = kernels
+    try:
+        yield
+    finally:
+        _on_trial = None
 
 
 @cache
@@ -162,17 +216,18 @@ def status() -> Status:
     if not runnable():
         return Status(None, "plain torch: this processor has no AVX-512, which the compiled ones need")
     path = library_path()
-    how = BUILD if compiler() else f"install g++, then: {BUILD}"
-    if not path.is_file():
-        stale = any(path.parent.glob("kernels-*.so"))
+    try:
+        built = path.is_file()
+        stale = not built and any(path.parent.glob("kernels-*.so"))
+    except OSError as error:  # a cache that another user owns
+        return Status(None, f"plain torch: {path.parent} cannot be read: {error.strerror}", "set XDG_CACHE_HOME")
+    if not built:
         why = "those built are for another version of jnlp or torch" if stale else "none are built"
-        return Status(None, f"plain torch: {why}", how)
-    from jnlp.encoder.kernels.library import Kernels
-
+        return Status(None, f"plain torch: {why}", BUILD if _has_compiler() else f"install g++, then: {BUILD}")
     flags = processor_flags()
     bf16, int8 = flags >= NEEDED_BF16, flags >= NEEDED_INT8
     try:
-        kernels = Kernels(path, bf16=bf16, int8=int8)
+        kernels = open_library(path)
     except (OSError, AttributeError) as error:
         return Status(None, f"plain torch: {path} does not load ({error})", f"delete it, then: {BUILD}")
     able = "fp32, bf16 and int8" if int8 else "fp32 and bf16" if bf16 else "fp32"

@@ -1,11 +1,18 @@
-"""Tries newly built kernels on a small model, beside plain torch: a compiler can be wrong."""
+"""`python -m jnlp.encoder.kernels.check LIBRARY`: tries newly built kernels beside plain torch.
+
+A compiler can be wrong, and what it makes can end the process that runs it.
+"""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
+
+from jnlp.encoder import kernels as built
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,3 +65,21 @@ def _answer(precision: str, packed: Packed) -> Tensor:
     made = compiled(model.bfloat16(), precision, lambda _, make: make())
     assert made is not None  # the model fits the kernels
     return made(packed)
+
+
+def main(library: str, /) -> int:
+    """Print what is wrong with a library, if anything, and return the exit status."""
+    try:
+        made = built.open_library(Path(library))
+    except (OSError, AttributeError) as error:
+        sys.stdout.write(f"it does not load ({error})\n")
+        return 1
+    with built.trial(made):
+        wrong = problem(made)
+    if wrong:
+        sys.stdout.write(f"{wrong}\n")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
