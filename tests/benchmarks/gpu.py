@@ -274,7 +274,7 @@ def _transformers(
     config._attn_implementation = attention
     model = ModernBertModel._from_config(config, attn_implementation=attention, dtype=dtype)
     model.load_state_dict(weights)
-    model.to(device, dtype).eval()
+    model.to(device).eval()  # not to the dtype, which its weights have: the angles' frequencies stay in fp32
 
     def forward(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         states = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()

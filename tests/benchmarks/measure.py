@@ -110,11 +110,15 @@ class Field:
     def start(self, contenders: Sequence[Contender], folder: Path, /) -> None:
         """Start all, and let go those whose vectors are not the reference's."""
         self.servers = {contender.label: Server(contender, folder) for contender in contenders}
+        self._compare(CHECK)
+
+    def _compare(self, work: Work) -> None:
+        """Let go of those whose vectors are not the reference's on a work."""
         vectors: dict[str, NDArray[np.float32]] = {}
-        for label in list(self.servers):
-            self.say(f"  {folder.name}: comparing {label}")
-            out = BUILD / f"{folder.name}-vectors.npy"
-            if self._try(label, "vectors", CHECK, 8, out=str(out)) is not None:
+        for label, server in list(self.servers.items()):
+            self.say(f"  {server.folder.name}: comparing {label} on {work.name}")
+            out = BUILD / f"{server.folder.name}-vectors.npy"
+            if self._try(label, "vectors", work, 8, out=str(out)) is not None:
                 vectors[label] = np.load(out)
         wanted = vectors.get(REFERENCE.label, next(iter(vectors.values()), None))
         for label, found in vectors.items():
@@ -124,7 +128,12 @@ class Field:
                 self.drop(label, f"its vectors have a cosine of {cosine:.4f} to the reference's, under {least}")
 
     def time(self, work: Work, rounds: int, /) -> dict[str, dict[str, Any]]:
-        """Return seconds, batch size and peak memory by label; each peer's best batch size is found first."""
+        """Return seconds, batch size and peak memory by label; each peer's best batch size is found first.
+
+        Texts of a length that `start` did not compare are compared before.
+        """
+        if max(work.lengths) > max(CHECK.lengths):
+            self._compare(Work(f"{work.name}, one text", (max(work.lengths),)))
         batches: dict[str, int] = {}
         for label in [label for label, server in self.servers.items() if not server.contender.ours]:
             if size := self._best_batch(label, work):
@@ -174,9 +183,10 @@ class Field:
             return sizes[0]
         times: dict[int, float] = {}
         for size in sizes:
-            if (answer := self._try(label, "time", part, size)) is None:
-                return None
-            times[size] = answer["seconds"]
+            for _ in range(2):  # the first run of a shape may compile for it
+                if (answer := self._try(label, "time", part, size)) is None:
+                    return None
+                times[size] = answer["seconds"]
         return min(times, key=lambda size: times[size])
 
     def _try(self, label: str, do: str, work: Work, batch: int, **more: Any) -> dict[str, Any] | None:

@@ -78,8 +78,11 @@ def over_best_peer(model: str, work: str, label: str, /) -> Callable[[Results], 
 
 def _growth(label: str) -> Callable[[Results], float | None]:
     def ratio(results: Results) -> float | None:
+        works = results["models"].get("30m", {}).get("works", {})
         short, long = (tokens_per_second(results, "30m", work, label) for work in ("16 × 512", LONGEST))
-        return short / long if short and long else None
+        if not short or not long or works["16 × 512"].get("commit") != works[LONGEST].get("commit"):
+            return None  # two runs, perhaps of two codes, say nothing of growth
+        return short / long
 
     return ratio
 
