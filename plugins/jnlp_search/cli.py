@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ from jnlp.engine import DEFAULT_EMBEDDER
 from jnlp_search.options import IndexOptions, Legs, SearchOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jnlp.engine import Engine
     from jnlp.io.options import ReadOptions
     from jnlp.types import Hit
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     IndexOptions,
     name="index",
     summary="Index documents for search; only what changed is read again.",
-    reading=("text", "id", "encoding", "input_format", "recursive"),
+    reading=("text", "id", "encoding", "encoding_errors", "input_format", "recursive"),
     hint={"did": "indexed with", "then": "index again with --model {larger} --rebuild"},
 )
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
@@ -84,23 +87,50 @@ def index(
     "--format", "form", type=click.Choice(["table", "jsonl"]), help="Else a table at a terminal, JSONL in a pipe."
 )
 def search(engine: Engine, options: SearchOptions, folder: Path, query: str, form: str | None, quiet: bool) -> None:
-    """Print the passages that answer a query."""
+    """Print the passages that answer a query; `-` takes queries from standard input, a line each."""
     from jnlp.cli.console import is_terminal
     from jnlp_search.search import open_index
-    from jnlp_search.show import as_json
 
     chosen = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    table = form == "table" or (form is None and is_terminal())
     with open_index(folder, engine.models(), model=asked_model()) as opened:
-        hits = opened.search(query, **chosen)
-    if not hits and not quiet:
+        for asked in [query] if query != "-" else _lines():
+            hits = opened.search(asked, **chosen)
+            if not quiet:
+                _remark(hits, options.legs)
+            if not table:
+                _print(hits, {"query": asked} if query == "-" else {})
+                continue
+            if query == "-":
+                click.echo(f"■ {asked}")
+            show_hits(hits)
+
+
+def _lines() -> Iterator[str]:
+    """Yield the queries on standard input as they come; what is no text is told."""
+    from jnlp.io import read
+    from jnlp.types import Failed
+
+    for record in read(["-"]):
+        if isinstance(record, Failed):
+            tell_failed(record)
+        elif isinstance(record.text, str):
+            yield record.text
+
+
+def _remark(hits: list[Hit], legs: Legs) -> None:
+    if not hits:
         click.echo("jnlp: nothing was found", err=True)
-    elif options.legs is Legs.HYBRID and not quiet and not any(hit.highlights for hit in hits):
+    elif legs is Legs.HYBRID and not any(hit.highlights for hit in hits):
         click.echo("jnlp: no passage has a word of the query; these are the nearest by their vectors", err=True)
-    if form == "table" or (form is None and is_terminal()):
-        show_hits(hits)
-        return
+
+
+def _print(hits: list[Hit], head: dict[str, str]) -> None:
+    from jnlp_search.show import as_json
+
     for hit in hits:
-        click.echo(json.dumps(as_json(hit), ensure_ascii=False))
+        click.echo(json.dumps({**head, **as_json(hit)}, ensure_ascii=False))
+    sys.stdout.flush()  # whoever asks line by line waits for the answer
 
 
 def show_hits(hits: list[Hit], /) -> None:

@@ -23,8 +23,8 @@ def jnlp(runner, models, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     cli = build_cli(load_plugins([import_candidate("search", "jnlp_search")]))
 
-    def run(*words: str, status: int = 0) -> tuple[str, str]:
-        done = runner.invoke(cli, words, prog_name="jnlp", catch_exceptions=False)
+    def run(*words: str, status: int = 0, stdin: str | bytes | None = None) -> tuple[str, str]:
+        done = runner.invoke(cli, words, prog_name="jnlp", catch_exceptions=False, input=stdin)
         assert done.exit_code == status, done.output
         return done.stdout, done.stderr
 
@@ -55,6 +55,30 @@ def test_index_then_search(jnlp, folder):
     assert hit["metadata"]["path"] == "文書/契約.txt"
     row = json.loads(jnlp("search", "my.idx", "日曜", "--legs", "lexical")[0])
     assert (row["document"], row["text"], row["metadata"]["問"]) == ("文書/問答.csv:2", "日曜です。", "休みは?")
+
+
+def test_queries_from_standard_input_are_answered_in_turn(jnlp, folder):
+    jnlp("index", "文書", "--index", "my.idx", "--text", "答")
+    asked = "吾輩は猫である\n\n契約を解約する条件\n"
+    for stdin in (asked, asked.encode("cp932")):
+        out, _ = jnlp("search", "my.idx", "-", "--top", "1", stdin=stdin)
+        hits = [json.loads(line) for line in out.splitlines()]
+        assert [(hit["query"], hit["document"]) for hit in hits] == [
+            ("吾輩は猫である", "文書/猫.md"),
+            ("契約を解約する条件", "文書/契約.txt"),
+        ]
+    out, _ = jnlp("search", "my.idx", "-", "--top", "1", "--format", "table", stdin="猫\n解約\n")
+    assert [line for line in out.splitlines() if line.startswith("■")] == ["■ 猫", "■ 解約"]
+
+
+def test_a_file_with_bad_bytes_is_indexed_where_that_is_asked_for(jnlp, folder):
+    (folder / "古い.txt").write_bytes("古い契約書の写しである。".encode("cp932") + b"\xff\r\n")
+    _, err = jnlp("index", "文書", "--index", "my.idx", "--text", "答")
+    assert "古い.txt: byte" in err
+    assert "--encoding-errors replace" in err
+    out, _ = jnlp("index", "文書", "--index", "my.idx", "--text", "答", "--encoding-errors", "replace")
+    assert ": 1 added, 0 updated, 3 unchanged" in out
+    assert "写しである。\ufffd" in json.loads(jnlp("search", "my.idx", "写し", "--top", "1")[0])["text"]
 
 
 def test_only_what_changed(jnlp, folder, embedder):
