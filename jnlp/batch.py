@@ -167,6 +167,7 @@ def _still_to_do(records: Iterator[Record | Failed], output: Output, marks: _Mar
             found = f"a record up to {here} has changed"
         else:
             found = f"record {passed:,} is {here}"
+        output.how_on = "--resume goes on with the input it was made from"
         raise JnlpError(
             f"the input is not what the interrupted run read: {found}", hint="run it without --resume to start anew"
         )

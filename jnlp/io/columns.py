@@ -92,10 +92,10 @@ def to_record(
             continue
         value = row.get(name)
         if not isinstance(value, str) or not value.strip():
-            return source.failed(_no_text(row, name), line=line, encoding=encoding)
+            return source.failed(_no_text(row, name), line=line, encoding=encoding, fields=row)
         texts.append(value)
     if not texts[0].strip():
-        return source.failed("no column holds text", line=line, encoding=encoding)
+        return source.failed("no column holds text", line=line, encoding=encoding, fields=row)
     id = row.get(columns.id) if columns.id else None
     used = (columns.text, columns.pair, columns.id)
     return Record(

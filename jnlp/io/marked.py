@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jnlp.io.decoded import whole
 from jnlp.io.options import Unit
 from jnlp.io.units import Whole, cut
-from jnlp.text import html, html_title, markdown
+from jnlp.text import front_matter, html, html_title, markdown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jnlp.io.sources import Input
     from jnlp.types import Failed, Record
 
+_TITLE = re.compile(r"^title[ \t]*[:=][ \t]*([^\r\n]+)", re.MULTILINE)
 _FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(
     r"^ {0,3}#{1,6}[ \t]+(.+?)[ \t]*#*[ \t]*\r?$|^(\S[^\r\n]*)\r?\n(?:=+|-{2,})[ \t]*\r?$", re.MULTILINE
@@ -24,32 +25,31 @@ _HEADING = re.compile(
 
 
 def read_markdown(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:
-    """Yield the file as one record (or as `unit` says), its first heading as the field `title`."""
+    """Yield the file as one record (or as `unit` says), with its title or first heading."""
     decoded = whole(source, options)
     aligned = markdown(decoded.text)
-    fields = _titled(markdown_title(decoded.text))
-    yield from cut(
-        source, Whole(aligned.text, decoded.encoding, decoded.text, aligned, fields), options.unit or Unit.DOCUMENT
-    )
+    title = markdown_title(decoded.text)
+    whole_text = Whole(aligned.text, decoded.encoding, decoded.text, aligned, title)
+    yield from cut(source, whole_text, options.unit or Unit.DOCUMENT)
 
 
 def read_html(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:
-    """Yield the page as one record (or as `unit` says), its title as the field `title`."""
+    """Yield the page as one record (or as `unit` says), with its title."""
     decoded = whole(source, options)
     aligned = html(decoded.text)
-    fields = _titled(html_title(decoded.text))
-    yield from cut(
-        source, Whole(aligned.text, decoded.encoding, decoded.text, aligned, fields), options.unit or Unit.DOCUMENT
-    )
+    whole_text = Whole(aligned.text, decoded.encoding, decoded.text, aligned, html_title(decoded.text) or None)
+    yield from cut(source, whole_text, options.unit or Unit.DOCUMENT)
 
 
 def markdown_title(text: str, /) -> str | None:
-    """Return the first heading of a Markdown text outside code fences, its own markup removed, or None."""
-    match = _HEADING.search(_FENCE.sub("", text))
+    """Return the title of a Markdown text's front matter, else its first heading outside code fences, or None.
+
+    The heading is without its own markup.
+    """
+    front, start = front_matter(text)
+    if (named := _TITLE.search(front)) and (title := named[1].strip().strip("\"'").strip()):
+        return title
+    match = _HEADING.search(_FENCE.sub("", text[start:]))
     if match is None:
         return None
     return markdown(match.group(1) or match.group(2)).text.strip() or None
-
-
-def _titled(title: str | None) -> dict[str, object]:
-    return {"title": title} if title else {}

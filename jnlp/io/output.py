@@ -48,6 +48,8 @@ class Output:
         """How many input records an earlier run has done: leave out as many."""
         self.mark = state.mark if state else ""
         """The mark of the last record that an earlier run has done."""
+        self.how_on = "continue with --resume"
+        """What is said of going on with what is kept."""
         self.kept: str | None = None
         """After an error: what is kept and how to go on, for the last line of stderr."""
         self._sink, self._target, self._rejects, self._table = sink, target, rejects, table
@@ -217,7 +219,7 @@ class Output:
             if self._state_path is not None:
                 journal.remove(self._state_path)
             return
-        how = " (continue with --resume)" if self._state_path is not None else ""
+        how = f" ({self.how_on})" if self._state_path is not None else ""
         self.kept = f"partial output kept: {_short(part)}, {self._now[0]} records{how}"
 
     def _close_special(self) -> None:

@@ -30,8 +30,7 @@ def read_pdf(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed
         text, title = extract(read_all(stream, source.name), source.name)
     if not text.strip("\f \n"):
         raise RecordError(f"{source.name}: no text layer (a scan?)", hint="run OCR over it first")
-    fields: dict[str, object] = {"title": title} if title else {}
-    yield from cut(source, Whole(text, None, None, None, fields), options.unit or Unit.DOCUMENT)
+    yield from cut(source, Whole(text, None, None, None, title), options.unit or Unit.DOCUMENT)
 
 
 def extract(data: bytes, name: str) -> tuple[str, str | None]:

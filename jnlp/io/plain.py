@@ -31,8 +31,8 @@ def _document(source: Input, options: ReadOptions) -> Iterator[Record]:
     text, encoding = (decoded := whole(source, options)).text, decoded.encoding
     if is_aozora(text):
         aligned = aozora(text)
-        return cut(source, Whole(aligned.text, encoding, text, aligned, {}), Unit.DOCUMENT)
-    return cut(source, Whole(text, encoding, None, None, {}), Unit.DOCUMENT)
+        return cut(source, Whole(aligned.text, encoding, text, aligned), Unit.DOCUMENT)
+    return cut(source, Whole(text, encoding, None, None), Unit.DOCUMENT)
 
 
 def _lines(source: Input, options: ReadOptions) -> Iterator[Record]:

@@ -72,6 +72,11 @@ def read(
     """
     options = options or ReadOptions()
     readers = _checked(options, readers)
+    if options.text is not None and options.input_format is None and not options.literal and "-" in inputs:
+        raise UsageError(
+            f"standard input is read as lines of text, which have no column '{options.text}'",
+            hint="--input-format csv, tsv or jsonl says what comes there",
+        )
     items = expand(inputs, options, readers, stdin=stdin, paths_only=paths_only)
     return (record for item in items for record in _records(item, options, readers))
 
@@ -96,7 +101,7 @@ def documents(
     readers = _checked(options, readers)
     items = expand(paths, options, readers, stdin=stdin, paths_only=True)
     return (
-        replace(record, fields={**about, **record.fields}) if isinstance(record, Record) else record
+        replace(record, fields={**about, **_title(record), **record.fields}) if isinstance(record, Record) else record
         for item in items
         for about in (_about(item),)
         for record in _records(item, options, readers)
@@ -130,6 +135,10 @@ def _records(item: Item, options: ReadOptions, readers: Loaders) -> Iterator[Rec
         yield Failed(item.name, Source(item.name), error)  # one table in a folder must not stop the others
     except OSError as error:
         yield item.failed(f"cannot be read: {(error.strerror or str(error)).lower()}")
+
+
+def _title(record: Record) -> dict[str, object]:
+    return {"title": record.title} if record.title else {}
 
 
 def _about(item: Item) -> dict[str, object]:

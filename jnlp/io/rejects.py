@@ -18,15 +18,14 @@ if TYPE_CHECKING:
 def reject_line(failed: Failed, record: Record | None = None, /) -> str:
     """Return `{"id", "text", "path", "line", "error"}`, the record's other columns, and a line break.
 
-    What could not be read has no record, and so neither text nor columns. The file can be read again as an input.
+    What could not be read has no record, and so no text, nor columns if it is no row. The file can be read again as an
+    input; what is rejected once more has the newer place and error alone.
     """
-    row = {
-        **(head(record) if record is not None else {"id": failed.id}),
-        "path": failed.source.path,
-        "line": failed.source.line,
-        "error": reason(failed.error),
-    }
-    return dumps(row if record is None else carry(row, record.fields)) + "\n"
+    where = {"path": failed.source.path, "line": failed.source.line, "error": reason(failed.error)}
+    row = {**(head(record) if record is not None else {"id": failed.id}), **where}
+    fields = failed.fields if record is None else record.fields
+    again = where.keys() <= fields.keys()
+    return dumps(carry(row, {name: value for name, value in fields.items() if not (again and name in where)})) + "\n"
 
 
 def reason(error: Exception, /) -> str:

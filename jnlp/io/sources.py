@@ -15,7 +15,7 @@ from jnlp.io.streams import COMPRESSED, borrow, open_bytes
 from jnlp.types import Failed, Record, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from typing import BinaryIO
 
     from jnlp.io.options import ReadOptions
@@ -59,10 +59,17 @@ class Input:
             raise ValueError("an input is a path or a stream")
         return open_bytes(self.path)
 
-    def failed(self, reason: str, *, line: int | None = None, encoding: str | None = None) -> Failed:
-        """Return the failure of this input, or of one of its lines."""
+    def failed(
+        self,
+        reason: str,
+        *,
+        line: int | None = None,
+        encoding: str | None = None,
+        fields: Mapping[str, object] | None = None,
+    ) -> Failed:
+        """Return the failure of this input, or of one of its lines, with the columns that could be read."""
         where = self.name if line is None else f"{self.name}:{line}"
-        return Failed(where, Source(self.name, line, encoding), RecordError(f"{where}: {reason}"))
+        return Failed(where, Source(self.name, line, encoding), RecordError(f"{where}: {reason}"), fields or {})
 
 
 Item = Input | Record | Failed

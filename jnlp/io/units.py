@@ -10,7 +10,7 @@ from jnlp.text import lines, paragraphs
 from jnlp.types import Record, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from jnlp.io.sources import Input
     from jnlp.types import Alignment
@@ -43,14 +43,14 @@ class Whole:
         encoding: The codec it was decoded with.
         original: The text it was derived from, or None.
         alignment: From `text` to `original`.
-        fields: Fields of each of its records.
+        title: Of each of its records.
     """
 
     text: str
     encoding: str | None
     original: str | None
     alignment: Alignment | None
-    fields: Mapping[str, object]
+    title: str | None = None
 
 
 def cut(source: Input, whole: Whole, unit: Unit) -> Iterator[Record]:
@@ -61,7 +61,7 @@ def cut(source: Input, whole: Whole, unit: Unit) -> Iterator[Record]:
     if unit is Unit.DOCUMENT:
         if whole.text.strip():
             where = Source(source.name, None, whole.encoding)
-            yield Record(source.name, whole.text, whole.fields, where, whole.original, whole.alignment)
+            yield Record(source.name, whole.text, {}, where, whole.original, whole.alignment, whole.title)
         return
     line, counted, same = 1, 0, 0
     file = whole.text if whole.original is None else whole.original
@@ -73,10 +73,10 @@ def cut(source: Input, whole: Whole, unit: Unit) -> Iterator[Record]:
         yield Record(
             id=f"{source.name}:{line}" + (f".{same}" if same > 1 else ""),
             text=whole.text[start:end],
-            fields=whole.fields,
             source=Source(source.name, line, whole.encoding),
             original=whole.original,
             alignment=Part(whole.alignment, start, end) if whole.alignment else None,
+            title=whole.title,
         )
 
 

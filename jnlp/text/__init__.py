@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .align import Aligned, Builder, compose, identity, retext
 from .encodings import Decoded, Detected, UndecodableError, decode, detect
-from .markup import MARKUPS, aozora, html, html_title, is_aozora, markdown
+from .markup import MARKUPS, aozora, front_matter, html, html_title, is_aozora, markdown
 from .normalize import NORMALIZERS, fold, fold_kana, nfkc, search_fold
 from .paragraphs import lines, paragraphs
 from .sentences import cut, sentences
@@ -26,6 +26,7 @@ __all__ = [
     "detect",
     "fold",
     "fold_kana",
+    "front_matter",
     "html",
     "html_title",
     "identity",

@@ -52,12 +52,17 @@ _NESTED = ("alt", "link", "both", "strong", "emphasis", "low", "struck")
 def markdown(text: str, /) -> Aligned:
     """Return the text of a Markdown file: code, link and image texts stay; bullets become ・, table bars tabs."""
     document = _Document(text)
-    front = _FRONT.match(text)
-    position = front.end() if front else 0
+    _, position = front_matter(text)
     while position < len(text):
         position = document.line(position)
     document.flush()
     return document.builder.build()
+
+
+def front_matter(text: str, /) -> tuple[str, int]:
+    """Return the front matter of a Markdown file (YAML or TOML, its fences included), and where the rest begins."""
+    front = _FRONT.match(text)
+    return (front[0], front.end()) if front else ("", 0)
 
 
 class _Document:

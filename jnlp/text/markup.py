@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from .align import identity
 from .aozora import aozora, is_aozora
 from .hypertext import html, html_title
-from .markdown import markdown
+from .markdown import front_matter, markdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .align import Aligned
 
-__all__ = ["MARKUPS", "aozora", "html", "html_title", "is_aozora", "markdown"]
+__all__ = ["MARKUPS", "aozora", "front_matter", "html", "html_title", "is_aozora", "markdown"]
 
 MARKUPS: dict[str, Callable[[str], Aligned]] = {
     "plain": identity,

@@ -79,6 +79,8 @@ def whole_folder(out: Path, /) -> Iterator[Path]:
     Raises:
         JnlpError: `out` exists and is not an empty folder, or cannot be made.
     """
+    if out.is_file():
+        raise JnlpError(f"{out} is a file", hint="-o names the folder of the model, which is made")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise JnlpError(f"{out} exists already", hint="remove it or choose another folder with -o")
     try:

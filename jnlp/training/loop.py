@@ -128,6 +128,7 @@ class _Run:
     saved: float = field(default_factory=time.monotonic)
     seen: tuple[float, int] = (0.0, 0)
     begun: tuple[float, float] = (0.0, 0.0)
+    warm: bool = False
     peaks: list[list[float]] = field(default_factory=list)
 
     def resume(self) -> None:
@@ -194,6 +195,8 @@ class _Run:
         left = (1 - done) * (now - self.begun[0]) / max(done - self.begun[1], 1e-9)
         figures = {"loss": loss, "tokens_per_second": speed, "rate": factor, "progress": done, "seconds_left": left}
         self.seen = now, self.tokens
+        if not self.warm:  # the first steps compile and fill caches: what is left is told by those after them
+            self.begun, self.warm = (now, done), True
         self._log(figures)
         if self.tell:
             self.tell("training", self.tokens, self.clock.tokens, figures)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from jnlp.training.loop import Progress
     from jnlp.training.recipe import Recipe
 
+_OUTPUTS = "outputs.txt"
 COMPILERS = ("auto", "always", "never")
 _WORTH = 1_000_000  # tokens of one length from which on compiling its form saves more time than it takes
 
@@ -86,8 +87,8 @@ def pretrain(
     Raises:
         UsageError: The corpus is missing or empty, or belongs to no source of the recipe.
         JnlpError: The model to start from has dropout or other special tokens, a step's micro-batches cannot be
-            shared by the processes, a stage has no text, another process is at the same run, or `out` or the folder
-            of runs cannot be made.
+            shared by the processes, a stage has no text, another process is at the same run, `out` holds what the run
+            has not made, or it or the folder of runs cannot be made.
         Stopped: After Ctrl-C or SIGTERM, with a checkpoint written.
     """
     options = options or RunOptions()
@@ -102,7 +103,8 @@ def pretrain(
     files = corpora.files(corpus)
     runs = options.runs or default_runs()
     run = runs / run_name(recipe, files, options.start)
-    _can_be_made(out, run)  # told before the work, not after it
+    _can_be_made(out, run)
+    _is_ours(out, run)  # told before the work, not after it
     with nullcontext() if team.rank else Lock(run / ".lock", run, hint="wait for it: it makes the same model"):
         return _pretrain(recipe, files, run, out, options, progress if team.rank == 0 else None)
 
@@ -118,6 +120,18 @@ def _can_be_made(out: Path, run: Path) -> None:
     for folder in (run, out if out.exists() else out.resolve().parent):
         if not os.access(folder, os.W_OK | os.X_OK):
             raise JnlpError(f"{folder} cannot be written", hint="its owner may, or name another with -o or --runs")
+
+
+def _is_ours(out: Path, run: Path) -> None:
+    """Raise where a folder holds what this run has not made."""
+    if out.is_dir() and any(out.iterdir()) and str(out.resolve()) not in _made_by(run):
+        raise JnlpError(f"{out} exists already", hint="remove it or choose another folder with -o")
+
+
+def _made_by(run: Path) -> list[str]:
+    """Return the folders that a run has written its model to."""
+    path = run / _OUTPUTS
+    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
 
 
 def _pretrain(
@@ -159,6 +173,8 @@ def _pretrain(
         progress=tell,
     )
     if team.rank == 0:
+        made = sorted({*_made_by(run), str(out.resolve())})
+        (run / _OUTPUTS).write_text("".join(f"{folder}\n" for folder in made), encoding="utf-8")
         export(model, data.tokenizer, out.resolve())
     dropped: Counter[str] = sum((Counter(s.dropped) for s in data.summary.values()), Counter())
     return TrainReport(

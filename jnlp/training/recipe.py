@@ -220,6 +220,9 @@ def _problems(recipe: Recipe) -> Iterator[str]:
     for number, stage in enumerate(recipe.stages):
         for problem in _stage_problems(stage, {source.name for source in recipe.sources}):
             yield f"stages.{number}: {problem}"
+        longest = max((span.length for span in stage.rows), default=0)
+        if longest > recipe.shape.max_length:
+            yield f"stages.{number}: rows of {longest} are longer than shape.max_length, {recipe.shape.max_length}"
 
 
 def _outside(recipe: Recipe) -> Iterator[str]:

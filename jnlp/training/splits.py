@@ -83,9 +83,11 @@ def split(examples: Sequence[Example], /, *, valid: float = 0.1, test: float = 0
     dealt = _deal(components(examples), _strata([example.target for example in examples]), wanted, seed)
     for name in wanted:
         if not dealt[name]:
+            groups = len(components(examples))
+            linked = f" in {groups} groups that belong together" if groups < len(examples) else ""
             raise JnlpError(
-                f"{len(examples)} examples are too few to hold out a {name} set",
-                hint="give more examples, or set its share to 0",
+                f"{len(examples)} examples{linked} are too few to hold out a {name} set",
+                hint=f"give more examples, or --{name}-share 0; are --text and --label the right columns?",
             )
     return Split(*(tuple(sorted(dealt[name])) for name in ("train", "valid", "test")))
 

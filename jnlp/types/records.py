@@ -45,6 +45,7 @@ class Record:
         source: Where it was read.
         original: The text as it stands in its source, where `text` is derived from it (markup removed), else None.
         alignment: Maps offsets in `text` to offsets in `original`; None when they are the same.
+        title: What the file itself says it is called (md, html, pdf), for an index: no column of its row.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Record:
     source: Source = field(default_factory=lambda: Source("arg"))
     original: str | None = field(default=None, repr=False)
     alignment: Alignment | None = field(default=None, repr=False)
+    title: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +67,19 @@ class Done(Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A record that could not be read or processed, and the exception that says why."""
+    """A record that could not be read or processed, and the exception that says why.
+
+    Args:
+        id: The record's, else that of its file.
+        source: Where it was read.
+        error: Why.
+        fields: The columns of a row that could be read and holds no text.
+    """
 
     id: str
     source: Source
     error: Exception
+    fields: Mapping[str, object] = field(default_factory=dict)
 
 
 Outcome = Done[R] | Failed

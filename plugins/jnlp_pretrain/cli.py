@@ -81,7 +81,7 @@ def _folder(model: str) -> Path:
 
 def _show(report: TrainReport) -> None:
     for name, value in report.metrics.items():
-        click.echo(f"{name:<32} {value:,.4f}")
+        click.echo(f"{name:<32} {figure(value)}")
     if "accuracy" not in report.metrics:
         click.echo("no text was held out: the corpus has too few documents")
     dropped = report.details["dropped"]
@@ -92,10 +92,15 @@ def _show(report: TrainReport) -> None:
 
 
 def _say(phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
-    shown = "  ".join(f"{name} {value:,.4g}" for name, value in figures.items() if name != "seconds_left")
+    shown = "  ".join(f"{name} {figure(value)}" for name, value in figures.items() if name != "seconds_left")
     left = figures.get("seconds_left")
     end = f"  {_span(left)} left" if left is not None else ""
     click.echo(f"jnlp: {phase} {done:,} of {total:,}  {shown}{end}", err=True)
+
+
+def figure(value: float, /) -> str:
+    """Return a figure for people: counts whole, shares and losses with four digits."""
+    return f"{value:,.0f}" if abs(value) >= 1000 or float(value).is_integer() else f"{value:.4g}"
 
 
 def _span(seconds: float) -> str:
@@ -108,6 +113,14 @@ def _list(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
         from jnlp_pretrain.recipe import table
 
         click.echo(table())
+        ctx.exit()
+
+
+def _show_recipe(ctx: click.Context, _param: click.Parameter, name: str | None) -> None:
+    if name:
+        from jnlp_pretrain.recipe import text_of
+
+        click.echo(text_of(name), nl=False)
         ctx.exit()
 
 
@@ -143,7 +156,16 @@ pretrain = _Pretrain(
             help="Show the shipped recipes and exit.",
             section=_SECTION,
         ),
+        SectionOption(
+            ["--show"],
+            metavar="NAME",
+            is_eager=True,
+            expose_value=False,
+            callback=_show_recipe,
+            help="Print a recipe, to copy and change, and exit.",
+            section=_SECTION,
+        ),
         quiet_param(),
     ],
-    help="Pre-train a tokenizer and a masked LM by a recipe: a TOML file, or a shipped one by name (see --list).",
+    help="Pre-train a tokenizer and a masked LM by a recipe: a TOML file, or a shipped one (see --list and --show).",
 )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import tomllib
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from jnlp.training.recipe import Recipe, Stage
 
@@ -40,9 +41,56 @@ def load_recipe(name: str, /) -> Recipe:
     except tomllib.TOMLDecodeError as error:
         raise JnlpError(f"{name} is not TOML: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "recipe"
-        raise JnlpError(f"{name}: {where}: {first['msg']}", hint="see the shipped recipe 'tiny'") from error
+        found = error.errors()
+        # a key that does not exist is a likelier slip than a type
+        first = next((e for e in found if e["type"] == _UNKNOWN), found[0])
+        raise JnlpError(f"{name}: {_said(first)}", hint=_SEE) from error
+
+
+_UNKNOWN = "unexpected_keyword_argument"
+_SEE = "`jnlp pretrain --show tiny` prints a recipe"
+_WANTED = {
+    "tuple_type": "a list, for rows [{ length = 128 }]",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "string_type": "a text in quotes",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "dict_type": "a table",
+    "dataclass_type": "a table",
+}
+
+
+def _said(problem: Mapping[str, Any]) -> str:
+    """Return one of pydantic's errors in a sentence; stages count from 0, as everywhere in a recipe's errors."""
+    *path, last = (str(part) for part in problem["loc"]) if problem["loc"] else ("recipe",)
+    where = ".".join((*path, last))
+    if problem["type"] == _UNKNOWN:
+        close = difflib.get_close_matches(last, _keys(), n=1)
+        guess = f" (did you mean {close[0]}?)" if close else ""
+        return f"{where} is no key of a recipe{guess}"
+    if problem["type"] in ("missing", "missing_argument"):
+        return f"{where} is missing"
+    wanted = _WANTED.get(problem["type"])
+    return f"{where} is {problem['input']!r}, not {wanted}" if wanted else f"{where}: {problem['msg']}"
+
+
+def _keys() -> set[str]:
+    from jnlp.training.clean import Clean
+    from jnlp.training.corpus import Source
+    from jnlp.training.recipe import Optimisation, Recipe, Shape, Span, Stage
+    from jnlp.training.tokenizer_train import TokenizerRecipe
+
+    kinds = (Clean, Source, Optimisation, Recipe, Shape, Span, Stage, TokenizerRecipe)
+    return {field.name for kind in kinds for field in fields(kind)}
+
+
+def text_of(name: str, /) -> str:
+    """Return the TOML of a recipe, as `load_recipe` finds it; a UsageError where there is none."""
+    return _read(name)
 
 
 def for_corpus(recipe: Recipe, files: Sequence[Path], /) -> Recipe:
@@ -63,7 +111,8 @@ def _read(name: str) -> str:
         return (resources.files("jnlp_pretrain") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
     path = Path(name)
     if not path.is_file():
-        raise UsageError(f"no recipe {name}", hint=f"a TOML file, or one of: {', '.join(shipped())}")
+        what = f"{name} does not exist" if name.endswith(".toml") else f"no recipe {name}"
+        raise UsageError(what, hint=f"a TOML file, or one of: {', '.join(shipped())}")
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

@@ -125,6 +125,13 @@ def test_one_bad_file_among_good_ones_is_told_and_the_others_come_out(jnlp, tmp_
     assert [row["text"] for row in rows(read)] == ["一つ目。", "これは正しい文です。\ufffd\ufffd\ufffd", "四つ目。"]
 
 
+def test_files_with_and_without_titles_make_one_table(jnlp, tmp_path: Path) -> None:
+    for name, text in (("a.txt", "一行目。\n"), ("b.md", "本文。\n"), ("c.md", "# 題\n本文。\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    result = jnlp("hello", tmp_path, "-o", tmp_path / "out.csv")
+    assert "3 written" in result.stderr, result.stderr
+
+
 def test_what_is_left_out_can_be_read_again(jnlp, tmp_path: Path) -> None:
     comments, out, rejects = (tmp_path / name for name in ("comments.csv", "clean.jsonl", "rejects.jsonl"))
     comments.write_text("本文,投稿者\nありがとうございました。,甲\nお前は馬鹿か、消えろ。,乙\n", encoding="utf-8")

@@ -51,12 +51,13 @@ def test_pages_are_joined_by_form_feeds(tmp_path):
     (record,) = read([path])
     assert [page.split() for page in record.text.split("\f")] == [["第一条", "目的", "本契約は"], ["第二条", "解約"]]
     assert record.id == path.as_posix()
-    assert record.fields == {"title": "契約書"}
+    assert (record.title, dict(record.fields)) == ("契約書", {})
     assert (record.original, record.alignment) == (None, None)
     lines = [record.text for record in read([path], ReadOptions(unit=Unit.LINE))]
     assert lines == ["第一条 目的", "本契約は", "第二条 解約"]
     (document,) = documents([path])
     assert document.fields["size"] == path.stat().st_size
+    assert document.fields["title"] == "契約書"
 
 
 def test_an_empty_password_opens(tmp_path):

@@ -213,6 +213,33 @@ def test_offsets_lead_back_to_the_file(tmp_path, name, unit):
             assert record.source.line == record.original.count("\n", 0, first) + 1
 
 
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ('---\ntitle: "就業規則の解説"\ndate: 2024-04-01\ntags: [人事]\n---\n# はじめに\n本文。\n', "就業規則の解説"),
+        ("---\ntitle: 議事録\n---\n本文。\n", "議事録"),
+        ("---\ntags: [人事]\n---\n# はじめに\n本文。\n", "はじめに"),
+        ("+++\ntitle = '規約'\n+++\n本文。\n", "規約"),
+        ("---\ntitle:\n---\n本文。\n", None),
+        ("見出し\n---\ntitle: 本文の中\n", "見出し"),
+    ],
+)
+def test_front_matter_has_the_title_and_is_no_text(tmp_path, text, title):
+    (tmp_path / "a.md").write_text(text, encoding="utf-8")
+    (record,) = documents([str(tmp_path)])
+    assert record.fields.get("title") == title
+    assert "tags" not in record.text
+
+
+def test_a_column_of_lines_on_standard_input_is_refused():
+    with pytest.raises(
+        UsageError, match="standard input is read as lines of text, which have no column '本文'"
+    ) as told:
+        records("-", stdin=io.BytesIO("本文\nあ\n".encode()), text="本文")
+    assert "--input-format csv" in told.value.hint
+    assert records("-", stdin=io.BytesIO("本文\nあ\n".encode()), text="本文", input_format="csv")[0].text == "あ"
+
+
 def test_titles(tmp_path):
     for name, text in MARKED.items():
         (tmp_path / name).write_text(text, encoding="utf-8")

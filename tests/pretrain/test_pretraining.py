@@ -185,6 +185,20 @@ def test_one_run_at_a_time_and_only_where_it_can_be_written(
         pretrain(recipe, [corpus], tmp_path / "file" / "out", options)
 
 
+def test_what_another_has_made_is_not_replaced(
+    trained: tuple[TrainReport, Path], recipe: Recipe, corpus: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "documents"
+    out.mkdir()
+    (out / "契約.txt").write_text("第一条", encoding="utf-8")
+    with pytest.raises(JnlpError, match="documents exists already"):
+        pretrain(recipe, [corpus], out, RunOptions(trained[1], plan=PLAN))
+    assert [path.name for path in out.iterdir()] == ["契約.txt"]
+    (out / "契約.txt").unlink()
+    pretrain(recipe, [corpus], out, RunOptions(trained[1], plan=PLAN))
+    assert (out / "model.safetensors").is_file()
+
+
 def test_a_line_of_the_log_that_was_cut_short_is_left_out(
     trained: tuple[TrainReport, Path], recipe: Recipe, corpus: Path, tmp_path: Path
 ) -> None:
@@ -244,7 +258,7 @@ def test_a_time_limit_ends_the_schedule(
 def test_other_files_in_the_folder_stay_and_old_weights_go(
     trained: tuple[TrainReport, Path], recipe: Recipe, corpus: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "micro").mkdir()
+    pretrain(recipe, [corpus], tmp_path / "micro", RunOptions(trained[1], plan=PLAN))
     (tmp_path / "micro" / "README.md").write_text("# card")
     for name in ("model-00001-of-00002.safetensors", "model.safetensors.index.json"):
         (tmp_path / "micro" / name).write_text("of another model")

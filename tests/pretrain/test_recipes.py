@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -69,9 +70,13 @@ def test_defaults_fill_a_short_recipe(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("addition", "message"),
     [
-        ("colour = 1", "colour: Unexpected keyword argument"),
-        ("[shape]\nwidth = 3", "shape.width: Unexpected keyword argument"),
-        ("[shape]\nhidden = 'wide'", "shape.hidden: Input should be a valid integer"),
+        ("colour = 1", "colour is no key of a recipe"),
+        ("[shape]\nlayer = 3", "shape.layer is no key of a recipe (did you mean layers?)"),
+        ("[shape]\nhidden = 'wide'", "shape.hidden is 'wide', not a whole number"),
+        ("[[stages]]\ntokens = 9\nrows = 128\nmasks = 1", "stages.0.masks is no key of a recipe (did you mean mask?)"),
+        ("[[stages]]\ntokens = 9\nrows = 128", "stages.0.rows is 128, not a list, for rows [{ length = 128 }]"),
+        ("[[stages]]\nmask = 0.3", "stages.0.tokens is missing"),
+        ("[shape]\nmax_length = 512", "stages.0: rows of 1024 are longer than shape.max_length, 512"),
         ("[shape]\nhidden = 100", "hidden 100 is not a multiple of 64"),
         ("embeddings = 'word2vec'", "embeddings is 'word2vec', not one of cooccurrence, random"),
         ("[optimisation]\nname = 'sgd'", "optimisation.name is 'sgd', not one of muon, adamw"),
@@ -82,6 +87,20 @@ def test_defaults_fill_a_short_recipe(tmp_path: Path) -> None:
         ("[[stages]]\ntokens = 9\nrows = [{length = 100}]", "rows of 100 do not fill a micro-batch of 4096"),
         ("[[stages]]\ntokens = 9\nrows = [{length = 4}]", "rows of 4 tokens are too short"),
         ("[[stages]]\ntokens = 9\npacking = 'tight'", "stages.0.packing is 'tight', not one of naive, best-fit, none"),
+        ("[[stages]]\ntokens = 9\nmicro_batch = 0", "stages.0.micro_batch is 0, and has to be 1 at least"),
+        ("[[stages]]\ntokens = 9\nbatch = -4096", "stages.0.batch is -4096, and has to be 1 at least"),
+        ("[[stages]]\ntokens = 9\nmask = 30", "stages.0.mask is 30, not between 0 and 1"),
+        ("[[stages]]\ntokens = 9\nmask = 0", "stages.0.mask is 0: nothing would be predicted"),
+        ("[[stages]]\ntokens = 9\ndecay = 1.5", "stages.0.decay is 1.5, not between 0 and 1"),
+        ("[[stages]]\ntokens = 9\nwarmup_tokens = 18", "stages.0.warmup_tokens / tokens is 2, not between 0 and 1"),
+        ("[[stages]]\ntokens = 9\npeak = 0", "stages.0.peak is 0, not over 0"),
+        ("[shape]\nlayers = 0", "shape.layers is 0, and has to be 1 at least"),
+        ("[shape]\nhidden = 0", "shape.hidden is 0, and has to be 1 at least"),
+        ("[tokenizer]\nvocabulary = 100", "tokenizer.vocabulary is 100, and has to be 264 at least"),
+        ("[optimisation]\nlr = nan", "optimisation.lr is nan, not over 0"),
+        ("[[sources]]\nname = 'a'\nmatch = ['*']\nweight = -1", "sources.a.weight is -1, and has to be 0 at least"),
+        ("[[sources]]\nname = 'a/b'\nmatch = ['*']", "'a/b' is no name of a source"),
+        ("[[sources]]\nname = 'a'\nmatch = ['x']\n" * 2, "two sources are called 'a'"),
         ("[[stages]]\ntokens = 9\nmix = {web = 1.0}", "stages.0: its mix names web, which is no source"),
     ],
 )
@@ -93,6 +112,27 @@ def test_a_wrong_recipe_says_what_is_wrong(tmp_path: Path, addition: str, messag
         load_recipe(str(path))
     assert message in caught.value.message
     assert "wrong.toml" in caught.value.message or "recipe x" in caught.value.message
+
+
+def test_a_recipe_is_utf_8_with_or_without_a_mark(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_text(f"# 私の\n{SMALLEST}", encoding="utf-8-sig")
+    assert load_recipe(str(path)).name == "x"
+    path.write_text(f"# 私の\n{SMALLEST}", encoding="cp932")
+    with pytest.raises(JnlpError, match=r"r\.toml: byte 2 is not UTF-8"):
+        load_recipe(str(path))
+
+
+def test_a_file_that_is_not_there_is_told_as_one() -> None:
+    with pytest.raises(UsageError, match=r"mine\.toml does not exist"):
+        load_recipe("mine.toml")
+
+
+def test_the_recipe_of_the_docs_is_one(root: Path, tmp_path: Path) -> None:
+    page = (root / "docs/training.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r'```toml\n(name = "mine".*?)```', page, re.DOTALL)
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    assert load_recipe(str(tmp_path / "mine.toml")).shape.layers == 6
 
 
 def test_an_unknown_recipe_names_the_shipped_ones() -> None:
