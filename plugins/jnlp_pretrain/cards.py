@@ -25,12 +25,15 @@ The figures of the models that ship with jnlp, from the `scores.json` beside the
 """
 
 
+_OPENING, _CLOSING = "<!-- quality -->", "<!-- end quality -->"
+
+
 def write_cards(folder: Path, quality: Path | None = None, /) -> None:
     """Write the cards of a family's models, and the page of their scores.
 
     Args:
         folder: Holds a folder for each model; those that are not there are left out.
-        quality: The page to write.
+        quality: The page to write; the tables that decide go into `benchmarks.md` beside it, if it has a place.
     """
     for name in present(folder):
         made = card(name, folder / name)
@@ -38,6 +41,9 @@ def write_cards(folder: Path, quality: Path | None = None, /) -> None:
             (folder / name / "README.md").write_text(made, encoding="utf-8")
     if quality is not None:
         quality.write_text(page(folder), encoding="utf-8")
+        beside = quality.with_name("benchmarks.md")
+        if beside.is_file():
+            beside.write_text(with_headlines(beside.read_text(encoding="utf-8"), folder), encoding="utf-8")
 
 
 def present(folder: Path, /) -> list[str]:
@@ -77,6 +83,18 @@ def page(folder: Path, /) -> str:
         found = read(folder / name / "scores.json")
         parts += [f"## `{name}`\n", tables.scores(found) + "\n", "Weak:\n", _listed(tables.weak(found)) + "\n"]
     return "\n".join(parts)
+
+
+def with_headlines(text: str, folder: Path, /) -> str:
+    """Return a page with the tables that decide between its marks of `quality`; one without the marks as it is."""
+    before, opening, rest = text.partition(_OPENING)
+    _, closing, after = rest.partition(_CLOSING)
+    if not closing:
+        return text
+    tables_of = {name: tables.headline(read(folder / name / "scores.json")) for name in present(folder)}
+    parts = [f"`{name}`. {made}" for name, made in tables_of.items() if made]
+    joined = "\n\n".join(parts)
+    return f"{before}{opening}\n{joined}\n{closing}{after}"
 
 
 def read(path: Path, /) -> dict[str, Any]:

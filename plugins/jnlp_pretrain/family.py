@@ -26,6 +26,7 @@ import click
 from jnlp.errors import JnlpError, status_of
 from jnlp.models.resolve import BUILTIN
 from jnlp_pretrain.cards import FAMILY, read, write_cards
+from jnlp_pretrain.cli import figure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -36,14 +37,27 @@ if TYPE_CHECKING:
 CORPUS = ("corpus", "tasks/jsts/train.jsonl", "tasks/jcommonsenseqa/train.jsonl", "tasks/commonsense_moral/train.jsonl")
 """What `tiny` is trained on, within the folder of the data."""
 
-NEEDED = (*CORPUS, "tasks/jsts/valid.jsonl", "tasks/rtplx_toxicity/train.jsonl", "tasks/jaquad/train.jsonl.xz")
+NEEDED = (
+    *CORPUS,
+    *(f"corpus/{name}.jsonl.xz" for name in ("jaquad-000", "wikinews-000", "msdocs-000", "tanaka-000")),
+    *(f"corpus/{name}.jsonl.xz" for name in ("personachat-000", "aozora-002", "aozora-003")),
+    "tasks/jsts/valid.jsonl",
+    *(f"tasks/rtplx_toxicity/{split}.jsonl" for split in ("train", "valid", "test")),
+    "tasks/jnli_neg/train.jsonl",
+    "tasks/janli/train.jsonl",
+    "tasks/jaquad/valid.jsonl",
+    "tasks/jaquad/train.jsonl.xz",
+)
 """What the whole family needs of it."""
 
 LARGEST = 90_000_000
 """Bytes that the family may take together."""
 
 MARGIN = 0.01
-"""The share of its held-out loss by which a `tiny` that goes on from the shipped one has to be better to replace it."""
+"""The share of its held-out loss by which a `tiny` that goes on from the shipped one has to be better to replace it.
+
+The models that are made of it may be worse by this share of their scores.
+"""
 
 _DONE, _START = "done.json", "start"
 
@@ -117,14 +131,21 @@ def prepare(
     return Family(data, work, recipe, recipe_name, smoke, final, work / _START if after else None, after)
 
 
-def make(family: Family, /, *, say: Callable[[str], None]) -> None:
+def make(family: Family, /, *, say: Callable[[str], None], guard: bool = False) -> None:
     """Make and measure the models that are not made yet, and write their cards.
+
+    Args:
+        family: What to make.
+        say: Told what is done.
+        guard: Go no further with a `tiny` that is not better than the one it went on from.
 
     Raises:
         JnlpError: A step failed; what was done before it is kept.
     """
+    guarded = [("gain of tiny", lambda: say(better(_run_of(family))))] if guard and family.start else []
     steps: list[tuple[str, Callable[[], None]]] = [
         ("tiny", lambda: _pretrain(family, say)),
+        *guarded,
         ("tiny-toxicity", lambda: _run(_toxicity_command(family))),
         ("tiny-search", lambda: _run(_search_command(family))),
         ("scores of tiny", lambda: _run(_measure_command(family))),
@@ -197,6 +218,28 @@ def better(run: Path, /) -> str:
     return said
 
 
+def worse(made: Path, shipped: Path, /) -> list[str]:
+    """Return which of the models that are made of `tiny` are worse than others by over `MARGIN`, each in a sentence.
+
+    They are compared by what chose their epoch: validation rows, and development articles.
+    """
+    said = []
+    for name, file, *keys in (
+        ("tiny-toxicity", "metrics.json", "valid_scores", "macro_f1"),
+        ("tiny-search", "scores.json", "development", "systems", "model", "ndcg@10"),
+    ):
+        after, before = (_at(read(folder / name / file), keys) for folder in (made, shipped))
+        if after is not None and before is not None and after < before * (1 - MARGIN):
+            said.append(f"{name}: {keys[-1]} {before:.3f} before, {after:.3f} now")
+    return said
+
+
+def _at(found: Any, keys: Sequence[str]) -> float | None:
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, float) else None
+
+
 def swap(made: Path, out: Path, /) -> None:
     """Put a whole family in the place of another; where that fails midway, the old one is put back.
 
@@ -234,7 +277,7 @@ def _pretrain(family: Family, say: Callable[[str], None]) -> None:
     from jnlp.training.pretraining import RunOptions, pretrain
 
     def tell(phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
-        shown = "  ".join(f"{name} {value:,.4g}" for name, value in figures.items())
+        shown = "  ".join(f"{name} {figure(value)}" for name, value in figures.items())
         say(f"  {phase} {done:,} of {total:,}  {shown}")
 
     corpus = [family.data / part for part in CORPUS]
@@ -310,8 +353,12 @@ def _search_command(family: Family) -> list[str]:
     ]
 
 
+def _run_of(family: Family) -> Path:
+    return Path(json.loads((family.work / "run.json").read_text(encoding="utf-8")))
+
+
 def _measure_command(family: Family) -> list[str]:
-    run = Path(json.loads((family.work / "run.json").read_text(encoding="utf-8")))
+    run = _run_of(family)
     made = [run / f"stage-{number}" for number in range(1, len(family.recipe.stages))]
     earlier = [
         f"stage-{number}={folder}"
@@ -388,9 +435,13 @@ def _make(args: argparse.Namespace) -> None:
     if args.smoke and args.out is None:
         raise JnlpError("a smoke run makes nothing of use: it does not replace the built-in models", hint="name --out")
     family = prepare(args.data, args.recipe, smoke=args.smoke, final=args.final, after=args.after)
-    make(family, say=lambda what: click.echo(what, err=True))
-    if family.start and args.out is None:
-        click.echo(better(Path(json.loads((family.work / "run.json").read_text(encoding="utf-8")))), err=True)
+    replaces = args.out is None and not args.force
+    make(family, say=lambda what: click.echo(what, err=True), guard=replaces)
+    if replaces and (said := worse(family.work, BUILTIN)):
+        raise JnlpError(
+            f"{'; '.join(said)}: the shipped models stay",
+            hint="--force puts the new ones in their place all the same, --out DIR elsewhere",
+        )
     swap(family.work, args.out or BUILTIN)
     if args.quality:
         write_cards(args.out or BUILTIN, args.quality)
@@ -407,6 +458,7 @@ def _parser() -> argparse.ArgumentParser:
         "--after", type=int, default=0, metavar="N", help="the shipped tiny is the recipe's stage N: go on from it"
     )
     making.add_argument("--smoke", action="store_true", help="a trial of minutes, into --out")
+    making.add_argument("--force", action="store_true", help="put it in place though a model is worse than before")
     making.add_argument("--final", action="store_true", help="open the valid splits for the scores")
     making.add_argument("--quality", type=Path, help="the page of scores to write")
     cards = commands.add_parser("cards", help="write cards and page from the scores that are there")

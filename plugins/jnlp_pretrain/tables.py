@@ -29,9 +29,23 @@ def scores(found: Scores, /) -> str:
     return _TABLES.join([made, *([found["note"]] if "note" in found else [])])
 
 
+def headline(found: Scores, /) -> str | None:
+    """Return the tables that decide, for a page of benchmarks: held-out text and cloze, retrieval; else None."""
+    if found["model"] == "masked-lm":
+        head = "Held-out text, pseudo-perplexity a character, and sixty cloze items, first guess / among five:"
+        return _TABLES.join([head, _held_out(found), _cloze(found["cloze"])])
+    return _embedder(found) if found["model"] == "embedder" else None
+
+
 def weak(found: Scores, /) -> list[str]:
     """Return what is weak about a `scores.json`, each in a sentence with its figure."""
     return list({"masked-lm": _weak_lm, "embedder": _weak_embedder, "toxicity": _weak_toxicity}[found["model"]](found))
+
+
+WEATHER_WORDS = frozenset(
+    {"晴れ", "晴", "快晴", "晴天", "雨", "大雨", "雨天", "雪", "大雪", "曇り", "くもり", "曇", "嵐"}
+)
+"""Of these one should be among the first five for a sentence that asks for the weather."""
 
 
 def _masked_lm(found: Scores) -> str:
@@ -147,6 +161,8 @@ def _weak_lm(found: Scores) -> Iterable[str]:
     for share, lengths in missed.items():
         often = f"only {share:.0%} of the time" if share else "never"
         yield f"A word said once in {' or '.join(lengths)} tokens is {often} among its five guesses at the end."
+    if not WEATHER_WORDS & set(found["weather"]):
+        yield f"Asked for the weather it names none among its first five: {' '.join(found['weather'])}."
     if found.get("jsts") and found["jsts"]["spearman"] < JSTS_BAR:
         yield f"Its mean-pooled vectors tell likeness badly: Spearman {found['jsts']['spearman']:.3f} on JSTS."
 
@@ -156,9 +172,7 @@ def _embedder(found: Scores) -> str:
     part, name = found[split], {"final": "JaQuAD valid", "development": "development articles of JaQuAD train"}[split]
     rows = []
     for system, row in part["systems"].items():
-        rows.append(
-            (_SYSTEMS.get(system, system), *(f"{row[k]:.3f}" for k in ("recall@1", "recall@10", "ndcg@10", "mrr@10")))
-        )
+        rows.append((_system(system), *(f"{row[k]:.3f}" for k in ("recall@1", "recall@10", "ndcg@10", "mrr@10"))))
     against = [
         f"Fused against {system}: nDCG@10 {row['difference']:+.4f} (95 % {row['low']:+.4f} to {row['high']:+.4f},"
         f" p {_p(row['p'])}), paired bootstrap over questions."
@@ -179,6 +193,12 @@ def _embedder(found: Scores) -> str:
             _made(found),
         ]
     )
+
+
+def _system(name: str) -> str:
+    """Return what a system is called: `model, first 64` is the model by so many of its dimensions."""
+    model, comma, width = name.partition(", first ")
+    return f"{_SYSTEMS.get(model, model)}{f', first {width} dimensions' if comma else ''}"
 
 
 def _p(value: float) -> str:

@@ -63,12 +63,11 @@ def full_text(task: Retrieval, /) -> tuple[list[dict[int, float]], list[dict[int
     return single, both
 
 
-def cosines(embedder: Embedder, task: Retrieval, /) -> Cosines:
-    """Return float32 `[questions, passages]`."""
-    asked = unit(embedder.embed(task.queries, purpose=Purpose.QUERY).vectors)
-    held = unit(embedder.embed(task.passages, purpose=Purpose.DOCUMENT).vectors)
-    found: Cosines = asked @ held.T
-    return found
+def cosines(embedder: Embedder, task: Retrieval, widths: Sequence[int] = (), /) -> dict[int, Cosines]:
+    """Return float32 `[questions, passages]` of whole vectors, at 0, and of their first so many numbers."""
+    asked = embedder.embed(task.queries, purpose=Purpose.QUERY).vectors
+    held = embedder.embed(task.passages, purpose=Purpose.DOCUMENT).vectors
+    return {width: unit(asked[:, : width or None]) @ unit(held[:, : width or None]).T for width in (0, *widths)}
 
 
 def dense_ranks(found: Cosines, task: Retrieval, /) -> Ranks:
@@ -107,7 +106,9 @@ def choose_weight(lexical: Sequence[Mapping[int, float]], found: Cosines, task: 
     return dict(sorted(scores.items(), key=lambda item: -item[1]))
 
 
-def measure(data: Path, models: Mapping[str, Embedder], /, *, final: bool, most: int = 0) -> dict[str, Any]:
+def measure(
+    data: Path, models: Mapping[str, Embedder], /, *, final: bool, most: int = 0, widths: Sequence[int] = ()
+) -> dict[str, Any]:
     """Measure full text, and embedders beside it, on development articles, and with `final` on the valid split.
 
     Args:
@@ -115,10 +116,11 @@ def measure(data: Path, models: Mapping[str, Embedder], /, *, final: bool, most:
         models: `model`, which is fused with full text too, and `base`, which it was made from, mean-pooled.
         final: Open the valid split.
         most: The most questions of a split; 0 is all.
+        widths: Of `model`'s vectors, so many first numbers are measured alone too.
     """
     report: dict[str, Any] = {"model": "embedder"}
     task = _first(questions(data, Split.DEVELOPMENT), most)
-    lexical, found = full_text(task), {name: cosines(model, task) for name, model in models.items()}
+    lexical, found = full_text(task), _found(models, task, widths)
     weight = 0.0
     if "model" in found:
         weights = choose_weight(lexical[1], found["model"], task)
@@ -127,9 +129,18 @@ def measure(data: Path, models: Mapping[str, Embedder], /, *, final: bool, most:
     report["development"] = _retrieval(task, lexical, found, weight) | _similarity(data, Split.DEVELOPMENT, models)
     if final:
         task = _first(questions(data, Split.FINAL), most)
-        lexical, found = full_text(task), {name: cosines(model, task) for name, model in models.items()}
+        lexical, found = full_text(task), _found(models, task, widths)
         report["final"] = _retrieval(task, lexical, found, weight) | _similarity(data, Split.FINAL, models)
     return report
+
+
+def _found(models: Mapping[str, Embedder], task: Retrieval, widths: Sequence[int]) -> dict[str, Cosines]:
+    """Return cosines by system: a model's name, and `NAME, first N` for its narrower vectors."""
+    found: dict[str, Cosines] = {}
+    for name, model in models.items():
+        for width, table in cosines(model, task, widths if name == "model" else ()).items():
+            found[f"{name}, first {width}" if width else name] = table
+    return found
 
 
 def _first(task: Retrieval, most: int) -> Retrieval:
@@ -191,7 +202,7 @@ def _run(args: argparse.Namespace) -> None:
     if args.model is None and args.out is None:
         raise JnlpError("there is no model folder to write scores.json into", hint="name the file with -o")
     models = {name: load(folder) for name, folder in (("model", args.model), ("base", args.base)) if folder}
-    report = measure(args.data, models, final=args.final, most=args.questions)
+    report = measure(args.data, models, final=args.final, most=args.questions, widths=_widths(args.model))
     report["command"] = _command(args)
     report["weights"] = digest_weights(args.model) if args.model else None
     report["date"] = datetime.now(UTC).date().isoformat()
@@ -200,6 +211,15 @@ def _run(args: argparse.Namespace) -> None:
     (args.out or args.model / "scores.json").write_text(text, encoding="utf-8")
     sys.stdout.write(text)
     sys.stderr.write(f"{time.monotonic() - start:.0f} s\n")
+
+
+def _widths(model: Path | None) -> tuple[int, ...]:
+    """Return the widths that a model was trained for besides its own, from the record of its training."""
+    path = model / "metrics.json" if model else None
+    if path is None or not path.is_file():
+        return ()
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return tuple(found.get("details", {}).get("options", {}).get("dimensions", ()))
 
 
 def _command(args: argparse.Namespace) -> str:

@@ -48,5 +48,5 @@ class SearchOptions:
     per_document: Annotated[int, Option(help="At most so many passages of one document; 0 is no limit.", ge=0)] = 3
     dense_weight: Annotated[
         float, Option(help="The vectors' share of a hybrid score; the rest is the full text's.", ge=0, le=1)
-    ] = 0.2
+    ] = 0.25
     # what `tiny-search` does best with on development articles of JaQuAD (its scores.json); a larger model bears more

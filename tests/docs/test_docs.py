@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from jnlp.registry import Kind
+from jnlp_pretrain.tables import WEATHER_WORDS
 
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#]+)(?:#[^)]*)?\)")
 
@@ -21,6 +22,14 @@ def pages(root: Path) -> list[Path]:
 def test_printed_blocks_are_what_the_code_prints(root: Path) -> None:
     done = subprocess.run([sys.executable, root / "docs" / "build.py", "--check"], capture_output=True, text=True)
     assert done.returncode == 0, f"{done.stdout}{done.stderr}run `make docs`"
+
+
+def test_the_first_mask_of_the_readme_is_filled_with_weather(root: Path) -> None:
+    page = (root / "README.md").read_text(encoding="utf-8")
+    block = page[page.index("$ jnlp fill-mask") :].partition("```")[0]
+    fills = [line.split()[0] for line in block.splitlines()[3:8]]
+    assert len(fills) == 5
+    assert len(WEATHER_WORDS & set(fills)) >= 2
 
 
 def test_links_lead_somewhere(root: Path) -> None:

@@ -14,10 +14,13 @@ import pytest
 
 from jnlp.encoder.files import digest_weights
 from jnlp.errors import JnlpError
+from jnlp.models.folder import inspect
 from jnlp.models.resolve import BUILTIN
+from jnlp.models.specs import BUILTIN_SPECS
 from jnlp.training.loop import Stopped
 from jnlp.training.pairs import Pair, key_of
 from jnlp.training.similarity import Split, likeness
+from jnlp.training.tokenizer_train import MASK
 from jnlp.types import TrainReport
 from jnlp_pretrain import cards, family, tables
 from jnlp_pretrain.measure.__main__ import scores_before
@@ -74,8 +77,22 @@ def test_card_and_page_say_what_the_scores_say(root: Path, name: str) -> None:
         assert sentence in page
 
 
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_card_has_the_licence_of_the_registry(name: str) -> None:
+    (licence,) = (spec.licence for spec in BUILTIN_SPECS if spec.builtin == name)
+    assert f"\nlicense: {licence.lower()}\n" in readme(BUILTIN, name)
+
+
 def test_the_page_is_fresh(root: Path) -> None:
     assert (root / "docs/quality.md").read_text(encoding="utf-8") == cards.page(BUILTIN)
+
+
+def test_the_page_of_benchmarks_has_the_tables_that_decide(root: Path) -> None:
+    page = (root / "docs/benchmarks.md").read_text(encoding="utf-8")
+    assert page == cards.with_headlines(page, BUILTIN)
+    assert "| 5-gram |" in page
+    assert "| fused |" in page
+    assert cards.with_headlines("no marks", BUILTIN) == "no marks"
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -102,19 +119,30 @@ def test_transformers_and_sentence_transformers_load_them_as_they_stand() -> Non
     from sentence_transformers import SentenceTransformer
     from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
 
-    text = "おはようございます、今日の天気は<mask>です。"
+    from jnlp.encoder.load import load_classifier, load_embedder, load_masked_lm
+    from jnlp.encoder.runtime import Runtime
+    from jnlp.encoder.vectors import unit
+
+    runtime = Runtime(device="cpu", dtype="fp32")
+    texts = ["東京は雨です。", "おはようございます、今日の天気は<mask>です。"]
     for name in SHIPPED:
         folder = BUILTIN / name
         if (folder / "modules.json").is_file():
-            vectors = SentenceTransformer(str(folder), device="cpu").encode(["東京は雨です。", "京都は晴れです。"])
-            assert np.linalg.norm(vectors, axis=1) == pytest.approx([1.0, 1.0], abs=1e-3)
+            theirs = SentenceTransformer(str(folder), device="cpu", model_kwargs={"dtype": "float32"}).encode(texts)
+            ours = load_embedder(folder, runtime=runtime).embed(texts).vectors
+            assert np.abs(unit(ours) - theirs).max() < 1e-5
             continue
         kind = AutoModelForSequenceClassification if name == "tiny-toxicity" else AutoModelForMaskedLM
+        batch = AutoTokenizer.from_pretrained(folder)(texts[1], return_tensors="pt")
         with torch.no_grad():
-            logits = kind.from_pretrained(folder)(
-                **AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")
-            ).logits
-        assert torch.isfinite(logits).all()
+            logits = kind.from_pretrained(folder, dtype=torch.float32)(**batch).logits[0]
+        if name == "tiny-toxicity":
+            classifier = load_classifier(folder, inspect(folder), runtime=runtime)
+            assert np.abs(classifier.logits(texts[1:]).values[0] - logits.numpy()).max() < 1e-4
+            continue
+        at = batch["input_ids"][0].tolist().index(MASK)
+        ours = load_masked_lm(folder, runtime=runtime).at_masks([batch["input_ids"][0].numpy()], [np.array([at])])[0]
+        assert np.abs(ours - logits[at].numpy()).max() < 1e-3
 
 
 def test_a_weak_figure_is_called_weak() -> None:
@@ -123,6 +151,7 @@ def test_a_weak_figure_is_called_weak() -> None:
     found["cloze"] = {"model": {"all": good, "fact": good | {"top1": 0.08, "top5": 0.25, "items": 12}}}
     found["needle"] = {"128": {"top5": 0.9}, "512": {"top5": 0.04}, "8192": {"top5": 0.0}}
     found["jsts"] = found["jsts"] | {"spearman": 0.9}
+    found["weather"] = ["本当", "晴れ"]
     for row in found["held_out"].values():
         row["ngram_perplexity"] = 1000.0
     assert tables.weak(found) == [
@@ -131,6 +160,8 @@ def test_a_weak_figure_is_called_weak() -> None:
         "A word said once in 512 tokens is only 4% of the time among its five guesses at the end.",
         "A word said once in 8,192 tokens is never among its five guesses at the end.",
     ]
+    told = "Asked for the weather it names none among its first five: 本当 残念."
+    assert tables.weak(found | {"weather": ["本当", "残念"]})[-1] == told
     found["baselines"] = {"characters": 40_000_000}
     for theirs, told in (
         ({"top1": 0.95}, True),
@@ -158,7 +189,7 @@ def test_an_embedder_that_does_not_help_is_called_so() -> None:
     part = {
         "passages": 10,
         "questions": 20,
-        "systems": {"BM25 (words)": words, "model": row, "base": row, "fused": words},
+        "systems": {"BM25 (words)": words, "model": row, "model, first 64": row, "base": row, "fused": words},
         "fused_against": {"BM25 (words)": {"difference": 0.001, "low": -0.002, "high": 0.004, "p": 0.4}},
         "jsts_pairs": 5,
         "jsts_spearman": {"model": 0.75, "base": 0.6},
@@ -171,6 +202,7 @@ def test_an_embedder_that_does_not_help_is_called_so() -> None:
     ]
     shown = tables.scores(found)
     assert "| tiny-search | 0.200 | 0.500 | 0.300 | 0.300 |" in shown
+    assert "| tiny-search, first 64 dimensions | 0.200 | 0.500 | 0.300 | 0.300 |" in shown
     assert "development articles" in shown
     assert "JaQuAD valid" not in shown
     assert "JaQuAD valid: 20 questions" in tables.scores(found | {"final": part})
@@ -216,6 +248,24 @@ def test_a_model_that_is_not_better_by_a_margin_stays_outside(tmp_path: Path, af
         return
     with pytest.raises(JnlpError, match="not 1% better, so that the shipped models stay"):
         family.better(tmp_path)
+
+
+def test_models_that_are_worse_than_those_that_ship_are_named(tmp_path: Path) -> None:
+    def write(folder: Path, f1: float, ndcg: float) -> Path:
+        for name in ("tiny-toxicity", "tiny-search"):
+            (folder / name).mkdir(parents=True)
+        (folder / "tiny-toxicity/metrics.json").write_text(json.dumps({"valid_scores": {"macro_f1": f1}}))
+        scores = {"development": {"systems": {"model": {"ndcg@10": ndcg}}}}
+        (folder / "tiny-search/scores.json").write_text(json.dumps(scores))
+        return folder
+
+    shipped = write(tmp_path / "shipped", 0.94, 0.65)
+    assert family.worse(write(tmp_path / "like", 0.935, 0.70), shipped) == []
+    assert family.worse(write(tmp_path / "worse", 0.92, 0.64), shipped) == [
+        "tiny-toxicity: macro_f1 0.940 before, 0.920 now",
+        "tiny-search: ndcg@10 0.650 before, 0.640 now",
+    ]
+    assert family.worse(tmp_path / "like", tmp_path / "nothing") == []
 
 
 def test_a_trainer_that_runs_is_ended_with_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

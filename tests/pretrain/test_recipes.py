@@ -168,5 +168,5 @@ def test_tiny_ends_each_stage_in_long_rows_within_its_decay() -> None:
     assert all([span.length for span in stage.rows] == [128, 512] for stage in stages)
     # of the decay; from the third stage on they decay for longer, and have as many long rows
     assert [stage.rows[1].share / stage.decay for stage in stages] == pytest.approx(
-        [0.2286, 0.2286, 0.16, 0.16], abs=1e-3
+        [0.2286, 0.2286, 0.16, 0.16, 0.16], abs=1e-3
     )
