@@ -11,12 +11,10 @@ from jnlp.cli.common import quiet_param
 from jnlp.cli.options import SectionCommand, SectionOption, click_options, given
 from jnlp.options import build
 from jnlp_pretrain.options import PretrainOptions
+from jnlp_pretrain.shown import say, show
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from jnlp.training.recipe import Recipe
-    from jnlp.types import TrainReport
 
 _SECTION = "Training"
 
@@ -52,12 +50,12 @@ def _run(recipe: str, corpus: tuple[Path, ...], out: Path, quiet: bool, **_: obj
         team=assemble(options.device),
     )
     try:
-        report = train(_load(recipe, corpus, quiet=quiet), corpus, out, told, progress=None if quiet else _say)
+        report = train(_load(recipe, corpus, quiet=quiet), corpus, out, told, progress=None if quiet else say)
     except Stopped as stopped:
         click.echo("jnlp: stopped with a checkpoint; the same command goes on from there", err=True)
         raise click.exceptions.Exit(128 + stopped.number) from stopped
     if told.team.rank == 0:
-        _show(report)
+        show(report)
 
 
 def _load(name: str, corpus: tuple[Path, ...], *, quiet: bool) -> Recipe:
@@ -77,35 +75,6 @@ def _folder(model: str) -> Path:
     from jnlp.models.specs import BUILTIN_SPECS
 
     return resolve(model, {spec.name: spec for spec in BUILTIN_SPECS}, allow_download=False).folder
-
-
-def _show(report: TrainReport) -> None:
-    for name, value in report.metrics.items():
-        click.echo(f"{name:<32} {figure(value)}")
-    if "accuracy" not in report.metrics:
-        click.echo("no text was held out: the corpus has too few documents")
-    dropped = report.details["dropped"]
-    if isinstance(dropped, dict) and dropped:
-        click.echo("left out  " + ", ".join(f"{reason} {count:,}" for reason, count in dropped.items()))
-    click.echo(f"run      {report.details['run']}")
-    click.echo(f"model    {report.folder}")
-
-
-def _say(phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
-    shown = "  ".join(f"{name} {figure(value)}" for name, value in figures.items() if name != "seconds_left")
-    left = figures.get("seconds_left")
-    end = f"  {_span(left)} left" if left is not None else ""
-    click.echo(f"jnlp: {phase} {done:,} of {total:,}  {shown}{end}", err=True)
-
-
-def figure(value: float, /) -> str:
-    """Return a figure for people: counts whole, shares and losses with four digits."""
-    return f"{value:,.0f}" if abs(value) >= 1000 or float(value).is_integer() else f"{value:.4g}"
-
-
-def _span(seconds: float) -> str:
-    hours, minutes = divmod(round(seconds / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else "under a minute"
 
 
 def _list(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:

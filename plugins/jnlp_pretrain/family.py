@@ -26,7 +26,7 @@ import click
 from jnlp.errors import JnlpError, status_of
 from jnlp.models.resolve import BUILTIN
 from jnlp_pretrain.cards import FAMILY, read, write_cards
-from jnlp_pretrain.cli import figure
+from jnlp_pretrain.shown import figure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
