@@ -72,6 +72,14 @@ def write_model(folder: Path, base: Path, config: dict[str, Any], states: dict[s
             shutil.copyfile(base / name, folder / name)
 
 
+def refuse_taken(out: Path, /) -> None:
+    """Raise a JnlpError where `out` is a file, or a folder that is not empty."""
+    if out.is_file():
+        raise JnlpError(f"{out} is a file", hint="-o names the folder of the model, which is made")
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise JnlpError(f"{out} exists already", hint="remove it or choose another folder with -o")
+
+
 @contextmanager
 def whole_folder(out: Path, /) -> Iterator[Path]:
     """Yield a folder beside `out` to write into; it becomes `out` when all went well, and is removed otherwise.
@@ -79,10 +87,7 @@ def whole_folder(out: Path, /) -> Iterator[Path]:
     Raises:
         JnlpError: `out` exists and is not an empty folder, or cannot be made.
     """
-    if out.is_file():
-        raise JnlpError(f"{out} is a file", hint="-o names the folder of the model, which is made")
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise JnlpError(f"{out} exists already", hint="remove it or choose another folder with -o")
+    refuse_taken(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))

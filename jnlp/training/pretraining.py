@@ -21,6 +21,7 @@ from jnlp.training import corpus as corpora
 from jnlp.training.cooccurrence import cooccurrence_embeddings, log_unigram, piece_counts
 from jnlp.training.corpus_data import CorpusData, data_digest, make_data
 from jnlp.training.export import export
+from jnlp.training.folder import refuse_taken
 from jnlp.training.loop import Plan, train
 from jnlp.training.masked_lm import MaskedLMLoss, MaskedLMObjective, set_thetas
 from jnlp.training.optim import optimisers
@@ -103,15 +104,14 @@ def pretrain(
     files = corpora.files(corpus)
     runs = options.runs or default_runs()
     run = runs / run_name(recipe, files, options.start)
-    _can_be_made(out, run)
-    _is_ours(out, run)  # told before the work, not after it
+    if str(out.resolve()) not in _made_by(run):
+        refuse_taken(out)
+    _can_be_made(out, run)  # told before the work, not after it
     with nullcontext() if team.rank else Lock(run / ".lock", run, hint="wait for it: it makes the same model"):
         return _pretrain(recipe, files, run, out, options, progress if team.rank == 0 else None)
 
 
 def _can_be_made(out: Path, run: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise JnlpError(f"{out} is a file", hint="-o names the folder of the model")
     for folder in (run, out.resolve().parent):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -120,12 +120,6 @@ def _can_be_made(out: Path, run: Path) -> None:
     for folder in (run, out if out.exists() else out.resolve().parent):
         if not os.access(folder, os.W_OK | os.X_OK):
             raise JnlpError(f"{folder} cannot be written", hint="its owner may, or name another with -o or --runs")
-
-
-def _is_ours(out: Path, run: Path) -> None:
-    """Raise where a folder holds what this run has not made."""
-    if out.is_dir() and any(out.iterdir()) and str(out.resolve()) not in _made_by(run):
-        raise JnlpError(f"{out} exists already", hint="remove it or choose another folder with -o")
 
 
 def _made_by(run: Path) -> list[str]:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
-from torch._dynamo.exc import TorchDynamoException
 
 from jnlp.errors import JnlpError
 
@@ -72,6 +71,10 @@ class RowEncoder:
                 (config.local_rope_theta, config.local_attention // 2),
             )
         ]
+        if length not in self.compiled:
+            return self._form(length)(x, kinds[0], kinds[1])
+        from torch._dynamo.exc import TorchDynamoException  # a second and more, which the compiler needs in any case
+
         try:
             return self._form(length)(x, kinds[0], kinds[1])
         except TorchDynamoException as error:  # the compiler finds no headers, or no room for what it makes

@@ -80,13 +80,13 @@ def split(examples: Sequence[Example], /, *, valid: float = 0.1, test: float = 0
         raise JnlpError(f"the shares valid={valid} and test={test} leave nothing to train on")
     shares = {"train": 1 - valid - test, "valid": valid, "test": test}
     wanted = {name: share for name, share in shares.items() if share > 0}
-    dealt = _deal(components(examples), _strata([example.target for example in examples]), wanted, seed)
+    linked = components(examples)
+    dealt = _deal(linked, _strata([example.target for example in examples]), wanted, seed)
     for name in wanted:
         if not dealt[name]:
-            groups = len(components(examples))
-            linked = f" in {groups} groups that belong together" if groups < len(examples) else ""
+            groups = f" in {len(linked)} groups that belong together" if len(linked) < len(examples) else ""
             raise JnlpError(
-                f"{len(examples)} examples{linked} are too few to hold out a {name} set",
+                f"{len(examples)} examples{groups} are too few to hold out a {name} set",
                 hint=f"give more examples, or --{name}-share 0; are --text and --label the right columns?",
             )
     return Split(*(tuple(sorted(dealt[name])) for name in ("train", "valid", "test")))

@@ -224,12 +224,11 @@ def status() -> Status:
     if not built:
         why = "those built are for another version of jnlp or torch" if stale else "none are built"
         return Status(None, f"plain torch: {why}", BUILD if _has_compiler() else f"install g++, then: {BUILD}")
-    flags = processor_flags()
-    bf16, int8 = flags >= NEEDED_BF16, flags >= NEEDED_INT8
     try:
         kernels = open_library(path)
     except (OSError, AttributeError) as error:
         return Status(None, f"plain torch: {path} does not load ({error})", f"delete it, then: {BUILD}")
+    bf16, int8 = (precision in kernels.rows for precision in ("bf16", "int8"))
     able = "fp32, bf16 and int8" if int8 else "fp32 and bf16" if bf16 else "fp32"
     lacks = "" if int8 else f"; the processor has no AVX-512 {'VNNI' if bf16 else 'bf16'} for the rest"
     return Status(kernels, f"compiled, for {able}{lacks}: {path}")
