@@ -56,7 +56,7 @@ docs: setup
 # SMOKE=DIR makes one of minutes, into DIR. AFTER=N goes on from the shipped tiny, as the recipe's stage N.
 DATA ?= ../shared/data
 models: setup
-	@$(PY) -m jnlp_pretrain.family make $(DATA) --recipe $(RECIPE) $(if $(AFTER),--after $(AFTER)) \
+	@$(PY) -m jnlp_family.make make $(DATA) --recipe $(RECIPE) $(if $(AFTER),--after $(AFTER)) \
 		$(if $(SMOKE),--smoke --out $(SMOKE),--final --quality docs/quality.md)
 
 clean:

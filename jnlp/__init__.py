@@ -86,7 +86,7 @@ def sentence_transformer(model: str | None = None, /, **settings: Any) -> Senten
         UsageError: Nobody knows the model, or a setting is not allowed.
         JnlpError: The model cannot be had, or is not whole.
     """
-    from jnlp.encoder.sentence_transformer import wrap
+    from jnlp.encoder.forms.sentence_transformer import wrap
 
     engine = load(model, **settings)
     resolved, chosen = engine.resolve(model), engine.settings

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from jnlp import options as option_values
 from jnlp.errors import JnlpError, RecordError
 from jnlp.executors.ahead import Ahead
-from jnlp.io.options import ReadOptions
-from jnlp.io.readers import read
-from jnlp.io.rows import carry, head
-from jnlp.io.sinks import OutputEncoding
-from jnlp.io.writers import format_of, open_writer
+from jnlp.io.reading.options import ReadOptions
+from jnlp.io.reading.readers import read
+from jnlp.io.writing.record_columns import carry, head
+from jnlp.io.writing.sinks import OutputEncoding
+from jnlp.io.writing.writers import format_of, open_writer
 from jnlp.registry import Kind, import_target
 from jnlp.types import Done, Failed, OnError, Option
 from jnlp.usage import Stage
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from jnlp.engine import Engine
-    from jnlp.io.output import Output
-    from jnlp.io.sinks import Row
+    from jnlp.io.writing.output import Output
+    from jnlp.io.writing.sinks import Row
     from jnlp.types import Outcome, Record, TaskSpec
 
 TABLE = "table"

@@ -103,7 +103,7 @@ def _machine(engine: Engine) -> Iterator[Finding]:
 
 
 def _kernel() -> Finding:
-    from jnlp.encoder import kernels
+    from jnlp.encoder.forms import kernels
 
     found = kernels.status()
     return Finding("kernels", Level.ABSENT if found.hint else Level.OK, found.text, found.hint)

@@ -273,7 +273,7 @@ class Engine:
             UsageError: An unknown option or column.
         """
         from jnlp.examples import read_examples
-        from jnlp.io.options import ReadOptions
+        from jnlp.io.reading.options import ReadOptions
 
         spec = self.trainer(trainer)
         made = option_values.build(spec.options, options, where=trainer)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jnlp.errors import JnlpError, UsageError
-from jnlp.io.readers import read
+from jnlp.io.reading.readers import read
 from jnlp.types import Example, Failed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from jnlp.io.options import ReadOptions
-    from jnlp.io.readers import Loaders
+    from jnlp.io.reading.options import ReadOptions
+    from jnlp.io.reading.readers import Loaders
     from jnlp.types import Record
 
 

@@ -12,7 +12,7 @@ from jnlp.cli.report import report_usage
 from jnlp.config import Settings
 from jnlp.encoder.threads import limit_threads
 from jnlp.engine import Engine
-from jnlp.io.options import ReadOptions
+from jnlp.io.reading.options import ReadOptions
 from jnlp.options import build
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from jnlp.engine import Engine
 def doctor(ctx: click.Context, as_json: bool, build_kernels: bool) -> None:
     """Print the findings; the exit status is 1 where something has to be mended."""
     if build_kernels:
-        from jnlp.encoder import kernels
+        from jnlp.encoder.forms import kernels
 
         click.echo(str(kernels.build()))
         return

@@ -12,8 +12,8 @@ from jnlp.cli.common import engine_params, make_engine, quiet_param, stats_param
 from jnlp.cli.options import SectionCommand, click_options, given
 from jnlp.cli.report import report_stats, report_usage, tell_failed
 from jnlp.errors import JnlpError, UsageError
-from jnlp.io.estimate import estimate
-from jnlp.io.options import ReadOptions
+from jnlp.io.reading.estimate import estimate
+from jnlp.io.reading.options import ReadOptions
 from jnlp.options import build
 
 if TYPE_CHECKING:

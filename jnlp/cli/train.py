@@ -10,7 +10,7 @@ import click
 from jnlp.cli.common import engine_params, make_engine, quiet_param
 from jnlp.cli.group import SuggestingGroup
 from jnlp.cli.options import SectionCommand, SectionOption, click_options, given
-from jnlp.io.options import ReadOptions
+from jnlp.io.reading.options import ReadOptions
 from jnlp.registry import Kind
 
 if TYPE_CHECKING:

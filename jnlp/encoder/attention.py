@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jnlp.encoder import groups, kernels
+from jnlp.encoder import groups
+from jnlp.encoder.forms import kernels
 from jnlp.encoder.packing import Packed
 from jnlp.encoder.rotation import Rotation
 

@@ -111,12 +111,12 @@ def _network(folder: Path, head: str, runtime: Runtime) -> Any:
     if _is_modernbert(folder):
         from jnlp.encoder import modernbert
         from jnlp.encoder.checkpoint import load_modernbert
-        from jnlp.encoder.inference import accelerate
+        from jnlp.encoder.forms.cpu_torch import accelerate
 
         network = load_modernbert(folder, getattr(modernbert, f"ModernBert{head}"), runtime)
         hold = partial(_hold, folder, runtime.converted)
         if runtime.dtype == "int8":
-            from jnlp.encoder.int8 import to_int8
+            from jnlp.encoder.forms.int8 import to_int8
 
             to_int8(network, hold)
         else:
@@ -125,7 +125,7 @@ def _network(folder: Path, head: str, runtime: Runtime) -> Any:
     if runtime.dtype == "int8" or runtime.compile:
         what, hint = ("int8", "--dtype auto") if runtime.dtype == "int8" else ("compiling", "leave --compile out")
         raise UsageError(f"{folder} is no ModernBERT, and {what} is for ModernBERT alone", hint=hint)
-    from jnlp.encoder.transformers_backend import load_network
+    from jnlp.encoder.forms.transformers import load_network
 
     device, dtype = runtime.place()
     return load_network(folder, f"AutoModel{head}", dtype).to(device).requires_grad_(False).eval()

@@ -131,7 +131,7 @@ class ModernBert(nn.Module):
     """The encoder: packed tokens to their states `[T, d]`.
 
     `attend` is the implementation of attention. `inference`, where it is set, answers in its place while no gradients
-    are asked for: a form of `jnlp.encoder.inference`, `stepwise` or `fused`.
+    are asked for: a form of `jnlp.encoder.forms`: `cpu_torch`, `cpu_kernels` or `gpu_compiled`.
     """
 
     def __init__(self, config: ModernBertConfig, /) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from jnlp.io.options import ReadOptions, Unit
-from jnlp.io.output import Output
-from jnlp.io.readers import Loaders, Reader, documents, read
-from jnlp.io.rejects import reason, reject_line
-from jnlp.io.sinks import OutputEncoding, Position, Row, Sink, Target, WriterFactory
-from jnlp.io.sources import Input
-from jnlp.io.writers import WriterLoaders, format_of, open_writer
+from jnlp.io.reading.options import ReadOptions, Unit
+from jnlp.io.reading.readers import Loaders, Reader, documents, read
+from jnlp.io.reading.sources import Input
+from jnlp.io.writing.output import Output
+from jnlp.io.writing.rejects import reason, reject_line
+from jnlp.io.writing.sinks import OutputEncoding, Position, Row, Sink, Target, WriterFactory
+from jnlp.io.writing.writers import WriterLoaders, format_of, open_writer
 
 __all__ = [
     "Input",

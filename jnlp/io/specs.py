@@ -23,20 +23,26 @@ class FormatSpec:
 
 
 READERS = (
-    FormatSpec("txt", (".txt", ".text"), "jnlp.io.plain:read_text", "Plain text, a record per line."),
-    FormatSpec("md", (".md", ".markdown"), "jnlp.io.marked:read_markdown", "Markdown, a record per file."),
-    FormatSpec("html", (".html", ".htm", ".xhtml"), "jnlp.io.marked:read_html", "HTML, a record per file."),
-    FormatSpec("csv", (".csv",), "jnlp.io.tabular:read_csv", "Comma, semicolon or tab separated, with a header."),
-    FormatSpec("tsv", (".tsv", ".tab"), "jnlp.io.tabular:read_tsv", "Tab separated, with a header."),
-    FormatSpec("jsonl", (".jsonl", ".ndjson", ".json"), "jnlp.io.jsonlines:read_jsonl", "A JSON object per line."),
-    FormatSpec("parquet", (".parquet",), "jnlp.io.parquet:read_parquet", "Parquet (extra: parquet)."),
-    FormatSpec("pdf", (".pdf",), "jnlp.io.pdf:read_pdf", "The text layer of a PDF, a record per file (extra: pdf)."),
+    FormatSpec("txt", (".txt", ".text"), "jnlp.io.reading.plain:read_text", "Plain text, a record per line."),
+    FormatSpec("md", (".md", ".markdown"), "jnlp.io.reading.marked:read_markdown", "Markdown, a record per file."),
+    FormatSpec("html", (".html", ".htm", ".xhtml"), "jnlp.io.reading.marked:read_html", "HTML, a record per file."),
+    FormatSpec(
+        "csv", (".csv",), "jnlp.io.reading.tabular:read_csv", "Comma, semicolon or tab separated, with a header."
+    ),
+    FormatSpec("tsv", (".tsv", ".tab"), "jnlp.io.reading.tabular:read_tsv", "Tab separated, with a header."),
+    FormatSpec(
+        "jsonl", (".jsonl", ".ndjson", ".json"), "jnlp.io.reading.jsonlines:read_jsonl", "A JSON object per line."
+    ),
+    FormatSpec("parquet", (".parquet",), "jnlp.io.reading.parquet:read_parquet", "Parquet (extra: parquet)."),
+    FormatSpec(
+        "pdf", (".pdf",), "jnlp.io.reading.pdf:read_pdf", "The text layer of a PDF, a record per file (extra: pdf)."
+    ),
 )
 
 WRITERS = (
-    FormatSpec("jsonl", (".jsonl", ".ndjson"), "jnlp.io.lines:write_jsonl", "A JSON object per line."),
-    FormatSpec("csv", (".csv",), "jnlp.io.lines:write_csv", "Comma separated, for spreadsheets."),
-    FormatSpec("tsv", (".tsv",), "jnlp.io.lines:write_tsv", "Tab separated."),
-    FormatSpec("parquet", (".parquet",), "jnlp.io.parquet_out:write_parquet", "Parquet (extra: parquet)."),
-    FormatSpec("npy", (".npy",), "jnlp.io.npy:write_npy", "Vectors as a float32 matrix, ids beside it."),
+    FormatSpec("jsonl", (".jsonl", ".ndjson"), "jnlp.io.writing.lines:write_jsonl", "A JSON object per line."),
+    FormatSpec("csv", (".csv",), "jnlp.io.writing.lines:write_csv", "Comma separated, for spreadsheets."),
+    FormatSpec("tsv", (".tsv",), "jnlp.io.writing.lines:write_tsv", "Tab separated."),
+    FormatSpec("parquet", (".parquet",), "jnlp.io.writing.parquet:write_parquet", "Parquet (extra: parquet)."),
+    FormatSpec("npy", (".npy",), "jnlp.io.writing.npy:write_npy", "Vectors as a float32 matrix, ids beside it."),
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from jnlp.training.classification import ClassifierOptions
+from jnlp.training.classifier.trainer import ClassifierOptions
 from jnlp.types import Option, TaskSpec, TrainerSpec
 
 TEMPLATES = ("{label}", "これは{label}に関する文章です。", "{label}についての話題")
@@ -62,5 +62,5 @@ CLASSIFIER: TrainerSpec[ClassifierOptions] = TrainerSpec(
     "classifier",
     "Train a text classifier from labelled rows.",
     ClassifierOptions,
-    "jnlp.training.classification:make_trainer",
+    "jnlp.training.classifier.trainer:make_trainer",
 )

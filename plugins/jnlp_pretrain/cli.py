@@ -11,10 +11,10 @@ from jnlp.cli.common import quiet_param
 from jnlp.cli.options import SectionCommand, SectionOption, click_options, given
 from jnlp.options import build
 from jnlp_pretrain.options import PretrainOptions
-from jnlp_pretrain.shown import say, show
+from jnlp_pretrain.printing import say, show
 
 if TYPE_CHECKING:
-    from jnlp.training.recipe import Recipe
+    from jnlp_pretrain.recipe import Recipe
 
 _SECTION = "Training"
 
@@ -37,9 +37,9 @@ class _Pretrain(SectionCommand):
 
 def _run(recipe: str, corpus: tuple[Path, ...], out: Path, quiet: bool, **_: object) -> None:
     from jnlp.training.loop import Stopped
-    from jnlp.training.pretraining import RunOptions
-    from jnlp.training.pretraining import pretrain as train
     from jnlp.training.team import assemble
+    from jnlp_pretrain.pretraining import RunOptions
+    from jnlp_pretrain.pretraining import pretrain as train
 
     options = build(PretrainOptions, given(click.get_current_context(), PretrainOptions), where="pretrain")
     told = RunOptions(
@@ -60,8 +60,8 @@ def _run(recipe: str, corpus: tuple[Path, ...], out: Path, quiet: bool, **_: obj
 
 def _load(name: str, corpus: tuple[Path, ...], *, quiet: bool) -> Recipe:
     """Return a recipe; a shipped one leaves out its sources where the corpus has none of them."""
-    from jnlp.training.corpus import files
-    from jnlp_pretrain.recipe import for_corpus, load_recipe, shipped
+    from jnlp_pretrain.corpus import files
+    from jnlp_pretrain.recipe_files import for_corpus, load_recipe, shipped
 
     recipe = load_recipe(name)
     fitted = for_corpus(recipe, files(corpus)) if name in shipped() else recipe
@@ -79,7 +79,7 @@ def _folder(model: str) -> Path:
 
 def _list(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
     if asked:
-        from jnlp_pretrain.recipe import table
+        from jnlp_pretrain.recipe_files import table
 
         click.echo(table())
         ctx.exit()
@@ -87,7 +87,7 @@ def _list(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
 
 def _show_recipe(ctx: click.Context, _param: click.Parameter, name: str | None) -> None:
     if name:
-        from jnlp_pretrain.recipe import text_of
+        from jnlp_pretrain.recipe_files import text_of
 
         click.echo(text_of(name), nl=False)
         ctx.exit()

@@ -1,149 +1,279 @@
-"""Recipes from TOML: shipped ones by name, others by path."""
+"""A pre-training recipe as a value: everything that decides what a run makes, but for the corpus."""
 
 from __future__ import annotations
 
-import difflib
-import tomllib
-from dataclasses import fields, replace
-from importlib import resources
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, ClassVar
 
-from jnlp.errors import JnlpError, UsageError
+from jnlp.errors import JnlpError
+from jnlp.training.schedule import warmup_stable_decay
+from jnlp_pretrain.clean import Clean
+from jnlp_pretrain.corpus import Source  # noqa: TC001 - pydantic reads the annotations
+from jnlp_pretrain.tokenizer_train import SPECIAL, TokenizerRecipe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator
 
-    from jnlp.training.recipe import Recipe, Stage
-
-
-def shipped() -> list[str]:
-    """Return the names of the shipped recipes, smallest model first."""
-    folder = resources.files("jnlp_pretrain") / "recipes"
-    names = (entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
-    return sorted(names, key=lambda name: (name[0].isdigit(), len(name), name))
+PACKINGS = ("naive", "best-fit", "none")
+OPTIMISERS = ("muon", "adamw", "stable-adamw")
 
 
-def load_recipe(name: str, /) -> Recipe:
-    """Return a recipe by shipped name or path of a TOML file.
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The model's shape; heads have 64 dimensions, every third layer is global, as in ModernBERT-Ja.
 
-    Raises:
-        UsageError: There is no such recipe.
-        JnlpError: The file is not TOML in UTF-8, or not a recipe: unknown keys, wrong types, values out of range.
+    Args:
+        hidden: Width.
+        intermediate: Width of the MLP.
+        layers: Depth.
+        max_length: Longest sequence the model says it reads.
     """
-    from pydantic import TypeAdapter, ValidationError
 
-    from jnlp.training.recipe import Recipe
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    text = _read(name)
-    try:
-        return TypeAdapter(Recipe).validate_python(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise JnlpError(f"{name} is not TOML: {error}") from error
-    except ValidationError as error:
-        found = error.errors()
-        # a key that does not exist is a likelier slip than a type
-        first = next((e for e in found if e["type"] == _UNKNOWN), found[0])
-        raise JnlpError(f"{name}: {_said(first)}", hint=_SEE) from error
+    hidden: int = 256
+    intermediate: int = 1024
+    layers: int = 10
+    max_length: int = 8192
 
 
-_UNKNOWN = "unexpected_keyword_argument"
-_SEE = "`jnlp pretrain --show tiny` prints a recipe"
-_WANTED = {
-    "tuple_type": "a list, for rows [{ length = 128 }]",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "int_parsing": "a whole number",
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "string_type": "a text in quotes",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "dict_type": "a table",
-    "dataclass_type": "a table",
-}
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A part of a stage with rows of one length.
+
+    Args:
+        length: Tokens in a row, at most.
+        share: The share of the stage's tokens; the shares of a stage are 1 together.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    length: int
+    share: float = 1.0
 
 
-def _said(problem: Mapping[str, Any]) -> str:
-    """Return one of pydantic's errors in a sentence; stages count from 0, as everywhere in a recipe's errors."""
-    *path, last = (str(part) for part in problem["loc"]) if problem["loc"] else ("recipe",)
-    where = ".".join((*path, last))
-    if problem["type"] == _UNKNOWN:
-        close = difflib.get_close_matches(last, _keys(), n=1)
-        guess = f" (did you mean {close[0]}?)" if close else ""
-        return f"{where} is no key of a recipe{guess}"
-    if problem["type"] in ("missing", "missing_argument"):
-        return f"{where} is missing"
-    wanted = _WANTED.get(problem["type"])
-    return f"{where} is {problem['input']!r}, not {wanted}" if wanted else f"{where}: {problem['msg']}"
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of the run, with a learning-rate schedule and a data mix of its own.
+
+    Args:
+        tokens: Tokens to train on, repeats included.
+        rows: The lengths of rows, one after another.
+        packing: `naive` cuts documents where a row is full, `best-fit` puts whole documents together, `none` leaves
+            each document a row of its own. Attention never crosses documents.
+        mask: The share of tokens to predict (80-10-10).
+        warmup: The share of the stage over which the rate goes up.
+        warmup_tokens: The same in tokens; over 0 it takes the place of `warmup`.
+        decay: The share of the stage over which the rate goes down.
+        peak: The factor of the optimiser's rates while they are stable.
+        batch: Tokens a step.
+        micro_batch: Tokens a forward pass.
+        global_theta, local_theta: RoPE bases of the global and the local layers; the last stage's are the model's.
+        mix: Weights by source, in place of those of the sources.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    tokens: int
+    rows: tuple[Span, ...] = (Span(1024),)
+    packing: str = "naive"
+    mask: float = 0.3
+    warmup: float = 0.02
+    warmup_tokens: int = 0
+    decay: float = 0.3
+    peak: float = 1.0
+    batch: int = 8192
+    micro_batch: int = 4096
+    global_theta: float = 160_000.0
+    local_theta: float = 10_000.0
+    mix: dict[str, float] = field(default_factory=dict)
+
+    def rate(self, done: float) -> float:
+        """Return the factor of the optimiser's rates where the share `done` of the stage is done."""
+        warmup = self.warmup_tokens / self.tokens if self.warmup_tokens else self.warmup
+        return self.peak * warmup_stable_decay(done, warmup, self.decay)
+
+    def length(self, done: float) -> int:
+        """Return the tokens in a row where the share `done` of the stage is done."""
+        return self.rows[_within([span.share for span in self.rows], done)[0]].length
 
 
-def _keys() -> set[str]:
-    from jnlp.training.clean import Clean
-    from jnlp.training.corpus import Source
-    from jnlp.training.recipe import Optimisation, Recipe, Shape, Span, Stage
-    from jnlp.training.tokenizer_train import TokenizerRecipe
+@dataclass(frozen=True, slots=True)
+class Optimisation:
+    """How the weights move.
 
-    kinds = (Clean, Source, Optimisation, Recipe, Shape, Span, Stage, TokenizerRecipe)
-    return {field.name for kind in kinds for field in fields(kind)}
+    Args:
+        name: `muon` (for the matrices of the layers; AdamW for the rest), `adamw` or `stable-adamw`.
+        lr: Peak rate of AdamW.
+        matrix_lr: Peak rate of Muon.
+        weight_decay: For matrices.
+        clip: Largest gradient norm.
+        dtype: `bf16` (autocast) or `fp32`.
+    """
 
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-def text_of(name: str, /) -> str:
-    """Return the TOML of a recipe, as `load_recipe` finds it; a UsageError where there is none."""
-    return _read(name)
-
-
-def for_corpus(recipe: Recipe, files: Sequence[Path], /) -> Recipe:
-    """Return a recipe for text that none of its sources knows: every file counts alike; else the recipe as it is."""
-    from jnlp.training.corpus import assign
-
-    if not recipe.sources:
-        return recipe
-    try:
-        assign(recipe.sources, files)
-    except UsageError:
-        return replace(recipe, sources=(), stages=tuple(replace(stage, mix={}) for stage in recipe.stages))
-    return recipe
+    name: str = "muon"
+    lr: float = 2e-3
+    matrix_lr: float = 4e-3
+    weight_decay: float = 0.05
+    clip: float = 1.0
+    dtype: str = "bf16"
 
 
-def _read(name: str) -> str:
-    if name in shipped():
-        return (resources.files("jnlp_pretrain") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
-    path = Path(name)
-    if not path.is_file():
-        what = f"{name} does not exist" if name.endswith(".toml") else f"no recipe {name}"
-        raise UsageError(what, hint=f"a TOML file, or one of: {', '.join(shipped())}")
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise JnlpError(f"{name}: byte {error.start} is not UTF-8", hint="TOML is UTF-8: convert the file") from error
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A whole pre-training run.
+
+    Args:
+        name: The model's name.
+        stages: One after another.
+        shape: The model's shape.
+        sources: The data; none: every file is a source of its own.
+        tokenizer: The tokenizer's training.
+        clean: What is left out of the corpus.
+        optimisation: The optimiser.
+        embeddings: `cooccurrence` starts token embeddings from PPMI and SVD, `random` as ModernBERT does.
+        held_out: The share of documents of each source that is never trained on.
+        seed: Of everything that is drawn.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    name: str
+    stages: tuple[Stage, ...]
+    shape: Shape = field(default_factory=Shape)
+    sources: tuple[Source, ...] = ()
+    tokenizer: TokenizerRecipe = field(default_factory=TokenizerRecipe)
+    clean: Clean = field(default_factory=Clean)
+    optimisation: Optimisation = field(default_factory=Optimisation)
+    embeddings: str = "cooccurrence"
+    held_out: float = 0.01
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        problem = next(_problems(self), None)
+        if problem:
+            raise JnlpError(f"recipe {self.name}: {problem}")
+
+    @property
+    def tokens(self) -> int:
+        """The tokens of all stages."""
+        return sum(stage.tokens for stage in self.stages)
+
+    def digest(self) -> str:
+        """Return a short hash of everything in the recipe."""
+        return fingerprint(asdict(self))
+
+    def stage(self, progress: float) -> tuple[int, float]:
+        """Return the number of the stage at `progress` in [0, 1] of the run, and the share of it that is done."""
+        return _within([stage.tokens / self.tokens for stage in self.stages], progress)
+
+    def rate(self, progress: float) -> float:
+        """Return the factor of the optimiser's rates at `progress` in [0, 1] of the run."""
+        number, done = self.stage(progress)
+        return self.stages[number].rate(done)
 
 
-def table(names: Iterable[str] | None = None) -> str:
-    """Return the shapes and stages of recipes as a table: by default of the shipped ones."""
-    head = ("recipe", "hidden/inner/layers", "vocabulary", "stage", "tokens", "rows", "packing", "masked", "thetas")
-    rows: list[tuple[str, ...]] = [head]
-    for name in shipped() if names is None else names:
-        recipe = load_recipe(name)
-        shape = recipe.shape
-        cells = (name, f"{shape.hidden}/{shape.intermediate}/{shape.layers}", f"{recipe.tokenizer.vocabulary:,}")
-        for number, stage in enumerate(recipe.stages, 1):
-            rows.append((*(cells if number == 1 else ("", "", "")), *_stage_cells(number, stage)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+def fingerprint(value: object, size: int = 12) -> str:
+    """Return a short hash of a value that JSON can write."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:size]
 
 
-def _stage_cells(number: int, stage: Stage) -> Iterator[str]:
-    yield str(number)
-    yield _short(stage.tokens)
-    yield ", ".join(f"{span.length:,}" for span in stage.rows)
-    yield stage.packing
-    yield f"{stage.mask:.0%}"
-    yield f"{_short(stage.global_theta)}, {_short(stage.local_theta)}"
+def _within(shares: list[float], progress: float) -> tuple[int, float]:
+    """Return which of the shares, laid end to end, holds `progress`, and how much of it is done."""
+    start = 0.0
+    for number, share in enumerate(shares):
+        if progress < start + share - 1e-9:
+            return number, max(progress - start, 0.0) / share
+        start += share
+    return len(shares) - 1, 1.0
 
 
-def _short(number: float) -> str:
-    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
-            return f"{number / size:.3g}{letter}"
-    return f"{number:g}"
+def _problems(recipe: Recipe) -> Iterator[str]:
+    if not recipe.stages:
+        yield "it has no stage"
+    yield from _outside(recipe)
+    names = [source.name for source in recipe.sources]
+    for name in names:
+        if names.count(name) > 1:
+            yield f"two sources are called {name!r}"
+        if name in ("", ".", "..") or set(name) & set("/\\"):
+            yield f"{name!r} is no name of a source: it becomes a part of file names"
+    if recipe.shape.hidden % 64:
+        yield f"hidden {recipe.shape.hidden} is not a multiple of 64"
+    choices = (
+        ("embeddings", recipe.embeddings, ("cooccurrence", "random")),
+        ("optimisation.name", recipe.optimisation.name, OPTIMISERS),
+        ("optimisation.dtype", recipe.optimisation.dtype, ("bf16", "fp32")),
+        ("clean.unit", recipe.clean.unit, ("document", "line")),
+        *((f"sources.{s.name}.unit", s.unit, ("document", "line")) for s in recipe.sources),
+        *((f"stages.{n}.packing", s.packing, PACKINGS) for n, s in enumerate(recipe.stages)),
+    )
+    for key, value, allowed in choices:
+        if value not in allowed:
+            yield f"{key} is {value!r}, not one of {', '.join(allowed)}"
+    for number, stage in enumerate(recipe.stages):
+        for problem in _stage_problems(stage, {source.name for source in recipe.sources}):
+            yield f"stages.{number}: {problem}"
+        longest = max((span.length for span in stage.rows), default=0)
+        if longest > recipe.shape.max_length:
+            yield f"stages.{number}: rows of {longest} are longer than shape.max_length, {recipe.shape.max_length}"
+
+
+def _outside(recipe: Recipe) -> Iterator[str]:
+    """Yield what is said of the numbers that are out of range."""
+    shape, optimisation = recipe.shape, recipe.optimisation
+    yield from _under(1, {f"shape.{key}": getattr(shape, key) for key in ("hidden", "intermediate", "layers")})
+    yield from _under(8, {"shape.max_length": shape.max_length})
+    yield from _under(len(SPECIAL) + 257, {"tokenizer.vocabulary": recipe.tokenizer.vocabulary})
+    yield from _under(1, {f"tokenizer.{key}": getattr(recipe.tokenizer, key) for key in ("characters", "max_piece")})
+    yield from _under(0, {f"optimisation.{key}": getattr(optimisation, key) for key in ("weight_decay", "clip")})
+    rates = {f"optimisation.{key}": getattr(optimisation, key) for key in ("lr", "matrix_lr")}
+    shares = {"held_out": recipe.held_out, "tokenizer.coverage": recipe.tokenizer.coverage}
+    for source in recipe.sources:
+        yield from _under(0, {f"sources.{source.name}.weight": source.weight})
+        shares[f"sources.{source.name}.keep"] = source.keep
+    for number, stage in enumerate(recipe.stages):
+        of = f"stages.{number}"
+        sizes = ("micro_batch", "batch", "global_theta", "local_theta")
+        yield from _under(1, {f"{of}.{key}": getattr(stage, key) for key in sizes})
+        yield from _under(0, {f"{of}.mix.{name}": weight for name, weight in stage.mix.items()})
+        rates[f"{of}.peak"] = stage.peak
+        shares |= {f"{of}.{key}": getattr(stage, key) for key in ("mask", "warmup", "decay")}
+        shares[f"{of}.warmup_tokens / tokens"] = stage.warmup_tokens / max(stage.tokens, 1)
+        if not stage.mask:
+            yield f"{of}.mask is 0: nothing would be predicted"
+    for key, value in rates.items():
+        if not 0 < value < math.inf:
+            yield f"{key} is {value:g}, not over 0"
+    for key, value in shares.items():
+        if not 0 <= value <= 1:
+            yield f"{key} is {value:g}, not between 0 and 1"
+
+
+def _under(least: float, values: dict[str, float]) -> Iterator[str]:
+    for key, value in values.items():
+        if not value >= least:
+            yield f"{key} is {value:g}, and has to be {least:g} at least"
+
+
+def _stage_problems(stage: Stage, sources: set[str]) -> Iterator[str]:
+    if stage.tokens < 1:
+        yield f"{stage.tokens} tokens are none"
+    if abs(sum(span.share for span in stage.rows) - 1) > 1e-6:
+        yield "the shares of its rows are not 1 together"
+    for span in stage.rows:
+        if span.length < 8:
+            yield f"rows of {span.length} tokens are too short"
+        elif stage.micro_batch % span.length or stage.batch % stage.micro_batch:
+            yield (
+                f"rows of {span.length} do not fill a micro-batch of {stage.micro_batch},"
+                f" or those a batch of {stage.batch}"
+            )
+    if unknown := sorted(stage.mix.keys() - sources):
+        yield f"its mix names {unknown[0]}, which is no source"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from jnlp.training.recipe import Shape, Span
+from jnlp_pretrain.recipe import Shape, Span
 
 if TYPE_CHECKING:
-    from jnlp.training.recipe import Recipe
+    from jnlp_pretrain.recipe import Recipe
 
 SOURCES = ("personachat", "jaquad", "tanaka")
 """Small ones, of two kinds of text that are measured."""

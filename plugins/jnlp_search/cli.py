@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jnlp.engine import Engine
-    from jnlp.io.options import ReadOptions
+    from jnlp.io.reading.options import ReadOptions
     from jnlp.types import Hit
     from jnlp_search.builder import BuildReport
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from jnlp.training.contrastive import EmbedderOptions
-from jnlp.training.reranking import RerankerOptions
+from jnlp.training.embedder.reranker import RerankerOptions
+from jnlp.training.embedder.trainer import EmbedderOptions
 from jnlp.types import TrainerSpec
 
 EMBEDDER: TrainerSpec[EmbedderOptions] = TrainerSpec(
     "embedder",
     "Train an embedder from pairs that belong together.",
     EmbedderOptions,
-    "jnlp.training.contrastive:make_trainer",
+    "jnlp.training.embedder.trainer:make_trainer",
     pairs=True,
 )
 
@@ -18,6 +18,6 @@ RERANKER: TrainerSpec[RerankerOptions] = TrainerSpec(
     "reranker",
     "Train a reranker, a cross-encoder, from pairs.",
     RerankerOptions,
-    "jnlp.training.reranking:make_trainer",
+    "jnlp.training.embedder.reranker:make_trainer",
     pairs=True,
 )

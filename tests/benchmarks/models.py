@@ -35,7 +35,7 @@ def export(made: Path, /) -> str | None:
 
 def build_kernels() -> str | None:
     """Build jnlp's kernels in the user's cache; return why there are none, or None."""
-    from jnlp.encoder import kernels
+    from jnlp.encoder.forms import kernels
     from jnlp.errors import JnlpError
 
     try:

@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from jnlp.encoder import kernels
+from jnlp.encoder.forms import kernels
 from jnlp.encoder.load import load_classifier, load_embedder
 from jnlp.encoder.runtime import Runtime
 from jnlp.encoder.vectors import unit
@@ -26,16 +26,16 @@ from jnlp.io import documents
 from jnlp.models.resolve import BUILTIN
 from jnlp.text.sentences import sentences
 from jnlp.training import metrics
-from jnlp.training.similarity import Split, likeness, similarity
 from jnlp.types import Embedder, Failed, Overflow
+from jnlp_family.similarity import Split, likeness, similarity
 from tests.benchmarks.contenders import ROOT
 from tests.benchmarks.report import PAGE, between
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from jnlp.training.similarity import Likeness
     from jnlp.types import FloatArray
+    from jnlp_family.similarity import Likeness
 
 DTYPES = ("fp32", "bf16", "int8")
 ALONE = 200

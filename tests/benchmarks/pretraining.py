@@ -25,12 +25,12 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.utils import logging
 
 from jnlp.encoder.modernbert import ModernBertConfig, ModernBertForMaskedLM
-from jnlp.training.masked_lm import MaskedLMLoss, MaskedLMObjective
-from jnlp.training.masking import mask
 from jnlp.training.optim import optimisers
-from jnlp.training.recipe import Optimisation, Recipe, Span, Stage
 from jnlp.training.row_encoder import can_compile
-from jnlp.training.shards import Shard
+from jnlp_pretrain.masked_lm import MaskedLMLoss, MaskedLMObjective
+from jnlp_pretrain.masking import mask
+from jnlp_pretrain.recipe import Optimisation, Recipe, Span, Stage
+from jnlp_pretrain.shards import Shard
 from tests.benchmarks.report import PAGE, between
 
 LENGTH, ROWS, RATE, VOCABULARY = 128, 32, 0.3, 20_000

@@ -193,7 +193,7 @@ INTERRUPTED = [f"{n}行目。" for n in range(10)]
 def interrupted(hello, monkeypatch: pytest.MonkeyPatch):
     """A run that stopped after five of ten lines."""
     Path("in.txt").write_text("\n".join(INTERRUPTED), encoding="utf-8")
-    from jnlp.io.output import Output
+    from jnlp.io.writing.output import Output
 
     write = Output.write
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jnlp.registry import Kind
-from jnlp_pretrain.tables import WEATHER_WORDS
+from jnlp_family.tables import WEATHER_WORDS
 
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#]+)(?:#[^)]*)?\)")
 

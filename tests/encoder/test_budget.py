@@ -8,11 +8,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from jnlp.encoder import budget, inference
+from jnlp.encoder import budget
 from jnlp.encoder.budget import BLOCKS_TOKENS, CPU_TOKENS, cache_bytes, cpu_budget, token_bytes
+from jnlp.encoder.forms import cpu_torch as inference
+from jnlp.encoder.forms.cpu_kernels import Stepwise
 from jnlp.encoder.load import load_masked_lm
 from jnlp.encoder.runtime import Runtime
-from jnlp.encoder.stepwise import Stepwise
 from jnlp.testing import make_model
 
 LAPTOP = (("1", "Data", "32K", "0"), ("2", "Unified", "1024K", "0"), ("3", "Unified", "8M", "0-7"))

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch._dynamo.exc import TorchDynamoException
 
-from jnlp.encoder.fused import Fused
-from jnlp.encoder.inference import accelerate
+from jnlp.encoder.forms.cpu_torch import accelerate
+from jnlp.encoder.forms.gpu_compiled import Fused
 from jnlp.encoder.modernbert import ModernBert, ModernBertConfig
 from jnlp.encoder.packing import Packed, pack
 from jnlp.encoder.runtime import Runtime

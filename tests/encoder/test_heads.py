@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from jnlp.encoder import kernels
+from jnlp.encoder.forms import kernels
 from jnlp.encoder.load import Runtime, load_classifier, load_embedder, load_masked_lm
 from jnlp.encoder.packing import pack
 from jnlp.errors import UsageError
@@ -273,7 +273,7 @@ def test_bert_through_transformers(bert):
 def test_masked_lm_of_other_architectures_answers_where_asked_only(kind, more):
     import transformers
 
-    from jnlp.encoder.transformers_backend import TransformersMaskedLM
+    from jnlp.encoder.forms.transformers import TransformersMaskedLM
 
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
     if kind == "DistilBert":

@@ -8,11 +8,11 @@ import torch.nn.functional as F  # noqa: N812
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jnlp.encoder import int8, kernels
-from jnlp.encoder.int8 import Plain, Quantised, quantise
+from jnlp.encoder.forms import int8, kernels
+from jnlp.encoder.forms.cpu_kernels import Stepwise
+from jnlp.encoder.forms.int8 import Plain, Quantised, quantise
 from jnlp.encoder.load import load_classifier, load_embedder, load_masked_lm
 from jnlp.encoder.runtime import Runtime
-from jnlp.encoder.stepwise import Stepwise
 from jnlp.testing import SENTENCES, make_model
 from tests.encoder.models import LENGTHS, encoder_of, packed_of
 

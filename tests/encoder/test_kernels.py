@@ -13,9 +13,10 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jnlp.encoder import groups, kernels
+from jnlp.encoder import groups
 from jnlp.encoder.attention import blocked, choose, reference
-from jnlp.encoder.kernels import check as trying
+from jnlp.encoder.forms import kernels
+from jnlp.encoder.forms.kernels import check as trying
 from jnlp.encoder.packing import pack
 from jnlp.encoder.rotation import Rotation
 from jnlp.encoder.runtime import has_bf16

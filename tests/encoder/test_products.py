@@ -8,11 +8,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import nn
 
-from jnlp.encoder import inference, kernels, products
-from jnlp.encoder.inference import Inference, accelerate
+from jnlp.encoder.forms import cpu_torch as inference
+from jnlp.encoder.forms import kernels, products
+from jnlp.encoder.forms.cpu_torch import Inference, accelerate
+from jnlp.encoder.forms.products import Linears, Plain, Reordered, reorders
 from jnlp.encoder.modernbert import ModernBert, ModernBertConfig
 from jnlp.encoder.packing import pack
-from jnlp.encoder.products import Linears, Plain, Reordered, reorders
 
 
 @pytest.fixture(autouse=True)

@@ -151,7 +151,7 @@ def test_modules_are_those_of_the_folder(tmp_path, pooling, normalize):
 def test_a_plain_folder_is_pooled_by_the_mean_and_prompts_come_from_the_spec(tmp_path):
     from dataclasses import replace
 
-    from jnlp.encoder.sentence_transformer import wrap
+    from jnlp.encoder.forms.sentence_transformer import wrap
     from jnlp.models.folder import inspect
 
     folder = make_model(tmp_path / "plain", positions=256)

@@ -6,11 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from jnlp.encoder import kernels
 from jnlp.encoder.converted import held_once
-from jnlp.encoder.inference import Inference, accelerate
-from jnlp.encoder.int8 import Plain, to_int8
-from jnlp.encoder.stepwise import Stepwise, normed
+from jnlp.encoder.forms import kernels
+from jnlp.encoder.forms.cpu_kernels import Stepwise, normed
+from jnlp.encoder.forms.cpu_torch import Inference, accelerate
+from jnlp.encoder.forms.int8 import Plain, to_int8
 from tests.encoder.models import LENGTHS, encoder_of, packed_of
 
 pytestmark = pytest.mark.skipif(
@@ -66,7 +66,7 @@ def make(_name, layout):
 
 
 def compiled_rows(library, precision, model):
-    from jnlp.encoder.kernels.rows import CompiledRows, lay_out
+    from jnlp.encoder.forms.kernels.rows import CompiledRows, lay_out
 
     return CompiledRows(library, precision, model, lay_out(model, precision))
 
@@ -115,7 +115,7 @@ def test_states_in_bf16_are_nearer_to_fp32_than_those_of_the_plain_form(library,
 
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
 def test_the_compiled_rows_are_taken_where_they_fit(library, precision, monkeypatch):
-    from jnlp.encoder.kernels.rows import CompiledRows
+    from jnlp.encoder.forms.kernels.rows import CompiledRows
 
     monkeypatch.setattr(kernels, "load", lambda: library)
     kinds = {
@@ -133,7 +133,7 @@ def test_the_compiled_rows_are_taken_where_they_fit(library, precision, monkeypa
 
 
 def test_a_processor_without_vnni_uses_torch_for_int8_alone(library, monkeypatch):
-    from jnlp.encoder.kernels.library import Kernels
+    from jnlp.encoder.forms.kernels.library import Kernels
 
     older = Kernels(library.path, bf16=True, int8=False)
     monkeypatch.setattr(kernels, "load", lambda: older)
@@ -145,7 +145,7 @@ def test_a_processor_without_vnni_uses_torch_for_int8_alone(library, monkeypatch
 
 
 def test_processes_that_share_a_folder_hold_a_layout_once(library, precision, tmp_path, monkeypatch):
-    from jnlp.encoder.kernels.rows import lay_out
+    from jnlp.encoder.forms.kernels.rows import lay_out
 
     laid = lay_out(encoder_of(), precision)
     made = []

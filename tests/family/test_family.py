@@ -17,14 +17,15 @@ from jnlp.errors import JnlpError
 from jnlp.models.folder import inspect
 from jnlp.models.resolve import BUILTIN
 from jnlp.models.specs import BUILTIN_SPECS
+from jnlp.training.embedder.pairs import Pair, key_of
 from jnlp.training.loop import Stopped
-from jnlp.training.pairs import Pair, key_of
-from jnlp.training.similarity import Split, likeness
-from jnlp.training.tokenizer_train import MASK
 from jnlp.types import TrainReport
-from jnlp_pretrain import cards, family, tables
-from jnlp_pretrain.measure.__main__ import scores_before
-from jnlp_pretrain.recipe import load_recipe
+from jnlp_family import cards, tables
+from jnlp_family import make as family
+from jnlp_family.masked_lm.__main__ import scores_before
+from jnlp_family.similarity import Split, likeness
+from jnlp_pretrain.recipe_files import load_recipe
+from jnlp_pretrain.tokenizer_train import MASK
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -380,7 +381,7 @@ def test_the_family_is_made_end_to_end_at_a_small_scale(
 
 
 def test_no_pair_that_is_scored_by_its_likeness_trains_the_embedder(shared: Path) -> None:
-    from jnlp_search.train import sets
+    from jnlp_family.search.train import sets
 
     made = sets(shared)
     (nli,) = [one for one in made.pairs if one.name == "nli"]
@@ -392,7 +393,7 @@ def test_no_pair_that_is_scored_by_its_likeness_trains_the_embedder(shared: Path
 
 
 def test_plain_text_of_every_source_chooses_the_epoch_of_the_toxicity_model(shared: Path) -> None:
-    from jnlp_toxicity.train import divided, plain_rows
+    from jnlp_family.toxicity.train import divided, plain_rows
 
     kept, held = divided(plain_rows(shared, 20))
     assert {row.kind for row in held} == {row.kind for row in kept}

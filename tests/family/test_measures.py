@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from jnlp.encoder.load import load_tokenizer
 from jnlp.models.resolve import BUILTIN
-from jnlp.training.masked_scores import masked_scores
 from jnlp.training.retrieval import ndcg_at
 from jnlp.types import Overflow
-from jnlp_pretrain.measure import cloze
-from jnlp_pretrain.measure.needle import needle
-from jnlp_pretrain.measure.texts import cut
-from jnlp_search.jaquad import Retrieval
-from jnlp_search.measure import choose_weight, dense_ranks, fused_ranks, lexical_ranks
+from jnlp_family.masked_lm import cloze
+from jnlp_family.masked_lm.needle import needle
+from jnlp_family.masked_lm.scores import masked_scores
+from jnlp_family.masked_lm.texts import cut
+from jnlp_family.search.jaquad import Retrieval
+from jnlp_family.search.measure import choose_weight, dense_ranks, fused_ranks, lexical_ranks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,7 +81,7 @@ def test_the_cloze_set_is_the_one_that_was_fixed() -> None:
     assert Counter(item.kind for item in items) == dict.fromkeys(("fact", "particle", "daily", "technical", "verb"), 12)
     assert sum(item.content for item in items) >= 30
     assert all(item.text.count("<mask>") == 1 and item.answers for item in items)
-    data = (resources.files("jnlp_pretrain") / "cloze.jsonl").read_bytes()
+    data = (resources.files("jnlp_family.masked_lm") / "cloze.jsonl").read_bytes()
     assert hashlib.sha256(data).hexdigest() == "1cd6f75d9ab96e638a0c23a7fca666a3db91e32279210f7ef6e492e1ec3d8d49"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jnlp.io import ReadOptions, Unit, read
-from jnlp.io.estimate import estimate
+from jnlp.io.reading.estimate import estimate
 
 
 @pytest.fixture

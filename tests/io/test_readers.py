@@ -16,9 +16,9 @@ import pytest
 
 from jnlp.errors import UsageError
 from jnlp.io import Input, ReadOptions, Unit, documents, read
-from jnlp.io.readers import builtin_readers
+from jnlp.io.reading.readers import builtin_readers
 from jnlp.io.specs import READERS
-from jnlp.io.writers import builtin_writers
+from jnlp.io.writing.writers import builtin_writers
 from jnlp.options import build
 from jnlp.types import Failed, Record
 
@@ -277,7 +277,7 @@ def test_compressed(tmp_path, ending):
 
 
 def test_a_compressed_line_without_an_end_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("jnlp.io.streams.LONGEST_LINE", 1 << 20)
+    monkeypatch.setattr("jnlp.io.reading.streams.LONGEST_LINE", 1 << 20)
     path = tmp_path / "a.txt.gz"
     path.write_bytes(gzip.compress(b"a" * (1 << 22)))
     (failed,) = read([str(path)])
@@ -285,7 +285,7 @@ def test_a_compressed_line_without_an_end_is_refused(tmp_path, monkeypatch):
 
 
 def test_a_document_too_large_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("jnlp.io.streams.LARGEST_DOCUMENT", 1 << 20)
+    monkeypatch.setattr("jnlp.io.reading.streams.LARGEST_DOCUMENT", 1 << 20)
     path = tmp_path / "a.md"
     path.write_bytes(b"a" * (3 << 20))
     (failed,) = read([str(path)])

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from jnlp.errors import JnlpError, RecordError
-from jnlp.io import OutputEncoding, journal, open_writer, read
+from jnlp.io import OutputEncoding, open_writer, read
+from jnlp.io.writing import journal
 from jnlp.types import Failed, Source
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,7 +130,7 @@ def test_the_part_grows_within_a_second_or_so(tmp_path):
 
 
 def test_a_bug_in_the_thread_that_flushes_is_raised_where_rows_are_written(tmp_path, monkeypatch):
-    from jnlp.io.sinks import Growing
+    from jnlp.io.writing.sinks import Growing
 
     def broken(self, data, at):
         raise RuntimeError("こわれた")
@@ -145,7 +146,7 @@ def test_a_bug_in_the_thread_that_flushes_is_raised_where_rows_are_written(tmp_p
 
 def test_an_interrupt_in_mid_flush_doubles_nothing(tmp_path, monkeypatch):
     """Ctrl-C after the bytes were written and before that was noted."""
-    from jnlp.io.sinks import Growing
+    from jnlp.io.writing.sinks import Growing
 
     out = tmp_path / "a.jsonl"
     original = Growing.write
@@ -285,8 +286,8 @@ def in_child(code, **variables):
 
 GIVE_UP_ROOT = """
 import jnlp.io
-from jnlp.io.readers import builtin_readers
-from jnlp.io.writers import builtin_writers
+from jnlp.io.reading.readers import builtin_readers
+from jnlp.io.writing.writers import builtin_writers
 import pyarrow.parquet
 for load in (*builtin_readers().values(), *builtin_writers().values()):
     load()  # Python itself may lie where only root may read
@@ -350,7 +351,7 @@ for name, rejects in (("a.jsonl", None), ("a.parquet", None), ("/dev/null", "r.j
     try:
         format = "jsonl" if name == "/dev/null" else None
         jnlp.io.open_writer(format, Path(folder, name), rejects=rejects and Path(folder, rejects))
-    except jnlp.io.writers.JnlpError as error:
+    except jnlp.io.writing.writers.JnlpError as error:
         print(error)
 """
     )

@@ -140,7 +140,7 @@ def test_nul_and_huge_cells(tmp_path):
 
 
 def test_a_quote_that_never_closes_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr("jnlp.io.tabular.LONGEST_FIELD", 1000)
+    monkeypatch.setattr("jnlp.io.reading.tabular.LONGEST_FIELD", 1000)
     path = tmp_path / "a.csv"
     path.write_text('本文\n"開いた\n' + "行。\n" * 5000, encoding="utf-8")
     found = all_of(path)

@@ -393,7 +393,7 @@ def test_values_come_back_from_parquet(tmp_path, rows):
 
 def test_the_head_and_a_line_do_not_disturb_each_other():
     """The thread that flushes writes the head while another prepares a line."""
-    from jnlp.io.lines import _Table
+    from jnlp.io.writing.lines import _Table
 
     layout = _Table(",", ("id", "本文"))
     head = layout.head()

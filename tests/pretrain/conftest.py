@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jnlp.training.corpus import Source
-from jnlp.training.recipe import Optimisation, Recipe, Shape, Span, Stage
-from jnlp.training.tokenizer_train import TokenizerRecipe
+from jnlp_pretrain.corpus import Source
+from jnlp_pretrain.recipe import Optimisation, Recipe, Shape, Span, Stage
+from jnlp_pretrain.tokenizer_train import TokenizerRecipe
 
 if TYPE_CHECKING:
     from pathlib import Path

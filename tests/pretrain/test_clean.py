@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from jnlp.training.clean import Clean, Cleaner, Seen, bands, repetition, shingle_hashes
+from jnlp_pretrain.clean import Clean, Cleaner, Seen, bands, repetition, shingle_hashes
 
 TEXT = (
     "契約を途中で解約するときは、三十日前までに書面で知らせなければなりません。違約金は残りの月数に応じて決まり、"

@@ -12,7 +12,7 @@ import torch
 
 from jnlp.errors import JnlpError, UsageError
 from jnlp_pretrain.cli import pretrain
-from jnlp_pretrain.recipe import for_corpus, load_recipe
+from jnlp_pretrain.recipe_files import for_corpus, load_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,8 +86,8 @@ def test_runs_live_in_jnlp_runs(
 def test_held_out_accuracy_is_told_on_the_way(
     runner: CliRunner, recipe: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jnlp.training import pretraining
     from jnlp.training.loop import Plan
+    from jnlp_pretrain import pretraining
 
     monkeypatch.setattr(pretraining, "Plan", lambda clip: Plan(clip, evaluate_every=10))
     arguments = [str(recipe), "--corpus", str(corpus / "diary-000.jsonl"), "-o", str(tmp_path / "out")]

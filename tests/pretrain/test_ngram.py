@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jnlp_pretrain.measure.ngram import ALPHABET, CharacterNGram
+from jnlp_family.masked_lm.ngram import ALPHABET, CharacterNGram
 
 CORPUS = [
     "むかしむかし、あるところに、おじいさんとおばあさんが住んでいました。",

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jnlp.encoder.modernbert import ModernBertConfig, ModernBertForMaskedLM
-from jnlp.training.cooccurrence import cooccurrence_embeddings, log_unigram, piece_counts
-from jnlp.training.masking import mask
 from jnlp.training.optim import Muon, StableAdamW, optimisers, orthogonalise
 from jnlp.training.schedule import Clock, warmup_stable_decay
-from jnlp.training.shards import Shard
+from jnlp_pretrain.cooccurrence import cooccurrence_embeddings, log_unigram, piece_counts
+from jnlp_pretrain.masking import mask
+from jnlp_pretrain.shards import Shard
 
 
 def test_masking_is_80_10_10() -> None:

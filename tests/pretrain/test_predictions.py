@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import nn
 
-from jnlp.training.predictions import SLICE, cross_entropy
+from jnlp_pretrain.predictions import SLICE, cross_entropy
 
 if TYPE_CHECKING:
     from torch import Tensor

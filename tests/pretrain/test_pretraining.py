@@ -15,18 +15,18 @@ import torch
 from jnlp.errors import JnlpError
 from jnlp.io.lock import Lock
 from jnlp.training.loop import Plan, Stopped
-from jnlp.training.pretraining import RunOptions, pretrain
-from jnlp.training.recipe import Span, Stage
 from jnlp.training.row_encoder import can_compile
-from jnlp.training.shards import TRAIN, open_shards
 from jnlp.training.team import Alone
+from jnlp_pretrain.pretraining import RunOptions, pretrain
+from jnlp_pretrain.recipe import Span, Stage
+from jnlp_pretrain.shards import TRAIN, open_shards
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from jnlp.training.recipe import Recipe
     from jnlp.types import TrainReport
+    from jnlp_pretrain.recipe import Recipe
 
 PLAN = Plan(log_every=1, evaluate_every=20)
 

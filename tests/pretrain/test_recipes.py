@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jnlp.errors import JnlpError, UsageError
-from jnlp.training.recipe import Recipe, Span, Stage
-from jnlp_pretrain.recipe import load_recipe, shipped
+from jnlp_pretrain.recipe import Recipe, Span, Stage
+from jnlp_pretrain.recipe_files import load_recipe, shipped
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,11 +13,11 @@ from torch._dynamo.exc import TorchDynamoException
 from jnlp.encoder.modernbert import ModernBertConfig, ModernBertForMaskedLM
 from jnlp.encoder.packing import pack
 from jnlp.errors import JnlpError
-from jnlp.training.masked_lm import MaskedLMLoss, MaskedLMObjective
-from jnlp.training.recipe import Optimisation, Recipe, Span, Stage
 from jnlp.training.row_encoder import RowEncoder, can_compile
-from jnlp.training.rows import PACKINGS
-from jnlp.training.shards import Shard
+from jnlp_pretrain.masked_lm import MaskedLMLoss, MaskedLMObjective
+from jnlp_pretrain.recipe import Optimisation, Recipe, Span, Stage
+from jnlp_pretrain.rows import PACKINGS
+from jnlp_pretrain.shards import Shard
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -79,7 +79,7 @@ def test_dense_rows_give_the_loss_and_gradients_of_the_packed_model(
     dense = _losses(model, ())
     packed = _losses(model, ())
     loss, found = _gradients(dense)
-    monkeypatch.setattr("jnlp.training.masked_lm.LONGEST", 16)  # rows of 32 now go through the packed encoder
+    monkeypatch.setattr("jnlp_pretrain.masked_lm.LONGEST", 16)  # rows of 32 now go through the packed encoder
     other, expected = _gradients(packed)
     # the mask is drawn after the gaps of the rows are filled: the same tokens are free, and the same are drawn
     assert loss == pytest.approx(other, abs=1e-5)
@@ -133,7 +133,7 @@ def test_attention_never_crosses_documents(model: ModernBertForMaskedLM, packing
 
 
 def _states(objective: MaskedLMObjective, batch: object) -> torch.Tensor:
-    from jnlp.training.masked_lm import Batch
+    from jnlp_pretrain.masked_lm import Batch
 
     assert isinstance(batch, Batch)
     if batch.length is None:

@@ -14,16 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jnlp.errors import JnlpError, UsageError
-from jnlp.training.corpus import Source, assign, documents, files, fraction, own_sources
-from jnlp.training.corpus_data import data_digest, make_data
-from jnlp.training.packing import best_fit
-from jnlp.training.rows import PACKINGS, plan_rows
-from jnlp.training.shards import Shard, _pieces
+from jnlp_pretrain.corpus import Source, assign, documents, files, fraction, own_sources
+from jnlp_pretrain.corpus_data import data_digest, make_data
+from jnlp_pretrain.packing import best_fit
+from jnlp_pretrain.rows import PACKINGS, plan_rows
+from jnlp_pretrain.shards import Shard, _pieces
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jnlp.training.recipe import Recipe
+    from jnlp_pretrain.recipe import Recipe
 
 BOS, EOS, STOP = 1, 2, 9
 
@@ -131,7 +131,7 @@ def test_each_pass_draws_other_documents() -> None:
 
 def test_a_large_pass_is_planned_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     shards = [_shard([50] * 40), _shard([70] * 30, weight=2.0)]
-    monkeypatch.setattr("jnlp.training.rows.PORTION", 2_000)
+    monkeypatch.setattr("jnlp_pretrain.rows.PORTION", 2_000)
     used: list[tuple[int, int, int]] = []
     for turn in range(3):
         used += map(tuple, plan_rows(shards, 128, [STOP], seed=0, turn=turn, packing="none").pieces.tolist())
@@ -256,8 +256,8 @@ def test_many_files_are_one_source(tmp_path: Path) -> None:
 def test_a_large_text_file_is_read_in_documents_cut_at_blank_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jnlp.training.corpus._WHOLE", 1_000)
-    monkeypatch.setattr("jnlp.training.corpus._BLOCK", 200)
+    monkeypatch.setattr("jnlp_pretrain.corpus._WHOLE", 1_000)
+    monkeypatch.setattr("jnlp_pretrain.corpus._BLOCK", 200)
     text = "".join(f"{n}行目の文です。\n" + ("\n" if n % 7 == 0 else "") for n in range(200))
     path = tmp_path / "large.txt"
     path.write_text(text, encoding="utf-8")
@@ -270,7 +270,7 @@ def test_a_large_text_file_is_read_in_documents_cut_at_blank_lines(
 @given(st.lists(st.text("あい\n", max_size=30), max_size=8).map("\n".join))
 def test_long_documents_reach_the_tokenizer_in_pieces(text: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jnlp.training.shards._PIECE", 10)
+        patch.setattr("jnlp_pretrain.shards._PIECE", 10)
         pieces = list(_pieces(text))
     assert "".join(pieces) == text
     assert max(map(len, pieces)) <= 10
@@ -281,7 +281,7 @@ def test_pieces_do_not_change_the_tokens(
 ) -> None:
     table = assign(recipe.sources, files([corpus]))
     whole = make_data(recipe, recipe.sources, table, tmp_path / "whole")
-    monkeypatch.setattr("jnlp.training.shards._PIECE", 40)
+    monkeypatch.setattr("jnlp_pretrain.shards._PIECE", 40)
     cut = make_data(recipe, recipe.sources, table, tmp_path / "cut")
     assert [shard.tokens.tolist() for shard in cut.train] == [shard.tokens.tolist() for shard in whole.train]
 

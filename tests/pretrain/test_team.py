@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from jnlp.errors import JnlpError, MissingExtraError, UsageError
-from jnlp.training.pretraining import RunOptions, pretrain
-from jnlp.training.recipe import Recipe, Span, Stage
 from jnlp.training.team import Accelerated, Alone, assemble
+from jnlp_pretrain.pretraining import RunOptions, pretrain
+from jnlp_pretrain.recipe import Recipe, Span, Stage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,9 +23,9 @@ PROGRAM = """
 import sys
 import torch
 from pathlib import Path
-from jnlp.training.pretraining import RunOptions, pretrain
+from jnlp_pretrain.pretraining import RunOptions, pretrain
 from jnlp.training.team import assemble
-from jnlp_pretrain.recipe import load_recipe
+from jnlp_pretrain.recipe_files import load_recipe
 torch.set_num_threads(1)
 recipe, corpus, folder = sys.argv[1:]
 team = assemble("cpu")
@@ -94,7 +94,7 @@ def test_one_accelerated_process_computes_the_same_bits(recipe: Recipe, corpus: 
 def test_two_processes_reach_what_one_reaches(corpus: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
-    from jnlp_pretrain.recipe import load_recipe
+    from jnlp_pretrain.recipe_files import load_recipe
 
     (tmp_path / "pair.toml").write_text(RECIPE, encoding="utf-8")
     (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")

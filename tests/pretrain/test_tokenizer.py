@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jnlp.errors import JnlpError
-from jnlp.training.tokenizer_train import SPECIAL, TokenizerRecipe, save_tokenizer, train_tokenizer, write_json
+from jnlp_pretrain.tokenizer_train import SPECIAL, TokenizerRecipe, save_tokenizer, train_tokenizer, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -194,8 +194,8 @@ def _env() -> dict[str, str]:
 def test_the_recipe_trains_scores_and_writes_a_card(tmp_path):
     import lzma
 
-    from jnlp.training.classification import ClassifierOptions
-    from jnlp_toxicity.train import main
+    from jnlp.training.classifier.trainer import ClassifierOptions
+    from jnlp_family.toxicity.train import main
 
     data = tmp_path / "data"
     folder = data / "tasks/rtplx_toxicity"
@@ -247,7 +247,7 @@ def test_the_recipe_trains_scores_and_writes_a_card(tmp_path):
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data is not beside the project")
 def test_the_word_lists_alone_tell_rtplx_apart():
     from jnlp.training.metrics import binary_f1, roc_auc
-    from jnlp_toxicity.train import read_rows
+    from jnlp_family.toxicity.train import read_rows
 
     test = read_rows(SHARED / "tasks/rtplx_toxicity/test.jsonl")
     results = make(NoModels(), ToxicityOptions(rules_only=True))([row.text for row in test])
@@ -258,7 +258,7 @@ def test_the_word_lists_alone_tell_rtplx_apart():
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data is not beside the project")
 def test_the_word_lists_leave_everyday_dialogue_alone():
-    from jnlp_toxicity.train import unseen
+    from jnlp_family.toxicity.train import unseen
 
     texts = unseen(SHARED, 300)["dialogue"]
     results = make(NoModels(), ToxicityOptions(rules_only=True))(texts)

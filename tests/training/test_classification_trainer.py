@@ -8,7 +8,7 @@ import pytest
 
 from jnlp.errors import JnlpError
 from jnlp.testing import make_model
-from jnlp.training.classification import ClassifierOptions, ClassifierTrainer, Sets, fit_classifier, hold_out
+from jnlp.training.classifier.trainer import ClassifierOptions, ClassifierTrainer, Sets, fit_classifier, hold_out
 from jnlp.types import Example
 
 GOOD = ("最高の映画でした", "とても面白かった", "感動して泣いた", "また観たい", "役者が素晴らしい", "音楽も良い")

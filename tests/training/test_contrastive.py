@@ -17,16 +17,16 @@ from jnlp.encoder.vectors import unit
 from jnlp.errors import JnlpError
 from jnlp.models.folder import inspect
 from jnlp.testing import make_model
-from jnlp.training.contrastive import EmbedderOptions, EmbedderTrainer, _checkpoint, _pace, divided, load_encoder
-from jnlp.training.contrastive_fit import _step
-from jnlp.training.contrastive_loss import cosent, info_nce, matryoshka
+from jnlp.training.embedder.fit import _step
+from jnlp.training.embedder.grad_cache import backward
+from jnlp.training.embedder.hard_negatives import gathered, mine
+from jnlp.training.embedder.losses import cosent, info_nce, matryoshka
+from jnlp.training.embedder.pair_batches import encode_pairs, encoder_of, pair_batches
+from jnlp.training.embedder.pairs import Pair, PairSet, hold_out, key_of, sets_of
+from jnlp.training.embedder.reranker import RELEVANT, RerankerOptions, RerankerTrainer, judged
+from jnlp.training.embedder.sequences import first_fit, sequence_encoder
+from jnlp.training.embedder.trainer import EmbedderOptions, EmbedderTrainer, _checkpoint, _pace, divided, load_encoder
 from jnlp.training.folder import read_config
-from jnlp.training.grad_cache import backward
-from jnlp.training.hard_negatives import gathered, mine
-from jnlp.training.pair_batches import encode_pairs, encoder_of, pair_batches
-from jnlp.training.pairs import Pair, PairSet, hold_out, key_of, sets_of
-from jnlp.training.reranking import RELEVANT, RerankerOptions, RerankerTrainer, judged
-from jnlp.training.sequences import first_fit, sequence_encoder
 from jnlp.types import Example, Pooling, Purpose
 
 PLACES = ("札幌", "仙台", "東京", "横浜", "京都", "大阪", "神戸", "広島", "福岡", "那覇")

@@ -8,8 +8,8 @@ from hypothesis.extra.numpy import arrays
 
 from jnlp.training import metrics
 from jnlp.training.calibration import calibrated, fit_temperature
-from jnlp.training.evaluation import caution, main_score, measure
-from jnlp.training.targets import Goal
+from jnlp.training.classifier.evaluation import caution, main_score, measure
+from jnlp.training.classifier.targets import Goal
 from jnlp.types import Logits, ProblemType
 
 labels = arrays(np.int64, st.integers(5, 60), elements=st.integers(0, 3))

@@ -11,9 +11,9 @@ from jnlp import load
 from jnlp.cli import build_cli
 from jnlp.errors import JnlpError, UsageError
 from jnlp.examples import read_examples
-from jnlp.io.options import ReadOptions
+from jnlp.io.reading.options import ReadOptions
 from jnlp.testing import make_model
-from jnlp.training import contrastive_fit
+from jnlp.training.embedder import fit as contrastive_fit
 
 
 def written(path):

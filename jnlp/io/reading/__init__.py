@@ -1,0 +1,1 @@
+"""Readers: any input as a stream of records."""

@@ -1,0 +1,119 @@
+"""Which column of a table holds what, and rows as records."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jnlp.errors import UsageError
+from jnlp.io.reading.options import Unit
+from jnlp.types import Failed, Record, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jnlp.io.reading.options import ReadOptions
+    from jnlp.io.reading.sources import Input
+
+TEXT_COLUMNS = ("text", "本文", "テキスト", "sentence", "文", "内容", "コメント", "感想", "口コミ", "レビュー")
+"""Where the text is looked for when nobody says; the first that exists."""
+
+_NUMBER = re.compile(r"[\s\d.,:/+-]*")
+
+JOINED = "\n"
+"""Stands between the cells of a row that is a document as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns that make a record; the others are its fields.
+
+    Args:
+        text: The column of the text; None joins all columns that hold text (a row that is a document).
+        pair: The column of a pair's second text.
+        id: The column of the id.
+    """
+
+    text: str | None
+    pair: str | None
+    id: str | None
+
+
+def choose(names: Sequence[str], options: ReadOptions, where: str) -> Columns:
+    """Return which of a table's columns hold the text, the pair's second text and the id.
+
+    Args:
+        names: The columns there are.
+        options: The columns asked for.
+        where: The table, for messages.
+
+    Where rows are documents (`unit=document`) and no column can be told to hold the text, the whole row is it.
+
+    Raises:
+        UsageError: A column asked for does not exist, or none can be taken for the text; the message lists them all.
+    """
+    for asked in (options.text, options.text_pair, options.label, options.id):
+        if asked is not None and asked not in names:
+            raise _no_column(asked, names, where)
+    id = options.id or ("id" if "id" in names else None)
+    text = options.text or next((name for name in TEXT_COLUMNS if name in names), None)
+    if text is None:
+        others = [name for name in names if name not in (id, options.text_pair, options.label)]
+        if len(others) != 1 and options.unit is Unit.DOCUMENT and others:
+            return Columns(None, None, id)
+        if len(others) != 1:
+            raise UsageError(
+                f"{where}: which column holds the text?", hint=f"say --text COLUMN; the columns are: {_listed(names)}"
+            )
+        text = others[0]
+    return Columns(text, options.text_pair, id)
+
+
+def _no_column(asked: str, names: Sequence[str], where: str) -> UsageError:
+    close = difflib.get_close_matches(asked, names, n=1, cutoff=0.5)
+    guess = f"did you mean '{close[0]}'? " if close else ""
+    return UsageError(f"{where}: no column is called '{asked}'", hint=f"{guess}the columns are: {_listed(names)}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:30])
+    return f"{shown} and {len(names) - 30} more" if len(names) > 30 else shown or "none"
+
+
+def to_record(
+    row: Mapping[str, object], columns: Columns, source: Input, line: int, encoding: str | None
+) -> Record | Failed:
+    """Return a row as a record, or why it is none: a text that is missing, empty or no string."""
+    texts = [] if columns.text is not None else [_whole_row(row, columns)]
+    for name in (columns.text, columns.pair):
+        if name is None:
+            continue
+        value = row.get(name)
+        if not isinstance(value, str) or not value.strip():
+            return source.failed(_no_text(row, name), line=line, encoding=encoding, fields=row)
+        texts.append(value)
+    if not texts[0].strip():
+        return source.failed("no column holds text", line=line, encoding=encoding, fields=row)
+    id = row.get(columns.id) if columns.id else None
+    used = (columns.text, columns.pair, columns.id)
+    return Record(
+        id=str(id) if id not in (None, "") else f"{source.name}:{line}",
+        text=(texts[0], texts[1]) if len(texts) == 2 else texts[0],
+        fields={name: value for name, value in row.items() if name not in used},
+        source=Source(source.name, line, encoding),
+    )
+
+
+def _whole_row(row: Mapping[str, object], columns: Columns) -> str:
+    cells = (value for name, value in row.items() if name != columns.id)
+    return JOINED.join(cell for cell in cells if isinstance(cell, str) and cell and not _NUMBER.fullmatch(cell))
+
+
+def _no_text(row: Mapping[str, object], name: str) -> str:
+    if name not in row:
+        return f"no column '{name}'"
+    if row[name] is None or row[name] == "" or isinstance(row[name], str):
+        return f"column '{name}' is empty"
+    return f"column '{name}' holds no text but {type(row[name]).__name__}"

@@ -1,0 +1,55 @@
+"""Markdown and HTML: a record per file, the markup removed, offsets back to the file."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from jnlp.io.reading.decoded import whole
+from jnlp.io.reading.options import Unit
+from jnlp.io.reading.units import Whole, cut
+from jnlp.text import front_matter, html, html_title, markdown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jnlp.io.reading.options import ReadOptions
+    from jnlp.io.reading.sources import Input
+    from jnlp.types import Failed, Record
+
+_TITLE = re.compile(r"^title[ \t]*[:=][ \t]*([^\r\n]+)", re.MULTILINE)
+_FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
+_HEADING = re.compile(
+    r"^ {0,3}#{1,6}[ \t]+(.+?)[ \t]*#*[ \t]*\r?$|^(\S[^\r\n]*)\r?\n(?:=+|-{2,})[ \t]*\r?$", re.MULTILINE
+)
+
+
+def read_markdown(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:
+    """Yield the file as one record (or as `unit` says), with its title or first heading."""
+    decoded = whole(source, options)
+    aligned = markdown(decoded.text)
+    title = markdown_title(decoded.text)
+    whole_text = Whole(aligned.text, decoded.encoding, decoded.text, aligned, title)
+    yield from cut(source, whole_text, options.unit or Unit.DOCUMENT)
+
+
+def read_html(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:
+    """Yield the page as one record (or as `unit` says), with its title."""
+    decoded = whole(source, options)
+    aligned = html(decoded.text)
+    whole_text = Whole(aligned.text, decoded.encoding, decoded.text, aligned, html_title(decoded.text) or None)
+    yield from cut(source, whole_text, options.unit or Unit.DOCUMENT)
+
+
+def markdown_title(text: str, /) -> str | None:
+    """Return the title of a Markdown text's front matter, else its first heading outside code fences, or None.
+
+    The heading is without its own markup.
+    """
+    front, start = front_matter(text)
+    if (named := _TITLE.search(front)) and (title := named[1].strip().strip("\"'").strip()):
+        return title
+    match = _HEADING.search(_FENCE.sub("", text[start:]))
+    if match is None:
+        return None
+    return markdown(match.group(1) or match.group(2)).text.strip() or None

@@ -1,0 +1,58 @@
+"""PDF: the text layer, pages joined by form feeds."""
+
+from __future__ import annotations
+
+import io
+import logging
+from typing import TYPE_CHECKING
+
+from jnlp.errors import MissingExtraError, RecordError
+from jnlp.io.reading.options import Unit
+from jnlp.io.reading.streams import read_all
+from jnlp.io.reading.units import Whole, cut
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jnlp.io.reading.options import ReadOptions
+    from jnlp.io.reading.sources import Input
+    from jnlp.types import Failed, Record
+
+
+def read_pdf(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:
+    """Yield the file as one record (or as `unit` says); offsets are those in the extracted text.
+
+    Raises:
+        MissingExtraError: pypdf is not installed.
+        RecordError: The file is encrypted, damaged or without a text layer.
+    """
+    with source.open() as stream:
+        text, title = extract(read_all(stream, source.name), source.name)
+    if not text.strip("\f \n"):
+        raise RecordError(f"{source.name}: no text layer (a scan?)", hint="run OCR over it first")
+    yield from cut(source, Whole(text, None, None, None, title), options.unit or Unit.DOCUMENT)
+
+
+def extract(data: bytes, name: str) -> tuple[str, str | None]:
+    """Return the text of a PDF's pages, joined by form feeds, and its title.
+
+    Raises:
+        MissingExtraError: pypdf is not installed.
+        RecordError: It is encrypted or damaged.
+    """
+    try:
+        import pypdf
+    except ImportError:
+        raise MissingExtraError("pdf", "reading PDF") from None
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # its notes on malformed files are not for the user
+    try:
+        reader = pypdf.PdfReader(io.BytesIO(data))
+        if reader.is_encrypted and not reader.decrypt(""):
+            raise RecordError(f"{name}: encrypted with a password", hint="remove the password first")
+        title = reader.metadata.title if reader.metadata else None
+        return "\f".join(page.extract_text() for page in reader.pages), (str(title).strip() or None if title else None)
+    except RecordError:
+        raise
+    # A malformed file makes pypdf raise nearly anything (KeyError, RecursionError …); none of it is a bug of ours.
+    except Exception as error:
+        raise RecordError(f"{name}: cannot be read as PDF: {type(error).__name__}: {error}") from error

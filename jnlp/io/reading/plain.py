@@ -1,0 +1,68 @@
+"""Plain text: lines and paragraphs in a stream, or a document whole, Aozora marks removed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jnlp.io.reading.decoded import lines, whole
+from jnlp.io.reading.options import Unit
+from jnlp.io.reading.units import Whole, breaks, cut
+from jnlp.text import aozora, is_aozora, paragraphs
+from jnlp.types import Record, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jnlp.io.reading.options import ReadOptions
+    from jnlp.io.reading.sources import Input
+    from jnlp.types import Failed
+
+_BLOCK = 2000  # lines, about, held together where no blank line comes
+
+
+def read_text(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:
+    """Yield a record per line that is not blank, or per paragraph or document where `unit` says so."""
+    if options.unit is Unit.DOCUMENT:
+        return _document(source, options)
+    return _paragraphs(source, options) if options.unit is Unit.PARAGRAPH else _lines(source, options)
+
+
+def _document(source: Input, options: ReadOptions) -> Iterator[Record]:
+    text, encoding = (decoded := whole(source, options)).text, decoded.encoding
+    if is_aozora(text):
+        aligned = aozora(text)
+        return cut(source, Whole(aligned.text, encoding, text, aligned), Unit.DOCUMENT)
+    return cut(source, Whole(text, encoding, None, None), Unit.DOCUMENT)
+
+
+def _lines(source: Input, options: ReadOptions) -> Iterator[Record]:
+    with lines(source, options) as decoded:
+        for line in decoded:
+            if line.strip():
+                yield _record(source, decoded.number, line, decoded.encoding)
+
+
+def _paragraphs(source: Input, options: ReadOptions) -> Iterator[Record]:
+    """Blocks between blank lines, bounded, each cut by `jnlp.text.paragraphs`."""
+    with lines(source, options) as decoded:
+        block: list[str] = []
+        for line in decoded:
+            if line.strip():
+                block.append(line)
+            if block and (not line.strip() or len(block) >= _BLOCK):
+                last = decoded.number if line.strip() else decoded.number - 1
+                yield from _block(source, "".join(block), last - len(block) + 1, decoded.encoding)
+                block = []
+        yield from _block(source, "".join(block), decoded.number - len(block) + 1, decoded.encoding)
+
+
+def _block(source: Input, text: str, line: int, encoding: str) -> Iterator[Record]:
+    counted = 0
+    for start, end in paragraphs(text):
+        line += breaks(text, counted, start)
+        counted = start
+        yield _record(source, line, text[start:end], encoding)
+
+
+def _record(source: Input, number: int, text: str, encoding: str) -> Record:
+    return Record(f"{source.name}:{number}", text.rstrip("\r\n"), source=Source(source.name, number, encoding))

@@ -1,0 +1,86 @@
+"""Records of a text that was read whole: the document itself, its paragraphs or its lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jnlp.io.reading.options import Unit
+from jnlp.text import lines, paragraphs
+from jnlp.types import Record, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jnlp.io.reading.sources import Input
+    from jnlp.types import Alignment
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The alignment of a slice `[start, end)` of an aligned text."""
+
+    whole: Alignment
+    start: int
+    end: int
+
+    def span(self, start: int, end: int, /) -> tuple[int, int]:
+        """Return the offsets in the original that `[start, end)` of the slice came from."""
+        return self.whole.span(start + self.start, end + self.start)
+
+    def locate(self, start: int, end: int, /) -> tuple[int, int]:
+        """Return the offsets in the slice that show `[start, end)` of the original, cut to the slice."""
+        first, last = (min(max(at, self.start), self.end) for at in self.whole.locate(start, end))
+        return first - self.start, last - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A text read whole.
+
+    Args:
+        text: What is worked on.
+        encoding: The codec it was decoded with.
+        original: The text it was derived from, or None.
+        alignment: From `text` to `original`.
+        title: Of each of its records.
+    """
+
+    text: str
+    encoding: str | None
+    original: str | None
+    alignment: Alignment | None
+    title: str | None = None
+
+
+def cut(source: Input, whole: Whole, unit: Unit) -> Iterator[Record]:
+    """Yield the records of a whole text, blank ones left out; line numbers are those of the file itself.
+
+    Where several begin in one line, as a page's paragraphs may, the ids are `FILE:LINE`, `FILE:LINE.2` and so on.
+    """
+    if unit is Unit.DOCUMENT:
+        if whole.text.strip():
+            where = Source(source.name, None, whole.encoding)
+            yield Record(source.name, whole.text, {}, where, whole.original, whole.alignment, whole.title)
+        return
+    line, counted, same = 1, 0, 0
+    file = whole.text if whole.original is None else whole.original
+    for start, end in (lines if unit is Unit.LINE else paragraphs)(whole.text):
+        at = whole.alignment.span(start, end)[0] if whole.alignment else start
+        down = breaks(file, counted, at)
+        line, same = line + down, 1 if down else same + 1
+        counted = max(counted, at)
+        yield Record(
+            id=f"{source.name}:{line}" + (f".{same}" if same > 1 else ""),
+            text=whole.text[start:end],
+            source=Source(source.name, line, whole.encoding),
+            original=whole.original,
+            alignment=Part(whole.alignment, start, end) if whole.alignment else None,
+            title=whole.title,
+        )
+
+
+def breaks(text: str, start: int, end: int) -> int:
+    """Return the number of line breaks, of any kind, in a range of a text."""
+    returns = text.count("\r", start, end)
+    return text.count("\n", start, end) + (returns - text.count("\r\n", start, end) if returns else 0)

@@ -1,0 +1,1 @@
+"""Writers: output rows as files, streamed and resumable."""

@@ -1,0 +1,48 @@
+"""Records that failed, as lines of JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jnlp.errors import JnlpError
+from jnlp.io.writing.cells import dumps
+from jnlp.io.writing.record_columns import carry, head
+from jnlp.io.writing.sinks import Growing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from jnlp.types import Failed, Record
+
+
+def reject_line(failed: Failed, record: Record | None = None, /) -> str:
+    """Return `{"id", "text", "path", "line", "error"}`, the record's other columns, and a line break.
+
+    What could not be read has no record, and so no text, nor columns if it is no row. The file can be read again as an
+    input; what is rejected once more has the newer place and error alone.
+    """
+    where = {"path": failed.source.path, "line": failed.source.line, "error": reason(failed.error)}
+    row = {**(head(record) if record is not None else {"id": failed.id}), **where}
+    fields = failed.fields if record is None else record.fields
+    again = where.keys() <= fields.keys()
+    return dumps(carry(row, {name: value for name, value in fields.items() if not (again and name in where)})) + "\n"
+
+
+def reason(error: Exception, /) -> str:
+    """Return an error in one line; one that is no `JnlpError` with its type."""
+    text = str(error) if isinstance(error, JnlpError) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())
+
+
+class RejectsFile:
+    """The file of rejects.
+
+    Args:
+        path: The file, made anew unless `at` is given.
+        at: Where to continue.
+    """
+
+    def __init__(self, path: Path, at: int | None) -> None:
+        self.path = path
+        self.start = at or 0
+        self.file = Growing(path, at)

@@ -1,0 +1,148 @@
+"""A classifier's scores on held-out data, with intervals and the baseline that any model must beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jnlp.encoder.windows import probabilities
+from jnlp.training import metrics
+from jnlp.types import ProblemType
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from jnlp.training.classifier.targets import Goal
+
+    Floats = NDArray[np.float32]
+
+MAIN = {
+    ProblemType.SINGLE_LABEL: "macro_f1",
+    ProblemType.MULTI_LABEL: "macro_f1",
+    ProblemType.REGRESSION: "r2",
+}
+"""The score by which the best epoch is chosen."""
+
+BOOTSTRAP_ROWS = 20
+"""Rows from which a bootstrapped interval is given: of fewer, samples are too alike to show what is not known."""
+
+FEW_ROWS = 30
+"""Rows below which scores tell little: with 15 of 30 right the accuracy is somewhere from 0.33 to 0.67."""
+
+
+def measure(
+    logits: Floats, targets: NDArray[np.generic], goal: Goal, /, temperature: float = 1.0, draws: int = 1000
+) -> dict[str, object]:
+    """Return all scores of logits `[n, k]`: `metrics` and their `intervals`, by class, and the confusion matrix.
+
+    Args:
+        logits: One row a text.
+        targets: As `Goal.targets` makes them.
+        goal: The labels and the problem.
+        temperature: What the logits are divided by.
+        draws: Of the bootstrap; 0 leaves the intervals out. That of accuracy is Wilson's.
+    """
+    scores = {
+        ProblemType.SINGLE_LABEL: _single,
+        ProblemType.MULTI_LABEL: _multi,
+        ProblemType.REGRESSION: _regression,
+    }[goal.problem]
+    probable = probabilities(logits / np.float32(temperature), goal.problem)
+    report: dict[str, object] = {"rows": len(targets), "metrics": scores(probable, targets)}
+    if draws:
+        report["intervals"] = _intervals(probable, targets, goal, scores, draws)
+    if goal.problem is ProblemType.SINGLE_LABEL:
+        matrix = metrics.confusion(targets.astype(np.int64), probable.argmax(axis=1), len(goal.labels))
+        report["majority_baseline"] = metrics.majority(matrix)
+        report["confusion"] = matrix.tolist()
+        report["per_class"] = _by_label(goal, metrics.per_class(matrix))
+    elif goal.problem is ProblemType.MULTI_LABEL:
+        report["per_class"] = _by_label(goal, tuple(metrics.per_class(m)[1] for m in _matrices(probable, targets)))
+    return report
+
+
+def caution(rows: int, measured_on: str, /) -> str | None:
+    """Return a sentence for scores of few rows, with what to do about it; None where there are enough."""
+    if rows >= FEW_ROWS:
+        return None
+    more = "--test-share" if measured_on == "test" else "--valid or --valid-share"
+    return f"{rows} {measured_on} rows are too few to tell much: give more rows, or hold out more of them ({more})"
+
+
+def main_score(logits: Floats, targets: NDArray[np.generic], goal: Goal, /) -> float:
+    """Return the score by which the best epoch is chosen; higher is better."""
+    figures = measure(logits, targets, goal, draws=0)["metrics"]
+    assert isinstance(figures, Mapping)
+    return float(figures[MAIN[goal.problem]])
+
+
+def _single(probable: Floats, targets: NDArray[np.generic]) -> dict[str, float]:
+    truth = targets.astype(np.int64)
+    matrix = metrics.confusion(truth, probable.argmax(axis=1), probable.shape[1])
+    figures = {
+        "accuracy": metrics.accuracy(matrix),
+        "macro_f1": metrics.macro_f1(matrix),
+        "log_loss": metrics.log_loss(probable, truth),
+        "calibration_error": metrics.calibration_error(probable, truth),
+    }
+    if probable.shape[1] == 2:
+        figures["auc"] = metrics.roc_auc(probable[:, 1], truth == 1)
+    return figures
+
+
+def _multi(probable: Floats, targets: NDArray[np.generic]) -> dict[str, float]:
+    truth, guess = targets.astype(bool), probable >= 0.5
+    chosen = np.clip(np.where(truth, probable, 1 - probable), 1e-12, 1)
+    return {
+        "exact_match": float((truth == guess).all(axis=1).mean()),
+        "micro_f1": metrics.binary_f1(guess.ravel(), truth.ravel()),
+        "macro_f1": float(np.mean([metrics.per_class(matrix)[1].f1 for matrix in _matrices(probable, targets)])),
+        "log_loss": float(-np.log(chosen).mean()),
+    }
+
+
+def _matrices(probable: Floats, targets: NDArray[np.generic]) -> list[NDArray[np.int64]]:
+    guess = (probable >= 0.5).astype(np.int64)
+    return [metrics.confusion(targets[:, k].astype(np.int64), guess[:, k], 2) for k in range(probable.shape[1])]
+
+
+def _regression(values: Floats, targets: NDArray[np.generic]) -> dict[str, float]:
+    guess, truth = values[:, 0].astype(float), targets[:, 0].astype(float)
+    error = float(((guess - truth) ** 2).mean())
+    spread = float(truth.var())
+    return {
+        "r2": 1 - error / spread if spread else 0.0,
+        "mean_squared_error": error,
+        "mean_absolute_error": float(np.abs(guess - truth).mean()),
+        "pearson": metrics.pearson(guess, truth),
+        "spearman": metrics.spearman(guess, truth),
+    }
+
+
+def _intervals(
+    probable: Floats,
+    targets: NDArray[np.generic],
+    goal: Goal,
+    scores: Callable[[Floats, NDArray[np.generic]], dict[str, float]],
+    draws: int,
+) -> dict[str, tuple[float, float]]:
+    def value(name: str) -> Callable[[NDArray[np.int64]], float]:
+        return lambda rows: scores(probable[rows], targets[rows])[name]
+
+    name = MAIN[goal.problem]
+    found: dict[str, tuple[float, float]] = {}
+    if len(targets) >= BOOTSTRAP_ROWS:
+        low, high = metrics.bootstrap(value(name), len(targets), draws=draws)
+        if low < high:  # all rows right: every sample is, and the bootstrap knows no doubt
+            found[name] = low, high
+    if goal.problem is ProblemType.SINGLE_LABEL:
+        hits = int((probable.argmax(axis=1) == targets).sum())
+        found["accuracy"] = metrics.wilson(hits, len(targets))
+    return found
+
+
+def _by_label(goal: Goal, scores: tuple[metrics.ClassScore, ...]) -> dict[str, dict[str, float]]:
+    return {label: asdict(score) for label, score in zip(goal.labels, scores, strict=True)}

@@ -1,0 +1,317 @@
+"""Trains a ModernBERT into an embedder from pairs of texts that belong together.
+
+The parts: `pairs` says what is learned from, `pair_batches` makes batches, `sequences` runs them, `contrastive_loss`
+and `grad_cache` give gradients, `hard_negatives` finds what the model confuses, `contrastive_fit` fits, and
+`embedder_folder` writes what sentence-transformers loads. This module puts them together; it is light to import.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from jnlp.errors import JnlpError
+from jnlp.types import Option, Pooling, Purpose, TrainReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from jnlp.encoder.modernbert import ModernBert
+    from jnlp.training.embedder.fit import Pace
+    from jnlp.training.embedder.pair_batches import GradedIds, PairIds
+    from jnlp.training.embedder.pairs import GradedSet, PairSet
+    from jnlp.types import Example, Models
+
+    Progress = Callable[[str, int, int, Mapping[str, float]], None]
+
+PREFIXES = {Purpose.QUERY: "検索クエリ: ", Purpose.DOCUMENT: "検索文書: "}
+"""What stands before texts where neither the base nor the user says: the prefixes of ruri-v3."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderOptions:
+    """How an embedder is trained."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    negatives: Annotated[
+        str | None, Option("Column of texts that do not answer: one text or a list.", metavar="COLUMN")
+    ] = None
+    group: Annotated[
+        str | None, Option("Column of what is held out together: an article, an author.", metavar="COLUMN")
+    ] = None
+    epochs: Annotated[int, Option("Passes over the training pairs; the best is kept.", ge=1)] = 5
+    hours: Annotated[float | None, Option("Time limit; the learning rate falls to 0 by then.", gt=0)] = None
+    batch_size: Annotated[int, Option("Documents a step, each with its queries; all others are negatives.", ge=2)] = 128
+    lr: Annotated[float | None, Option("Peak learning rate; by the model's width where none is given.", gt=0)] = None
+    temperature: Annotated[float, Option("What cosines are divided by in the loss.", gt=0)] = 0.05
+    symmetric: Annotated[bool, Option("Train documents to find their queries too.")] = False
+    mine: Annotated[
+        int, Option("Hard negatives that each document meets in its batch, from the second epoch on.", ge=0)
+    ] = 0
+    mine_margin: Annotated[
+        float, Option("A negative nearer than this share of the answer's cosine may be an answer too: left out.", gt=0)
+    ] = 0.95
+    mine_skip: Annotated[int, Option("Nearest negatives that are passed over.", ge=0)] = 0
+    dimensions: Annotated[
+        tuple[int, ...], Option("Widths at which the first numbers of a vector work alone.", metavar="N,M")
+    ] = ()
+    max_length: Annotated[int, Option("Longest training text in tokens; the rest of it is cut.", ge=8)] = 256
+    query_prefix: Annotated[str | None, Option("Put before queries; the base's own where none is given.")] = None
+    document_prefix: Annotated[str | None, Option("Put before documents; likewise.")] = None
+    cache_tokens: Annotated[
+        int, Option("Batches of more tokens take a third more time and little memory (GradCache).", ge=0)
+    ] = 65_536
+    weight_decay: Annotated[float, Option("Weight decay of AdamW.", ge=0)] = 0.01
+    warmup: Annotated[float, Option("Share of the run in which the learning rate rises.", ge=0, lt=1)] = 0.1
+    patience: Annotated[int, Option("Epochs without a better score before it stops; 0: never.", ge=0)] = 2
+    valid_share: Annotated[
+        float, Option("Share of the pairs that chooses the epoch, where --valid gives none.", gt=0, lt=0.5)
+    ] = 0.1
+    pooling: Annotated[Pooling, Option("How token states become one vector.")] = Pooling.MEAN
+    weights: Annotated[str, Option("Number format of the saved weights.", choices=("fp32", "bf16", "fp16"))] = "fp32"
+    seed: Annotated[int, Option("Decides the split and the order of rows.", ge=0)] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedderSets:
+    """What is trained on, and what chooses the epoch and is scored."""
+
+    pairs: Sequence[PairSet]
+    graded: Sequence[GradedSet] = ()
+    valid: Sequence[PairSet] = ()
+    valid_graded: Sequence[GradedSet] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What the card says that the run does not know.
+
+    Args:
+        name: The model's name.
+        base: The base's name.
+        licence: SPDX identifier.
+        notes: Markdown put after the scores: data and credits, limits.
+    """
+
+    name: str
+    base: str
+    licence: str | None = None
+    notes: str = field(default="")
+
+
+class EmbedderTrainer:
+    """Fits an embedder to pairs: the `Trainer` behind `jnlp train embedder`."""
+
+    def fit(
+        self,
+        train: Sequence[Example],
+        valid: Sequence[Example] | None,
+        options: EmbedderOptions,
+        out: Path,
+        /,
+        *,
+        models: Models,
+        base: Path,
+        device: str,
+        progress: Progress,
+    ) -> TrainReport:
+        """Train on top of `base` and write a model folder; hold out what was not given.
+
+        Raises:
+            JnlpError: Rows that are no pairs, too few of them, a base that is no ModernBERT, or an `out` that exists.
+        """
+        return fit_embedder(divided(train, valid, options), options, out, base=base, progress=progress, device=device)
+
+
+def make_trainer() -> EmbedderTrainer:
+    """Return the trainer of embedders."""
+    return EmbedderTrainer()
+
+
+def divided(train: Sequence[Example], valid: Sequence[Example] | None, options: EmbedderOptions, /) -> EmbedderSets:
+    """Return examples as sets; pairs of `valid` are not trained on, and without it a share of each set is held out.
+
+    Raises:
+        JnlpError: Nothing to train on or to choose by.
+    """
+    from jnlp.training.embedder.pairs import GradedSet, hold_out, hold_out_graded, key_of, keys_of, sets_of
+
+    pairs, graded = sets_of(train)
+    if not pairs and not graded:
+        raise JnlpError("no pair belongs together", hint="rows without a label, with a number, or with entailment")
+    if valid is not None:
+        held, held_graded = sets_of(valid)
+        seen = keys_of(held, held_graded)
+        pairs = [replace(s, pairs=[p for p in s.pairs if key_of(p) not in seen]) for s in pairs]
+        graded = [replace(g, pairs=[p for p in g.pairs if key_of(p) not in seen]) for g in graded]
+        pairs, graded = [s for s in pairs if s.pairs], [g for g in graded if g.pairs]
+        if not pairs and not graded:
+            raise JnlpError("all pairs to train on are among those of --valid", hint="give others")
+        return EmbedderSets(pairs, graded, held, held_graded)
+    kept: list[PairSet] = []
+    held = []
+    for pair_set in pairs:
+        train_part, valid_part = hold_out(pair_set.pairs, options.valid_share, options.seed)
+        kept.append(replace(pair_set, pairs=train_part))
+        held.append(replace(pair_set, pairs=valid_part))
+    parts = [hold_out_graded(g.pairs, options.valid_share, options.seed) for g in graded]
+    return EmbedderSets(
+        kept,
+        [GradedSet(g.name, part[0]) for g, part in zip(graded, parts, strict=True)],
+        held,
+        [GradedSet(g.name, part[1]) for g, part in zip(graded, parts, strict=True)],
+    )
+
+
+def fit_embedder(
+    sets: EmbedderSets,
+    options: EmbedderOptions,
+    out: Path,
+    /,
+    *,
+    base: Path,
+    progress: Progress,
+    described: Described | None = None,
+    device: str = "auto",
+) -> TrainReport:
+    """Train an embedder on given sets and write `out` in sentence-transformers' layout, with `metrics.json` and a card.
+
+    Args:
+        sets: What is trained on, and what chooses the epoch.
+        options: The options.
+        out: The folder to make; written beside and renamed when whole. A checkpoint an epoch lies beside it until
+            then: the same call goes on from it.
+        base: The folder of the model to start from.
+        progress: Called with (phase, done, total, figures).
+        described: For the card.
+        device: `cpu`, `cuda` …; `auto` takes the GPU where there is one.
+
+    Raises:
+        JnlpError: A base that is no ModernBERT, dimensions over its width, or an `out` that exists.
+    """
+    from jnlp.encoder.files import digest_weights
+    from jnlp.encoder.runtime import Runtime
+    from jnlp.encoder.tokenizer import load_tokenizer
+    from jnlp.training.embedder.fit import evaluate, fit
+    from jnlp.training.embedder.folder import write_embedder
+    from jnlp.training.embedder.pair_batches import encode_graded, encode_pairs, encoder_of
+    from jnlp.training.embedder.sequences import sequence_encoder
+    from jnlp.training.folder import read_config, versions, whole_folder
+
+    config = read_config(base)
+    width = int(config["hidden_size"])
+    if too_wide := [d for d in options.dimensions if not 0 < d <= width]:
+        raise JnlpError(f"--dimensions {too_wide[0]}: the model has {width}", hint=f"numbers from 1 to {width}")
+    prefixes = prefixes_of(base, options)
+    place, _ = Runtime(device=device).place()
+    length = min(options.max_length, int(config.get("max_position_embeddings", 8192)))
+    with whole_folder(out) as part:
+        encode = encoder_of(load_tokenizer(base), prefixes, length)
+        pairs, valid = ([encode_pairs(s, encode) for s in side] for side in (sets.pairs, sets.valid))
+        graded, valid_graded = ([encode_graded(s, encode) for s in side] for side in (sets.graded, sets.valid_graded))
+        module = load_encoder(base, config).to(place)
+        lengths = _lengths(pairs, graded)
+        longest = max([*lengths, *_lengths(valid, valid_graded)])
+        encoder = sequence_encoder(module, options.pooling, place, longest, tokens=sum(lengths) * options.epochs)
+        before = evaluate(encoder, valid, valid_graded)
+        resume = _checkpoint(out, [options, read_config(base), digest_weights(base), sets])
+        pace = _pace(options, width)
+        fitted = fit(encoder, pairs, graded, valid, valid_graded, pace, progress, checkpoint=resume)
+        report: dict[str, Any] = {
+            "rows": {
+                "train": sum(_sizes(sets.pairs, sets.graded).values()),
+                "valid": sum(_sizes(sets.valid, sets.valid_graded).values()),
+            },
+            "sets": _sizes(sets.pairs, sets.graded),
+            "best_epoch": fitted.best + 1,
+            "epochs": list(fitted.epochs),
+            "tokens": fitted.tokens,
+            "seconds": fitted.seconds,
+            "before": before,
+            "scores": {name: value for name, value in fitted.epochs[fitted.best].items() if name in before},
+            "prefixes": {purpose.value: prefix for purpose, prefix in prefixes.items()},
+            "details": {
+                "options": asdict(replace(options, lr=options.lr or default_rate(width))),
+                "device": place.type,
+                "versions": versions(),
+            },
+        }
+        about = described or Described(out.name, base.name)
+        write_embedder(part, base, config, module, prefixes, options, about, report)
+    shutil.rmtree(resume.parent, ignore_errors=True)
+    return TrainReport(out, report["scores"], report["rows"], report["details"])
+
+
+def _sizes(pairs: Sequence[PairSet], graded: Sequence[GradedSet]) -> dict[str, int]:
+    return {s.name: len(s.pairs) for s in pairs} | {s.name: len(s.pairs) for s in graded}
+
+
+def _lengths(pairs: Sequence[PairIds], graded: Sequence[GradedIds]) -> list[int]:
+    """Return the tokens of every text."""
+    texts = [text for p in pairs for text in (*p.queries, *p.documents)]
+    return [len(text) for text in [*texts, *(text for g in graded for text in (*g.first, *g.second))]]
+
+
+def _checkpoint(out: Path, run: object) -> Path:
+    """Return where a run's checkpoint lies: beside `out`, under a name of its own for each base, data and options."""
+    key = hashlib.sha256(repr(run).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return out.parent / f".{out.name}.{key}" / "checkpoint.pt"
+
+
+def prefixes_of(base: Path, options: EmbedderOptions, /) -> dict[Purpose, str]:
+    """Return the prefixes by purpose: those given, else the base's own, else ruri's; similarity has none by itself."""
+    from jnlp.models.folder import inspect
+
+    own = dict(inspect(base).prefixes) or PREFIXES
+    given = {Purpose.QUERY: options.query_prefix, Purpose.DOCUMENT: options.document_prefix}
+    return {purpose: own.get(purpose, "") for purpose in Purpose} | {p: v for p, v in given.items() if v is not None}
+
+
+def default_rate(hidden: int, /) -> float:
+    """Return the peak rate where none is given: 5e-4 at width 256, falling with the width as 1/d."""
+    return 0.128 / hidden
+
+
+def load_encoder(base: Path, config: Mapping[str, Any], /) -> ModernBert:
+    """Return the encoder of a ModernBERT folder in fp32, to be trained.
+
+    Raises:
+        JnlpError: The folder lacks a weight.
+    """
+    from jnlp.encoder.config import ModernBertConfig
+    from jnlp.encoder.modernbert import ModernBert
+    from jnlp.training.folder import read_states
+
+    module = ModernBert(ModernBertConfig.from_dict(config))
+    states = {name.removeprefix("model."): tensor for name, tensor in read_states(base).items()}
+    if lacking := sorted(module.state_dict().keys() - states.keys()):
+        raise JnlpError(f"{base} lacks the weights {lacking[0]}", hint="give a whole model folder")
+    module.load_state_dict({name: states[name] for name in module.state_dict()})
+    return module
+
+
+def _pace(options: EmbedderOptions, width: int) -> Pace:
+    from jnlp.training.embedder.fit import Pace
+
+    return Pace(
+        epochs=options.epochs,
+        seconds=options.hours * 3600 if options.hours else None,
+        batch_size=options.batch_size,
+        lr=options.lr or default_rate(width),
+        weight_decay=options.weight_decay,
+        warmup=options.warmup,
+        temperature=options.temperature,
+        graded_temperature=0.05,  # that of CoSENT's paper: cosines times 20
+        symmetric=options.symmetric,
+        dimensions=options.dimensions,
+        mine=options.mine,
+        margin=options.mine_margin,
+        skip=options.mine_skip,
+        cache_tokens=options.cache_tokens,
+        patience=options.patience,
+        seed=options.seed,
+    )

@@ -1,0 +1,128 @@
+"""Model cards of the built-in family, written from `scores.json`, `training.json` and the files of each model."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+from jnlp.models.folder import inspect
+from jnlp_family import tables
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+FAMILY = ("tiny", "tiny-toxicity", "tiny-search")
+"""The built-in models, in the order they are made."""
+
+_QUALITY = """# What the built-in models can do
+
+The figures of the models that ship with jnlp, from the `scores.json` beside their weights; the cards
+(`jnlp models show NAME`) have the same ones. This page is written by
+`python -m jnlp_family.make cards --quality docs/quality.md`.
+"""
+
+
+_OPENING, _CLOSING = "<!-- quality -->", "<!-- end quality -->"
+
+
+def write_cards(folder: Path, quality: Path | None = None, /) -> None:
+    """Write the cards of a family's models, and the page of their scores.
+
+    Args:
+        folder: Holds a folder for each model; those that are not there are left out.
+        quality: The page to write; the tables that decide go into `benchmarks.md` beside it, if it has a place.
+    """
+    for name in present(folder):
+        made = card(name, folder / name)
+        if made is not None:
+            (folder / name / "README.md").write_text(made, encoding="utf-8")
+    if quality is not None:
+        quality.write_text(page(folder), encoding="utf-8")
+        beside = quality.with_name("benchmarks.md")
+        if beside.is_file():
+            beside.write_text(with_headlines(beside.read_text(encoding="utf-8"), folder), encoding="utf-8")
+
+
+def present(folder: Path, /) -> list[str]:
+    """Return the models of the family that a folder holds with their scores."""
+    return [name for name in FAMILY if (folder / name / "scores.json").is_file()]
+
+
+def card(name: str, model: Path, /) -> str | None:
+    """Return a model's card, or None where its own trainer writes it (`tiny-toxicity`)."""
+    text = resources.files("jnlp_family") / "card_texts" / f"{name}.md"
+    if not text.is_file():
+        return None
+    found, training = read(model / "scores.json"), read(model / "training.json")
+    config, spec = read(model / "config.json"), inspect(model)
+    inner = spec.parameters - config["vocab_size"] * config["hidden_size"] if spec.parameters else 0
+    values = {
+        "shape": f"- Architecture: ModernBERT, hidden size {config['hidden_size']}, intermediate size"
+        f" {config['intermediate_size']}, {config['num_hidden_layers']} layers (every third global),"
+        f" {config['num_attention_heads']} heads, {spec.max_length:,} positions;\n"
+        f"  {(spec.parameters or 0) / 1e6:.1f} million parameters, {inner / 1e6:.1f} million without the embeddings."
+        " Weights in fp16.",
+        "vocabulary": f"{config['vocab_size']:,}",
+        "pooling": spec.pooling.value,
+        "prefixes": ", ".join(f"{p.value} `{prefix}`" for p, prefix in spec.prefixes.items() if prefix) or "none",
+        "data": _data(training),
+        "training": _training(training),
+        "scores": tables.scores(found),
+        "weak": _listed(tables.weak(found)),
+    }
+    return Template(text.read_text(encoding="utf-8")).substitute(values)
+
+
+def page(folder: Path, /) -> str:
+    """Return docs/quality.md."""
+    parts = [_QUALITY]
+    for name in present(folder):
+        found = read(folder / name / "scores.json")
+        parts += [f"## `{name}`\n", tables.scores(found) + "\n", "Weak:\n", _listed(tables.weak(found)) + "\n"]
+    return "\n".join(parts)
+
+
+def with_headlines(text: str, folder: Path, /) -> str:
+    """Return a page with the tables that decide between its marks of `quality`; one without the marks as it is."""
+    before, opening, rest = text.partition(_OPENING)
+    _, closing, after = rest.partition(_CLOSING)
+    if not closing:
+        return text
+    tables_of = {name: tables.headline(read(folder / name / "scores.json")) for name in present(folder)}
+    parts = [f"`{name}`. {made}" for name, made in tables_of.items() if made]
+    joined = "\n\n".join(parts)
+    return f"{before}{opening}\n{joined}\n{closing}{after}"
+
+
+def read(path: Path, /) -> dict[str, Any]:
+    """Return the object of a JSON file, empty where there is no file."""
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
+
+
+def _listed(sentences: list[str]) -> str:
+    return "\n".join(f"- {sentence}" for sentence in sentences) or "- Nothing that was measured; other things were not."
+
+
+def _data(training: Mapping[str, Any]) -> str:
+    known = json.loads((resources.files("jnlp_family") / "card_texts/sources.json").read_text(encoding="utf-8"))
+    rows = []
+    for name, amount in training.get("data", {}).items():
+        title, credit = known.get(name, (name, ""))
+        rows.append((title, str(amount), credit))
+    if not rows:
+        return "Not recorded."
+    return tables.table(("source", "used", "licence and credit"), rows)
+
+
+def _training(training: Mapping[str, Any]) -> str:
+    """Return what `training.json` says: a paragraph of its own (`text`), and figures by name."""
+    figures = training.get("figures", {})
+    lines = [
+        f"- {name}: {value:,}" if isinstance(value, int) else f"- {name}: {value}" for name, value in figures.items()
+    ]
+    parts = [str(training.get("text", "")), "\n".join(lines)]
+    return "\n\n".join(part for part in parts if part) or "Not recorded."

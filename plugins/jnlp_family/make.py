@@ -1,0 +1,482 @@
+"""The built-in family in one command: `python -m jnlp_family.make make DATA` (`make models DATA=DIR`).
+
+`tiny` is pre-trained, `tiny-toxicity` and `tiny-search` are trained from it, all are measured and get their cards, in a
+folder of their own under `$JNLP_RUNS`; what is done there is not done again. Only when all is whole do the new models
+take the place of the old ones. The trainers of other plugins are called as commands: plugins do not import each other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import platform
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from jnlp.errors import JnlpError, status_of
+from jnlp.models.resolve import BUILTIN
+from jnlp_family.cards import FAMILY, read, write_cards
+from jnlp_pretrain.printing import figure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from jnlp.types import TrainReport
+    from jnlp_pretrain.recipe import Recipe
+
+CORPUS = ("corpus", "tasks/jsts/train.jsonl", "tasks/jcommonsenseqa/train.jsonl", "tasks/commonsense_moral/train.jsonl")
+"""What `tiny` is trained on, within the folder of the data."""
+
+NEEDED = (
+    *CORPUS,
+    *(f"corpus/{name}.jsonl.xz" for name in ("jaquad-000", "wikinews-000", "msdocs-000", "tanaka-000")),
+    *(f"corpus/{name}.jsonl.xz" for name in ("personachat-000", "aozora-002", "aozora-003")),
+    "tasks/jsts/valid.jsonl",
+    *(f"tasks/rtplx_toxicity/{split}.jsonl" for split in ("train", "valid", "test")),
+    "tasks/jnli_neg/train.jsonl",
+    "tasks/janli/train.jsonl",
+    "tasks/jaquad/valid.jsonl",
+    "tasks/jaquad/train.jsonl.xz",
+)
+"""What the whole family needs of it."""
+
+LARGEST = 90_000_000
+"""Bytes that the family may take together."""
+
+MARGIN = 0.01
+"""The share of its held-out loss by which a `tiny` that goes on from the shipped one has to be better to replace it.
+
+The models that are made of it may be worse by this share of their scores.
+"""
+
+_DONE, _START = "done.json", "start"
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A family in the making.
+
+    Args:
+        data: The folder of the data.
+        work: Where it is made.
+        recipe: Of `tiny`.
+        recipe_name: A shipped recipe or a path, as the commands take it.
+        smoke: At a scale that makes nothing of use.
+        final: Open the valid splits for the scores.
+        start: What `tiny` goes on from, in place of the recipe's first stages.
+        after: How many stages these are.
+    """
+
+    data: Path
+    work: Path
+    recipe: Recipe
+    recipe_name: str
+    smoke: bool = False
+    final: bool = False
+    start: Path | None = None
+    after: int = 0
+
+    def folder(self, name: str) -> Path:
+        """Return the folder of a model."""
+        return self.work / name
+
+
+def prepare(
+    data: Path, recipe_name: str = "tiny", /, *, smoke: bool = False, final: bool = False, after: int = 0
+) -> Family:
+    """Return a family to make, in its folder under `$JNLP_RUNS`.
+
+    Args:
+        data: The folder of the data.
+        recipe_name: Of `tiny`.
+        smoke: At a scale that makes nothing of use.
+        final: Open the valid splits for the scores.
+        after: How many of the recipe's stages the shipped `tiny` has behind it: it goes on with the next one.
+
+    Raises:
+        JnlpError: Data is missing, or the recipe has no such stage.
+    """
+    from jnlp_pretrain import smoke as smaller
+    from jnlp_pretrain.corpus import files
+    from jnlp_pretrain.pretraining import default_runs, run_name
+    from jnlp_pretrain.recipe_files import load_recipe
+
+    missing = [part for part in NEEDED if not (data / part).exists()]
+    if missing:
+        lacking = f": {', '.join(missing)} missing" if data.is_dir() else ""
+        raise JnlpError(
+            f"the data of the built-in models is not at {data}{lacking}",
+            hint="make models DATA=DIR, where DIR holds what the model cards list; the shipped models stay as they are",
+        )
+    recipe = load_recipe(recipe_name)
+    recipe = smaller.smoke(recipe) if smoke else recipe
+    if not 0 <= after < len(recipe.stages):
+        raise JnlpError(f"recipe {recipe_name} has no stage after {after}: it has {len(recipe.stages)}")
+    recipe = replace(recipe, stages=recipe.stages[after:])
+    start = BUILTIN / "tiny" if after else None
+    work = default_runs() / f"family-{run_name(recipe, files([data / part for part in CORPUS]), start)}"
+    work.mkdir(parents=True, exist_ok=True)
+    if start is not None and not (work / _START).exists():  # a copy: the shipped one is replaced in the end
+        shutil.copytree(start, work / _START)
+    return Family(data, work, recipe, recipe_name, smoke, final, work / _START if after else None, after)
+
+
+def make(family: Family, /, *, say: Callable[[str], None], guard: bool = False) -> None:
+    """Make and measure the models that are not made yet, and write their cards.
+
+    Args:
+        family: What to make.
+        say: Told what is done.
+        guard: Go no further with a `tiny` that is not better than the one it went on from.
+
+    Raises:
+        JnlpError: A step failed; what was done before it is kept.
+    """
+    guarded = [("gain of tiny", lambda: say(better(_run_of(family))))] if guard and family.start else []
+    steps: list[tuple[str, Callable[[], None]]] = [
+        ("tiny", lambda: _pretrain(family, say)),
+        *guarded,
+        ("tiny-toxicity", lambda: _run(_toxicity_command(family))),
+        ("tiny-search", lambda: _run(_search_command(family))),
+        ("scores of tiny", lambda: _run(_measure_command(family))),
+        ("scores of tiny-toxicity", lambda: _toxicity_scores(family)),
+        ("scores of tiny-search", lambda: _run(_retrieval_command(family))),
+    ]
+    done = read(family.work / _DONE)
+    code = {"tiny-toxicity": _digest("jnlp_family.toxicity.train"), "tiny-search": _digest("jnlp_family.search.train")}
+    for name, step in steps:
+        told = {"final": family.final, **code} if name.startswith("scores") else {"by": code.get(name)}
+        if done.get(name) == told:
+            say(f"{name}: done before")
+            continue
+        say(name)
+        step()
+        done[name] = told
+        (family.work / _DONE).write_text(json.dumps(done) + "\n", encoding="utf-8")
+    write_cards(family.work)
+    say(f"whole, {check(family.work) / 1e6:.1f} MB: {family.work}")
+
+
+def _digest(module: str) -> str:
+    """Return a hash of a script: what it trains on, and how, stands in it."""
+    found = find_spec(module)
+    assert found is not None  # bundled
+    assert found.origin is not None
+    return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()[:12]
+
+
+def check(folder: Path, /) -> int:
+    """Return the bytes of a family, once each model in it is whole, with its scores and a card, and all are small.
+
+    Raises:
+        JnlpError: Something is missing or too large, or scores are those of other weights.
+    """
+    from jnlp.encoder.files import digest_weights
+    from jnlp.models.folder import inspect
+
+    for name in FAMILY:
+        inspect(folder / name)
+        for part in ("scores.json", "README.md"):
+            if not (folder / name / part).is_file():
+                raise JnlpError(f"{folder / name} has no {part}", hint="run the same command again")
+        if read(folder / name / "scores.json")["weights"] != digest_weights(folder / name):
+            raise JnlpError(f"the scores of {folder / name} are those of other weights", hint="measure it again")
+    size = sum(path.stat().st_size for name in FAMILY for path in (folder / name).rglob("*") if path.is_file())
+    if size > LARGEST:
+        raise JnlpError(f"the models take {size / 1e6:.1f} MB together, over {LARGEST / 1e6:.0f}")
+    return size
+
+
+def better(run: Path, /) -> str:
+    """Return what a run that went on from a model has gained, in a sentence.
+
+    Args:
+        run: Its folder; the log begins with the held-out loss of the model that it went on from.
+
+    Raises:
+        JnlpError: The held-out loss has not fallen by `MARGIN` of it.
+    """
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    losses = [row["held_out_loss"] for row in rows if "held_out_loss" in row]
+    before, after = losses[0], losses[-1]
+    said = f"held-out loss {before:.3f} before, {after:.3f} now"
+    if after > before * (1 - MARGIN):
+        raise JnlpError(
+            f"{said}: not {MARGIN:.0%} better, so that the shipped models stay",
+            hint="train longer: another stage in the recipe",
+        )
+    return said
+
+
+def worse(made: Path, shipped: Path, /) -> list[str]:
+    """Return which of the models that are made of `tiny` are worse than others by over `MARGIN`, each in a sentence.
+
+    They are compared by what chose their epoch: validation rows, and development articles.
+    """
+    said = []
+    for name, file, *keys in (
+        ("tiny-toxicity", "metrics.json", "valid_scores", "macro_f1"),
+        ("tiny-search", "scores.json", "development", "systems", "model", "ndcg@10"),
+    ):
+        after, before = (_at(read(folder / name / file), keys) for folder in (made, shipped))
+        if after is not None and before is not None and after < before * (1 - MARGIN):
+            said.append(f"{name}: {keys[-1]} {before:.3f} before, {after:.3f} now")
+    return said
+
+
+def _at(found: Any, keys: Sequence[str]) -> float | None:
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, float) else None
+
+
+def swap(made: Path, out: Path, /) -> None:
+    """Put a whole family in the place of another; where that fails midway, the old one is put back.
+
+    Args:
+        made: Holds the new models.
+        out: Where they go.
+    """
+    check(made)
+    out.mkdir(parents=True, exist_ok=True)
+    new, old = out / ".new", out / ".old"
+    for folder in (new, old):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+    moved: list[str] = []
+    try:
+        for name in FAMILY:
+            shutil.copytree(made / name, new / name)
+        for name in FAMILY:
+            if (out / name).exists():
+                (out / name).rename(old / name)
+            moved.append(name)
+            (new / name).rename(out / name)
+    except BaseException:
+        for name in moved:
+            shutil.rmtree(out / name, ignore_errors=True)
+            if (old / name).exists():
+                (old / name).rename(out / name)
+        raise
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _pretrain(family: Family, say: Callable[[str], None]) -> None:
+    from jnlp_pretrain.pretraining import RunOptions, pretrain
+
+    def tell(phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
+        shown = "  ".join(f"{name} {figure(value)}" for name, value in figures.items())
+        say(f"  {phase} {done:,} of {total:,}  {shown}")
+
+    corpus = [family.data / part for part in CORPUS]
+    report = pretrain(family.recipe, corpus, family.folder("tiny"), RunOptions(start=family.start), progress=tell)
+    before = read(family.start / "training.json") if family.start else {}
+    text = json.dumps(training(family.recipe, report, before), ensure_ascii=False, indent=2)
+    (family.folder("tiny") / "training.json").write_text(text + "\n", encoding="utf-8")
+    (family.work / "run.json").write_text(json.dumps(report.details["run"]) + "\n", encoding="utf-8")
+
+
+def training(recipe: Recipe, report: TrainReport, before: Mapping[str, Any], /) -> dict[str, Any]:
+    """Return `training.json` of a pre-trained model: what its card says of data and compute.
+
+    Args:
+        recipe: What was done now.
+        report: What came of it.
+        before: The `training.json` of the model it went on from; empty where it began from nothing.
+    """
+    stages = "; ".join(
+        f"{stage.tokens / 1e6:,.1f}M tokens in rows of {', '.join(str(span.length) for span in stage.rows)},"
+        f" {stage.batch:,} a step, {stage.mask:.0%} masked"
+        for stage in recipe.stages
+    )
+    text = f"`make models`, recipe `{recipe.name}`: {stages}; {recipe.optimisation.name}, {recipe.optimisation.dtype}."
+    former = before.get("figures", {})
+    figures: dict[str, Any] = {
+        "tokens": int(report.metrics["tokens"]) + former.get("tokens", 0),
+        "steps": int(report.metrics["steps"]) + former.get("steps", 0),
+        "hours": round(report.metrics["seconds"] / 3600 + former.get("hours", 0.0), 2),
+        "machine": f"{platform.machine()}, torch {report.details['torch']}",
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+    tokens = cast("Mapping[str, int]", report.details["source_tokens"])
+    data = {
+        name: f"{count:,} documents, {tokens[name] / 1e6:.1f}M tokens" for name, count in report.rows.items() if count
+    }
+    told = f"{before['text']} Then, from these weights, {text}" if before else text
+    return {"text": told, "figures": figures, "data": data}
+
+
+def _toxicity_command(family: Family) -> list[str]:
+    base, out = family.folder("tiny"), family.folder("tiny-toxicity")
+    if not family.smoke:
+        return ["jnlp_family.toxicity.train", str(family.data), "--base", str(base), "--out", str(out)]
+    few = few_judged(family.data, family.work / "few")
+    return [
+        "jnlp_family.toxicity.train",
+        str(few),
+        "--base",
+        str(base),
+        "--out",
+        str(out),
+        "--plain",
+        "20",
+        "--seeds",
+        "2",
+    ]
+
+
+def few_judged(data: Path, folder: Path, /, *, rows: int = 150) -> Path:
+    """Make a folder of the data with links to all of it, but with the first rows of RTP-LX alone, and return it."""
+    task = Path("tasks/rtplx_toxicity")
+    (folder / task).mkdir(parents=True, exist_ok=True)
+    for part in ("corpus", "tasks/commonsense_moral"):
+        if not (folder / part).exists():
+            (folder / part).symlink_to((data / part).resolve())
+    for path in sorted((data / task).glob("*.jsonl")):
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        (folder / task / path.name).write_text("".join(lines[:rows]), encoding="utf-8")
+    return folder
+
+
+def _search_command(family: Family) -> list[str]:
+    base, out = family.folder("tiny"), family.folder("tiny-search")
+    shutil.rmtree(out, ignore_errors=True)  # a former run may have stopped within it
+    return [
+        "jnlp_family.search.train",
+        str(family.data),
+        "--base",
+        str(base),
+        "-o",
+        str(out),
+        *(["--smoke"] if family.smoke else []),
+    ]
+
+
+def _run_of(family: Family) -> Path:
+    return Path(json.loads((family.work / "run.json").read_text(encoding="utf-8")))
+
+
+def _measure_command(family: Family) -> list[str]:
+    run = _run_of(family)
+    made = [run / f"stage-{number}" for number in range(1, len(family.recipe.stages))]
+    earlier = [
+        f"stage-{number}={folder}"
+        for number, folder in enumerate(([family.start] if family.start else []) + made, max(family.after, 1))
+    ]
+    return [
+        "jnlp_family.masked_lm",
+        str(family.folder("tiny")),
+        str(family.data),
+        "--recipe",
+        family.recipe_name,
+        *(["--stages", *earlier] if earlier else []),
+        *_flags(family),
+    ]
+
+
+def _retrieval_command(family: Family) -> list[str]:
+    folders = ["--model", str(family.folder("tiny-search")), "--base", str(family.folder("tiny"))]
+    few = ["--questions", "50"] if family.smoke else []
+    return ["jnlp_family.search.measure", str(family.data), *folders, *few, *(["--final"] if family.final else [])]
+
+
+def _flags(family: Family) -> list[str]:
+    return [flag for flag, asked in (("--smoke", family.smoke), ("--final", family.final)) if asked]
+
+
+def _toxicity_scores(family: Family) -> None:
+    folder = family.folder("tiny-toxicity")
+    (folder / "scores.json").write_text(toxicity_scores(folder), encoding="utf-8")
+
+
+def toxicity_scores(folder: Path, /) -> str:
+    """Return `scores.json` of the toxicity model, from the `metrics.json` that its trainer wrote."""
+    from jnlp.encoder.files import digest_weights
+
+    found = {"model": "toxicity", "toxicity": read(folder / "metrics.json")["toxicity"]}
+    found["weights"] = digest_weights(folder)
+    return json.dumps(found, ensure_ascii=False, indent=2) + "\n"
+
+
+def _run(command: Sequence[str]) -> None:
+    with subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.DEVNULL) as process:
+        try:
+            status = process.wait()
+        except BaseException:  # stopped: not without it
+            process.terminate()
+            raise
+    if status:
+        raise JnlpError(f"{command[0]} failed with status {status}", hint="its own message stands above")
+
+
+def main(arguments: Sequence[str] | None = None, /) -> int:
+    """Make the family, or write its cards anew; return the exit status."""
+    from jnlp.training.loop import Stopped
+
+    def stop(number: int, _frame: object) -> None:
+        raise Stopped(number)
+
+    args = _parser().parse_args(arguments)
+    former = signal.signal(signal.SIGTERM, stop)
+    try:
+        return status_of(lambda: write_cards(args.models, args.quality) if args.what == "cards" else _make(args))
+    except Stopped as stopped:
+        number = stopped.number
+    except KeyboardInterrupt:  # within one of the trainers
+        number = signal.SIGINT
+    finally:
+        signal.signal(signal.SIGTERM, former)
+    click.echo("stopped: the same command goes on", err=True)
+    return 128 + number
+
+
+def _make(args: argparse.Namespace) -> None:
+    if args.smoke and args.out is None:
+        raise JnlpError("a smoke run makes nothing of use: it does not replace the built-in models", hint="name --out")
+    family = prepare(args.data, args.recipe, smoke=args.smoke, final=args.final, after=args.after)
+    replaces = args.out is None and not args.force
+    make(family, say=lambda what: click.echo(what, err=True), guard=replaces)
+    if replaces and (said := worse(family.work, BUILTIN)):
+        raise JnlpError(
+            f"{'; '.join(said)}: the shipped models stay",
+            hint="--force puts the new ones in their place all the same, --out DIR elsewhere",
+        )
+    swap(family.work, args.out or BUILTIN)
+    if args.quality:
+        write_cards(args.out or BUILTIN, args.quality)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m jnlp_family.make", description="Make the built-in models.")
+    commands = parser.add_subparsers(dest="what", required=True)
+    making = commands.add_parser("make", help="train, measure, write the cards, and put them in place")
+    making.add_argument("data", type=Path, help="the folder of the data that the cards list")
+    making.add_argument("--out", type=Path, help="where the models go (default: the package)")
+    making.add_argument("--recipe", default="tiny", help="of tiny: a TOML file, or a shipped one")
+    making.add_argument(
+        "--after", type=int, default=0, metavar="N", help="the shipped tiny is the recipe's stage N: go on from it"
+    )
+    making.add_argument("--smoke", action="store_true", help="a trial of minutes, into --out")
+    making.add_argument("--force", action="store_true", help="put it in place though a model is worse than before")
+    making.add_argument("--final", action="store_true", help="open the valid splits for the scores")
+    making.add_argument("--quality", type=Path, help="the page of scores to write")
+    cards = commands.add_parser("cards", help="write cards and page from the scores that are there")
+    cards.add_argument("--models", type=Path, default=BUILTIN, help="a folder of the models")
+    cards.add_argument("--quality", type=Path, help="the page of scores to write")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""`python -m jnlp_family.masked_lm MODEL DATA`: measure a model that a recipe made, and write `scores.json`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from jnlp.errors import JnlpError, status_of
+from jnlp_pretrain.smoke import smoke
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from jnlp.types import Embedder, MaskedLM
+    from jnlp_family.masked_lm.report import Measured
+
+_CHARACTERS = 40_000_000
+
+
+def main(arguments: list[str] | None = None, /) -> int:
+    """Measure and write; return the exit status."""
+    args = _parser().parse_args(arguments)
+    return status_of(lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> None:
+    from jnlp.encoder.files import digest_weights
+    from jnlp.encoder.load import load_embedder, load_masked_lm
+    from jnlp.encoder.runtime import Runtime
+    from jnlp_family.masked_lm.needle import LENGTHS
+    from jnlp_family.masked_lm.report import Amount, Measured, measure
+    from jnlp_family.similarity import Split, likeness, similarity
+    from jnlp_pretrain.recipe_files import load_recipe
+
+    if not args.data.is_dir():
+        raise JnlpError(f"{args.data} is no folder", hint="name the folder of the data that the recipe's sources match")
+    start = time.monotonic()
+
+    def say(what: str) -> None:
+        sys.stderr.write(f"{time.monotonic() - start:6.0f} s  {what}\n")
+
+    def load(folder: Path) -> Measured:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as beside:
+            far = load_masked_lm(_lengthened(folder, max(LENGTHS), Path(beside)), runtime=runtime)
+        return Measured(cast("MaskedLM", load_masked_lm(folder, runtime=runtime)), cast("MaskedLM", far))
+
+    recipe, runtime = load_recipe(args.recipe), Runtime(threads=args.threads)
+    if args.smoke:
+        recipe, amount = smoke(recipe), Amount(held_out=2_000, training=200_000, sparse=8, trials=2)
+    else:
+        amount = Amount(training=args.characters)
+    stages = {name: load(folder) for name, folder in args.stages}
+    report = measure(load(args.model), recipe, args.data, stages=stages, amount=amount, say=say)
+    report["stages"] = scores_before(args.stages, report["held_out"]) | report["stages"]
+    say("JSTS")
+    embedder = cast("Embedder", load_embedder(args.model, runtime=runtime))
+    split = Split.FINAL if args.final else Split.DEVELOPMENT
+    pairs = likeness(args.data, split)
+    named = "valid" if args.final else split.value
+    report["jsts"] = {"split": named, "pairs": len(pairs.scores), "spearman": similarity(embedder, pairs)}
+    report["command"] = _command(args)
+    report["weights"] = digest_weights(args.model)
+    report["date"] = datetime.now(UTC).date().isoformat()
+    text = json.dumps(report, ensure_ascii=False, indent=2) + "\n"
+    (args.out or args.model / "scores.json").write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
+    say("written")
+
+
+def _lengthened(folder: Path, positions: int, into: Path) -> Path:
+    """Copy a model folder, told that it may read so many tokens."""
+    shutil.copytree(folder, into, dirs_exist_ok=True)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["max_position_embeddings"] = max(positions, config["max_position_embeddings"])
+    (into / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return into
+
+
+def scores_before(stages: list[tuple[str, Path]], held_out: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """Return the scores of stages before the first one given, told beside its weights, that are of the same text."""
+    told = stages[0][1] / "scores.json" if stages else None
+    if told is None or not told.is_file():
+        return {}
+
+    def text(rows: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+        return {kind: row["characters"] for kind, row in rows.items()}
+
+    earlier = json.loads(told.read_text(encoding="utf-8")).get("stages", {})
+    return {name: found for name, found in earlier.items() if text(found["held_out"]) == text(held_out)}
+
+
+def _command(args: argparse.Namespace) -> str:
+    """Return how this was called, without the folders of one machine."""
+    stages = f" --stages {' '.join(name for name, _ in args.stages)}" if args.stages else ""
+    given = "".join(f" --{name}" for name in ("final", "smoke") if getattr(args, name))
+    characters = f" --characters {args.characters}" if args.characters != _CHARACTERS else ""
+    return f"python -m jnlp_family.masked_lm {args.model.name} DATA --recipe {args.recipe}{stages}{characters}{given}"
+
+
+def _stage(text: str) -> tuple[str, Path]:
+    """Return the name and the folder of a stage."""
+    name, _, folder = text.rpartition("=")
+    return name or Path(folder).name, Path(folder)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m jnlp_family.masked_lm", description=__doc__)
+    parser.add_argument("model", type=Path, help="the model folder")
+    parser.add_argument("data", type=Path, help="the folder of the corpus, and of tasks/jsts")
+    parser.add_argument("--recipe", default="tiny", help="the recipe it was made by: a TOML file, or a shipped one")
+    parser.add_argument(
+        "--stages", type=_stage, nargs="+", default=[], help="folders of earlier stages, or NAME=FOLDER, to compare"
+    )
+    parser.add_argument("--final", action="store_true", help="open the valid split of JSTS: for the last table alone")
+    parser.add_argument("--characters", type=int, default=_CHARACTERS, help="for the n-gram to learn from; 0: none")
+    parser.add_argument("--smoke", action="store_true", help="a trial of a minute, of figures that say nothing")
+    parser.add_argument("--threads", type=int, help="processor threads")
+    parser.add_argument("-o", "--out", type=Path, help="the file to write (default: scores.json in the model folder)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

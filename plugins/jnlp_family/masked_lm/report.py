@@ -1,0 +1,171 @@
+"""All figures of one masked LM as a value that JSON can write: `scores.json`."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from jnlp_family.masked_lm import cloze
+from jnlp_family.masked_lm.needle import TRIALS, needle
+from jnlp_family.masked_lm.ngram import ORDER, CharacterNGram
+from jnlp_family.masked_lm.scores import masked_scores
+from jnlp_family.masked_lm.texts import read_texts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from jnlp.types import MaskedLM
+    from jnlp_family.masked_lm.cloze import Answer
+    from jnlp_family.masked_lm.texts import Texts
+    from jnlp_pretrain.recipe import Recipe
+
+HELD_OUT = 15_000
+"""Characters of each source that a model is measured on."""
+
+TRAINING = 40_000_000
+"""Characters that the n-gram is trained on."""
+
+COUNTED = 2_000_000
+"""Characters that pieces are counted on, for the most frequent."""
+
+MASKED, SPARSE = 7, 32
+"""Every seventh token masked together for accuracy, about the 15 % of BERT; every 32nd for pseudo-perplexity."""
+
+WEATHER = "おはようございます、今日の天気は<mask>です。"
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """How much is measured; smaller is quicker and less exact.
+
+    Args:
+        held_out: Characters of each source that the model is scored on.
+        training: Characters that the n-gram is trained on; 0 leaves the baselines out.
+        sparse: Every how many tokens one is masked for pseudo-perplexity.
+        trials: Of the needle test, for each length.
+    """
+
+    held_out: int = HELD_OUT
+    training: int = TRAINING
+    sparse: int = SPARSE
+    trials: int = TRIALS
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A model to measure.
+
+    Args:
+        model: As it is.
+        far: The same, told that it may read `needle.LENGTHS`, however short the texts it was trained on.
+    """
+
+    model: MaskedLM
+    far: MaskedLM
+
+
+def measure(
+    model: Measured,
+    recipe: Recipe,
+    data: Path,
+    /,
+    *,
+    stages: Mapping[str, Measured] | None = None,
+    amount: Amount | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Measure a masked LM on held-out text, the cloze set and the needle, beside the baselines.
+
+    Args:
+        model: The model.
+        recipe: Whose held-out documents are read.
+        data: The folder that holds its corpus.
+        stages: What its run kept of earlier stages, by name: held-out text, cloze and needle show what a stage brought.
+        amount: How much.
+        say: Told what is done next.
+    """
+    amount = amount or Amount()
+    say("reading the corpus")
+    texts = read_texts(recipe, data, held_out=amount.held_out, training=amount.training)
+    report: dict[str, Any] = {"model": "masked-lm", "recipe": recipe.name, **_scored(model, texts, amount, say)}
+    report["length"] = model.model.max_length
+    report["weather"] = _first_five(model.model)
+    report["stages"] = {}
+    for name, stage in (stages or {}).items():
+        say(f"{name}:")
+        report["stages"][name] = _scored(stage, texts, amount, say)
+    if amount.training:
+        report["baselines"] = _baselines(model.model, texts, report, say)
+    report["measured_with"] = {
+        "jnlp": version("jnlp"),
+        "torch": version("torch"),
+        "python": platform.python_version(),
+        "recipe": recipe.digest(),
+        **asdict(amount),
+    }
+    return report
+
+
+def _scored(measured: Measured, texts: Texts, amount: Amount, say: Callable[[str], None]) -> dict[str, Any]:
+    held_out = _held_out(measured.model, texts, amount.sparse, say)
+    say("cloze")
+    answers = cloze.by_model(measured.model, cloze.read_items())
+    say("needle")
+    passages = [passage for passages in texts.passages.values() for passage in passages]
+    found = needle(measured.far, passages, trials=amount.trials)
+    return {"held_out": held_out, "cloze": {"model": cloze.table(answers)}, "needle": found}
+
+
+def _held_out(model: MaskedLM, texts: Texts, every: int, say: Callable[[str], None]) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for kind, passages in sorted(texts.passages.items()):
+        say(f"held-out {kind}")
+        dense = masked_scores(model, passages, every=MASKED)
+        sparse = masked_scores(model, passages, every=every)
+        found[kind] = {
+            "characters": dense.characters,
+            "tokens": dense.tokens,
+            "accuracy": dense.accuracy,
+            "top5": dense.top5,
+            "pseudo_perplexity": sparse.perplexity,
+        }
+    return found
+
+
+def _baselines(model: MaskedLM, texts: Texts, report: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
+    say(f"{ORDER}-gram of {sum(map(len, texts.training)):,} characters")
+    ngram = CharacterNGram.train(texts.training)
+    for kind, passages in texts.passages.items():
+        report["held_out"][kind]["ngram_perplexity"] = ngram.perplexity(passages)
+    say("cloze of the baselines")
+    items, tokenizer = cloze.read_items(), model.tokenizer
+    counts = cloze.piece_counts(tokenizer, _some(texts.training))
+    for kind, passages in texts.passages.items():
+        share = _first_piece_share(counts, cloze.piece_counts(tokenizer, passages))
+        report["held_out"][kind]["frequent_accuracy"] = share
+    guesses: dict[str, list[Answer]] = {
+        "ngram": cloze.by_ngram(ngram, tokenizer, items),
+        "frequent": cloze.by_frequency(counts, tokenizer, items, scripts=False),
+        "frequent_by_script": cloze.by_frequency(counts, tokenizer, items, scripts=True),
+    }
+    report["cloze"] |= {name: cloze.table(answers) for name, answers in guesses.items()}
+    return {"order": ORDER, "characters": ngram.characters, "alphabet": ngram.size}
+
+
+def _some(texts: Sequence[str]) -> list[str]:
+    """Return an even choice of documents, `COUNTED` characters of them."""
+    step = max(1, sum(map(len, texts)) // COUNTED)
+    return [text[:10_000] for text in texts[::step]]
+
+
+def _first_piece_share(counts: Any, held_out: Any) -> float:
+    """Return the accuracy of always guessing the commonest piece."""
+    return float(held_out[counts.argmax()] / max(1, held_out.sum()))
+
+
+def _first_five(model: MaskedLM) -> list[str]:
+    item = cloze.Item("example", True, WEATHER, ())
+    return list(cloze.by_model(model, [item])[0].five)

@@ -1,0 +1,121 @@
+"""The text that is measured on, which no run has seen, and the text that the baselines learn from."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from jnlp.errors import JnlpError
+from jnlp_pretrain import corpus as corpora
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from jnlp_pretrain.corpus import Source
+    from jnlp_pretrain.recipe import Recipe
+
+KINDS = {
+    "aozora": "literature",
+    "msdocs": "documentation",
+    "techbooks": "documentation",
+    "personachat": "dialogue",
+    "jaquad": "encyclopaedia",
+}
+"""The sources that are measured on, and what kind of text they are."""
+
+PASSAGE = 300  # characters: short enough for every model
+_LEAST = 50
+_OF_ONE = 4  # passages of one document, so that no long one decides the figures
+
+
+@dataclass(slots=True)
+class Texts:
+    """What is read for a measurement.
+
+    Args:
+        passages: Held-out passages by kind of text, after NFKC.
+        training: Training documents, after NFKC.
+    """
+
+    passages: dict[str, list[str]] = field(default_factory=dict)
+    training: list[str] = field(default_factory=list)
+
+
+def read_texts(recipe: Recipe, data: Path, /, *, held_out: int, training: int) -> Texts:
+    """Read a fixed sample of a recipe's corpus: documents that its runs leave out, and others for the baselines.
+
+    Both are the first of each source in file order; the corpora stand in hash order or are read whole. The small
+    sources are read first, and what they leave of the characters to train on goes to the others. Where no source has
+    a kind (`KINDS`), each is one of its own.
+
+    Args:
+        recipe: Its sources and its held-out share.
+        data: A folder that holds their files.
+        held_out: Characters of each source to measure on, about.
+        training: Characters to train baselines on in all, about.
+
+    Raises:
+        JnlpError: A source has nothing held out.
+    """
+    files = corpora.files([data])
+    sources = recipe.sources or corpora.own_sources(files)
+    table = corpora.assign(sources, files)
+    kinds = {s.name: KINDS[s.name] for s in sources if s.name in KINDS} or {s.name: s.name for s in sources}
+    texts = Texts()
+    left = training
+    ordered = sorted((s for s in sources if table[s.name]), key=lambda s: _size(table[s.name]))
+    for number, source in enumerate(ordered):
+        room = held_out if source.name in kinds else 0
+        passages, documents = _of_source(source, table, recipe.held_out, room, left // (len(ordered) - number))
+        left -= sum(map(len, documents))
+        texts.training += documents
+        if room and not passages:
+            raise JnlpError(f"{source.name} has no held-out document", hint="raise `held_out` in the recipe")
+        if room:
+            texts.passages.setdefault(kinds[source.name], []).extend(passages)
+    return texts
+
+
+def _size(paths: Sequence[Path]) -> int:
+    return sum(path.stat().st_size for path in paths)
+
+
+def _of_source(
+    source: Source, table: Mapping[str, Sequence[Path]], share: float, held_out: int, training: int
+) -> tuple[list[str], list[str]]:
+    passages: list[str] = []
+    documents: list[str] = []
+    for key, text in corpora.documents(source, table[source.name]):
+        if corpora.fraction(key, "held out") < share:
+            if held_out > 0:
+                found = _spread(list(cut(unicodedata.normalize("NFKC", text))))
+                passages += found
+                held_out -= sum(map(len, found))
+        elif training > 0:
+            documents.append(unicodedata.normalize("NFKC", text)[:training])
+            training -= len(documents[-1])
+        if held_out <= 0 and training <= 0:
+            break
+    return passages, documents
+
+
+def cut(text: str, /, longest: int = PASSAGE) -> Iterator[str]:
+    """Cut a document at line and sentence ends into passages of at most `longest` characters; crumbs are left out."""
+    start = 0
+    while start < len(text):
+        stop = min(start + longest, len(text))
+        if stop < len(text):
+            end = max(text.rfind(mark, start + longest // 3, stop) for mark in "\n。!?」")
+            stop = end + 1 if end >= 0 else stop
+        passage = text[start:stop].strip()
+        if len(passage) >= _LEAST:
+            yield passage
+        start = stop
+
+
+def _spread(passages: Sequence[str]) -> list[str]:
+    """Return at most a few of a document's passages, evenly apart."""
+    step = max(1, len(passages) / _OF_ONE)
+    return [passages[int(number * step)] for number in range(min(_OF_ONE, len(passages)))]

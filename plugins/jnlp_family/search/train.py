@@ -1,0 +1,265 @@
+"""`python -m jnlp_family.search.train DATA --base TINY -o DIR`: makes `tiny-search` from what may train a model.
+
+What belongs together: JaQuAD's questions and passages, a sentence and the passage it was taken from, titles and texts,
+entailed sentences with contradicted ones beside, and JSTS's graded pairs. The development articles of `jaquad` choose
+the epoch; of the valid splits, pairs of JSTS are read to keep them out. Stopped, the same command goes on from the
+last epoch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import lzma
+import platform
+import random
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from jnlp.errors import JnlpError, status_of
+from jnlp.training.embedder.pairs import CONTRADICTION, ENTAILMENT, Graded, GradedSet, Pair, PairSet, key_of
+from jnlp.training.embedder.trainer import Described, EmbedderOptions, EmbedderSets, fit_embedder
+from jnlp_family.search.jaquad import questions
+from jnlp_family.similarity import Split, is_development, likeness
+from jnlp_pretrain.corpus import fraction
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+
+    from jnlp.types import TrainReport
+
+T = TypeVar("T")
+
+OPTIONS = EmbedderOptions(
+    epochs=6, batch_size=64, lr=5e-4, mine=3, max_length=224, patience=0, dimensions=(128, 64), weights="fp16"
+)
+"""What `tiny-search` is trained with: half an hour on two cores."""
+
+SENTENCES, TITLES, ARTICLES = 6_000, 4_000, 4_000
+"""Pairs of a sentence and its passage, of a title and its text, and articles these are taken from, of each source."""
+
+_NLI = ("jnli_neg", "janli")
+_KINDS = {"jaquad": "questions and passages", "nli": "entailed pairs, both NLI sets together", "jsts": "graded pairs"}
+
+SCORED = 800
+"""Pairs of each development set that choose the epoch: scoring all of them would take a fifth of the run."""
+
+NOTES = """## Data and credits
+
+- JaQuAD (So et al. 2022; text of Japanese Wikipedia), CC BY-SA 3.0: questions and passages of the train split, less the
+  tenth of its articles that chose the epoch.
+- JSTS (JGLUE, LY Corporation and Waseda University), JNLI-Neg (Yoshida et al. 2025) and JaNLI (Yanaka and Mineshima),
+  CC BY-SA 4.0: train splits.
+- Japanese Wikinews, CC BY 2.5; Microsoft's documentation, CC BY 4.0: titles, passages and sentences.
+
+## Limits
+
+It is small, and was trained on little: encyclopaedia and news text, questions of one kind. It finds passages that share
+the question's words and topic; it does not reason. Use it fused with full text, as `jnlp search` does. Texts longer
+than its positions are cut into windows. What the data says of people and groups, it has learned too.
+"""
+
+
+def sets(data: Path, /, *, most: int | None = None) -> EmbedderSets:
+    """Return all sets of the shared data; the development articles and pairs are those that are scored.
+
+    Args:
+        data: The folder that holds `tasks` and `corpus`.
+        most: The most pairs of a set; None is all.
+
+    Raises:
+        JnlpError: A file of the data is not there.
+    """
+    asked = PairSet("jaquad", _cut(_jaquad(data, Split.TRAIN), most), weight=0.5)
+    sources = [("jaquad", "jaquad-000"), ("wikinews", "wikinews-000"), ("msdocs", "msdocs-000")]
+    texts = {name: list(_articles(data / f"corpus/{file}.jsonl.xz")) for name, file in sources}
+    sentences = [
+        PairSet(f"{name} sentences", _cut(_inverse_cloze(rows), most or SENTENCES), weight=0.06)
+        for name, rows in texts.items()
+    ]
+    titles = [
+        PairSet(f"{name} titles", _cut(_titles(texts[name]), most or TITLES), weight=0.05)
+        for name in ("wikinews", "msdocs")
+    ]
+    scored = [_graded(data, split) for split in (Split.DEVELOPMENT, Split.FINAL)]
+    known = {key_of(pair) for pairs in scored for pair in pairs}  # JNLI's captions are those of JSTS
+    nli = PairSet("nli", _cut(_nli(data, known), most), symmetric=True, weight=0.1)
+    return EmbedderSets(
+        [asked, *sentences, *titles, nli],
+        [GradedSet("jsts", _cut(_graded(data, Split.TRAIN), most), weight=0.1)],
+        [PairSet("jaquad", _cut(_jaquad(data, Split.DEVELOPMENT), most or SCORED))],
+        [GradedSet("jsts", _cut(_graded(data, Split.DEVELOPMENT), most or SCORED))],
+    )
+
+
+def _jaquad(data: Path, split: Split) -> list[Pair]:
+    task = questions(data, split)
+    return [Pair(query, task.passages[at]) for query, at in zip(task.queries, task.relevant, strict=True)]
+
+
+def _graded(data: Path, split: Split) -> list[Graded]:
+    pairs = likeness(data, split)
+    return [Graded(*row) for row in zip(pairs.first, pairs.second, pairs.scores, strict=True)]
+
+
+def _articles(path: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield title and passages of a source's articles, less what is for choosing by."""
+    for row in islice(_rows(path), ARTICLES):
+        title = str(row.get("title") or "").strip()
+        if not is_development(title):
+            yield title, [part for part in str(row["text"]).split("\n") if part.strip()]
+
+
+def _inverse_cloze(articles: Iterable[tuple[str, Sequence[str]]]) -> list[Pair]:
+    """Return a sentence of each passage and the passage; without the sentence in two of three (Lee et al. 2019).
+
+    Where it is left in, the model learns to match words; where it is taken out, what belongs together.
+    """
+    found: list[Pair] = []
+    for _, passages in articles:
+        for passage in passages:
+            sentences = [part + "。" for part in passage[:600].split("。") if len(part) >= 12]
+            if len(sentences) < 3:
+                continue
+            chosen = sentences[int(fraction(passage, "sentence") * len(sentences))]
+            left_in = fraction(passage, "left in") < 1 / 3
+            found.append(Pair(chosen, passage if left_in else passage.replace(chosen, "", 1)))
+    return found
+
+
+def _titles(articles: Iterable[tuple[str, Sequence[str]]]) -> list[Pair]:
+    return [Pair(title, "\n".join(parts)[:500]) for title, parts in articles if len(title) >= 6 and parts]
+
+
+def _nli(data: Path, known: Container[tuple[str, str]]) -> list[Pair]:
+    """Return entailed pairs with the contradicted sentences beside; no pair that is scored by its likeness."""
+    rows = [*_rows(data / "tasks/jnli_neg/train.jsonl"), *_rows(data / "tasks/janli/train.jsonl")]
+    rows = [row for row in rows if key_of(Pair(row["sentence1"], row["sentence2"])) not in known]
+    wrong: dict[str, list[str]] = {}
+    for row in rows:
+        if row["label"] in (CONTRADICTION, "non-entailment"):
+            wrong.setdefault(row["sentence1"], []).append(row["sentence2"])
+    return [
+        Pair(row["sentence1"], row["sentence2"], tuple(wrong.get(row["sentence1"], ())))
+        for row in rows
+        if row["label"] == ENTAILMENT
+    ]
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.is_file():
+        raise JnlpError(f"{path} is not there", hint="name the folder of the data that the cards list")
+    with lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8") as lines:
+        yield from map(json.loads, lines)
+
+
+def _cut(rows: list[T], most: int | None) -> list[T]:
+    return rows if most is None or len(rows) <= most else random.Random(0).sample(rows, most)
+
+
+def smoke(options: EmbedderOptions, /) -> EmbedderOptions:
+    """Return options that show in a minute that all parts work, and make nothing of use."""
+    return replace(options, epochs=1, batch_size=16, max_length=48, dimensions=(), hours=None)
+
+
+def train(data: Path, base: Path, out: Path, options: EmbedderOptions, /, *, most: int | None = None) -> TrainReport:
+    """Train and write `tiny-search`.
+
+    Args:
+        data: The folder that holds `tasks` and `corpus`.
+        base: The folder of `tiny`.
+        out: The folder to make.
+        options: How.
+        most: The most pairs of a set.
+
+    Raises:
+        JnlpError: The data or the base is not there, or `out` exists.
+    """
+    about = Described("tiny-search", "tiny", "CC-BY-SA-4.0", NOTES)
+    report = fit_embedder(sets(data, most=most), options, out, base=base, progress=_Said(), described=about)
+    metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    text = json.dumps(recorded(metrics), ensure_ascii=False, indent=2)
+    (out / "training.json").write_text(text + "\n", encoding="utf-8")
+    return report
+
+
+def recorded(metrics: Mapping[str, Any], /) -> dict[str, Any]:
+    """Return `training.json`, what the card says of data and compute, from the trainer's `metrics.json`."""
+    used: dict[str, list[str]] = {}
+    for name, count in metrics["sets"].items():
+        source, _, kind = name.partition(" ")
+        for key in _NLI if source == "nli" else (source,):
+            used.setdefault(key, []).append(f"{count:,} {kind or _KINDS[source]}")
+    options = metrics["details"]["options"]
+    text = (
+        f"`make models`: InfoNCE at temperature {options['temperature']} over batches of {options['batch_size']}"
+        f" documents with {options['mine']} mined negatives each, CoSENT on the graded pairs; AdamW at"
+        f" {options['lr']:g}; texts of up to {options['max_length']} tokens; widths"
+        f" {', '.join(map(str, options['dimensions'])) or 'of the model alone'}. Epoch {metrics['best_epoch']} of"
+        f" {len(metrics['epochs'])} was the best on development articles."
+    )
+    figures = {
+        "tokens": metrics["tokens"],
+        "minutes": round(metrics["seconds"] / 60, 1),
+        "machine": f"{platform.machine()}, torch {metrics['details']['versions']['torch']}",
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+    return {"text": text, "figures": figures, "data": {name: ", ".join(parts) for name, parts in used.items()}}
+
+
+class _Said:
+    """Writes a line to stderr every half minute, and one an epoch."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def __call__(self, phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
+        if phase == "epoch" or time.monotonic() >= self._next:
+            self._next = time.monotonic() + 30
+            shown = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+            sys.stderr.write(f"{phase} {done}/{total}  {shown}\n")
+
+
+def main(arguments: Sequence[str] | None = None, /) -> int:
+    """Train, print the scores, and return the exit status."""
+    args = _parser().parse_args(arguments)
+    try:
+        return status_of(lambda: _run(args))
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; the same command goes on from the last whole epoch\n")
+        return 130
+
+
+def _run(args: argparse.Namespace) -> None:
+    options = replace(OPTIONS, epochs=args.epochs or OPTIONS.epochs, hours=args.minutes / 60 if args.minutes else None)
+    if args.threads:
+        from jnlp.encoder.threads import use_threads
+
+        use_threads(args.threads)
+    report = train(
+        args.data, args.base, args.out, smoke(options) if args.smoke else options, most=64 if args.smoke else None
+    )
+    sys.stdout.write("".join(f"{name:<24} {value:.4f}\n" for name, value in report.metrics.items()))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m jnlp_family.search.train", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("data", type=Path, help="the folder that holds tasks and corpus")
+    parser.add_argument("--base", type=Path, required=True, help="the folder of tiny")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="the folder to make")
+    parser.add_argument("--epochs", type=int, help=f"passes over the pairs (default: {OPTIONS.epochs})")
+    parser.add_argument("--minutes", type=float, help="time limit; the learning rate falls to 0 by then")
+    parser.add_argument("--threads", type=int, help="processor threads")
+    parser.add_argument("--smoke", action="store_true", help="a minute's run that shows that all parts work")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Makes `tiny-toxicity`."""

@@ -1,1 +1,0 @@
-"""What a masked LM that was pre-trained here can do, beside baselines: `python -m jnlp_pretrain.measure MODEL DATA`."""

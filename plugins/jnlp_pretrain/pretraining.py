@@ -1,0 +1,297 @@
+"""Pre-training: corpus and recipe in, a model folder in Hugging Face's format out."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from jnlp.encoder.checkpoint import load_modernbert
+from jnlp.encoder.files import digest_weights
+from jnlp.encoder.modernbert import ModernBertConfig, ModernBertForMaskedLM
+from jnlp.encoder.runtime import Runtime
+from jnlp.errors import JnlpError
+from jnlp.io.lock import Lock
+from jnlp.training.folder import refuse_taken
+from jnlp.training.loop import Plan, train
+from jnlp.training.optim import optimisers
+from jnlp.training.row_encoder import LONGEST, can_compile
+from jnlp.training.schedule import Clock
+from jnlp.training.team import Alone, Team
+from jnlp.types import TrainReport
+from jnlp_pretrain import corpus as corpora
+from jnlp_pretrain.cooccurrence import cooccurrence_embeddings, log_unigram, piece_counts
+from jnlp_pretrain.corpus_data import CorpusData, data_digest, make_data
+from jnlp_pretrain.export import export
+from jnlp_pretrain.masked_lm import MaskedLMLoss, MaskedLMObjective, set_thetas
+from jnlp_pretrain.recipe import fingerprint
+from jnlp_pretrain.tokenizer_train import MASK, PAD, SPECIAL, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jnlp.training.loop import Progress
+    from jnlp_pretrain.recipe import Recipe
+
+_OUTPUTS = "outputs.txt"
+COMPILERS = ("auto", "always", "never")
+_WORTH = 1_000_000  # tokens of one length from which on compiling its form saves more time than it takes
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What a run may be told beyond its recipe.
+
+    Args:
+        runs: Where runs live; `$JNLP_RUNS`, else the user's cache folder.
+        hours: A limit to the time spent on training; the schedule then ends when it is over.
+        start: A model folder to go on from, with its tokenizer and its shape.
+        compiler: `auto` compiles the encoder where a C++ compiler works and the run is long, `always`, `never`.
+        plan: The pace of logs and checkpoints; None: the recipe's.
+        team: The processes that share the work.
+    """
+
+    runs: Path | None = None
+    hours: float | None = None
+    start: Path | None = None
+    compiler: str = "auto"
+    plan: Plan | None = None
+    team: Team = field(default_factory=Alone)
+
+
+def pretrain(
+    recipe: Recipe,
+    corpus: Sequence[Path],
+    out: Path,
+    options: RunOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> TrainReport:
+    """Train a tokenizer and a masked LM by a recipe, and write them to `out` as a Hugging Face folder.
+
+    The run lives in a folder of its own under `runs` and continues there when the same recipe and corpus are given
+    again: after Ctrl-C, a kill, or to export once more. It keeps the model of each stage (`stage-1` …), so that what a
+    stage brings can be measured. The tokenised corpus lies beside it, for other runs too.
+
+    Args:
+        recipe: What to make.
+        corpus: Files and folders of text.
+        out: The folder to make.
+        options: Where and for how long.
+        progress: Called with (phase, done, total, figures).
+
+    Raises:
+        UsageError: The corpus is missing or empty, or belongs to no source of the recipe.
+        JnlpError: The model to start from has dropout or other special tokens, a step's micro-batches cannot be
+            shared by the processes, a stage has no text, another process is at the same run, `out` holds what the run
+            has not made, or it or the folder of runs cannot be made.
+        Stopped: After Ctrl-C or SIGTERM, with a checkpoint written.
+    """
+    options = options or RunOptions()
+    team = options.team
+    for number, stage in enumerate(recipe.stages):
+        if (parts := stage.batch // stage.micro_batch) % team.size:
+            raise JnlpError(
+                f"stage {number + 1} of {recipe.name} has {parts} micro-batches a step, which {team.size} processes"
+                " cannot share equally",
+                hint="as many processes as divide it, or a smaller micro_batch in the recipe",
+            )
+    files = corpora.files(corpus)
+    runs = options.runs or default_runs()
+    run = runs / run_name(recipe, files, options.start)
+    if str(out.resolve()) not in _made_by(run):
+        refuse_taken(out)
+    _can_be_made(out, run)  # told before the work, not after it
+    with nullcontext() if team.rank else Lock(run / ".lock", run, hint="wait for it: it makes the same model"):
+        return _pretrain(recipe, files, run, out, options, progress if team.rank == 0 else None)
+
+
+def _can_be_made(out: Path, run: Path) -> None:
+    for folder in (run, out.resolve().parent):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise JnlpError(f"{folder} cannot be made: {(error.strerror or str(error)).lower()}") from error
+    for folder in (run, out if out.exists() else out.resolve().parent):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise JnlpError(f"{folder} cannot be written", hint="its owner may, or name another with -o or --runs")
+
+
+def _made_by(run: Path) -> list[str]:
+    """Return the folders that a run has written its model to."""
+    path = run / _OUTPUTS
+    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+
+
+def _pretrain(
+    recipe: Recipe, files: Sequence[Path], run: Path, out: Path, options: RunOptions, tell: Progress | None
+) -> TrainReport:
+    team, runs = options.team, run.parent
+    if team.rank == 0:  # the others read what it has made
+        data = read_data(recipe, files, runs, options.start, tell)
+    team.wait()
+    if team.rank > 0:
+        data = read_data(recipe, files, runs, options.start, None)
+    for number, stage in enumerate(recipe.stages):
+        if not any(stage.mix.get(shard.name, shard.weight) > 0 for shard in data.train):
+            raise JnlpError(
+                f"stage {number + 1} of {recipe.name} has no text: the sources that the corpus has weigh 0 in it",
+                hint="weights of the sources, or the stage's `mix`",
+            )
+    if team.rank == 0:
+        write_json(run / "recipe.json", asdict(recipe))
+    model = start_model(recipe, data, options.start, resumed=(run / "checkpoint.pt").exists()).to(team.device)
+    compiled = _compiled(recipe, options.compiler, team.device)
+    loss = MaskedLMLoss(model, compiled=compiled, must=options.compiler == "always")
+
+    def keep(stage: int) -> None:
+        if team.rank == 0:
+            export(model, data.tokenizer, run / f"stage-{stage + 1}")
+
+    objective = MaskedLMObjective(
+        recipe, loss, data.train, data.valid, data.ends, team, finished=keep, turn=first_turn(options.start)
+    )
+    o = recipe.optimisation
+    figures = train(
+        objective,
+        optimisers(model, o.name, lr=o.lr, matrix_lr=o.matrix_lr, weight_decay=o.weight_decay),
+        Clock(recipe.tokens, options.hours * 3600 if options.hours else None),
+        options.plan or Plan(o.clip),
+        run,
+        team=team,
+        progress=tell,
+    )
+    if team.rank == 0:
+        made = sorted({*_made_by(run), str(out.resolve())})
+        (run / _OUTPUTS).write_text("".join(f"{folder}\n" for folder in made), encoding="utf-8")
+        export(model, data.tokenizer, out.resolve())
+    dropped: Counter[str] = sum((Counter(s.dropped) for s in data.summary.values()), Counter())
+    return TrainReport(
+        folder=out,
+        metrics=figures,
+        rows={name: summary.documents["train"] for name, summary in data.summary.items()},
+        details={
+            "recipe": asdict(recipe),
+            "torch": torch.__version__,
+            "run": str(run),
+            "start": str(options.start) if options.start else None,
+            "dropped": dict(dropped),
+            "source_tokens": {name: summary.tokens["train"] for name, summary in data.summary.items()},
+        },
+    )
+
+
+def default_runs() -> Path:
+    """Return where runs live: `$JNLP_RUNS`, else the user's cache folder."""
+    from platformdirs import user_cache_path
+
+    named = os.environ.get("JNLP_RUNS")
+    return Path(named) if named else user_cache_path("jnlp") / "runs"
+
+
+def run_name(recipe: Recipe, files: Sequence[Path], start: Path | None = None) -> str:
+    """Return the name of a run's folder: the same for the same recipe, corpus and start."""
+    listing: list[object] = [(path.name, path.stat().st_size) for path in files]
+    listing += [source.name for source in recipe.sources or corpora.own_sources(files)]
+    return f"{recipe.name}-{recipe.digest()}-{fingerprint([listing, digest_weights(start) if start else None], 8)}"
+
+
+def first_turn(start: Path | None) -> int:
+    """Return the portion of the endless stream of passes that a run begins with.
+
+    A run that goes on from a model has an order of its own: it would else begin with the text, and the masks, that
+    the model's own run began with.
+    """
+    return int(digest_weights(start)[:4], 16) + 1 if start else 0
+
+
+def read_data(
+    recipe: Recipe, files: Sequence[Path], runs: Path, start: Path | None = None, progress: Progress | None = None
+) -> CorpusData:
+    """Return the tokenised corpus of a run, made where it is not there yet."""
+    tokenizer = _own_tokenizer(start) if start else None
+    sources = recipe.sources or corpora.own_sources(files)
+    folder = runs / f"data-{data_digest(replace(recipe, sources=sources), files, tokenizer)}"
+    return make_data(recipe, sources, corpora.assign(sources, files), folder, tokenizer=tokenizer, progress=progress)
+
+
+def start_model(
+    recipe: Recipe, data: CorpusData, start: Path | None = None, *, resumed: bool = False
+) -> ModernBertForMaskedLM:
+    """Return the fp32 model a run starts from: a folder's, or a new one whose bias is the log frequencies.
+
+    Args:
+        recipe: The shape, and how embeddings start.
+        data: What is counted.
+        start: A model folder, or None.
+        resumed: A checkpoint will take the place of the weights: they need no care.
+    """
+    torch.manual_seed(recipe.seed)
+    if start:
+        model = load_modernbert(start, ModernBertForMaskedLM, Runtime(device="cpu", dtype="fp32"))
+        model.requires_grad_(requires_grad=True).train()
+        if model.config.embedding_dropout or model.config.attention_dropout or model.config.mlp_dropout:
+            raise JnlpError(f"{start} has dropout, and pre-training has none", hint="set its dropouts to 0.0")
+        return model
+    shape, vocabulary = recipe.shape, data.tokenizer.get_vocab_size()
+    config = ModernBertConfig(
+        vocab_size=vocabulary,
+        hidden_size=shape.hidden,
+        intermediate_size=shape.intermediate,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.hidden // 64,
+        max_position_embeddings=shape.max_length,
+    )
+    model = ModernBertForMaskedLM(config)
+    set_thetas(model, recipe.stages[0])
+    with torch.no_grad():
+        bias = model.decoder.bias
+        assert bias is not None  # the config's default
+        bias.copy_(log_unigram(piece_counts(data.train, vocabulary)))
+        if recipe.embeddings == "cooccurrence" and not resumed:
+            table = model.model.embeddings.tok_embeddings.weight
+            std = config.initializer_range
+            table.copy_(cooccurrence_embeddings(data.train, vocabulary, shape.hidden, std=std, seed=recipe.seed))
+    return model
+
+
+def _own_tokenizer(folder: Path) -> str:
+    """Return the JSON of a model's tokenizer.
+
+    Raises:
+        JnlpError: It is missing, or its special tokens have other ids than ModernBERT-Ja's.
+    """
+    from tokenizers import Tokenizer
+
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise JnlpError(f"{path} is missing", hint="--from needs a folder with a model and its tokenizer")
+    tokenizer = Tokenizer.from_file(str(path))
+    wrong = [token for number, token in enumerate(SPECIAL) if tokenizer.token_to_id(token) != number]
+    if wrong:
+        raise JnlpError(
+            f"the tokenizer in {folder} has {wrong[0]} elsewhere than ModernBERT-Ja's",
+            hint=f"pre-training goes on from tokenizers with <mask> {MASK} and <pad> {PAD}",
+        )
+    return path.read_text(encoding="utf-8")
+
+
+def _compiled(recipe: Recipe, compiler: str, device: torch.device) -> frozenset[int]:
+    """Return the lengths of rows whose form is compiled."""
+    tokens: Counter[int] = Counter()
+    for stage in recipe.stages:
+        for span in stage.rows:
+            if stage.packing != "none" and span.length <= LONGEST:
+                tokens[span.length] += round(stage.tokens * span.share)
+    if compiler == "always":
+        if not can_compile():
+            raise JnlpError("torch's compiler finds no C++ compiler", hint="install g++, or --compiler never")
+        return frozenset(tokens)
+    if compiler == "never" or device.type != "cpu" or not can_compile():
+        return frozenset()
+    return frozenset(length for length, count in tokens.items() if count >= _WORTH)
