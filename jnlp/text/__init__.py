@@ -5,12 +5,13 @@ from __future__ import annotations
 from .align import Aligned, Builder, compose, identity, retext
 from .encodings import Decoded, Detected, UndecodableError, decode, detect
 from .markup import MARKUPS, aozora, front_matter, html, html_title, is_aozora, markdown
-from .normalize import NORMALIZERS, fold, fold_kana, nfkc, search_fold
+from .normalize import FOLD_VERSION, NORMALIZERS, fold, fold_kana, nfkc, readable, search_fold, without_invisible
 from .paragraphs import lines, paragraphs
 from .sentences import cut, sentences
 from .stream import TextStream, open_text
 
 __all__ = [
+    "FOLD_VERSION",
     "MARKUPS",
     "NORMALIZERS",
     "Aligned",
@@ -36,7 +37,9 @@ __all__ = [
     "nfkc",
     "open_text",
     "paragraphs",
+    "readable",
     "retext",
     "search_fold",
     "sentences",
+    "without_invisible",
 ]

@@ -21,7 +21,21 @@ _KATAKANA = "ァ-ヺヽ-ヿㇰ-ㇿｦ-ｯｱ-ﾟ゙゚"
 _LONG_VOWEL = re.compile(f"(?<=[{_KATAKANA}])[{_DASHES}](?![0-9A-Za-z０-９Ａ-Ｚａ-ｚ])")
 _VARIANTS = str.maketrans({**dict.fromkeys(_DASHES, "-"), "〜": "~", "∼": "~", "〰": "~"})
 _SPACES = str.maketrans(dict.fromkeys("\t\n\r\v\f\x1c\x1d\x1e\x1f\x85\u1680\u2028\u2029", " "))
-_INVISIBLE = re.compile("[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]+")
+_IGNORABLE = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+"""Unicode's Default_Ignorable_Code_Point, and the blank Braille cell: characters that show nothing."""
+
+_INVISIBLE = re.compile(f"[{_IGNORABLE}]+")
+_MARKS = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\u3099\u309a\ufe20-\ufe2f]+")
+"""Combining marks that may be written on any letter; after NFKC, those that have no composed form."""
+
+_SOUND_MARKS = str.maketrans("゛゜", "\u3099\u309a")
+"""Voiced sound marks that take a place of their own, which NFKC would part from their kana by a space."""
+
+FOLD_VERSION = 2
+"""Changes when `fold` may give another text: an index folded by another version must be made again."""
 _KANA = str.maketrans({chr(code): chr(code - 0x60) for code in (*range(0x30A1, 0x30F7), 0x30FD, 0x30FE)})
 
 
@@ -44,11 +58,16 @@ def fold(text: str, /, *, width: bool = True, kana: bool = False, case: bool = T
 
     Args:
         text: The text.
-        width: NFKC; dashes after katakana become ー, others -; wave dashes ~; white space a space; invisible ones go.
+        width: NFKC; dashes after katakana become ー, others -; wave dashes ~; white space a space. Invisible
+            characters (variation selectors, zero-width and filler characters) and marks without a composed form go.
         kana: Katakana becomes hiragana.
         case: Unicode case folding.
     """
-    varied = _LONG_VOWEL.sub("ー", text) if width else text  # before NFKC, which makes an ASCII hyphen of －
+    if width and _INVISIBLE.search(text):
+        visible = without_invisible(text)
+        return compose(visible, fold(visible.text, kana=kana, case=case))
+    # before NFKC, which makes an ASCII hyphen of －
+    varied = _LONG_VOWEL.sub("ー", text.translate(_SOUND_MARKS)) if width else text
 
     def change(character: str) -> str:
         if width:
@@ -62,9 +81,33 @@ def fold(text: str, /, *, width: bool = True, kana: bool = False, case: bool = T
     folded = _then(folded, lambda inner: _expand(inner, others))
     if not width:
         return folded
-    if _INVISIBLE.search(folded.text):
-        folded = _then(folded, lambda inner: _replace(inner, _INVISIBLE, lambda _: ""))
-    return _then(folded, nfkc)  # marks that stood apart, or were made of one character, join their letters
+    folded = _then(folded, nfkc)  # marks that stood apart, or were made of one character, join their letters
+    return _then(folded, _without_marks) if _MARKS.search(folded.text) else folded
+
+
+def without_invisible(text: str, /) -> Aligned:
+    """Return the text without the characters that show nothing, with offsets back.
+
+    Example:
+        >>> without_invisible("葛\U000e0100城").text
+        '葛城'
+    """
+    return _replace(text, _INVISIBLE, lambda _: "")
+
+
+def readable(text: str, /) -> Aligned:
+    """Return the text as a reader sees it: nothing invisible, marks on their letters; most text is that already.
+
+    Example:
+        >>> readable("死\u034fね").text
+        '死ね'
+    """
+    hidden = _INVISIBLE.search(text) or _MARKS.search(text) or "゛" in text or "゜" in text
+    return fold(text, case=False) if hidden else identity(text)
+
+
+def _without_marks(text: str) -> Aligned:
+    return _replace(text, _MARKS, lambda _: "")
 
 
 def search_fold(text: str, /) -> Aligned:

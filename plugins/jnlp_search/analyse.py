@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jnlp.errors import JnlpError
+from jnlp.text import FOLD_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -163,7 +164,7 @@ class BigramAnalyser:
     """Overlapping pairs of Japanese characters and whole words of other scripts: no dictionary is needed."""
 
     name = "bigram"
-    version = "rules 1"
+    version = f"rules 1, fold {FOLD_VERSION}"
 
     # A run of kana and kanji, a run of other letters and digits, or one symbol that a name may hold (C++, C#).
     _RUN = re.compile(rf"(?P<japanese>[{_JAPANESE}]+)|(?:(?![{_JAPANESE}])[^\W_])+|(?P<symbol>[+#@%&*])")

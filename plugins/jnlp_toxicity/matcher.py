@@ -6,6 +6,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from jnlp.text import readable
 from jnlp_toxicity.boundaries import is_katakana, stands_alone
 from jnlp_toxicity.lexicon import folded
 
@@ -29,6 +30,14 @@ def find(text: str, lexicon: Lexicon, /) -> list[Match]:
 
     A word counts where it stands alone (`boundaries.stands_alone`) and outside the allowed expressions.
     """
+    seen = readable(text)
+    matches = _find(seen.text, lexicon)
+    if seen.is_identity:
+        return matches
+    return [Match(*seen.span(match.start, match.end), match.entry) for match in matches]
+
+
+def _find(text: str, lexicon: Lexicon) -> list[Match]:
     aligned = folded(text)
     allowed = _Allowed(aligned.text, lexicon.allowed)
     candidates: list[Match] = []

@@ -19,6 +19,7 @@ from jnlp.text import (
     fold_kana,
     identity,
     nfkc,
+    readable,
     retext,
     search_fold,
 )
@@ -139,12 +140,64 @@ def test_nfkc_maps_parts_to_whole_characters(source: str, text: str, part: str, 
         ("Straße", "strasse", "strasse"),
         ("ヴァイオリンヽ", "ヴァイオリンヽ", "ゔぁいおりんゝ"),
         ("か\u3099ｷﾞガ", "がギガ", "がぎが"),
+        ("か゛は゜", "がぱ", "がぱ"),
+        ("ｶ\u3099ﾊ\u309a", "ガパ", "がぱ"),
+        ("葛\U000e0100城", "葛城", "葛城"),
+        ("❤\ufe0f", "❤", "❤"),
+        ("葛\ufe00城\ufe0f", "葛城", "葛城"),
+        ("死\u034fね", "死ね", "死ね"),
+        ("\u3164死\u3164ね\uffa0", "死ね", "死ね"),
+        ("死\u2800ね", "死ね", "死ね"),
+        ("死\u180bね\u180e", "死ね", "死ね"),
+        ("死\U000e0061ね\U000e007f", "死ね", "死ね"),
+        ("死\u2060\u200d\u00adね", "死ね", "死ね"),
+        ("か\u200b\u3099", "が", "が"),
+        ("ハ\u0336゜カ\u20dd", "パカ", "ぱか"),
+        ("死\u0334ね\u0337", "死ね", "死ね"),
+        ("cafe\u0301", "café", "café"),
         ("Ｃ＋＋と㈱", "c++と(株)", "c++と(株)"),
     ],
 )
 def test_folding(source: str, folded: str, kana: str) -> None:
     assert search_fold(source).text == folded
     assert fold_kana(source).text == kana
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "\u00ad",
+        "\u034f",
+        "\u061c",
+        "\u1160",
+        "\u17b4",
+        "\u180c",
+        "\u200b",
+        "\u202e",
+        "\u2065",
+        "\u2800",
+        "\u3164",
+        "\ufe0f",
+        "\ufeff",
+        "\uffa0",
+        "\ufff3",
+        "\U0001d173",
+        "\U000e0100",
+        "\U000e0fff",
+    ],
+)
+def test_an_invisible_character_changes_nothing_wherever_it_is(hidden: str) -> None:
+    for place in range(5):
+        source = "東京ガス"[:place] + hidden * 3 + "東京ガス"[place:]
+        aligned = search_fold(source)
+        assert aligned.text == "東京ガス"
+        start, end = aligned.span(0, 4)
+        assert source[start:end].replace(hidden, "") == "東京ガス"
+        assert readable(source).text == "東京ガス"
+
+
+def test_text_without_anything_hidden_is_readable_as_it_is() -> None:
+    assert readable("ｶﾞｽと１２３、葛城").is_identity
 
 
 def test_the_parts_of_folding_are_separate() -> None:

@@ -121,6 +121,24 @@ def test_left_alone(text):
     assert score(text) < 0.5, [(text[m.start : m.end], m.entry.word) for m in find(text, load())]
 
 
+@pytest.mark.parametrize(
+    "hidden", ["\u034f", "\ufe0e", "\U000e0100", "\u3164", "\u2800", "\u180b", "\U000e0061", "\u200b", "\u0336"]
+)
+@pytest.mark.parametrize("word", ["死ね", "馬鹿", "バカ", "きもい", "殺すぞ"])
+def test_an_invisible_character_hides_no_word(hidden, word):
+    for place in range(len(word) + 1):
+        text = f"お前、{word[:place]}{hidden * 2}{word[place:]}。"
+        plain = [match.entry for match in find(f"お前、{word}。", load())]
+        assert plain
+        assert [match.entry for match in find(text, load())] == plain, text
+    assert not find(f"馬鹿{hidden}正直な人だ", load())
+
+
+@pytest.mark.parametrize("text", ["ハ\u3099カじゃないの", "ﾊ\u3099ｶめ", "ハ゛カめ", "ﾊ゛ｶめ"])
+def test_a_mark_apart_from_its_letter_hides_no_word(text):
+    assert [match.entry.category for match in find(text, load())] == ["insult"]
+
+
 def test_mild_words_are_found_but_do_not_convict_alone():
     text = "性交渉と射精の仕組みを保健の授業で習う"
     assert {m.entry.category for m in find(text, load())} == {"sexual"}
