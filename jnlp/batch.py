@@ -16,6 +16,7 @@ from jnlp.errors import JnlpError, RecordError
 from jnlp.executors.ahead import Ahead
 from jnlp.io.reading.options import ReadOptions
 from jnlp.io.reading.readers import read
+from jnlp.io.reading.sources import PassedOver
 from jnlp.io.writing.record_columns import carry, head
 from jnlp.io.writing.sinks import OutputEncoding
 from jnlp.io.writing.writers import format_of, open_writer
@@ -61,13 +62,17 @@ class WriteOptions:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Summary:
-    """What a batch did: records read, done, failed, left out by the task, and skipped because already done."""
+    """What a batch did: records read, done, failed, left out by the task, and skipped because already done.
+
+    `passed_over` counts the files of folders that have no reader.
+    """
 
     read: int = 0
     done: int = 0
     failed: int = 0
     dropped: int = 0
     resumed: int = 0
+    passed_over: PassedOver = dataclasses.field(default_factory=PassedOver, compare=False)
 
 
 def run_batch(
@@ -105,7 +110,10 @@ def run_batch(
     reading, writing = reading or ReadOptions(), writing or WriteOptions()
     spec = engine.task(task) if isinstance(task, str) else task
     job = engine.job(spec, model=model, **options)
-    records = read(inputs, reading, engine.readers())  # before the output is opened: what is wrong here touches nothing
+    passed_over = PassedOver()
+    records = read(
+        inputs, reading, engine.readers(), passed_over=passed_over
+    )  # before the output is opened: what is wrong here touches nothing
     endings = {ending: e.name for ending, e in engine.plugins.registry.by_extension(Kind.WRITER).items()}
     name = writing.format or format_of(writing.out, endings)
     output = open_writer(
@@ -147,7 +155,7 @@ def run_batch(
         raise
     finally:
         engine.usage.spend(Stage.WRITER, writing_took)
-    return dataclasses.replace(drain.summary, resumed=output.skip)
+    return dataclasses.replace(drain.summary, resumed=output.skip, passed_over=passed_over)
 
 
 def _nothing() -> None:

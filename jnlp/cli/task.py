@@ -94,6 +94,8 @@ def _run(ctx: click.Context, engine: Engine, spec: TaskSpec[Any, Any], inputs: t
 
 def _report(summary: Summary, writing: WriteOptions) -> None:
     """Say on stderr what became of the records, where that is not plain from the output."""
+    if summary.passed_over:
+        click.echo(f"jnlp: {summary.passed_over}", err=True)
     if summary.failed or summary.dropped or summary.resumed or writing.out is not None:
         parts = [f"{summary.done:,} written"]
         parts += [f"{summary.dropped:,} left out"] if summary.dropped else []

@@ -45,7 +45,9 @@ _MAGIC = {
     b"SQLite format 3\x00": "SQLite",
     b"PAR1": "parquet",
 }
-_ESCAPE = re.compile(rb"\x1b(?:\$[@B]|\$\([A-DO-Q]|\([BIJ]|&@)")
+# What begins Japanese in ISO-2022-JP. ESC ( B alone does not: terminals write it too, as `tput sgr0` does.
+_ESCAPE = re.compile(rb"\x1b(?:\$[@B]|\$\([A-DO-Q]|\(I)(?=[!-~])")
+_SHIFTED = re.compile(rb"\x1b(?:(?:\$[@B]|\$\([A-DO-Q])(?:[!-~]{2})++|\(I[!-_]++)(?=[\x1b\r\n])")  # to its end
 _HIGH = re.compile(rb"[\x80-\xff]")
 _CONTROL = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
 _WIDE_STRONG = re.compile(r"[\t\n\r -~\u3000-\u3002\u300c\u300d\u3041-\u30ff\uff01-\uff9f]")
@@ -209,17 +211,17 @@ def detect_prefix(data: bytes, /, *, final: bool, name: str, offset: int = 0, re
                 f"{name}: looks binary ({place})", hint="give a text file, or name the encoding with --encoding"
             )
     high = _HIGH.search(data)
-    if _ESCAPE.search(data, 0, high.start() if high else len(data)):
-        return _iso2022(data)
+    if high is None and _ESCAPE.search(data):
+        return _iso2022(data, 1.0 if final or _SHIFTED.search(data) else 0.5)
     if high is None:
         return Detected("utf-8", "only ASCII", 1.0 if final else 0.5)
     return _weigh(data, max(0, high.start() - 16), final, name, offset, replace)
 
 
-def _iso2022(data: bytes) -> Detected:
+def _iso2022(data: bytes, confidence: float) -> Detected:
     """The plain codec where it is enough, else the one that also knows half-width katakana and JIS X 0212."""
     simple = not re.search(rb"\x1b(?:\$\(|\(I)", data)
-    return Detected("iso2022_jp" if simple else "iso2022_jp_ext", "escape sequences", 1.0)
+    return Detected("iso2022_jp" if simple else "iso2022_jp_ext", "escape sequences", confidence)
 
 
 def _wide(head: bytes, whole: bool) -> Detected | None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 16
 _LOOK_AHEAD = 1 << 20
-_TELLING = re.compile(rb"[\x00-\x06\x0e-\x1a\x80-\xff]|\x1b(?:[$(&]|\Z)")
+_TELLING = re.compile(rb"[\x00-\x06\x0e-\x1a\x80-\xff]|\x1b(?:\$|\(I|\(?\Z)")
 # A stream goes on after the sample: read it with the codec that knows more of the same family.
 _SUPERSETS = {"iso2022_jp": "iso2022_jp_ext"}
 

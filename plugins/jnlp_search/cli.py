@@ -40,13 +40,13 @@ def index(
 ) -> None:
     """Bring an index up to date with files and folders, and say what became of them."""
     from jnlp.cli.console import progress
-    from jnlp.io import documents
+    from jnlp.io import PassedOver, documents
     from jnlp_search.index import build, recorded_model
 
     model = asked_model() or recorded_model(folder) or engine.settings.model or DEFAULT_EMBEDDER
     if model not in engine.specs() and Path(model).is_dir():
         model = str(Path(model).resolve())  # a search may run elsewhere
-    done = 0
+    done, passed_over = 0, PassedOver()
     with progress("documents", quiet=quiet) as advance:
 
         def show(report: BuildReport) -> None:
@@ -56,7 +56,7 @@ def index(
 
         report = build(
             folder,
-            documents(paths, reading, engine.readers()),
+            documents(paths, reading, engine.readers(), passed_over=passed_over),
             engine.models().embedder(model),
             options,
             model=model,
@@ -69,6 +69,8 @@ def index(
         f"{report.removed:,} removed, {report.failed:,} failed; "
         f"{report.chunks:,} new passages in {report.seconds:.1f} s"
     )
+    if passed_over and not quiet:
+        click.echo(f"jnlp: {passed_over}", err=True)
     if report.failed and not report.documents:
         raise click.exceptions.Exit(1)
     if not report.failed and not report.documents and not quiet:

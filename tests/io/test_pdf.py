@@ -81,3 +81,10 @@ def test_what_cannot_be_read(tmp_path, capfd, damage, message):
     (failed,) = read([path])
     assert str(failed.error).startswith(f"{path.as_posix()}: {message}")
     assert capfd.readouterr() == ("", "")
+
+
+def test_letter_spaced_lines_are_joined(tmp_path):
+    path = tmp_path / "a.pdf"
+    make(path, [["契 約 の 解 約 条 件 は 書 面 に よ る 。", "東京 大阪"]])
+    (record,) = read([path])
+    assert record.text.split("\n")[:2] == ["契約の解約条件は書面による。", "東京 大阪"]

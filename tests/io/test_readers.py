@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from jnlp.errors import UsageError
-from jnlp.io import Input, ReadOptions, Unit, documents, read
+from jnlp.io import Input, PassedOver, ReadOptions, Unit, documents, read
 from jnlp.io.reading.readers import builtin_readers
 from jnlp.io.specs import READERS
 from jnlp.io.writing.writers import builtin_writers
@@ -374,9 +374,39 @@ def test_odd_entries_of_a_folder(tmp_path):
     os.mkfifo(tmp_path / "pipe.txt")
     (tmp_path / "link.txt").symlink_to(tmp_path / "a.txt")
     (tmp_path / "メモ").write_text("覚え書き。\n", encoding="utf-8")
-    assert [Path(r.source.path).name for r in records(tmp_path)] == ["a.txt", "link.txt"]
-    found = records(tmp_path, input_format="txt")  # every file, whatever its name
-    assert [Path(r.source.path).name for r in found] == ["a.txt", "link.txt", "メモ"]
+    (tmp_path / "self").symlink_to("self")
+    (tmp_path / "through").symlink_to("a.txt/x")
+    broken = ["gone.txt", "self", "through"]
+    for options, names in [
+        (ReadOptions(), ["a.txt", "link.txt"]),
+        (ReadOptions(input_format="txt"), ["a.txt", "link.txt", "メモ"]),  # every file, whatever its name
+    ]:
+        found = list(read([tmp_path], options))
+        assert [Path(r.source.path).name for r in found if isinstance(r, Record)] == names
+        assert [Path(r.source.path).name for r in found if isinstance(r, Failed)] == broken
+
+
+def test_files_without_a_reader_are_counted_by_kind(tmp_path):
+    for name in (
+        "a.txt",
+        "b.docx",
+        "c.DOCX",
+        "d.xlsx",
+        "e.docx.gz",
+        "f",
+        "g.v2 の議事録",
+        ".hidden.doc",
+        "o.jsonl.part",
+    ):
+        (tmp_path / name).write_text("文。\n", encoding="utf-8")
+    (tmp_path / "下").mkdir()
+    (tmp_path / "下" / "h.docx").write_text("文。\n", encoding="utf-8")
+    passed_over = PassedOver()
+    assert len(list(read([tmp_path], passed_over=passed_over))) == 1
+    assert str(passed_over) == "7 files passed over: 4 docx, 2 without an extension, 1 xlsx"
+    passed_over = PassedOver()
+    assert len(list(documents([tmp_path / "f", tmp_path], passed_over=passed_over))) == 2  # a named file is text
+    assert len(passed_over) == 7
 
 
 def test_an_empty_path_is_not_the_working_folder():

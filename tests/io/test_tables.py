@@ -107,7 +107,15 @@ def test_pairs_ids_and_fields(tmp_path):
         ("本文\tx\n一\t1\n", ["一"]),
         ('"本文";"a,b,c"\n一;2\n', ["一"]),
         ('本文,x\n"一"余り,1\n二,2\n', ["2: broken row: ',' expected after '\"'", "二"]),
-        ('本文,x\n一,1\n"閉じない,2\n三,3\n', ["一", "3: broken row: unexpected end of data"]),
+        (
+            '本文,x\n一,1\n"閉じない,2\n三,3\n',
+            ["一", "3: the quote that opens in line 3 is not closed: unexpected end of data", "三"],
+        ),
+        ("sep=;\n本文;x\n一,二;1\n", ["一,二"]),
+        ('"sep=,"\n本文,x\n一,1\n', ["一"]),
+        ("SEP=\t\r\n本文\tx\r\n一,;\t1\r\n", ["一,;"]),
+        ("sep=|\n本文|x\n一|1\n二\n", ["一", "4: the row has 1 cells, the header 2"]),
+        ("sep=;\n", []),
         ("本文,x\n,1\n　,2\n三,3\n", ["2: column '本文' is empty", "3: column '本文' is empty", "三"]),
         ("本文,本文,\n一,二,三\n", ["一"]),
         ("本文,x\n", []),
@@ -231,3 +239,88 @@ def test_a_missing_extra_is_named_and_the_rest_is_read(tmp_path, monkeypatch, ki
     assert isinstance(failed.error, MissingExtraError)
     assert str(failed.error).endswith(f"needs the extra '{kind}' (pip install 'jnlp[{kind}]')")
     assert record.text == "文。"
+
+
+def test_a_key_that_the_first_rows_lack(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"id":1,"body":"一。"}\n', encoding="utf-8")
+    (tmp_path / "b.jsonl").write_text(
+        '{"id":2,"title":"本文なし"}\n"裸の文。"\nbroken\n{"id":3,"body":"三。"}\n{"id":4}\n', encoding="utf-8"
+    )
+    (tmp_path / "c.jsonl").write_text('{"id":5,"body":"五。"}\n', encoding="utf-8")
+    found = list(read([tmp_path / name for name in ("a.jsonl", "b.jsonl", "c.jsonl")], ReadOptions(text="body")))
+    assert [item.text for item in found if isinstance(item, Record)] == ["一。", "裸の文。", "三。", "五。"]
+    assert [(item.source.line, isinstance(item, Failed)) for item in found[1:6]] == [
+        (1, True),
+        (2, False),
+        (3, True),
+        (4, False),
+        (5, True),
+    ]
+    assert str(found[1].error).endswith("b.jsonl:1: no column 'body'")
+    assert found[1].fields == {"id": 2, "title": "本文なし"}
+
+
+def test_the_text_column_may_come_with_a_later_row(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": "x", "b": "y"}\n{"a": "x", "b": "y", "本文": "文。"}\n', encoding="utf-8")
+    assert texts(path) == ["1: no column '本文'", "文。"]
+
+
+def test_rows_that_wait_for_a_column_are_bounded(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "文。"}\n' * 5000 + '{"body": "遅い。"}\n', encoding="utf-8")
+    with pytest.raises(UsageError, match="no column is called 'body'"):
+        all_of(path, text="body")
+    (tmp_path / "b.jsonl").write_text('{"body": "文。"}\n', encoding="utf-8")
+    failed, record = read([path, tmp_path / "b.jsonl"], ReadOptions(text="body"))
+    assert isinstance(failed.error, UsageError)
+    assert record.text == "文。"
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "parquet"])
+def test_a_file_without_the_column_does_not_stop_the_next(tmp_path, kind):
+    for name, column in (("a", "本文"), ("b", "title"), ("c", "本文")):
+        path = tmp_path / f"{name}.{kind}"
+        if kind == "parquet":
+            pq.write_table(pa.table({column: [f"{name}。"]}), path)
+        else:
+            path.write_text(f'{{"{column}": "{name}。"}}\n' if kind == "jsonl" else f"{column}\n{name}。\n", "utf-8")
+    first, failed, last = read(sorted(tmp_path.iterdir()), ReadOptions(text="本文"))
+    assert (first.text, last.text) == ("a。", "c。")
+    assert isinstance(failed.error, UsageError)
+    assert failed.source.path.endswith(f"b.{kind}")
+
+
+@pytest.mark.parametrize(
+    ("rows", "bad", "read"),
+    [
+        (['"閉じない,良', "一,1", '"二",2', "三,3"], [2], ["一", "二", "三"]),
+        (['"閉じない,良', "一,1", '二,"良"', "三,3"], [2], ["一", "二", "三"]),
+        (["一,1", '"正しい\n二行",2', '"閉じない,良', "三,3"], [5], ["一", "正しい\n二行", "三"]),
+        (['"一行目\n二行目",""', '余り,"開く', "二,2"], [4], ["一行目\n二行目", "二"]),
+        (['"一\n続き","開く', "二,2"], [3], ["二"]),
+        (['"甲,1', '"乙,2', '"丙,3', "丁,4"], [2, 3, 4], ["丁"]),
+        (['"引用""符,1', '"一""つ",2', "二,2"], [2], ['一"つ', "二"]),
+        (["一,1", '"最後'], [3], ["一"]),
+    ],
+)
+def test_a_quote_that_does_not_close_is_the_failure_of_its_line(tmp_path, rows, bad, read):
+    path = tmp_path / "a.csv"
+    path.write_text("本文,評価\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    found = all_of(path)
+    assert [item.text for item in found if isinstance(item, Record)] == read
+    failed = [item for item in found if isinstance(item, Failed)]
+    assert [item.source.line for item in failed] == bad
+    assert all(f"the quote that opens in line {item.source.line}" in str(item.error) for item in failed)
+    if failed[0].fields:
+        assert list(failed[0].fields) == ["本文", "評価"]
+
+
+def test_rows_after_a_quote_that_does_not_close_are_read(tmp_path):
+    path = tmp_path / "a.csv"
+    rows = [f"感想その{n}です。,良い" for n in range(20_000)]
+    path.write_text("\n".join(["本文,評価", "一行目です。,良い", '"閉じ忘れ,良い', *rows]) + "\n", encoding="utf-8")
+    found = all_of(path)
+    assert [type(item) for item in found] == [Record, Failed, *[Record] * 20_000]
+    assert (found[1].source.line, found[1].fields) == (3, {"本文": '"閉じ忘れ', "評価": "良い"})
+    assert (found[-1].source.line, found[-1].text) == (20_003, "感想その19999です。")

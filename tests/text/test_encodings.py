@@ -253,3 +253,23 @@ def test_a_byte_order_mark_that_is_asked_for_and_missing(encoding):
     with pytest.raises(RecordError, match=r"^memo\.txt: UTF-\d\d stream does not start with BOM"):
         decode(data, encoding, name="memo.txt")
     assert decode(data, f"{encoding}-le").text == "今日は晴れ。"
+
+
+@pytest.mark.parametrize("escape", ["\x1b(B", "\x1b(J", "\x1b[1m", "\x1b(0lqk\x1b(B", "\x1b$B", "\x1b$B!!", "\x1b(I"])
+@pytest.mark.parametrize("codec", ["utf-8", "cp932", "euc_jp"])
+def test_the_escapes_of_a_terminal_are_no_iso_2022_jp(escape: str, codec: str) -> None:
+    text = f"{escape}Build\x1b(B\x1b[m: 開始しました。\n消えろ、クズ。\n"
+    data = text.encode(codec)
+    assert (decode(data).text, decode(data).encoding) == (text, codec)
+    assert "".join(open_text(io.BytesIO(data))) == text
+    assert "".join(open_text(Trickle(data))) == text  # type: ignore[arg-type]
+    late = f"{escape}Build\x1b(B\n" * 20_000 + text
+    assert decode(late.encode(codec)).text == late
+
+
+def test_ascii_with_the_escapes_of_a_terminal_is_ascii() -> None:
+    data = b"\x1b[1mBuild\x1b(B\x1b[m done\n" * 9000
+    assert (decode(data).text, decode(data).encoding) == (data.decode(), "utf-8")
+    pipe = Trickle(data + "日本".encode())
+    assert next(iter(open_text(pipe))) == "\x1b[1mBuild\x1b(B\x1b[m done\n"  # type: ignore[arg-type]
+    assert len(pipe.left) > 1000

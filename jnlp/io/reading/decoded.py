@@ -14,15 +14,22 @@ if TYPE_CHECKING:
     from jnlp.io.reading.options import ReadOptions
     from jnlp.io.reading.sources import Input
     from jnlp.text import Decoded, TextStream
+    from jnlp.types import Failed
 
 
 class Lines:
     """Lines with their ends, counted as they are read."""
 
     def __init__(self, text: TextStream) -> None:
+        self._failed: list[Failed] = []
         self._text = text
         self._lines = iter(text)
         self.number = 0
+
+    def failed(self) -> Iterator[Failed]:
+        """Yield the lines that could not be read since the last call."""
+        failed, self._failed = self._failed, []
+        yield from failed
 
     @property
     def encoding(self) -> str:

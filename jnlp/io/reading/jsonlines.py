@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from jnlp.errors import RecordError
+from jnlp.errors import RecordError, UsageError
 from jnlp.io.reading.columns import choose, to_record
 from jnlp.io.reading.decoded import lines
 from jnlp.types import Record, Source
@@ -19,17 +19,24 @@ if TYPE_CHECKING:
     from jnlp.types import Failed
 
 
+HELD = 1000
+"""Rows that wait for a column that the first ones lack."""
+
+
 def read_jsonl(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:
-    """Yield a record per line; the first object decides which key holds the text.
+    """Yield a record per line; the columns are those of the first rows that hold all that were asked for.
+
+    A row without the text is that row's failure.
 
     Raises:
         RecordError: The file is one JSON array or one indented object.
-        UsageError: A column asked for is not in the first object.
+        UsageError: No row of the file, or of its first thousand, has a column that was asked for.
     """
-    columns: Columns | None = None
+    table = _Table(source, options)
     first = True
     with lines(source, options) as decoded:
         for line in decoded:
+            yield from decoded.failed()
             if not line.strip():
                 continue
             if first and (line.strip() == "{" or line.lstrip().startswith("[")):
@@ -39,11 +46,51 @@ def read_jsonl(source: Input, options: ReadOptions, /) -> Iterator[Record | Fail
                 )
             first = False
             row = _parse(line.rstrip(), source, decoded.number, decoded.encoding)
-            if isinstance(row, dict):
-                if columns is None:
-                    columns = choose(list(row), options, source.name)
-                row = to_record(row, columns, source, decoded.number, decoded.encoding)
-            yield row
+            yield from table.take(row, decoded.number, decoded.encoding)
+        yield from decoded.failed()
+    table.end()
+
+
+class _Table:
+    """Rows as records. The first rows wait until all columns that were asked for have been seen."""
+
+    def __init__(self, source: Input, options: ReadOptions) -> None:
+        self._source, self._options = source, options
+        self._columns: Columns | None = None
+        self._names: dict[str, None] = {}
+        self._held: list[tuple[dict[str, object] | Record | Failed, int, str]] = []
+
+    def take(self, row: dict[str, object] | Record | Failed, line: int, encoding: str) -> Iterator[Record | Failed]:
+        """Yield what can be told by now: this row, and those that waited for it."""
+        if isinstance(row, dict) and self._columns is None:
+            self._names.update(dict.fromkeys(row))
+            self._columns = self._choose()
+        elif not self._held or self._columns is not None:
+            yield self._record(row, line, encoding)
+            return
+        self._held.append((row, line, encoding))
+        if self._columns is not None:
+            held, self._held = self._held, []
+            yield from (self._record(*one) for one in held)
+        elif len(self._held) >= HELD:
+            self.end()
+
+    def end(self) -> None:
+        """Raise UsageError if rows still wait: no row has had the columns."""
+        if self._held and self._columns is None:
+            choose(list(self._names), self._options, self._source.name)
+
+    def _choose(self) -> Columns | None:
+        try:
+            return choose(list(self._names), self._options, self._source.name)
+        except UsageError:
+            return None
+
+    def _record(self, row: dict[str, object] | Record | Failed, line: int, encoding: str) -> Record | Failed:
+        if isinstance(row, dict) and self._columns is not None:
+            return to_record(row, self._columns, self._source, line, encoding)
+        assert not isinstance(row, dict)
+        return row
 
 
 def _parse(line: str, source: Input, number: int, encoding: str) -> dict[str, object] | Record | Failed:

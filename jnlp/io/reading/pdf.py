@@ -10,6 +10,7 @@ from jnlp.errors import MissingExtraError, RecordError
 from jnlp.io.reading.options import Unit
 from jnlp.io.reading.streams import read_all
 from jnlp.io.reading.units import Whole, cut
+from jnlp.text.spacing import join_spaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +35,7 @@ def read_pdf(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed
 
 
 def extract(data: bytes, name: str) -> tuple[str, str | None]:
-    """Return the text of a PDF's pages, joined by form feeds, and its title.
+    """Return the text of a PDF's pages, joined by form feeds, and its title. Letter-spaced lines are joined.
 
     Raises:
         MissingExtraError: pypdf is not installed.
@@ -50,7 +51,8 @@ def extract(data: bytes, name: str) -> tuple[str, str | None]:
         if reader.is_encrypted and not reader.decrypt(""):
             raise RecordError(f"{name}: encrypted with a password", hint="remove the password first")
         title = reader.metadata.title if reader.metadata else None
-        return "\f".join(page.extract_text() for page in reader.pages), (str(title).strip() or None if title else None)
+        pages = [join_spaced(page.extract_text()) for page in reader.pages]
+        return "\f".join(pages), (str(title).strip() or None if title else None)
     except RecordError:
         raise
     # A malformed file makes pypdf raise nearly anything (KeyError, RecursionError …); none of it is a bug of ours.

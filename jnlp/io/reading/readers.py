@@ -17,7 +17,7 @@ from jnlp.types import Failed, Record, Source
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jnlp.io.reading.sources import Item
+    from jnlp.io.reading.sources import Item, PassedOver
 
 
 class Reader(Protocol):
@@ -53,6 +53,7 @@ def read(
     *,
     stdin: BinaryIO | None = None,
     paths_only: bool = False,
+    passed_over: PassedOver | None = None,
 ) -> Iterator[Record | Failed]:
     """Return the records of literal texts, files, folders, globs and standard input (`-`), in order and lazily.
 
@@ -65,10 +66,11 @@ def read(
         readers: Readers by ending; None for jnlp's own.
         stdin: What `-` reads (default: the process's).
         paths_only: True where a text cannot stand in place of a path.
+        passed_over: Counts the files of folders that have no reader.
 
     Raises:
         UsageError: At once, for a path that does not exist, an unknown format or codec; while reading, for a column
-            that does not exist in a file that was named.
+            that does not exist in the only file that is read. One file of several fails alone.
     """
     options = options or ReadOptions()
     readers = _checked(options, readers)
@@ -77,8 +79,8 @@ def read(
             f"standard input is read as lines of text, which have no column '{options.text}'",
             hint="--input-format csv, tsv or jsonl says what comes there",
         )
-    items = expand(inputs, options, readers, stdin=stdin, paths_only=paths_only)
-    return (record for item in items for record in _records(item, options, readers))
+    items = expand(inputs, options, readers, stdin=stdin, paths_only=paths_only, passed_over=passed_over)
+    return (record for item, alone in _alone(items) for record in _records(item, options, readers, alone))
 
 
 def documents(
@@ -87,24 +89,25 @@ def documents(
     readers: Loaders | None = None,
     *,
     stdin: BinaryIO | None = None,
+    passed_over: PassedOver | None = None,
 ) -> Iterator[Record | Failed]:
     """Return what an index is made of: a record per file, or per row of a table, in order and lazily.
 
     The id is the path as given, or for a row its id column, else `PATH:ROW`. `fields` hold `path`, `mtime` (seconds)
     and `size` (bytes) of the file, `title` for md, html and pdf that have one, and the other columns of a row, which
-    win where names clash.
+    win where names clash. `passed_over` counts the files of folders that have no reader.
 
     Raises:
         UsageError: As `read`; a text in place of a path is one too.
     """
     options = replace(options or ReadOptions(), unit=Unit.DOCUMENT, literal=False)
     readers = _checked(options, readers)
-    items = expand(paths, options, readers, stdin=stdin, paths_only=True)
+    items = expand(paths, options, readers, stdin=stdin, paths_only=True, passed_over=passed_over)
     return (
         replace(record, fields={**about, **_title(record), **record.fields}) if isinstance(record, Record) else record
-        for item in items
+        for item, alone in _alone(items)
         for about in (_about(item),)
-        for record in _records(item, options, readers)
+        for record in _records(item, options, readers, alone)
     )
 
 
@@ -119,7 +122,17 @@ def _checked(options: ReadOptions, readers: Loaders | None) -> Loaders:
     return readers
 
 
-def _records(item: Item, options: ReadOptions, readers: Loaders) -> Iterator[Record | Failed]:
+def _alone(items: Iterator[Item]) -> Iterator[tuple[Item, bool]]:
+    """Each item, and whether it is the only one and was named: then a wrong column is a wrong call."""
+    first, second = next(items, None), next(items, None)
+    if first is not None:
+        yield first, second is None and isinstance(first, Input) and first.named
+    if second is not None:
+        yield second, False
+    yield from ((item, False) for item in items)
+
+
+def _records(item: Item, options: ReadOptions, readers: Loaders, alone: bool) -> Iterator[Record | Failed]:
     if not isinstance(item, Input):
         yield item
         return
@@ -130,9 +143,9 @@ def _records(item: Item, options: ReadOptions, readers: Loaders) -> Iterator[Rec
     except (RecordError, MissingExtraError) as error:
         yield Failed(item.name, Source(item.name), error)
     except UsageError as error:
-        if item.named:
+        if alone:
             raise
-        yield Failed(item.name, Source(item.name), error)  # one table in a folder must not stop the others
+        yield Failed(item.name, Source(item.name), error)  # one table must not stop the others
     except OSError as error:
         yield item.failed(f"cannot be read: {(error.strerror or str(error)).lower()}")
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import glob
 import os
 import re
+import stat
 import sys
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +27,8 @@ _WRITTEN = re.compile(r"[\s。、．，！？「」『』…]")  # in texts; har
 _FOREIGN = (".docx", ".doc", ".xlsx", ".xls", ".pptx", ".zip")  # no reader, yet surely a file name
 _MAGIC = re.compile(r"[*?\[]")
 _LONGEST_PATH = 4096
+_KIND = re.compile(r"\.([a-z0-9_+-]{1,10})")
+_MOST_KINDS = 8  # named; the rest is counted together
 # What a run keeps beside its output: reading a folder never reads what is being written into it.
 _UNFINISHED = re.compile(r"\.part(\.state(\.tmp)?|\.lock)?$")
 
@@ -72,6 +76,36 @@ class Input:
         return Failed(where, Source(self.name, line, encoding), RecordError(f"{where}: {reason}"), fields or {})
 
 
+class PassedOver:
+    """Counts files of folders that are not read because their kind has no reader.
+
+    Example:
+        >>> passed_over = PassedOver()
+        >>> passed_over.add(Path("報告.docx"))
+        >>> str(passed_over)
+        '1 file passed over: 1 docx'
+    """
+
+    def __init__(self) -> None:
+        self.kinds: Counter[str] = Counter()
+
+    def add(self, path: Path, /) -> None:
+        """Count a file by its ending."""
+        # An ending is short and plain; else the dot is a part of the name, as in `v1.2 の 議事録`.
+        kind = _KIND.fullmatch(extension_of(path))
+        self.kinds[kind[1] if kind else "without an extension"] += 1
+
+    def __len__(self) -> int:
+        return self.kinds.total()
+
+    def __str__(self) -> str:
+        ranked = sorted(self.kinds.items(), key=lambda kind: (-kind[1], kind[0]))
+        shown = [f"{count:,} {kind}" for kind, count in ranked[:_MOST_KINDS]]
+        if more := sum(count for _, count in ranked[_MOST_KINDS:]):
+            shown.append(f"{more:,} of other kinds")
+        return f"{len(self):,} {'file' if len(self) == 1 else 'files'} passed over: {', '.join(shown)}"
+
+
 Item = Input | Record | Failed
 """What arguments expand to: inputs still to be read, literal texts, and what could not be opened."""
 
@@ -83,6 +117,7 @@ def expand(
     *,
     stdin: BinaryIO | None = None,
     paths_only: bool = False,
+    passed_over: PassedOver | None = None,
 ) -> Iterator[Item]:
     """Return what each argument stands for, in order; folders are walked lazily, sorted, hidden names left out.
 
@@ -92,19 +127,21 @@ def expand(
         extensions: The endings that have a reader; other files in folders are left out.
         stdin: What `-` reads (default: the process's).
         paths_only: True where a text cannot stand in place of a path.
+        passed_over: Counts the files of folders that have no reader.
 
     Raises:
         UsageError: At once, for an argument that looks like a path and does not exist.
     """
     checked = [_classify(argument, options, extensions, paths_only=paths_only) for argument in arguments]
-    return _expand(arguments, checked, options, extensions, stdin)
+    walk = _Walk(options, extensions, PassedOver() if passed_over is None else passed_over)
+    return _expand(arguments, checked, options, walk, stdin)
 
 
 def _expand(
     arguments: Sequence[str | Path],
     checked: list[list[Path] | None],
     options: ReadOptions,
-    extensions: Collection[str],
+    walk: _Walk,
     stdin: BinaryIO | None,
 ) -> Iterator[Item]:
     for number, (argument, paths) in enumerate(zip(arguments, checked, strict=True), start=1):
@@ -115,7 +152,7 @@ def _expand(
             yield _text(str(argument), number)
         else:
             for path in paths:
-                yield from _walk(path, options, extensions)
+                yield from walk.below(path)
 
 
 def _text(argument: str, number: int) -> Record | Failed:
@@ -185,36 +222,72 @@ def extension_of(path: Path) -> str:
     return suffixes[-1] if suffixes else ""
 
 
-def _walk(top: Path, options: ReadOptions, extensions: Collection[str]) -> Iterator[Item]:
-    waiting = [top]  # not recursion: folders may be deeper than Python's stack
-    while waiting:
-        path = waiting.pop()
-        source = Input(_shown(path), path, extension_of(path), named=path is top)
-        try:
-            below = sorted(_entries(path, options)) if path.is_dir() else None
-        except OSError as error:
-            yield source.failed(f"cannot be read: {(error.strerror or str(error)).lower()}")
-            continue
-        if below is not None:
-            waiting += (path / name for name in reversed(below))
-        elif options.input_format:
-            yield replace(source, extension=f".{options.input_format}")
-        elif source.named or source.extension in extensions:
-            yield source
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """Goes through folders."""
+
+    options: ReadOptions
+    extensions: Collection[str]
+    passed_over: PassedOver
+
+    def below(self, top: Path) -> Iterator[Item]:
+        """Yield the file, or the files in a folder and all below it; what cannot be looked at is a failure."""
+        waiting = [top]  # not recursion: folders may be deeper than Python's stack
+        while waiting:
+            path = waiting.pop()
+            source = Input(_shown(path), path, extension_of(path), named=path is top)
+            try:
+                below = sorted(self._entries(path)) if _is_folder(path) else None
+            except OSError as error:
+                yield source.failed(f"cannot be read: {(error.strerror or str(error)).lower()}")
+                continue
+            if below is not None:
+                waiting += (path / name for name in reversed(below))
+            elif self.options.input_format:
+                yield replace(source, extension=f".{self.options.input_format}")
+            elif source.named or source.extension in self.extensions:
+                yield source
+            else:
+                self.passed_over.add(path)
+
+    def _entries(self, folder: Path) -> Iterator[str]:
+        """Names of the files in a folder, of broken links, and of the folders where they are asked for."""
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                # A link to a folder is not followed (it may lead round), a pipe in a folder would wait for ever.
+                if entry.name.startswith(".") or _UNFINISHED.search(entry.name):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    wanted = self.options.recursive
+                else:
+                    wanted = _is_broken(entry) or entry.is_file()
+                if wanted:
+                    yield entry.name
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether a path is a folder; OSError for one that is there and cannot be looked at, as a link that leads nowhere.
+
+    A path that is gone is no folder: to open it will say so.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise
+        return False
+    return stat.S_ISDIR(mode)
+
+
+def _is_broken(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry cannot be looked at: a link to itself or to nothing, a name that may not be read."""
+    try:
+        entry.stat()
+    except OSError:
+        return True
+    return False
 
 
 def _shown(path: Path) -> str:
     """A path as text that can be written: what is no Unicode in its name (an old archive's) stands escaped."""
     return path.as_posix().encode("utf-8", "backslashreplace").decode()
-
-
-def _entries(folder: Path, options: ReadOptions) -> Iterator[str]:
-    """Names of the files in a folder, and of the folders where they are asked for."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            # A link to a folder is not followed (it may lead round), a pipe in a folder would wait for ever.
-            is_folder = entry.is_dir(follow_symlinks=False)
-            if entry.name.startswith(".") or _UNFINISHED.search(entry.name):
-                continue
-            if (is_folder and options.recursive) or entry.is_file():
-                yield entry.name
