@@ -231,7 +231,8 @@ class _Drain:
     @property
     def summary(self) -> Summary:
         """What was taken so far."""
-        return Summary(read=sum(self._counts.values()), **self._counts)
+        counts = self._counts
+        return Summary(sum(counts.values()), counts["done"], counts["failed"], counts["dropped"])
 
     def take(self, outcome: Outcome[Any], mark: str, record: Record | None) -> None:
         """Write one outcome, with its record and that one's mark; one that cannot be written has failed too."""
