@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import sys
 import time
 import zlib
 from collections import deque
@@ -19,7 +20,7 @@ from jnlp.io.reading.readers import read
 from jnlp.io.reading.sources import PassedOver
 from jnlp.io.writing.record_columns import carry, head
 from jnlp.io.writing.sinks import OutputEncoding
-from jnlp.io.writing.writers import format_of, open_writer
+from jnlp.io.writing.writers import format_of, open_writer, standard_stream
 from jnlp.registry import Kind, import_target
 from jnlp.types import Done, Failed, OnError, Option
 from jnlp.usage import Stage
@@ -40,7 +41,12 @@ class WriteOptions:
     """Where results go, and what happens to records that fail."""
 
     out: Annotated[
-        Path | None, Option(help="Write to FILE; its ending chooses the format.", flags=("-o", "--out"), metavar="FILE")
+        Path | None,
+        Option(
+            help="Write to FILE; its ending chooses the format. - is standard output.",
+            flags=("-o", "--out"),
+            metavar="FILE",
+        ),
     ] = None
     format: Annotated[
         str | None,
@@ -58,6 +64,11 @@ class WriteOptions:
         Path | None, Option(help="Write records that failed or were left out to FILE (jsonl).", metavar="FILE")
     ] = None
     resume: Annotated[bool, Option(help="Continue an interrupted run with the same -o FILE.")] = False
+
+    def resolved(self) -> WriteOptions:
+        """Return the options with no `out` where it means standard output."""
+        standard = self.out is not None and standard_stream(self.out) is sys.stdout.buffer
+        return dataclasses.replace(self, out=None) if standard else self
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,7 +118,7 @@ def run_batch(
         JnlpError: What concerns the whole run; with `on_error=fail` the first record's error. What is kept of the
             output is said in a note of the exception.
     """
-    reading, writing = reading or ReadOptions(), writing or WriteOptions()
+    reading, writing = reading or ReadOptions(), (writing or WriteOptions()).resolved()
     spec = engine.task(task) if isinstance(task, str) else task
     job = engine.job(spec, model=model, **options)
     passed_over = PassedOver()

@@ -16,6 +16,7 @@ import click
 from jnlp._version import __version__
 from jnlp.cli.group import RegistryGroup
 from jnlp.cli.shown import InterruptedRun, Terminated
+from jnlp.terminal import Terminal
 
 if TYPE_CHECKING:
     from jnlp.plugins import Plugins
@@ -80,10 +81,13 @@ def _terminate(number: int, _frame: object) -> NoReturn:
 
 
 def _mend_streams() -> None:
-    """A stream that was closed is empty, and a character that a terminal lacks is escaped, not an error."""
+    """Reopen closed streams as empty, escape characters that a terminal lacks, and keep control characters from it."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for the whole run
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name).isatty():
+            setattr(sys, name, Terminal(getattr(sys, name)))

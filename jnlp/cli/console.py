@@ -6,6 +6,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
+from jnlp.terminal import printable, raw
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -19,7 +21,8 @@ PAGE = 200
 def _console(stream: object = None) -> Console:
     from rich.console import Console
 
-    return Console(file=stream, markup=False, highlight=False, emoji=False, soft_wrap=False)  # type: ignore[arg-type]
+    file = raw(sys.stdout if stream is None else stream)
+    return Console(file=file, markup=False, highlight=False, emoji=False, soft_wrap=False)
 
 
 class Pages:
@@ -57,9 +60,9 @@ def _table(rows: Sequence[Mapping[str, object]]) -> Table:
         columns = {**columns, **{name: value for name, value in row.items() if name not in columns}}
     for column, value in columns.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        made.add_column(column, justify="right" if number else "left", overflow="fold")
+        made.add_column(printable(column), justify="right" if number else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(Text(_cell(value)) for value in map(row.get, columns)))
+        made.add_row(*(Text(printable(_cell(value))) for value in map(row.get, columns)))
     return made
 
 
@@ -84,13 +87,13 @@ def passage(head: str, text: str, highlights: Sequence[tuple[int, int]], /, *, f
     from rich.text import Text
 
     console = _console()
-    console.print(Text(head, style="bold cyan"))
-    body = Text(text)
+    console.print(Text(printable(head), style="bold cyan"))
+    body = Text(printable(text.replace("\r\n", " \n")))  # as long as it was, for the highlights
     for start, end in highlights:
         body.stylize("bold yellow", start, end)
     console.print(Padding(body, (0, 0, 0, 3)))
     if foot:
-        console.print(Text(foot, style="dim"))
+        console.print(Text(printable(foot), style="dim"))
 
 
 def is_terminal() -> bool:

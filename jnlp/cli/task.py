@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -62,10 +63,10 @@ def task_command(spec: TaskSpec[Any, Any], /) -> click.Command:
 def _run(ctx: click.Context, engine: Engine, spec: TaskSpec[Any, Any], inputs: tuple[str, ...], quiet: bool) -> None:
     from jnlp.cli import console
 
-    writing = build(WriteOptions, given(ctx, WriteOptions), where="output")
+    writing = build(WriteOptions, given(ctx, WriteOptions), where="output").resolved()
     reading = build(ReadOptions, given(ctx, ReadOptions), where="input")
     if writing.format is None and writing.out is None and console.is_terminal():
-        writing = build(WriteOptions, {**given(ctx, WriteOptions), "format": TABLE})
+        writing = replace(writing, format=TABLE)
     to_screen = writing.out is None and console.is_terminal()  # rows and a bar would run through each other
     shows_bar = not quiet and not to_screen and sys.stderr.isatty()
     total = estimate(inputs, reading, engine.readers()) if shows_bar else None

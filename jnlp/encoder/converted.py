@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from jnlp.encoder.files import read_weights
+from jnlp.io.durable import Lock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from torch import Tensor
 
@@ -32,7 +32,7 @@ def held_once(shared: Path | None, key: str, make: Callable[[], Weights], /) -> 
         return make()
     name = hashlib.sha256(key.encode()).hexdigest()[:16]
     path = shared / f"{name}.pt"
-    with _alone(shared / f"{name}.lock"):
+    with Lock(shared / f"{name}.lock", path, wait=True):
         if not path.is_file():
             with tempfile.TemporaryDirectory(dir=shared) as beside:
                 made = Path(beside) / path.name
@@ -53,16 +53,3 @@ def read_converted(folder: Path, dtype: torch.dtype, shared: Path, /) -> Weights
         return weights
     converted = lambda: {name: tensor.to(dtype).contiguous() for name, tensor in weights.items()}  # noqa: E731
     return held_once(shared, f"{folder.resolve()} {dtype}", converted)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold a lock that dies with its process; on systems without such locks the last one's file stands."""
-    with path.open("ab") as file:
-        try:
-            import fcntl
-        except ImportError:
-            yield
-            return
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from jnlp.io.durable import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,12 +35,8 @@ def save(
         "step": step,
         "tokens": tokens,
     }
-    part = folder / f"{NAME}.part"
-    with part.open("wb") as file:
+    with replacing(folder / NAME) as file:
         torch.save(state, file)
-        sync(file.fileno())
-    part.replace(folder / NAME)
-    sync_folder(folder)
 
 
 def load(folder: Path, objective: Objective, optimisers: Sequence[torch.optim.Optimizer]) -> tuple[int, int, float]:
@@ -53,20 +50,3 @@ def load(folder: Path, objective: Objective, optimisers: Sequence[torch.optim.Op
     for optimiser, state in zip(optimisers, saved["optimisers"], strict=True):
         optimiser.load_state_dict(state)
     return int(saved["step"]), int(saved["tokens"]), float(saved["seconds"])
-
-
-def sync(descriptor: int) -> None:
-    """Wait until a file is on the disk."""
-    os.fsync(descriptor)
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until a folder's entries are on the disk, where the system lets a folder be opened."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except PermissionError:  # Windows
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
+from jnlp.io.durable import replacing
 from jnlp.training import checkpoints
 from jnlp.training.plot import read_log, write_plot
 from jnlp.training.team import Alone
@@ -231,10 +232,9 @@ class _Run:
 def _forget_after(log: Path, step: int) -> None:
     """Drop the lines of steps that came after the checkpoint: they are taken again."""
     if log.exists():
-        part = log.with_name(log.name + ".part")
         kept = (json.dumps(row) + "\n" for row in read_log(log) if row["step"] <= step)
-        part.write_text("".join(kept), encoding="utf-8")
-        part.replace(log)
+        with replacing(log) as file:
+            file.write("".join(kept).encode())
 
 
 @contextmanager

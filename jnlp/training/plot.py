@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jnlp.io.durable import replacing
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
@@ -37,9 +39,8 @@ def write_plot(log: Path, out: Path) -> None:
     rows = read_log(log)
     curves = {name: [(row["tokens"], row[name]) for row in rows if name in row] for name in _COLOURS}
     if len(curves["loss"]) > 1:
-        part = out.with_name(out.name + ".part")
-        part.write_text(_svg(curves), encoding="utf-8")
-        part.replace(out)
+        with replacing(out) as file:
+            file.write(_svg(curves).encode())
 
 
 def read_log(log: Path) -> list[dict[str, Any]]:

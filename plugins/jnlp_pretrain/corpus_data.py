@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from jnlp.errors import UsageError
-from jnlp.io.lock import Lock
+from jnlp.io.durable import Lock, replacing
 from jnlp_pretrain import corpus as corpora
 from jnlp_pretrain.clean import Cleaner
 from jnlp_pretrain.recipe import fingerprint
@@ -113,9 +113,8 @@ def _make_data(
             if tokenizer is None
             else tokenizer
         )
-        part = path.with_name("tokenizer.json.part")
-        part.write_text(made, encoding="utf-8")
-        part.replace(path)
+        with replacing(path) as file:
+            file.write(made.encode())
     loaded = Tokenizer.from_file(str(path))
     counted = itertools.count(1)
 

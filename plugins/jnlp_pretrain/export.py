@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from jnlp.training.checkpoints import sync, sync_folder
+from jnlp.io.durable import replacing, sync_folder
 from jnlp_pretrain.tokenizer_train import save_tokenizer, write_json
 
 if TYPE_CHECKING:
@@ -35,10 +35,8 @@ def export(model: ModernBertForMaskedLM, tokenizer: Tokenizer, out: Path) -> Non
         for name, value in model.state_dict().items()
         if name != "decoder.weight"
     }
-    with (part / "model.safetensors").open("wb") as file:
+    with replacing(part / "model.safetensors") as file:
         file.write(save(weights, metadata={"format": "pt"}))
-        file.flush()
-        sync(file.fileno())
     config = model.config.to_dict() | {"architectures": ["ModernBertForMaskedLM"], "dtype": "float16"}
     write_json(part / "config.json", config)
     save_tokenizer(tokenizer, part, max_length=model.config.max_position_embeddings)

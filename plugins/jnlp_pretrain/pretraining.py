@@ -16,7 +16,7 @@ from jnlp.encoder.files import digest_weights
 from jnlp.encoder.modernbert import ModernBertConfig, ModernBertForMaskedLM
 from jnlp.encoder.runtime import Runtime
 from jnlp.errors import JnlpError
-from jnlp.io.lock import Lock
+from jnlp.io.durable import Lock
 from jnlp.training.folder import refuse_taken
 from jnlp.training.loop import Plan, train
 from jnlp.training.optim import optimisers

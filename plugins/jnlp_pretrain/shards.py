@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jnlp.io.durable import replacing
 from jnlp_pretrain.clean import Cleaner
 from jnlp_pretrain.corpus import documents, fraction
 
@@ -81,9 +82,9 @@ def build_shards(
             summary.dropped, cleaner.dropped = dict(cleaner.dropped), Counter()
         if progress:
             progress(source.name, summary)
-    part = done.with_name(SUMMARY + ".part")
-    part.write_text(json.dumps({n: asdict(s) for n, s in summaries.items()}, ensure_ascii=False, indent=2), "utf-8")
-    part.replace(done)
+    with replacing(done) as file:
+        text = json.dumps({n: asdict(s) for n, s in summaries.items()}, ensure_ascii=False, indent=2)
+        file.write(text.encode())
     return summaries
 
 

@@ -7,10 +7,11 @@ can be made again from the catalogue's vectors.
 from __future__ import annotations
 
 import hashlib
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from jnlp.io.durable import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -177,8 +178,7 @@ def _write_file(path: Path, chunks: IntArray, vectors: FloatArray) -> str:
     import faiss
 
     digest = hashlib.sha256()
-    beside = path.with_suffix(".part")
-    with beside.open("wb") as file:
+    with replacing(path) as file:
 
         def put(data: bytes) -> None:
             digest.update(data)
@@ -186,20 +186,7 @@ def _write_file(path: Path, chunks: IntArray, vectors: FloatArray) -> str:
 
         # Through Python, so that a full disk is an OSError.
         faiss.write_index(_index(chunks, vectors), faiss.PyCallbackIOWriter(put))  # type: ignore[attr-defined]
-        file.flush()
-        os.fsync(file.fileno())
-    beside.rename(path)
-    _sync(path.parent)
     return digest.hexdigest()
-
-
-def _sync(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _digest(path: Path) -> str:

@@ -288,7 +288,7 @@ GIVE_UP_ROOT = """
 import jnlp.io
 from jnlp.io.reading.readers import builtin_readers
 from jnlp.io.writing.writers import builtin_writers
-import pyarrow.parquet
+import filelock, pyarrow.parquet
 for load in (*builtin_readers().values(), *builtin_writers().values()):
     load()  # Python itself may lie where only root may read
 if os.getuid() == 0:

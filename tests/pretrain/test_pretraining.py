@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from jnlp.errors import JnlpError
-from jnlp.io.lock import Lock
+from jnlp.io.durable import Lock
 from jnlp.training.loop import Plan, Stopped
 from jnlp.training.row_encoder import can_compile
 from jnlp.training.team import Alone

@@ -6,19 +6,25 @@ import base64
 import dataclasses
 import json
 import math
+import re
+from collections.abc import Mapping
 from datetime import date, time, timedelta
 from decimal import Decimal
+from enum import Enum
 from pathlib import PurePath
 from typing import Any
 from uuid import UUID
+
+from jnlp.errors import RecordError
 
 
 def dumps(value: object, /) -> str:
     """Return a value as JSON on one line, Japanese as it is, NaN and infinities as null."""
     try:
-        return _ENCODER.encode(value)
-    except ValueError:
-        return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
+        text = _ENCODER.encode(value)
+    except (ValueError, TypeError):
+        text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
+    return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def to_plain(value: Any, /) -> object:
@@ -29,6 +35,12 @@ def to_plain(value: Any, /) -> object:
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=repr)
+    if isinstance(value, Mapping):
+        return dict(value)
     if isinstance(value, (date, time)):
         return value.isoformat()
     if isinstance(value, timedelta):
@@ -47,11 +59,38 @@ def _finite(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, (str, int)):
         return value
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, Mapping):
+        return {_key(key): _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
     return _finite(to_plain(value))
+
+
+def _key(key: Any) -> Any:
+    return key if key is None or isinstance(key, (str, int, float)) else str(to_plain(key))
+
+
+def check_text(value: object, where: str, /) -> None:
+    """Raise RecordError where a text within a value holds half a character (a lone surrogate).
+
+    Args:
+        value: Texts, lists and objects of them; everything else is passed over.
+        where: What the message names.
+    """
+    if isinstance(value, str):
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError as error:
+                code = ord(error.object[error.start])
+                raise RecordError(f"{where}: half a character (U+{code:04X}) cannot be written in utf-8") from None
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            check_text(key, where)
+            check_text(item, where)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            check_text(item, where)
 
 
 def to_cell(value: object, /) -> str:
@@ -68,5 +107,8 @@ def to_cell(value: object, /) -> str:
     # A date is its text, not a quoted one.
     return json.loads(text) if text.startswith('"') else text
 
+
+_CONTROLS = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What a terminal may obey or be confused by, and JSON leaves as it is; within JSON it is only met in strings."""
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=to_plain)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError
+from jnlp.io.durable import replacing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,18 +42,14 @@ class State:
 
 def save(state: State, path: Path) -> None:
     """Write a state in one step."""
-    new = path.with_name(path.name + ".tmp")
-    with new.open("w", encoding="utf-8") as file:
-        json.dump(asdict(state), file)  # ASCII: an input's name may hold what UTF-8 cannot
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    with replacing(path) as file:
+        file.write(json.dumps(asdict(state)).encode())  # ASCII: an input's name may hold what UTF-8 cannot
 
 
 def remove(path: Path) -> None:
     """Remove a state, and what an interrupted `save` left."""
     path.unlink(missing_ok=True)
-    path.with_name(path.name + ".tmp").unlink(missing_ok=True)
+    path.with_name(path.name + ".part").unlink(missing_ok=True)
 
 
 def load(path: Path, job: Job) -> State | None:

@@ -7,12 +7,13 @@ import io
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jnlp.errors import RecordError
+from jnlp.io.durable import publish
 from jnlp.io.writing.cells import dumps, to_cell
-from jnlp.io.writing.sinks import Growing, OutputEncoding, Position, Row, Sink, Target, publish
+from jnlp.io.writing.sinks import Growing, OutputEncoding, Position, Row, Sink, Target
+from jnlp.terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
 
 TWINS = dict(zip(map(ord, "〜−—‖¢£¬"), "～－―∥￠￡￢", strict=True))
 """Characters that JIS and Microsoft's cp932 map to different code points; cp932 writes its own for either."""
@@ -88,6 +89,7 @@ class LineSink:
         self.start: Position = target.position or {"bytes": 0, "columns": list(layout.columns)}
         kept = target.position["bytes"] if target.position is not None else None
         self._file = Growing(target.part, kept, stream=target.stream)
+        self._to_terminal = target.stream is not None and target.stream.isatty()
 
     def prepare(self, rows: Sequence[Row], /) -> tuple[bytes, int]:
         """Return the encoded lines; RecordError names the character that the codec cannot hold."""
@@ -127,7 +129,7 @@ class LineSink:
 
     def _head(self) -> bytes:
         mark = b"\xef\xbb\xbf" if self._target.encoding is OutputEncoding.UTF_8_SIG else b""
-        head = self._layout.head()
+        head = printable(self._layout.head()) if self._to_terminal else self._layout.head()
         try:
             return mark + (head.translate(TWINS) if self._codec == "cp932" else head).encode(self._codec)
         except UnicodeEncodeError as error:
@@ -136,6 +138,8 @@ class LineSink:
     def _encode(self, row: Row) -> bytes:
         try:
             line = self._layout.line(row)
+            if self._to_terminal:
+                line = printable(line)
             return (line.translate(TWINS) if self._codec == "cp932" else line).encode(self._codec)
         except UnicodeEncodeError as error:
             raise _unwritable(str(row.get("id", "row")), error, self._codec) from None

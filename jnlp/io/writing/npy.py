@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import RecordError, UsageError
-from jnlp.io.writing.sinks import Growing, Position, Row, Sink, Target, publish
+from jnlp.io.durable import publish
+from jnlp.io.writing.sinks import Growing, Position, Row, Sink, Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,8 @@ class NpySink:
         self._part, self._ids_part = (path.with_name(path.name + ".part") for path in (self._out, self._ids_out))
         self.start: Position = position or {"rows": 0, "dimension": 0, "ids": 0}
         self._dimension = int(self.start["dimension"])
-        kept = (_HEADER + 4 * self.start["rows"] * self._dimension, self.start["ids"]) if position else (None, None)
+        rows = self.start["rows"]  # without any, the header has no place yet and the file may be empty
+        kept = (_HEADER + 4 * rows * self._dimension, self.start["ids"]) if rows else (None, None)
         self._vectors, self._ids = Growing(self._part, kept[0]), Growing(self._ids_part, kept[1])
 
     def prepare(self, rows: Sequence[Row], /) -> tuple[list[tuple[bytes, bytes]], int]:
@@ -59,8 +61,8 @@ class NpySink:
         """Write the header and give both files their names."""
         self._vectors.write(header(position["rows"], self._dimension), 0)
         self.close()
+        publish(self._part, self._out)  # first: without a part, an interrupted run begins from the first record
         publish(self._ids_part, self._ids_out)
-        publish(self._part, self._out)
 
     def close(self) -> None:
         """Release both files."""

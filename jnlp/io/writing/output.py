@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from jnlp.io.lock import Lock
+    from jnlp.io.durable import Lock
     from jnlp.io.writing.sinks import Position, Row, Sink, Target
     from jnlp.types import Failed, Record
 
@@ -194,6 +194,8 @@ class Output:
             self._rejects.file.close()
         if self._state_path is not None:
             journal.remove(self._state_path)
+        if self._sink is not None:  # after the journal, which would speak of parts that are gone
+            self._sink.discard()
         self._close_special()
 
     def _keep(self) -> None:

@@ -6,12 +6,14 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError, MissingExtraError, UsageError
-from jnlp.io.writing.cells import dumps
-from jnlp.io.writing.sinks import Position, Row, Sink, Target, publish, sync_folder
+from jnlp.io.durable import publish, sync_folder
+from jnlp.io.writing.cells import check_text, dumps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from jnlp.io.writing.sinks import Position, Row, Sink, Target
 
 
 class ParquetSink:
@@ -32,7 +34,13 @@ class ParquetSink:
             stale.unlink()
 
     def prepare(self, rows: Sequence[Row], /) -> tuple[list[Row], int]:
-        """Return the rows as they are."""
+        """Return the rows as they are.
+
+        Raises:
+            RecordError: A text holds half a character, which UTF-8 cannot write.
+        """
+        for row in rows:
+            check_text(row, str(row.get("id", "row")))
         return list(rows), sum(_weight(value) for row in rows for value in row.values())
 
     def append(self, prepared: Sequence[list[Row]], position: Position, /) -> Position:
@@ -53,11 +61,10 @@ class ParquetSink:
         sync_folder(self._folder)
 
     def finish(self, position: Position, /) -> None:
-        """Join the parts into one file and remove them."""
+        """Join the parts into one file."""
         joined = self._folder / "joined.tmp"
         join([self._part(number) for number in range(position["parts"])], joined, self._columns)
         publish(joined, self._out)
-        self.discard()
 
     def close(self) -> None:
         """Nothing is open between parts."""
@@ -66,7 +73,7 @@ class ParquetSink:
         """Remove the parts and their folder."""
         for part in self._parts():
             part.unlink()
-        if not os.listdir(self._folder):  # noqa: PTH208 - only whether it is empty
+        if self._folder.is_dir() and not os.listdir(self._folder):  # noqa: PTH208 - only whether it is empty
             self._folder.rmdir()
 
     def _part(self, number: int) -> Path:
@@ -92,11 +99,27 @@ def _column(values: list[object]) -> Any:
     import pyarrow as pa
 
     try:
-        return pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
-        return pa.array(
-            [None if value is None else value if isinstance(value, str) else dumps(value) for value in values]
-        )
+        made = pa.array(values)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
+        return _texts(values)
+    return made if _storable(made.type) else _texts(values)
+
+
+def _texts(values: list[object]) -> Any:
+    """Return a column of texts: a string as it is, everything else as JSON."""
+    import pyarrow as pa
+
+    texts = [None if value is None else value if isinstance(value, str) else dumps(value) for value in values]
+    return pa.array(texts, pa.string())
+
+
+def _storable(kind: Any) -> bool:
+    """Return whether parquet can hold a type: it has no struct without fields, and no union."""
+    import pyarrow as pa
+
+    if pa.types.is_union(kind) or (pa.types.is_struct(kind) and kind.num_fields == 0):
+        return False
+    return all(_storable(kind.field(i).type) for i in range(kind.num_fields))
 
 
 def join(parts: Sequence[Path], out: Path, columns: tuple[str, ...]) -> None:
@@ -107,10 +130,28 @@ def join(parts: Sequence[Path], out: Path, columns: tuple[str, ...]) -> None:
     schema = (
         _common([pq.read_schema(part) for part in parts]) if parts else pa.schema([(c, pa.string()) for c in columns])
     )
+    while (wrong := _write(parts, out, schema)) is not None:  # its values have no common type but text
+        schema = schema.set(wrong, pa.field(schema.field(wrong).name, pa.string()))
+
+
+def _write(parts: Sequence[Path], out: Path, schema: Any) -> int | None:
+    """Write all parts under one schema; return the number of a column that cannot be cast to its type, or None."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     with pq.ParquetWriter(out, schema, compression="zstd") as writer:
         for part in parts:
             table = pq.ParquetFile(part).read()
-            writer.write_table(pa.table([_cast(table, field) for field in schema], schema=schema))
+            cast: list[Any] = []
+            for number, field in enumerate(schema):
+                try:
+                    cast.append(_cast(table, field))
+                except (pa.ArrowException, TypeError, ValueError, OverflowError):
+                    if field.type == pa.string():
+                        raise
+                    return number
+            writer.write_table(pa.table(cast, schema=schema))
+    return None
 
 
 def _common(schemas: Sequence[Any]) -> Any:
@@ -129,9 +170,10 @@ def _wider(one: Any, other: Any) -> Any:
 
     pair = [pa.schema([("x", one)]), pa.schema([("x", other)])]
     try:
-        return pa.unify_schemas(pair, promote_options="permissive").field(0).type
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        wider = pa.unify_schemas(pair, promote_options="permissive").field(0).type
+    except pa.ArrowException:
         return pa.string()
+    return wider if _storable(wider) else pa.string()
 
 
 def _cast(table: Any, field: Any) -> Any:
@@ -141,8 +183,13 @@ def _cast(table: Any, field: Any) -> Any:
         return pa.nulls(table.num_rows, field.type)
     column = table.column(field.name)
     if field.type == pa.string() and column.type not in (pa.string(), pa.null()):
-        return pa.array([None if value is None else dumps(value) for value in column.to_pylist()], pa.string())
-    return column.cast(field.type)
+        return _texts(column.to_pylist())
+    if column.type == field.type:
+        return column
+    try:
+        return column.cast(field.type)
+    except pa.ArrowException:  # structs and lists of them, which not every cast knows
+        return pa.array(column.to_pylist(), field.type)
 
 
 def write_parquet(target: Target, /) -> Sink:

@@ -11,6 +11,7 @@ from jnlp.io.writing.sinks import Growing
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import BinaryIO
 
     from jnlp.types import Failed, Record
 
@@ -40,9 +41,10 @@ class RejectsFile:
     Args:
         path: The file, made anew unless `at` is given.
         at: Where to continue.
+        stream: Written to in place of the file.
     """
 
-    def __init__(self, path: Path, at: int | None) -> None:
+    def __init__(self, path: Path, at: int | None, stream: BinaryIO | None = None) -> None:
         self.path = path
         self.start = at or 0
-        self.file = Growing(path, at)
+        self.file = Growing(path, at, stream=stream)

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 from jnlp.errors import JnlpError
+from jnlp.io.durable import open_own
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,7 +121,7 @@ class Growing:
         if stream is None:
             if path is None:
                 raise ValueError("a path or a stream")
-            stream = path.open("wb" if size is None else "r+b", buffering=0)
+            stream = open_own(path, "wb" if size is None else "r+b")
         self._file = stream
         self._positioned = self._owned and stream.seekable()
         if size is not None and self._positioned:
@@ -148,22 +149,3 @@ class Growing:
         """Close the file; a stream is left open."""
         if self._owned:
             self._file.close()
-
-
-def publish(part: Path, out: Path) -> None:
-    """Give a whole file its name: what stood there before is replaced in one step."""
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    part.replace(out)
-    sync_folder(out.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make names in a folder durable, where the system can."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

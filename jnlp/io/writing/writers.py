@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from jnlp.errors import JnlpError, UsageError
-from jnlp.io.lock import Lock
+from jnlp.io.durable import Lock
 from jnlp.io.reading.readers import loader
 from jnlp.io.reading.sources import extension_of
 from jnlp.io.specs import READERS, WRITERS
@@ -40,7 +43,7 @@ def format_of(out: Path | None, /, extensions: Mapping[str, str] | None = None) 
         UsageError: No format has this ending; the message lists the endings.
     """
     extensions = builtin_extensions() if extensions is None else extensions
-    if out is None or (out.exists() and not out.is_file() and not out.is_dir()):
+    if out is None or standard_stream(out) is not None or (out.exists() and not out.is_file() and not out.is_dir()):
         return "jsonl"
     if out.suffix.lower() not in extensions:
         known = ", ".join(sorted(extensions))
@@ -88,7 +91,7 @@ def open_writer(
         if table is None or out is not None:
             raise UsageError("a table is for the screen", hint="give --format with -o")
         return Output(None, None, rejects=_rejects(rejects, None), table=table)
-    if resume and (out is None or job is None):
+    if resume and (out is None or job is None or standard_stream(out) is not None):
         raise UsageError("--resume needs a file", hint="-o FILE")
     name = format or format_of(out)
     factory = _factory(name, builtin_writers() if writers is None else writers)
@@ -131,9 +134,27 @@ def _growing(
 def _target(out: Path | None, stream: BinaryIO | None, encoding: OutputEncoding, columns: tuple[str, ...]) -> Target:
     if out is None:
         return Target(None, sys.stdout.buffer if stream is None else stream, encoding, columns)
+    if (standard := standard_stream(out)) is not None:
+        return Target(None, standard, encoding, columns)
     if out.exists() and not out.is_file():  # /dev/null, a pipe: nothing to rename
         return Target(out, out.open("wb", buffering=0), encoding, columns)
     return Target(out.resolve(), None, encoding, columns)  # through a link, to the file itself
+
+
+def standard_stream(path: Path, /) -> BinaryIO | None:
+    """Return standard output or standard error where a path means it, else None.
+
+    `-` and `/dev/stdout` do, and the file that a shell has redirected one of them to: its name must not be taken by
+    another file, and what others write there stays.
+    """
+    if str(path) == "-":
+        return sys.stdout.buffer
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # not there, or one of a test
+            status = os.fstat(stream.fileno())
+            if not stat.S_ISCHR(status.st_mode) and os.path.samestat(status, path.stat()):
+                return stream.buffer
+    return None
 
 
 def _factory(name: str, writers: WriterLoaders) -> WriterFactory:
@@ -146,6 +167,8 @@ def _factory(name: str, writers: WriterLoaders) -> WriterFactory:
 def _rejects(path: Path | None, state: journal.State | None) -> RejectsFile | None:
     if path is None:
         return None
+    if (standard := standard_stream(path)) is not None:
+        return RejectsFile(path, None, standard)
     same = state is not None and state.rejects == str(path.absolute())
     return RejectsFile(path, state.rejects_bytes if same and state is not None else None)
 

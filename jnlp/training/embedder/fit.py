@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from jnlp.encoder.vectors import unit
-from jnlp.training.checkpoints import sync, sync_folder
+from jnlp.io.durable import replacing
 from jnlp.training.embedder.grad_cache import backward
 from jnlp.training.embedder.hard_negatives import by_document, mine
 from jnlp.training.embedder.losses import cosent, info_nce, matryoshka
@@ -224,12 +224,8 @@ def _save(
         "banks": [(torch.from_numpy(bank.queries), torch.from_numpy(bank.documents)) for bank in banks],
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    with part.open("wb") as file:
+    with replacing(path) as file:
         torch.save(saved, file)
-        sync(file.fileno())
-    part.replace(path)
-    sync_folder(path.parent)
 
 
 def _load(

@@ -9,7 +9,7 @@ import pytest
 
 from jnlp.errors import JnlpError
 from jnlp.io import open_writer
-from jnlp.io.lock import Lock
+from jnlp.io.durable import Lock
 
 JOB = {"task": "数える"}
 

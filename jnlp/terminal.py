@@ -1,0 +1,62 @@
+"""Text on its way to a terminal: what a terminal would obey is shown as symbols."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import TextIO
+
+_OBEYED = re.compile("\r\n|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str, /) -> str:
+    r"""Return a text with control characters as symbols, one for one; line breaks and tabs stay.
+
+    Escape sequences of documents, file names and messages could clear the screen or write the clipboard; marks of
+    direction could show a text in another order than it has.
+
+    Example:
+        >>> printable("a\x1b[2Jb")
+        'a␛[2Jb'
+    """
+    return _OBEYED.sub(lambda match: _symbol(match[0]), text)
+
+
+def _symbol(character: str) -> str:
+    code = ord(character[-1])
+    if len(character) == 2:
+        return "\n"
+    if code < 0x20:
+        return chr(0x2400 + code)  # ␀ to ␟
+    return "␡" if code == 0x7F else "�"
+
+
+class Terminal:
+    """A text stream to a terminal that writes only what is printable; `raw` is the stream itself.
+
+    Args:
+        stream: The stream.
+    """
+
+    def __init__(self, stream: TextIO, /) -> None:
+        self.raw = stream
+
+    def write(self, text: str, /) -> int:
+        """Write a text with its control characters as symbols."""
+        return self.raw.write(printable(text))
+
+    def writelines(self, lines: Iterable[str], /) -> None:
+        """Write several texts."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.raw, name)
+
+
+def raw(stream: Any, /) -> Any:
+    """Return the stream below a `Terminal`, for who writes escape sequences of his own."""
+    return stream.raw if isinstance(stream, Terminal) else stream
