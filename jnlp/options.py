@@ -117,6 +117,8 @@ def check(field: Field, value: Any, /, *, where: str = "") -> Any:
     prefix = f"{where}: " if where else ""
     try:
         converted = _convert(field, value)
+    except UsageError as error:
+        raise UsageError(f"{prefix}{field.key}: {error.message}", hint=error.hint) from error
     except (TypeError, ValueError) as error:
         allowed = _allowed(field)
         raise UsageError(f"{prefix}{field.key} cannot be {value!r}", hint=f"it is {allowed}") from error
@@ -154,10 +156,33 @@ def _scalar(kind: type, value: Any, option: Option) -> Any:
         raise TypeError(value)
     if kind is int and isinstance(value, float) and not value.is_integer():
         raise ValueError(value)
-    converted = kind(value)
+    converted = _member(kind, value) if issubclass(kind, Enum) else kind(value)
+    if isinstance(converted, str) and not isinstance(converted, Enum):
+        converted = text_of(converted)
     if option.choices and converted not in option.choices:
         raise ValueError(value)
     return converted
+
+
+def text_of(value: str, /) -> str:
+    """Return a text that is one; bytes that are no text arrive as lone surrogates.
+
+    Raises:
+        UsageError: It is none.
+    """
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{value!r} is not text in UTF-8") from None
+    return value
+
+
+def _member(kind: type[Enum], value: Any) -> Enum:
+    """Return the member that a value, or its text, stands for."""
+    for member in kind:
+        if value is member or value == member.value or value == str(member.value):
+            return member
+    raise ValueError(value)
 
 
 def _boolean(value: Any) -> bool:
@@ -194,7 +219,8 @@ def _allowed(field: Field) -> str:
 
 def to_json(options: Any) -> str:
     """Return an options object as JSON that `from_json` reads back."""
-    return json.dumps(dataclasses.asdict(options), ensure_ascii=False, default=str, sort_keys=True)
+    plain = lambda value: value.value if isinstance(value, Enum) else str(value)  # noqa: E731
+    return json.dumps(dataclasses.asdict(options), ensure_ascii=False, default=plain, sort_keys=True)
 
 
 def from_json(options: type[O], text: str) -> O:

@@ -51,6 +51,7 @@ def build_cli(plugins: Plugins | None = None) -> click.Group:
 
 def main() -> None:
     """Run the command line and leave; threads still at work do not hold the process."""
+    _leave_ascii()
     _mend_streams()
     signal.signal(signal.SIGTERM, _terminate)
     code: object = 0
@@ -73,6 +74,13 @@ def main() -> None:
     if isinstance(code, str):
         click.echo(code, err=True)
     os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _leave_ascii() -> None:
+    """Start again in Python's UTF-8 mode where a C locale would read file names and arguments as ASCII."""
+    if sys.getfilesystemencoding() == "ascii":
+        environment = {**os.environ, "PYTHONUTF8": "1"}
+        os.execve(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], environment)
 
 
 def _terminate(number: int, _frame: object) -> NoReturn:

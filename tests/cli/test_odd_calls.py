@@ -246,3 +246,34 @@ def test_what_failed_is_told_in_one_line_whatever_its_id(hello) -> None:
         "jnlp: skipped 甲 乙: '😀' (U+1F600) cannot be written in cp932 (use --output-encoding utf-8-sig)",
         "jnlp: out.csv: 1 written, 1 failed",
     ]
+
+
+C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.parametrize("locale", [{}, C_LOCALE])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["classify", "あ", "--labels", b"\x8e\xa1,b"],
+        ["classify", "あ", "--labels", "良い,悪い", "--template", b"\x8e\xa1{}"],
+        ["fill-mask", "<mask>です", "--candidates", b"\x8e\xa1,b"],
+        ["toxicity", "あ", "--text", b"\x8e\xa1"],
+        ["classify", "あ", "--model", b"\x8e\xa1"],
+    ],
+)
+def test_an_option_that_is_no_text_is_one_line(locale, arguments, tmp_path):
+    command = [sys.executable, "-m", "jnlp", *arguments]
+    done = subprocess.run(command, capture_output=True, cwd=tmp_path, env={**os.environ, **locale})
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"is not text in UTF-8" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_c_locale_reads_and_names_japanese(tmp_path):
+    (tmp_path / "文書").mkdir()
+    (tmp_path / "文書" / "苦情.txt").write_text("消えろ\n", encoding="utf-8")
+    command = [sys.executable, "-m", "jnlp", "toxicity", "文書/苦情.txt", "--rules-only", "-o", "結果.jsonl"]
+    done = subprocess.run(command, capture_output=True, cwd=tmp_path, env={**os.environ, **C_LOCALE})
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "結果.jsonl").read_text(encoding="utf-8"))["id"] == "文書/苦情.txt:1"

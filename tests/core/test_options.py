@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,16 @@ from jnlp.errors import UsageError
 from jnlp.types import Option, Purpose
 
 
+class Colour(Enum):
+    RED = "赤"
+    BLUE = "青"
+
+
+class Size(Enum):
+    SMALL = 1
+    LARGE = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     top: Annotated[int, Option(help="How many.", ge=1, le=100)] = 5
@@ -23,6 +34,8 @@ class Sample:
     file: Annotated[Path | None, Option(help="File.")] = None
     on_top: Annotated[bool, Option(help="Flag.")] = False
     kind: Annotated[str, Option(help="Kind.", choices=("a", "b"))] = "a"
+    colour: Annotated[Colour, Option(help="Colour.")] = Colour.RED
+    size: Annotated[Size, Option(help="Size.")] = Size.SMALL
 
 
 GOOD = [
@@ -46,9 +59,18 @@ GOOD = [
     ({"on-top": "yes"}, "on_top", True),
     ({"on_top": False}, "on_top", False),
     ({"kind": "b"}, "kind", "b"),
+    ({"colour": "青"}, "colour", Colour.BLUE),
+    ({"colour": Colour.BLUE}, "colour", Colour.BLUE),
+    ({"size": "2"}, "size", Size.LARGE),
+    ({"size": 2}, "size", Size.LARGE),
 ]
 
 BAD = [
+    ({"kind": "\udc8e"}, "kind: '\\udc8e' is not text", ""),
+    ({"labels": "a,\udc8e"}, "labels: '\\udc8e' is not text", ""),
+    ({"labels": ["\ud800"]}, "labels: '\\ud800' is not text", ""),
+    ({"colour": "緑"}, "colour cannot be '緑'", "赤, 青"),
+    ({"size": 3}, "size cannot be 3", "one of 1, 2"),
     ({"top": 0}, "top cannot be 0", "≥ 1"),
     ({"top": 101}, "top cannot be 101", "≤ 100"),
     ({"top": "多い"}, "top cannot be '多い'", "a whole number"),
