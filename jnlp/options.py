@@ -156,7 +156,8 @@ def _scalar(kind: type, value: Any, option: Option) -> Any:
         raise TypeError(value)
     if kind is int and isinstance(value, float) and not value.is_integer():
         raise ValueError(value)
-    converted = _member(kind, value) if issubclass(kind, Enum) else kind(value)
+    construct: Any = kind
+    converted = _member(kind, value) if issubclass(kind, Enum) else construct(value)
     if isinstance(converted, str) and not isinstance(converted, Enum):
         converted = text_of(converted)
     if option.choices and converted not in option.choices:
