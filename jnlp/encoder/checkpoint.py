@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from jnlp.encoder.converted import read_converted
-from jnlp.encoder.files import read_json, read_weights
+from jnlp.encoder.files import check_finite, read_json, read_weights
 from jnlp.encoder.modernbert import (
     ModernBert,
     ModernBertConfig,
@@ -48,7 +48,7 @@ def load_modernbert(folder: Path, kind: type[N], runtime: Runtime = _DEFAULT, /)
     where the dtype differs (fp16 files always are). It comes in evaluation mode, without gradients.
 
     Raises:
-        JnlpError: A file is missing or broken.
+        JnlpError: A file is missing or broken, or a weight is NaN or infinite.
         MissingHeadError: The folder lacks the head.
     """
     device, dtype = runtime.place()
@@ -59,7 +59,9 @@ def load_modernbert(folder: Path, kind: type[N], runtime: Runtime = _DEFAULT, /)
     with torch.device("meta"):
         network = kind(config)
     _fit(weights, network.state_dict(), folder)
-    network.load_state_dict({name: w.to(device, dtype) for name, w in weights.items()}, strict=True, assign=True)
+    placed = {name: w.to(device, dtype) for name, w in weights.items()}
+    check_finite(placed, folder)
+    network.load_state_dict(placed, strict=True, assign=True)
     return network.requires_grad_(False).eval()
 
 

@@ -16,7 +16,7 @@ import torch
 from jnlp.encoder.pooling import pool
 from jnlp.encoder.runtime import uncounted
 from jnlp.encoder.windows import Window, frame, mean_by_tokens
-from jnlp.errors import UsageError
+from jnlp.errors import RecordError, UsageError
 from jnlp.types import Embeddings, Logits, Overflow, ProblemType, Purpose, TokenStates
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ class PackedEmbedder:
         rows = list(self._reader.runner.map(chain.from_iterable(framed), pooled))
         vectors = np.asarray(rows, dtype=np.float32).reshape(-1, self.dimension)
         windows, owner, tokens = _layout(framed)
+        _check_finite(vectors)
         if len(vectors) > len(framed):
             vectors = mean_by_tokens(vectors, owner, tokens, len(framed))
         return Embeddings(vectors, windows, np.asarray([f.cut for f in framed], dtype=np.int64))
@@ -166,13 +167,17 @@ class PackedClassifier:
         self.tokenizer = reader.tokenizer
 
     def logits(self, texts: Sequence[Text], /, *, overflow: Overflow | None = None) -> Logits:
-        """Return one row of logits a window."""
+        """Return one row of logits a window, calibrated: divided by the temperature of the model."""
         framed = self._reader.frame(texts, overflow)
         windows = chain.from_iterable(framed)
         rows = list(self._reader.runner.map(windows, lambda packed, _: self._network(packed)))
+        values = np.asarray(rows, dtype=np.float32).reshape(-1, len(self.labels))
+        _check_finite(values)
+        if self.problem_type is not ProblemType.REGRESSION:
+            values = values / np.float32(self.temperature)
         _, owner, tokens = _layout(framed)
         return Logits(
-            values=np.asarray(rows, dtype=np.float32).reshape(-1, len(self.labels)),
+            values=values,
             owner=owner,
             spans=np.asarray([f.span(k) for f in framed for k in range(len(f))], dtype=np.int64).reshape(-1, 2),
             tokens=tokens,
@@ -210,7 +215,15 @@ class PackedMaskedLM:
             return torch.split(logits, [len(positions[i]) for i in numbers])
 
         rows = list(runner.map((_sequence(sequence) for sequence in ids), answer))
+        for row in rows:
+            _check_finite(row)
         return np.concatenate(rows) if rows else np.zeros((0, self.tokenizer.vocabulary), dtype=np.float32)
+
+
+def _check_finite(values: FloatArray) -> None:
+    """Raise RecordError where a model's answer is no number; the engine finds the text that it is of."""
+    if not np.isfinite(values).all():
+        raise RecordError("the model answers with NaN or infinity", hint="--dtype fp32, or another model")
 
 
 def _sequence(ids: IntArray) -> Window:

@@ -6,7 +6,6 @@ minimise the log loss. Rankings and decisions do not change.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,19 +15,10 @@ from jnlp.types import ProblemType
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from jnlp.types import Classifier, Logits
-
     Floats = NDArray[np.floating]
 
 _RANGE = (0.05, 20.0)
 _STEPS = 60
-
-
-def calibrated(logits: Logits, classifier: Classifier, /) -> Logits:
-    """Return a classifier's logits divided by its temperature; one that was not calibrated has temperature 1."""
-    if classifier.temperature == 1.0 or logits.problem_type is ProblemType.REGRESSION:
-        return logits
-    return replace(logits, values=logits.values / np.float32(classifier.temperature))
 
 
 def fit_temperature(logits: Floats, targets: NDArray[np.generic], problem: ProblemType, /) -> float:

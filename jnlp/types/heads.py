@@ -124,12 +124,11 @@ class Embedder(Protocol):
 
 
 class Classifier(Protocol):
-    """Scores texts or pairs by label; divided by `temperature`, its logits give calibrated probabilities."""
+    """Scores texts or pairs by label; its logits are calibrated, divided by the temperature fitted in training."""
 
     labels: tuple[str, ...]
     problem_type: ProblemType
     max_length: int
-    temperature: float
 
     def logits(self, texts: Sequence[Text], /, *, overflow: Overflow | None = None) -> Logits:
         """Return one row of logits a window; `overflow` None is the setting (`--on-overflow`)."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from jnlp.encoder.windows import mean_logits, probabilities
 from jnlp.errors import MissingHeadError
-from jnlp.training.calibration import calibrated
 from jnlp.types import ProblemType
 from jnlp_classify.spec import Classified
 
@@ -38,7 +37,7 @@ def make(models: Models, options: ClassifyOptions, /) -> Apply[Classified]:
 
 def by_model(classifier: Classifier, texts: Sequence[Text], options: ClassifyOptions, /) -> list[Classified]:
     """Label texts with a fine-tuned model: softmax or sigmoids of the mean logits of a text's windows, or the value."""
-    logits = calibrated(classifier.logits(texts), classifier)
+    logits = classifier.logits(texts)
     scores = probabilities(mean_logits(logits), logits.problem_type)
     floor = options.threshold if logits.problem_type is ProblemType.MULTI_LABEL and len(logits.labels) > 1 else None
     return [classified(logits.labels, row, options.top, floor) for row in scores]

@@ -46,13 +46,11 @@ def screen(classifier: Classifier, lexicon: Lexicon, options: ToxicityOptions, /
     Raises:
         JnlpError: The classifier's labels do not say which is toxic.
     """
-    from jnlp.training.calibration import calibrated
-
     positive = toxic_labels(classifier.labels)
 
     def apply(texts: Sequence[Text], /) -> list[Toxicity]:
         plain = [_plain(text) for text in texts]
-        worst = worst_windows(calibrated(classifier.logits(plain), classifier), positive)
+        worst = worst_windows(classifier.logits(plain), positive)
         return [
             judge(text, find(text, lexicon), window if _speaks(text) else None, options)
             for text, window in zip(plain, worst, strict=True)

@@ -31,8 +31,8 @@ class Fixed:
 
     max_length = 8
 
-    def __init__(self, logits: Logits, temperature: float = 1.0) -> None:
-        self.answer, self.temperature = logits, temperature
+    def __init__(self, logits: Logits) -> None:
+        self.answer = logits
         self.labels, self.problem_type = logits.labels, logits.problem_type
         self.read: list[object] = []
 
@@ -89,12 +89,6 @@ def test_windows_are_joined_by_their_tokens_then_softmax():
     assert list(short.scores) == ["負", "正"]
 
 
-def test_the_models_temperature_is_applied():
-    logits = table([[0, 4]], [0], [3], ("負", "正"), ProblemType.SINGLE_LABEL)
-    (result,) = make(Models(Fixed(logits, temperature=2.0)), ClassifyOptions())(["文"])
-    assert (result.label, result.score) == ("正", pytest.approx(1 / (1 + np.exp(-2))))
-
-
 def test_many_labels_keep_those_over_the_threshold_and_always_name_the_best():
     values = [[3, 1, -3], [-3, -2, -4]]
     logits = table(values, [0, 1], [2, 2], ("喜び", "驚き", "怒り"), ProblemType.MULTI_LABEL)
@@ -107,7 +101,7 @@ def test_many_labels_keep_those_over_the_threshold_and_always_name_the_best():
 
 def test_a_regression_gives_its_value_and_a_reranker_a_probability():
     number = table([[3.5], [1.5]], [0, 0], [1, 1], ("score",), ProblemType.REGRESSION)
-    assert make(Models(Fixed(number, 3.0)), ClassifyOptions())(["文"]) == [Classified("score", 2.5, {"score": 2.5})]
+    assert make(Models(Fixed(number)), ClassifyOptions())(["文"]) == [Classified("score", 2.5, {"score": 2.5})]
     single = table([[0.0]], [0], [1], ("LABEL_0",), ProblemType.MULTI_LABEL)
     assert make(Models(Fixed(single)), ClassifyOptions())([("問い", "答え")])[0].score == 0.5
 

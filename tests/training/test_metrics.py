@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from jnlp.training import metrics
-from jnlp.training.calibration import calibrated, fit_temperature
+from jnlp.training.calibration import fit_temperature
 from jnlp.training.classifier.evaluation import caution, main_score, measure
 from jnlp.training.classifier.targets import Goal
-from jnlp.types import Logits, ProblemType
+from jnlp.types import ProblemType
 
 labels = arrays(np.int64, st.integers(5, 60), elements=st.integers(0, 3))
 
@@ -107,18 +107,6 @@ def test_a_few_right_rows_do_not_make_a_model_certain():
     logits = np.array([[1.0, -1.0], [-1.0, 1.0]] * 3, dtype=np.float32)
     temperature = fit_temperature(logits, np.array([0, 1] * 3), ProblemType.SINGLE_LABEL)
     assert 1 / (1 + np.exp(-2 / temperature)) == pytest.approx(7 / 8, rel=1e-3)  # Laplace's rule of succession
-
-
-def test_calibrated_divides_by_the_models_temperature():
-    class At:
-        def __init__(self, temperature: float) -> None:
-            self.temperature = temperature
-
-    ids = np.zeros(1, dtype=np.int64)
-    values = np.array([[4.0, -2.0]], dtype=np.float32)
-    logits = Logits(values, ids, np.zeros((1, 2), np.int64), ids + 1, ids, ("a", "b"), ProblemType.SINGLE_LABEL)
-    assert calibrated(logits, At(2.0)).values.tolist() == [[2.0, -1.0]]  # type: ignore[arg-type]
-    assert calibrated(logits, At(1.0)) is logits  # type: ignore[arg-type]
 
 
 def test_measure_of_a_single_label():

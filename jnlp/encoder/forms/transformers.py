@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from jnlp.encoder.files import present_weights
+from jnlp.encoder.files import check_finite, present_weights
 from jnlp.errors import JnlpError, MissingHeadError
 from jnlp.models.weights import AGAIN
 
@@ -110,6 +110,7 @@ def load_network(folder: Path, kind: str, dtype: torch.dtype, /) -> _Padded:
         has = ", ".join(model.config.architectures or ["an encoder"])
         lacks = f"{folder} lacks {missing[0]} of {kind.removeprefix('Auto')}: it has {has}"
         raise MissingHeadError(lacks, hint=_HINTS[kind])
+    check_finite(dict(model.named_parameters()), folder)
     return wrapper(model)
 
 
