@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from jnlp.models.resolve import Resolved
     from jnlp.types import (
         Apply,
+        Chunker,
         Classifier,
         Embedder,
         Executor,
@@ -126,6 +127,11 @@ class Engine:
         """Return a normaliser; an unknown name is a UsageError that lists what there is."""
         normalizer: Callable[[str], Any] = self.plugins.registry.get(Kind.NORMALIZER, name)
         return normalizer
+
+    def chunker(self, name: str, /) -> Chunker:
+        """Return a chunker; an unknown name is a UsageError that lists what there is."""
+        chunker: Chunker = self.plugins.registry.get(Kind.CHUNKER, name)
+        return chunker
 
     def specs(self) -> dict[str, ModelSpec]:
         """Return the models known by name; one that its plugin cannot supply is left out (`resolve` says why)."""
@@ -233,13 +239,23 @@ class Engine:
             with closing(outcomes) if isinstance(outcomes, Generator) else nullcontext():
                 yield from outcomes
 
+    def index(self, path: str | Path, /, *, store: str = "local") -> SearchIndex:
+        """Return the index at `path`, to fill, change, search and check; `add` makes it where there is none.
+
+        Example:
+            >>> with nlp.index("my.idx") as index:  # doctest: +SKIP
+            ...     index.add(["docs/"])
+            ...     hits = index.search("契約を途中で解約する条件", top=5)
+        """
+        return self.store(store).open(Path(path), self, create=True)
+
     def open_index(self, path: str | Path, /, *, store: str = "local") -> SearchIndex:
-        """Open an index for searching.
+        """Open an index that is there.
 
         Raises:
-            JnlpError: There is none at `path`, or it was made with another model.
+            JnlpError: There is none at `path`, or it cannot be read.
         """
-        return self.store(store).open(Path(path), self.models())
+        return self.store(store).open(Path(path), self)
 
     def train(
         self,

@@ -62,17 +62,20 @@ def register_writers(register: Register) -> None:
 
 @hookspec
 def register_normalizers(register: Register) -> None:
-    """Normalisers: the target is a function from `str` to `jnlp.text.Aligned`."""
+    """Normalisers: the target is a function from `str` to `jnlp.text.Aligned`; `--normalize NAME` chooses it."""
 
 
 @hookspec
 def register_chunkers(register: Register) -> None:
-    """Chunkers: the target cuts a document into passages for an index."""
+    """Chunkers: the target cuts a document into passages for an index; `jnlp index --chunker NAME` chooses it.
+
+    It is called as `chunker(text, tokenizer, budget, overlap)` and yields a `jnlp.types.Chunk` for each passage.
+    """
 
 
 @hookspec
 def register_stores(register: Register) -> None:
-    """Kinds of index on disk: the target is a `Store`."""
+    """Kinds of index on disk: the target is a `Store`; `nlp.index(path, store=NAME)` chooses it."""
 
 
 @hookspec

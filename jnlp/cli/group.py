@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 
 from jnlp.cli.shown import InterruptedRun, ShownError, ShownUsageError
 from jnlp.errors import JnlpError, UsageError
-from jnlp.registry import Kind, Registration
+from jnlp.registry import Kind, Registration, import_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,7 +70,9 @@ class RegistryGroup(SuggestingGroup):
         if registry.find(Kind.TASK, cmd_name) is not None:
             from jnlp.cli.task import task_command
 
-            return task_command(registry.get(Kind.TASK, cmd_name))
+            spec = registry.get(Kind.TASK, cmd_name)
+            own: click.Command | None = import_target(spec.command) if spec.command else None
+            return own or task_command(spec)
         if registry.find(Kind.COMMAND, cmd_name) is None:
             return None
         command: click.Command | None = registry.get(Kind.COMMAND, cmd_name)

@@ -19,7 +19,19 @@ from jnlp.types.heads import (
 )
 from jnlp.types.options import Option, Target
 from jnlp.types.records import Alignment, Done, Failed, OnError, Outcome, Record, Source, Text
-from jnlp.types.search import Hit, SearchIndex, Store
+from jnlp.types.search import (
+    AddReport,
+    Chunk,
+    Chunker,
+    Hit,
+    IndexEngine,
+    IndexInfo,
+    Place,
+    RepairReport,
+    SearchIndex,
+    Store,
+    Verification,
+)
 from jnlp.types.specs import Head, ModelSpec, Overflow, Pooling, ProblemType, Purpose
 from jnlp.types.tasks import Apply, Executor, Job, TaskSpec
 from jnlp.types.training import Example, Trainer, TrainerSpec, TrainReport
@@ -29,8 +41,11 @@ if TYPE_CHECKING:
     from jnlp.types.heads import IntArray as IntArray
 
 __all__ = [
+    "AddReport",
     "Alignment",
     "Apply",
+    "Chunk",
+    "Chunker",
     "Classifier",
     "Done",
     "Embedder",
@@ -41,6 +56,8 @@ __all__ = [
     "Failed",
     "Head",
     "Hit",
+    "IndexEngine",
+    "IndexInfo",
     "Job",
     "Logits",
     "MaskedLM",
@@ -50,10 +67,12 @@ __all__ = [
     "Option",
     "Outcome",
     "Overflow",
+    "Place",
     "Pooling",
     "ProblemType",
     "Purpose",
     "Record",
+    "RepairReport",
     "SearchIndex",
     "Source",
     "Store",
@@ -65,4 +84,5 @@ __all__ = [
     "TrainReport",
     "Trainer",
     "TrainerSpec",
+    "Verification",
 ]

@@ -1,15 +1,25 @@
-"""What an index on disk is to those who search it."""
+"""An index on disk, as those who fill and search it see it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from jnlp.types.heads import Models
+from jnlp.types.heads import Models, Tokenizer
+from jnlp.types.records import Failed, Record
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A document of an index: its name, its file as it was indexed (None without one), and its row in the file."""
+
+    document: str
+    path: str | None = None
+    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +29,16 @@ class Hit:
     Args:
         rank: From 1.
         score: A similarity: higher is better.
-        document: The document's id.
+        document: The document's name: the id of its row, else its file.
         chunk: The chunk's number in its document, from 0.
         start, end: Character offsets of the passage (`docs/library.md`, "What offsets mean").
         text: The passage.
         highlights: Offsets in `text` of what matched the query's words.
         metadata: The document's fields.
+        path: The document's file, as it was indexed; None for a document without one.
+        line: The document's row in the file; None where it is the whole file.
+        count: The number of documents that have this passage.
+        also: The other documents that have it, the first hundred.
     """
 
     rank: int
@@ -36,23 +50,177 @@ class Hit:
     text: str
     highlights: tuple[tuple[int, int], ...] = ()
     metadata: Mapping[str, object] = field(default_factory=dict)
+    path: str | None = None
+    line: int | None = None
+    count: int = 1
+    also: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One passage of a document: character offsets in its text, and its length in tokens."""
+
+    start: int
+    end: int
+    tokens: int
+
+
+Chunker = Callable[[str, Tokenizer, int, int], Iterator[Chunk]]
+"""What `register_chunkers` registers: `chunker(text, tokenizer, budget, overlap)` yields passages in order.
+
+`budget` is the most tokens of a passage, special tokens and prefix not counted; `overlap` the most that neighbours
+share.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class AddReport:
+    """What became of the documents given to an index.
+
+    Args:
+        added, updated, unchanged, removed, failed: Documents.
+        chunks: Passages written.
+        embedded: Passages for which the model made a vector.
+        seconds: How long it took.
+    """
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    failed: int = 0
+    chunks: int = 0
+    embedded: int = 0
+    seconds: float = 0.0
+
+    @property
+    def documents(self) -> int:
+        """The documents that came and could be indexed."""
+        return self.added + self.updated + self.unchanged
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a check of an index found.
+
+    Args:
+        problems: One line each; empty for an index that is whole.
+        leftovers: Files of an interrupted writer: harmless, and removed by the next.
+        counts: Rows by table: documents, chunks, segments, tombstones.
+    """
+
+    problems: tuple[str, ...]
+    leftovers: tuple[str, ...]
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport:
+    """What a repair kept.
+
+    Args:
+        documents: How many documents are whole.
+        dropped: The names of those that were not; indexing their files again brings them back.
+    """
+
+    documents: int
+    dropped: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexInfo:
+    """What an index holds and how it was made.
+
+    Args:
+        path: The folder.
+        documents, chunks: How many there are.
+        characters: Of all documents.
+        bytes: The size of the folder.
+        roots: The folders that were indexed, absolute.
+        made_with: The model, its fingerprint, the chunker and the other settings.
+    """
+
+    path: str
+    documents: int
+    chunks: int
+    characters: int
+    bytes: int
+    roots: tuple[str, ...]
+    made_with: Mapping[str, object]
 
 
 class SearchIndex(Protocol):
-    """An open index."""
+    """An index: documents go in, passages come out. A store that cannot be changed raises `UsageError`."""
+
+    def add(
+        self,
+        documents: Iterable[Record | Failed | str | Path] | str | Path,
+        /,
+        *,
+        read: Mapping[str, Any] | None = None,
+        on_failed: Callable[[Failed], None] | None = None,
+        progress: Callable[[AddReport], None] | None = None,
+        **options: Any,
+    ) -> AddReport:
+        """Bring the index up to date with records, or with files and folders; it is made if it is not there."""
+        ...
+
+    def remove(self, names: Iterable[str | Path] | str | Path, /) -> int:
+        """Remove documents by name, file or folder, and return how many."""
+        ...
 
     def search(self, query: str, /, *, top: int = 10) -> list[Hit]:
         """Return the best passages, best first."""
+        ...
+
+    def documents(self) -> Iterator[Place]:
+        """Yield what is in the index."""
+        ...
+
+    def info(self) -> IndexInfo:
+        """Return what the index holds and how it was made."""
+        ...
+
+    def verify(self) -> Verification:
+        """Check every byte that counts, without changing anything."""
+        ...
+
+    def repair(self) -> RepairReport:
+        """Keep what is whole, make again what can be, and drop the rest."""
         ...
 
     def close(self) -> None:
         """Release the files."""
         ...
 
+    def __enter__(self) -> Self:
+        """Return the index; it is closed at the end of the `with`."""
+        ...
+
+    def __exit__(self, *error: object) -> None:
+        """Close the index."""
+        ...
+
+
+class IndexEngine(Protocol):
+    """What a store asks of the engine."""
+
+    def models(self, asked: str | None = None, default: str | None = None, /) -> Models:
+        """Return the models: `asked` by the caller, else by the settings, else `default`."""
+        ...
+
+    def readers(self) -> dict[str, Callable[[], object]]:
+        """Return the readers by file name ending."""
+        ...
+
+    def chunker(self, name: str, /) -> Chunker:
+        """Return a chunker; an unknown name is a UsageError."""
+        ...
+
 
 class Store(Protocol):
     """A kind of index on disk."""
 
-    def open(self, path: Path, models: Models, /) -> SearchIndex:
-        """Open the index at `path` for reading."""
+    def open(self, path: Path, engine: IndexEngine, /, *, create: bool = False) -> SearchIndex:
+        """Open the index at `path`; where there is none, `create` makes it when the first document is added."""
         ...

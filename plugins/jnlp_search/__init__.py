@@ -5,24 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jnlp import hookimpl
+from jnlp_search.index import Index
 
 if TYPE_CHECKING:
     from jnlp.hookspecs import Register
+
+__all__ = ["Index"]
 
 jnlp_api = 1
 
 
 @hookimpl
+def register_tasks(register: Register) -> None:
+    """Bring `search`, a query to passages, and `rerank`, a pair to a score."""
+    register("search", "jnlp_search.tasks:SEARCH", summary="Search an index: passages with offsets and highlights.")
+    register("rerank", "jnlp_search.tasks:RERANK", summary="Score pairs of a query and a passage by a cross-encoder.")
+
+
+@hookimpl
 def register_commands(register: Register) -> None:
-    """Bring `jnlp index` and `jnlp search`."""
-    register("index", "jnlp_search.cli:index", summary="Index documents for search; only what changed is read again.")
-    register("search", "jnlp_search.cli:search", summary="Search an index: passages with offsets and highlights.")
+    """Bring `jnlp index`."""
+    register(
+        "index", "jnlp_search.cli.index:index", summary="Index documents for search; only what changed is read again."
+    )
 
 
 @hookimpl
 def register_stores(register: Register) -> None:
     """Bring the store on local disk: SQLite and FAISS in one folder."""
-    register("local", "jnlp_search.store:STORE", summary="A folder with an SQLite catalogue and FAISS segments.")
+    register("local", "jnlp_search.stores:STORE", summary="A folder with an SQLite catalogue and FAISS segments.")
 
 
 @hookimpl
@@ -34,5 +45,6 @@ def register_trainers(register: Register) -> None:
 
 @hookimpl
 def register_chunkers(register: Register) -> None:
-    """Bring the chunker that keeps sentences whole."""
+    """Bring the chunkers `sentences` and `paragraphs`: `jnlp index --chunker NAME` chooses one."""
     register("sentences", "jnlp_search.chunk:sentence_chunker", summary="Whole sentences up to a token budget.")
+    register("paragraphs", "jnlp_search.chunk:paragraph_chunker", summary="Each paragraph for itself, cut if too long.")

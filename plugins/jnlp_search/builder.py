@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jnlp.encoder.vectors import unit
-from jnlp.errors import RecordError
-from jnlp.types import Failed, Purpose
-from jnlp_search import segments
+from jnlp.errors import JnlpError, RecordError
+from jnlp.types import AddReport, Failed, Purpose
 from jnlp_search.analyse import analyser
-from jnlp_search.chunk import sentence_chunker
-from jnlp_search.draft import Draft, absolute, draft, unchanged
+from jnlp_search.draft import Draft, draft, same_passage
+from jnlp_search.roots import Roots, canonical, canonical_folder
+from jnlp_search.store import segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-    from jnlp.types import Embedder, FloatArray, Record
-    from jnlp_search.catalog import Catalog, Document
-    from jnlp_search.chunk import Chunker
-    from jnlp_search.schema import Manifest
+    from jnlp.types import Chunker, Embedder, FloatArray, Record
+    from jnlp_search.store.catalog import Catalog, Document
+    from jnlp_search.store.schema import Manifest
 
 BATCH_CHUNKS = 1_024
 """Chunks that are embedded and committed at once; a longer document is committed whole."""
@@ -28,51 +27,62 @@ BATCH_CHUNKS = 1_024
 BATCH_DOCUMENTS = 512
 """Documents that are committed at once."""
 
+_PATH = "roots.path || '/' || documents.path"
 
-@dataclass(slots=True)
-class BuildReport:
-    """What a build did: documents by what became of them, chunks written, chunks embedded, seconds."""
+# On disk, so that memory does not grow with the number of documents.
+_TEMPORARY = """
+CREATE TEMP TABLE seen (root INTEGER, path TEXT, key TEXT, line INTEGER, PRIMARY KEY (root, path, key)) WITHOUT ROWID;
+CREATE TEMP TABLE unread (path TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+_UNSEEN = """NOT EXISTS (SELECT 1 FROM seen WHERE seen.root = documents.root AND seen.path = documents.path
+             AND seen.key = documents.key)"""
 
-    added: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    removed: int = 0
-    failed: int = 0
-    chunks: int = 0
-    embedded: int = 0
-    seconds: float = 0.0
 
-    @property
-    def documents(self) -> int:
-        """The documents that came and could be indexed."""
-        return self.added + self.updated + self.unchanged
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who is told of what happens.
+
+    Args:
+        failed: Called with each document that was left out.
+        progress: Called after each commit.
+    """
+
+    failed: Callable[[Failed], None] | None = None
+    progress: Callable[[AddReport], None] | None = None
 
 
 class Builder:
-    """Collects changed documents and commits them batch by batch."""
+    """Collects changed documents and commits them batch by batch.
+
+    Args:
+        catalog: Open for writing.
+        manifest: How documents are indexed.
+        embedder: Makes the vectors.
+        chunker: Cuts documents.
+        sources: The files and folders that the documents are all of.
+        watch: Who is told of failures and progress.
+    """
 
     def __init__(
         self,
         catalog: Catalog,
         manifest: Manifest,
         embedder: Embedder,
-        chunker: Chunker | None,
-        on_failed: Callable[[Failed], None] | None,
-        progress: Callable[[BuildReport], None] | None,
-        sources: Sequence[str],
+        chunker: Chunker,
+        sources: Sequence[str | Path],
+        watch: Watch,
     ) -> None:
         self.catalog, self.manifest, self.embedder = catalog, manifest, embedder
-        self.report = BuildReport()
-        self._chunker = chunker or sentence_chunker
+        self.report = AddReport()
+        self._chunker, self._watch = chunker, watch
         self._words = analyser(manifest.analyser)
-        self._on_failed, self._progress = on_failed, progress
-        self._sources = sources
+        self._sources = [canonical_folder(str(source)) or "/" for source in sources]
+        self._sources += [canonical(str(source)) for source in sources]  # a file that is a link keeps its own name
+        self._roots = Roots(catalog, sources)
         self._drafts: list[Draft] = []
-        self._details: list[Document] = []  # of unchanged documents that are known by other details
+        self._details: list[tuple[int, Document]] = []  # of unchanged documents that are known by other details
         self._waiting = 0  # chunks of the collected documents
-        # On disk, so that memory does not grow with the number of documents.
-        catalog.db.execute("CREATE TEMP TABLE seen (name TEXT PRIMARY KEY) WITHOUT ROWID")
-        catalog.db.execute("CREATE TEMP TABLE unread (path TEXT PRIMARY KEY) WITHOUT ROWID")
+        catalog.db.executescript(_TEMPORARY)
 
     def add(self, record: Record | Failed) -> None:
         """Take a document in; commits when a batch is full."""
@@ -80,23 +90,19 @@ class Builder:
             self._fail(record)
             return
         try:
-            if self._seen(record.id):
-                raise RecordError(f"another document has the id '{record.id}'", hint="give each document its own id")
-            made = draft(record)
-            old = self.catalog.document(record.id)
-            if old:
-                self._refuse_double(old, made.document)
-            if old and unchanged(old, made.document):
-                self.report.unchanged += 1
-                if old != made.document:
-                    self._details.append(made.document)
-                    self._commit_full()
+            made = draft(record, self._roots)
+            if self._came_before(made.document, record):
+                return
+            old = self.catalog.document(made.document.identity)
+            if old and old[1].sha256 == made.document.sha256:  # its text and what its text came from are the same
+                self._keep(*old, made.document)
                 return
             made.cut(record, self._chunker, self.embedder, self.manifest)
         except RecordError as error:
             self._fail(Failed(record.id, record.source, error))
             return
-        made.known = self.catalog.vectors_by_text(record.id) if old else None
+        if old:
+            made.replaces, made.known = old[0], self.catalog.vectors_by_text(old[0])
         self._drafts.append(made)
         self._waiting += len(made.texts)
         self._commit_full()
@@ -109,8 +115,8 @@ class Builder:
             return
         vectors = self._vectors(drafts)
         with self.catalog.transaction():
-            for document in details:
-                self.catalog.set_details(document)
+            for number, document in details:
+                self.catalog.set_details(number, document)
             chunks = [chunk for made in drafts for chunk in self._write(made)]
             if chunks:
                 import numpy as np
@@ -118,58 +124,62 @@ class Builder:
                 matrix = np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), -1).astype(np.float32)
                 segment = segments.write(self.catalog, np.array(chunks, np.int64), matrix)
                 self.catalog.add_vectors(segment, chunks, vectors)
-        updated = sum(made.known is not None for made in drafts)
-        self.report.updated += updated
-        self.report.added += len(drafts) - updated
-        self.report.chunks += len(chunks)
-        if self._progress:
-            self._progress(self.report)
+        updated = sum(made.replaces is not None for made in drafts)
+        self._count(updated=updated, added=len(drafts) - updated, chunks=len(chunks))
+        if self._watch.progress:
+            self._watch.progress(self.report)
 
     def remove_missing(self) -> None:
         """Remove the documents of the sources that did not come this time."""
-        for source in self._sources:
-            below = _below(source)
-            sql = """SELECT name FROM documents WHERE (path = ? OR substr(path, 1, ?) = ?)
-                     AND name NOT IN (SELECT name FROM seen) AND NOT EXISTS (
-                         SELECT 1 FROM unread WHERE documents.path = unread.path
-                         OR substr(documents.path, 1, length(unread.path) + 1) = unread.path || '/')"""
-            names = [row[0] for row in self.catalog.db.execute(sql, (source, len(below), below))]
-            with self.catalog.transaction():
-                for name in names:
-                    self.catalog.delete_document(name)
-            self.report.removed += len(names)
+        for source in dict.fromkeys(self._sources):
+            below = source.rstrip("/") + "/"
+            sql = f"""SELECT documents.id FROM documents JOIN roots ON roots.id = root
+                      WHERE ({_PATH} = ? OR substr({_PATH}, 1, ?) = ?) AND {_UNSEEN} AND NOT EXISTS (
+                         SELECT 1 FROM unread WHERE {_PATH} = unread.path
+                         OR substr({_PATH}, 1, length(unread.path) + 1) = unread.path || '/')"""
+            self._remove(self.catalog.db.execute(sql, (source, len(below), below)).fetchall())
+
+    def remove_unseen(self) -> None:
+        """Remove every document that did not come this time: what a killed rebuild left behind."""
+        self._remove(self.catalog.db.execute(f"SELECT id FROM documents WHERE {_UNSEEN}").fetchall())
+
+    def _remove(self, numbers: Sequence[tuple[int]]) -> None:
+        if not numbers:
+            return
+        with self.catalog.transaction():
+            for (number,) in numbers:
+                self.catalog.delete_document(number)
+        self._count(removed=len(numbers))
+
+    def _keep(self, number: int, old: Document, new: Document) -> None:
+        """Count a document whose text is unchanged; its other columns are written with the next commit."""
+        self._count(unchanged=1)
+        if self._watch.progress:
+            self._watch.progress(self.report)
+        new = replace(new, chunks=old.chunks)
+        if old != new:
+            self._details.append((number, new))
+            self._commit_full()
 
     def _commit_full(self) -> None:
         if len(self._drafts) + len(self._details) >= BATCH_DOCUMENTS or self._waiting >= BATCH_CHUNKS:
             self.commit()
 
-    def _refuse_double(self, old: Document, new: Document) -> None:
-        """Raise where two files that both exist have a document of one id: each run would replace the other's."""
-        if old.path is None or new.path is None or old.path == new.path:
-            return
-        moved = any(old.path == source or old.path.startswith(_below(source)) for source in self._sources)
-        if not moved and Path(old.path).exists():
-            raise RecordError(
-                f"{old.path} has a document with the id '{new.name}' already",
-                hint="give each document its own id; an id that is a path holds from one working folder",
-            )
-
     def _write(self, made: Draft) -> list[int]:
-        if made.known is not None:
-            self.catalog.delete_document(made.document.name)
+        if made.replaces is not None:
+            self.catalog.delete_document(made.replaces)
         document = self.catalog.add_document(made.document)
-        return [
-            self.catalog.add_chunk(
-                document, ordinal, span, tokens, text, passage, " ".join(word.form for word in self._words.words(text))
-            )
-            for ordinal, (span, tokens, text, passage) in enumerate(
-                zip(made.spans, made.tokens, made.texts, made.passages, strict=True)
-            )
-        ]
+        numbers = []
+        parts = zip(made.spans, made.tokens, made.texts, made.passages, strict=True)
+        for ordinal, (span, tokens, text, passage) in enumerate(parts):
+            words = " ".join(word.form for word in self._words.words(text))
+            same = same_passage(text if passage is None else passage)
+            numbers.append(self.catalog.add_chunk(document, ordinal, span, tokens, text, passage, same, words))
+        return numbers
 
     def _vectors(self, drafts: Sequence[Draft]) -> list[bytes]:
         """Return a vector a chunk; a passage that an updated document had before keeps its own."""
-        found = [(made.known or {}).get(text) for made in drafts for text in made.texts]
+        found = [made.known.get(text) for made in drafts for text in made.texts]
         texts = [text for made in drafts for text in made.texts]
         missing = [position for position, vector in enumerate(found) if vector is None]
         for first in range(0, len(missing), BATCH_CHUNKS):
@@ -177,25 +187,51 @@ class Builder:
             rows = self._embed([texts[position] for position in part])
             for position, row in zip(part, rows, strict=True):
                 found[position] = row.astype("<f4").tobytes()
-        self.report.embedded += len(missing)
+        self._count(embedded=len(missing))
         return [vector for vector in found if vector is not None]
 
     def _embed(self, texts: Sequence[str]) -> FloatArray:
-        return unit(self.embedder.embed(texts, purpose=Purpose.DOCUMENT).vectors)
+        vectors = unit(self.embedder.embed(texts, purpose=Purpose.DOCUMENT).vectors)
+        check_finite(vectors, self.manifest.model)
+        return vectors
 
-    def _seen(self, name: str) -> bool:
-        """Note that a document came, and return whether it had come before."""
-        return not self.catalog.db.execute("INSERT OR IGNORE INTO seen VALUES (?)", (name,)).rowcount
+    def _came_before(self, document: Document, record: Record) -> bool:
+        """Whether this very row or file came before in this run: it was named twice, or lies in two sources.
+
+        Raises:
+            RecordError: Another row came with the same id.
+        """
+        sql = "INSERT OR IGNORE INTO seen VALUES (?, ?, ?, ?)"
+        if self.catalog.db.execute(sql, (*document.identity, document.line)).rowcount:
+            return False
+        sql = "SELECT line FROM seen WHERE root = ? AND path = ? AND key = ?"
+        line = self.catalog.db.execute(sql, document.identity).fetchone()[0]
+        if document.root and line == document.line:
+            return True
+        where = record.source.path if document.line is None else f"{record.source.path}:{document.line}"
+        first = "another document" if line is None else f"line {line}"
+        raise RecordError(f"{where}: {first} has the id '{record.id}' already", hint="give each document its own id")
 
     def _fail(self, failed: Failed) -> None:
-        self.report.failed += 1
-        path = absolute(failed.source.path)
+        self._count(failed=1)
+        path = canonical(failed.source.path)
         self.catalog.db.execute("INSERT OR IGNORE INTO unread VALUES (?)", (path,))
-        self._seen(failed.id)
-        if self._on_failed:
-            self._on_failed(failed)
+        if self._watch.failed:
+            self._watch.failed(failed)
+
+    def _count(self, **more: int) -> None:
+        self.report = replace(self.report, **{name: getattr(self.report, name) + n for name, n in more.items()})
 
 
-def _below(source: str) -> str:
-    """Return what the paths of all files in a folder begin with."""
-    return source.rstrip("/") + "/"
+def check_finite(vectors: FloatArray, model: str, /) -> None:
+    """Raise where a model gave a vector that is not finite: nothing could be compared with it.
+
+    Raises:
+        JnlpError: A number is NaN or infinite.
+    """
+    import numpy as np
+
+    if not np.isfinite(vectors).all():
+        raise JnlpError(
+            f"model {model} gives vectors that are not finite", hint="its weights are damaged: fetch it again"
+        )

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from jnlp.types import IntArray, Tokenizer
+from jnlp.errors import UsageError
+from jnlp.types import Chunk
 
-Chunker = Callable[[str, "Tokenizer", int, int], Iterator["Chunk"]]
-"""What `register_chunkers` registers: called as `chunker(text, tokenizer, budget, overlap)`."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jnlp.types import Chunker, IntArray, Tokenizer
 
 BATCH = 256
 """Sentences that are tokenised at once."""
@@ -22,15 +23,6 @@ LONGEST = 4_000
 
 PAUSES = "、,，;；:：・ 　\n)）」』】"
 """After these an over-long sentence is best cut."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """One passage: character offsets in the text, no white space at either end, and its length in tokens."""
-
-    start: int
-    end: int
-    tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +57,34 @@ def sentence_chunker(text: str, tokenizer: Tokenizer, budget: int, overlap: int,
         held.append(unit)
     if held:
         yield Chunk(held[0].start, held[-1].end, _length(held))
+
+
+def paragraph_chunker(text: str, tokenizer: Tokenizer, budget: int, overlap: int, /) -> Iterator[Chunk]:
+    """Yield each paragraph as a passage of its own; one over the budget is cut as `sentence_chunker` does.
+
+    Args:
+        text: The document.
+        tokenizer: The embedding model's.
+        budget: Most tokens in a passage, special tokens and prefix not counted.
+        overlap: Most tokens that the parts of a long paragraph share.
+    """
+    from jnlp.text import paragraphs
+
+    for start, end in paragraphs(text):
+        for chunk in sentence_chunker(text[start:end], tokenizer, budget, overlap):
+            yield Chunk(start + chunk.start, start + chunk.end, chunk.tokens)
+
+
+def bundled_chunker(name: str, /) -> Chunker:
+    """Return one of this plugin's chunkers by name.
+
+    Raises:
+        UsageError: There is no such chunker.
+    """
+    known: dict[str, Chunker] = {"sentences": sentence_chunker, "paragraphs": paragraph_chunker}
+    if name not in known:
+        raise UsageError(f"no chunker is called '{name}'", hint=f"there are: {', '.join(known)}")
+    return known[name]
 
 
 def _length(held: list[_Sentence]) -> int:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from jnlp.errors import RecordError
 from jnlp.types import Purpose
-from jnlp_search.catalog import Document
+from jnlp_search.store.catalog import Document
 
 if TYPE_CHECKING:
-    from jnlp.types import Embedder, Record
-    from jnlp_search.chunk import Chunker
-    from jnlp_search.schema import Manifest
+    from jnlp.types import Chunker, Embedder, Record
+    from jnlp_search.roots import Roots
+    from jnlp_search.store.schema import Manifest
 
 _HTML = frozenset({".html", ".htm", ".xhtml"})
-_NO_FILE = frozenset({"arg", "stdin"})
+PATH = "path"
 
 
 @dataclass(slots=True)
@@ -32,7 +32,8 @@ class Draft:
         tokens: The length of each.
         texts: What is embedded and analysed.
         passages: What is shown, or None where it is the same.
-        known: The vectors by text of the document that this one replaces, or None.
+        replaces: The number of the document that this one replaces, or None.
+        known: The vectors of that document by text.
     """
 
     document: Document
@@ -40,17 +41,26 @@ class Draft:
     tokens: list[int] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     passages: list[str | None] = field(default_factory=list)
-    known: dict[str, bytes] | None = None
+    replaces: int | None = None
+    known: dict[str, bytes] = field(default_factory=dict)
 
     def cut(self, record: Record, chunker: Chunker, embedder: Embedder, manifest: Manifest, /) -> None:
         """Cut the document into passages.
 
         Text and Markdown show the slice of their file; HTML shows the slice with its markup removed.
+
+        Raises:
+            RecordError: The chunker gave a passage that is not in the text.
         """
         text = _text(record)
         budget = max(8, manifest.chunk_tokens - _overhead(embedder))
         derived = PurePath(record.source.path).suffix.lower() in _HTML
         for chunk in chunker(text, embedder.tokenizer, budget, manifest.overlap):
+            if not 0 <= chunk.start < chunk.end <= len(text):
+                raise RecordError(
+                    f"{record.id}: chunker '{manifest.chunker}' gave the passage {chunk.start}–{chunk.end} "
+                    f"of a text of {len(text)} characters"
+                )
             span = (chunk.start, chunk.end)
             shown = None
             if record.alignment is not None:
@@ -61,48 +71,66 @@ class Draft:
             self.tokens.append(chunk.tokens)
             self.texts.append(text[chunk.start : chunk.end])
             self.passages.append(shown)
+        self.document = replace(self.document, chunks=len(self.texts))
 
 
-def draft(record: Record, /) -> Draft:
+def draft(record: Record, roots: Roots, /) -> Draft:
     """Return what is known of a document; its passages are cut later, if it changed.
 
     Raises:
         RecordError: The record is a pair, or its text cannot be written as UTF-8.
     """
     text = _text(record)
-    source = record.source
     digest = hashlib.sha256()
+    fields = dict(record.fields)
+    if fields.get(PATH) == record.source.path:
+        fields[PATH] = None  # a hit shows it as the root is spelled
     try:
         for part in (text, record.original):
             data = b"" if part is None else part.encode()
             digest.update(len(data).to_bytes(8, "big") + data)
-        metadata = json.dumps(dict(record.fields), ensure_ascii=False, default=str)
-        metadata.encode()
+        metadata = _json(fields)
+        f"{metadata}{record.id}".encode()
     except UnicodeEncodeError as error:
         raise RecordError(f"a character is half of one (U+{ord(error.object[error.start]):04X})") from error
+    (root, path, key), named = roots.identify(record)
     title = record.fields.get("title")
     return Draft(
         Document(
-            name=record.id,
-            path=None if source.path in _NO_FILE else absolute(source.path),
-            line=source.line,
-            encoding=source.encoding,
+            root=root,
+            path=path,
+            key=key,
+            named=named,
+            line=record.source.line,
+            encoding=record.source.encoding,
             title=None if title is None else str(title),
             characters=len(text),
+            chunks=0,
             sha256=digest.digest(),
             metadata=metadata,
         )
     )
 
 
-def unchanged(old: Document, new: Document, /) -> bool:
-    """Whether a document needs no reading: its text, and the file that its text came from, are the same."""
-    return old.sha256 == new.sha256
+def same_passage(text: str, /) -> bytes:
+    """Return the digest by which equal passages are found: white space does not count."""
+    return hashlib.blake2b(" ".join(text.split()).encode(), digest_size=8).digest()
 
 
-def absolute(path: str, /) -> str:
-    """Return a path by which a file is known wherever jnlp is called."""
-    return os.path.abspath(path)  # noqa: PTH100 - Path.absolute keeps "..", Path.resolve follows links
+def _json(fields: dict[str, object]) -> str:
+    """Return fields as strict JSON: a number that is not finite becomes null."""
+    try:
+        return json.dumps(fields, ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(json.loads(json.dumps(fields, default=str))), ensure_ascii=False)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list) else value
 
 
 def _text(record: Record) -> str:

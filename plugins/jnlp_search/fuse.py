@@ -21,7 +21,7 @@ def with_phrases(words: Mapping[int, float], phrases: Mapping[int, float], /) ->
 
 
 def convex(lexical: Mapping[int, float], dense: Mapping[int, float], dense_weight: float, /) -> dict[int, float]:
-    """Return `dense_weight`·dense + (1 − `dense_weight`)·lexical for every candidate, each leg scaled to 0–1.
+    """Return `dense_weight`·dense + (1 − `dense_weight`)·lexical for every candidate, each retriever scaled to 0–1.
 
     BM25 is divided by its largest value; a candidate it did not find has 0. Cosines are scaled between the least and
     the largest of the candidates, since those of a mean-pooled model lie close together. Both keep the margins that
@@ -29,7 +29,7 @@ def convex(lexical: Mapping[int, float], dense: Mapping[int, float], dense_weigh
 
     Args:
         lexical: BM25 by chunk, higher is better.
-        dense: Cosine by chunk, for every candidate of either leg.
+        dense: Cosine by chunk, for every candidate of either retriever.
         dense_weight: From 0 to 1.
     """
     best = max(lexical.values(), default=0.0) or 1.0

@@ -1,195 +1,250 @@
-"""Makes an index and keeps it up to date."""
+"""`Index`: the one class by which an index is made, changed, searched and checked; the commands use it too."""
 
 from __future__ import annotations
 
-import sqlite3
-import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from jnlp.errors import JnlpError, UsageError
-from jnlp_search import segments
-from jnlp_search.analyse import analyser
-from jnlp_search.builder import Builder, BuildReport
-from jnlp_search.catalog import NAME, Catalog, clear_damage
-from jnlp_search.draft import absolute
-from jnlp_search.lock import NAME as LOCK
-from jnlp_search.lock import writer_lock
-from jnlp_search.options import ANALYSER, CHUNK_TOKENS, OVERLAP_TOKENS, IndexOptions
-from jnlp_search.schema import Manifest
+from jnlp.errors import UsageError
+from jnlp.types import Failed, IndexInfo, Record
+from jnlp_search.options import IndexOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Self
 
-    from jnlp.types import Embedder, Failed, Record
-    from jnlp_search.chunk import Chunker
+    from jnlp.io import PassedOver
+    from jnlp.types import AddReport, Hit, IndexEngine, Place, RepairReport, Verification
+    from jnlp_search.search import Reader
+
+DEFAULT_EMBEDDER = "tiny-search"
 
 
-def build(
-    folder: Path,
-    records: Iterable[Record | Failed],
-    embedder: Embedder,
-    options: IndexOptions | None = None,
-    /,
-    *,
-    model: str,
-    sources: Sequence[str | Path] = (),
-    chunker: Chunker | None = None,
-    on_failed: Callable[[Failed], None] | None = None,
-    progress: Callable[[BuildReport], None] | None = None,
-) -> BuildReport:
-    """Bring the index in `folder` up to date with documents; it is made if it is not there.
+class Index:
+    """An index in a folder. Several threads may search it; one process at a time may change it.
 
-    Killed at any point, it opens at its last commit, and building again continues. Documents of `sources` that no
-    longer come are removed at the end, unless they failed to be read or `options.keep_missing`.
-
-    Args:
-        folder: The index.
-        records: The documents, each with an id of its own.
-        embedder: Makes the vectors.
-        options: How documents are indexed.
-        model: The embedder's name, folder or hub id: a search loads it by that.
-        sources: The folders and files that `records` is all of.
-        chunker: Cuts documents; None is `sentence_chunker`.
-        on_failed: Called with each document that was left out.
-        progress: Called after each commit.
-
-    Raises:
-        JnlpError: Another process is writing, or the index was made with another model or other settings.
+    Example:
+        >>> with Index.open("my.idx") as index:  # doctest: +SKIP
+        ...     index.add(["docs/"])
+        ...     index.search("契約を途中で解約する条件", top=5)
     """
-    options = options or IndexOptions()
-    start = time.monotonic()
-    with _clear_errors(folder), clear_damage(folder), _writer(folder) as catalog:
-        manifest = _settle(catalog, embedder, options, model)
-        segments.repair(catalog)
-        roots = [absolute(str(source)) for source in sources]
-        builder = Builder(catalog, manifest, embedder, chunker, on_failed, progress, roots)
-        for record in records:
-            builder.add(record)
-        builder.commit()
-        if not options.keep_missing:
-            builder.remove_missing()
-        segments.tidy(catalog)
-        builder.report.seconds = time.monotonic() - start
-        return builder.report
 
+    def __init__(self, path: str | Path, engine: IndexEngine, /, *, model: str | None = None) -> None:
+        """Bind a folder to an engine; nothing is opened yet (use `open`)."""
+        self.path = Path(path)
+        self._engine, self._model = engine, model
+        self._opened: Reader | None = None
 
-def delete(folder: Path, names: Iterable[str], /) -> int:
-    """Remove documents by name in one commit and return how many were there."""
-    with _clear_errors(folder), clear_damage(folder), _writer(folder) as catalog:
-        there = [name for name in names if catalog.document(name)]
-        with catalog.transaction():
-            for name in there:
-                catalog.delete_document(name)
-        segments.tidy(catalog)
-        return len(there)
+    @classmethod
+    def open(
+        cls, path: str | Path, engine: IndexEngine | None = None, /, *, model: str | None = None, create: bool = True
+    ) -> Self:
+        """Open an index.
 
+        Args:
+            path: The folder.
+            engine: Gives models, readers and chunkers; None is `jnlp.load()`.
+            model: The embedding model; None is the one the index was made with, else the engine's.
+            create: Whether `add` may make the index; False raises at once where there is none.
 
-@contextmanager
-def _writer(folder: Path) -> Iterator[Catalog]:
-    """Hold the folder, made if it is not there, and its catalogue for writing."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file, and an index is a folder", hint="name a new folder: --index my.idx")
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / NAME).exists() and any(path.name != LOCK for path in folder.iterdir()):
-        raise UsageError(f"{folder} holds other files and is not an index", hint="name a new folder: --index my.idx")
-    with writer_lock(folder), Catalog.writing(folder) as catalog:
-        yield catalog
+        Raises:
+            UsageError: There is no index, and none is to be made.
+            JnlpError: It cannot be read, or was made with another model.
+        """
+        if engine is None:
+            import jnlp
 
+            engine = jnlp.load()
+        index = cls(path, engine, model=model)
+        if not create:
+            index._reader()
+        return index
 
-@contextmanager
-def _clear_errors(folder: Path) -> Iterator[None]:
-    """Say in one line what keeps the index from being written; what was committed stays."""
-    try:
-        yield
-    except (OSError, sqlite3.OperationalError) as error:
-        reason = error.strerror or error if isinstance(error, OSError) else error
-        raise JnlpError(
-            f"{folder} cannot be written: {reason}",
-            hint="what was committed is kept; make room or give permission, then run the same command again",
-        ) from error
-    except KeyboardInterrupt as interrupt:
-        interrupt.add_note(f"{folder} holds what was indexed so far; the same command goes on")
-        raise
+    def add(
+        self,
+        documents: Iterable[Record | Failed | str | Path] | str | Path,
+        /,
+        *,
+        read: Mapping[str, Any] | None = None,
+        on_failed: Callable[[Failed], None] | None = None,
+        progress: Callable[[AddReport], None] | None = None,
+        passed_over: PassedOver | None = None,
+        **options: Any,
+    ) -> AddReport:
+        """Bring the index up to date with records, or with files and folders; it is made if it is not there.
 
+        Only what changed is embedded. Documents of an indexed folder that are gone are removed.
 
-def recorded_model(folder: Path, /) -> str | None:
-    """Return the model that an index was made with, or None where there is no index yet."""
-    if not (folder / NAME).is_file():
-        return None
-    with clear_damage(folder), Catalog.reading(folder) as catalog:
-        manifest = catalog.manifest()
-    return manifest.model if manifest else None
+        Args:
+            documents: Records, or paths. A record is known by its id, one read from a file by file and id.
+            read: How files are read, fields of `jnlp.io.ReadOptions`: `{"text": "本文", "encoding": "cp932"}`.
+            on_failed: Called with each document that was left out.
+            progress: Called as documents are done.
+            passed_over: Counts the files that no reader reads.
+            options: Fields of `IndexOptions`: `chunk_tokens=128`, `rebuild=True`.
 
+        Raises:
+            UsageError: A path that does not exist, an unknown option.
+            JnlpError: Another process is writing, the index is damaged, or it was made with other settings.
+        """
+        from jnlp.options import build as checked
+        from jnlp_search.build import build
+        from jnlp_search.builder import Watch
 
-def _settle(catalog: Catalog, embedder: Embedder, options: IndexOptions, model: str) -> Manifest:
-    """Return what to index with: as the index was made, or as asked for where it is new or to be rebuilt."""
-    from jnlp import __version__
-
-    if (options.chunk_tokens or 0) > embedder.max_length:
-        raise UsageError(
-            f"--chunk-tokens {options.chunk_tokens:,} is more than the {embedder.max_length:,} that {model} reads",
-            hint=f"at most --chunk-tokens {embedder.max_length}, or another --model",
+        made = checked(IndexOptions, options, where="index")
+        records, sources = self._records(documents, read or {}, passed_over)
+        model = self._model_for(made)
+        if made.rebuild:
+            self.close()
+        return build(
+            self.path,
+            records,
+            self._engine.models().embedder(model),
+            made,
+            model=model,
+            sources=sources,
+            chunkers=self._engine.chunker,
+            watch=Watch(on_failed, progress),
         )
-    known = catalog.manifest()
-    old = None if options.rebuild else known
-    words = analyser(options.analyser or (old.analyser if old else ANALYSER))
-    manifest = Manifest(
-        model=model,
-        fingerprint=embedder.fingerprint,
-        dimension=embedder.dimension,
-        chunker=old.chunker if old else "sentences",
-        chunk_tokens=options.chunk_tokens or (old.chunk_tokens if old else CHUNK_TOKENS),
-        overlap=options.overlap if options.overlap is not None else (old.overlap if old else OVERLAP_TOKENS),
-        analyser=words.name,
-        analyser_version=words.version,
-        jnlp=__version__,
-    )
-    if old:
-        _refuse_other(catalog, old, manifest)
-    elif known:
-        _clear(catalog, manifest)
-    if old and old.analyser_version != manifest.analyser_version:
-        _analyse_again(catalog, manifest)
-    if not known:
-        with catalog.transaction():
-            catalog.set_manifest(manifest)
-    return manifest
 
+    def remove(self, names: Iterable[str | Path] | str | Path, /) -> int:
+        """Remove documents and return how many.
 
-def _refuse_other(catalog: Catalog, old: Manifest, new: Manifest) -> None:
-    folder = catalog.path.parent
-    if old.fingerprint != new.fingerprint:
-        raise JnlpError(
-            f"{folder} was made with model {old.model}, not {new.model}"
-            if old.model != new.model
-            else f"{folder} was made with another version of model {old.model}, or another --normalize",
-            hint=f"--model {old.model} goes on with it, --rebuild indexes everything again",
-        )
-    for name in ("chunk_tokens", "overlap", "analyser"):
-        before, now = getattr(old, name), getattr(new, name)
-        if before != now:
-            flag = "--" + name.replace("_", "-")
-            raise JnlpError(
-                f"{folder} was made with {flag} {before}, not {now}",
-                hint=f"leave {flag} out to go on with it; --rebuild indexes everything again",
+        Args:
+            names: Ids, files, folders, or `FILE#ID` where several files have a row of that id.
+
+        Raises:
+            UsageError: A name that is in the index nowhere, or in several files.
+        """
+        from jnlp_search.build import delete
+
+        wanted = [names] if isinstance(names, str | Path) else list(names)
+        return delete(self.path, [str(name) for name in wanted])
+
+    def search(self, query: str, /, **options: Any) -> list[Hit]:
+        """Return the best passages, best first.
+
+        Args:
+            query: A question or words.
+            options: Fields of `SearchOptions`: `top=5`, `retriever="lexical"`, `per_document=1`, `group=False`.
+
+        Raises:
+            UsageError: The query is empty or no text, an unknown option, or there is no index.
+            JnlpError: The index cannot be read, is damaged, or was made with another model.
+        """
+        return self._reader().search(query, **options)
+
+    def documents(self) -> Iterator[Place]:
+        """Yield what is in the index, in the order it was indexed."""
+        return (place for place, _ in self._reader().documents())
+
+    def info(self) -> IndexInfo:
+        """Return what the index holds and how it was made."""
+        from jnlp_search.store.catalog import Catalog
+        from jnlp_search.store.checks import damage_reported
+
+        with damage_reported(self.path, reading=True), Catalog.reading(self.path) as catalog, catalog.snapshot():
+            manifest, counts = catalog.manifest(), catalog.counts()
+            characters = sum(document.characters for _, document in catalog.documents())
+            return IndexInfo(
+                path=str(self.path),
+                documents=counts["documents"],
+                chunks=counts["chunks"],
+                characters=characters,
+                bytes=sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
+                roots=tuple(root.path or "/" for root in catalog.roots()),
+                made_with=asdict(manifest) if manifest else {},
             )
 
+    def verify(self) -> Verification:
+        """Check the catalogue, every row, the full text and the segment files, without changing anything."""
+        from jnlp_search.store.verify import verify
 
-def _clear(catalog: Catalog, manifest: Manifest) -> None:
-    """Begin again in one commit: readers see the old index or the new one as it grows."""
-    with catalog.transaction():
-        for table in ("fulltext", "tombstones", "vectors", "chunks", "documents", "segments"):
-            catalog.db.execute(f"DELETE FROM {table}")
-        catalog.set_manifest(manifest)
+        return verify(self.path)
+
+    def repair(self) -> RepairReport:
+        """Keep the documents that are whole, make full text and segments again, and drop the others.
+
+        Raises:
+            JnlpError: The catalogue cannot be opened: nothing can be kept.
+        """
+        from jnlp_search.build import repaired
+
+        self.close()
+        return repaired(self.path)
+
+    def close(self) -> None:
+        """Release the files; a later call opens them again."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
+
+    def __enter__(self) -> Self:
+        """Return the index; it is closed at the end of the `with`."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the index."""
+        self.close()
+
+    def _reader(self) -> Reader:
+        from jnlp_search.search import open_index
+
+        if self._opened is None:
+            self._opened = open_index(self.path, self._engine.models(), model=self._model)
+        return self._opened
+
+    def _model_for(self, options: IndexOptions) -> str:
+        """Return the model: the one asked for, else the index's own, else the engine's; a folder by its whole path."""
+        from jnlp.errors import JnlpError
+        from jnlp_search.build import recorded_model
+
+        try:
+            recorded = recorded_model(self.path)
+        except JnlpError:
+            if not options.rebuild:
+                raise
+            recorded = None
+        model = self._model or recorded or self._configured()
+        known = getattr(self._engine, "specs", dict)()
+        return str(Path(model).resolve()) if model not in known and Path(model).is_dir() else model
+
+    def _configured(self) -> str:
+        settings = getattr(self._engine, "settings", None)
+        return getattr(settings, "model", None) or DEFAULT_EMBEDDER
+
+    def _records(
+        self,
+        documents: Iterable[Record | Failed | str | Path] | str | Path,
+        read: Mapping[str, Any],
+        passed_over: PassedOver | None,
+    ) -> tuple[Iterator[Record | Failed], list[str | Path]]:
+        """Return the records, and the paths they are all of where files were given."""
+        if isinstance(documents, str | Path):
+            documents = [documents]
+        items = iter(documents)
+        first = next(items, None)
+        if not isinstance(first, str | Path):
+            return _checked(chain([] if first is None else [first], items)), []
+        from jnlp.io import ReadOptions
+        from jnlp.io import documents as read_documents
+        from jnlp.options import build as checked
+
+        paths: list[str | Path] = []
+        for item in chain([first], items):
+            if not isinstance(item, str | Path):
+                raise UsageError("records and paths are mixed", hint="add records in one call and paths in another")
+            paths.append(item)
+        options = checked(ReadOptions, read, where="input")
+        return read_documents(paths, options, self._engine.readers(), passed_over=passed_over), paths
 
 
-def _analyse_again(catalog: Catalog, manifest: Manifest) -> None:
-    """Another dictionary gives other words: make the full text again, which needs no model."""
-    words = analyser(manifest.analyser)
-    with catalog.transaction():
-        catalog.db.execute("DELETE FROM fulltext")
-        rows = ((chunk, " ".join(word.form for word in words.words(text))) for chunk, text in catalog.texts())
-        catalog.db.executemany("INSERT INTO fulltext (rowid, words) VALUES (?, ?)", rows)
-        catalog.set_manifest(manifest)
+def _checked(items: Iterable[Record | Failed | str | Path]) -> Iterator[Record | Failed]:
+    for number, item in enumerate(items, 1):
+        if not isinstance(item, Record | Failed):
+            raise UsageError(
+                f"document {number} is no Record but {type(item).__name__}", hint="jnlp.Record(id, text, fields)"
+            )
+        yield item

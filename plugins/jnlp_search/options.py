@@ -8,13 +8,14 @@ from typing import Annotated
 
 from jnlp.types import Option
 
+CHUNKER = "sentences"
 CHUNK_TOKENS = 256
 OVERLAP_TOKENS = 32
 ANALYSER = "sudachi"
 
 
-class Legs(StrEnum):
-    """Which of the two indexes a search asks."""
+class Retriever(StrEnum):
+    """What finds passages: vectors, full text, or both."""
 
     HYBRID = "hybrid"
     DENSE = "dense"
@@ -25,6 +26,10 @@ class Legs(StrEnum):
 class IndexOptions:
     """How documents are indexed. None means: as the index was made, or the default for a new one."""
 
+    chunker: Annotated[
+        str | None,
+        Option(help=f"What cuts documents into passages; {CHUNKER} in a new index.", metavar="NAME"),
+    ] = None
     chunk_tokens: Annotated[
         int | None, Option(help=f"Tokens in a passage, prefix counted; {CHUNK_TOKENS} in a new index.", ge=16, le=8192)
     ] = None
@@ -36,7 +41,13 @@ class IndexOptions:
         Option(help=f"How full text is cut into words; {ANALYSER} in a new index.", choices=("sudachi", "bigram")),
     ] = None
     keep_missing: Annotated[bool, Option(help="Keep documents whose file has vanished from an indexed folder.")] = False
-    rebuild: Annotated[bool, Option(help="Index everything again, with another model or other settings.")] = False
+    base: Annotated[
+        str | None,
+        Option(help="Where the indexed folders are now, if they have moved: nothing is read again.", metavar="DIR"),
+    ] = None
+    rebuild: Annotated[
+        bool, Option(help="Index everything again; until the end, searches answer from the old index.")
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +55,24 @@ class SearchOptions:
     """How an index is searched."""
 
     top: Annotated[int, Option(help="How many passages to return.", ge=1, le=10_000, flags=("--top", "-k"))] = 10
-    legs: Annotated[Legs, Option(help="Ask the vectors, the full text, or both.")] = Legs.HYBRID
+    retriever: Annotated[Retriever, Option(help="Ask the vectors, the full text, or both.")] = Retriever.HYBRID
     per_document: Annotated[int, Option(help="At most so many passages of one document; 0 is no limit.", ge=0)] = 3
+    group: Annotated[
+        bool, Option(help="Return passages with the same text once, with all documents that have them.")
+    ] = True
     dense_weight: Annotated[
         float, Option(help="The vectors' share of a hybrid score; the rest is the full text's.", ge=0, le=1)
     ] = 0.25
     # what `tiny-search` does best with on development articles of JaQuAD (its scores.json); a larger model bears more
+
+
+@dataclass(frozen=True, slots=True)
+class SearchTaskOptions(SearchOptions):
+    """How the task `search` answers queries."""
+
+    index: Annotated[str | None, Option(help="The index that is searched.", metavar="DIR")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class RerankOptions:
+    """Options of `rerank`: there are none but the model."""

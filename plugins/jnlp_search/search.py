@@ -1,39 +1,48 @@
-"""Searches an index: both legs, fused; passages with offsets and highlights."""
+"""Searches an index: full text and vectors, fused; passages with offsets and highlights."""
 
 from __future__ import annotations
 
 import json
 import threading
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from jnlp.encoder.vectors import unit
 from jnlp.errors import JnlpError, UsageError
-from jnlp.types import Hit, Purpose
+from jnlp.options import build
+from jnlp.types import Hit, Place, Purpose
 from jnlp_search.analyse import Query, analyser, highlights
-from jnlp_search.catalog import Catalog, clear_damage
+from jnlp_search.builder import check_finite
+from jnlp_search.draft import PATH
 from jnlp_search.fuse import convex, ranked, with_phrases
-from jnlp_search.options import Legs, SearchOptions
-from jnlp_search.segments import Segments
+from jnlp_search.options import Retriever, SearchOptions
+from jnlp_search.roots import shown_name, shown_path
+from jnlp_search.store.catalog import Catalog
+from jnlp_search.store.checks import damage_reported
+from jnlp_search.store.segments import Segments
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+    from typing import Self
 
     from jnlp.types import Embedder, FloatArray, Models
-    from jnlp_search.catalog import Passage
-    from jnlp_search.schema import Manifest
+    from jnlp_search.store.catalog import Document, Passage, Root
+    from jnlp_search.store.schema import Manifest
 
 CANDIDATES = 100
-"""Chunks that each leg gives at least; more where too few passages are left of them."""
+"""Chunks that each retriever gives at least; more where too few passages are left of them."""
 
 MOST = 6_400
-"""After so many a leg is not asked for more: where one document fills an index, the rest of it is not gone through."""
+"""A retriever is asked for no more than about so many: one long document that fills an index is not read to its end."""
 
-_DEFAULT = SearchOptions()
+MOST_PLACES = 100
+"""Documents that are listed with a passage they share."""
+
 _NO_WORDS = Query("", "", frozenset())
 
 
-def open_index(folder: Path, models: Models, /, *, model: str | None = None) -> LocalIndex:
+def open_index(folder: Path, models: Models, /, *, model: str | None = None) -> Reader:
     """Open an index for searching; another process may go on writing it.
 
     Args:
@@ -45,11 +54,11 @@ def open_index(folder: Path, models: Models, /, *, model: str | None = None) -> 
         UsageError: There is no index in the folder.
         JnlpError: It cannot be read, or was made with another model.
     """
-    return LocalIndex(folder, models, model)
+    return Reader(folder, models, model)
 
 
-class LocalIndex:
-    """An open index folder; several threads may search it."""
+class Reader:
+    """An index that is open for searching; several threads may search it."""
 
     def __init__(self, folder: Path, models: Models, model: str | None = None, /) -> None:
         self.folder = folder
@@ -66,90 +75,70 @@ class LocalIndex:
 
     def manifest(self) -> Manifest:
         """Return what the index was made with."""
-        with self._lock, clear_damage(self.folder):
+        with self._lock, damage_reported(self.folder, reading=True):
             manifest = self._catalog.manifest()
         if manifest is None:
             raise JnlpError(f"{self.folder} holds no documents yet", hint=f"jnlp index PATH… --index {self.folder}")
         return manifest
 
-    def search(
-        self,
-        query: str,
-        /,
-        *,
-        top: int = _DEFAULT.top,
-        legs: Legs | str = _DEFAULT.legs,
-        per_document: int = _DEFAULT.per_document,
-        dense_weight: float = _DEFAULT.dense_weight,
-    ) -> list[Hit]:
-        """Return the best passages, best first; of passages with the same text the best one only.
+    def search(self, query: str, /, **chosen: Any) -> list[Hit]:
+        """Return the best passages, best first.
 
         The score is a cosine (`dense`), BM25 (`lexical`), or between 0 and 1 (`hybrid`, see `fuse.convex`).
 
         Args:
             query: A question or words.
-            top: How many passages.
-            legs: `hybrid`, `dense` or `lexical`.
-            per_document: At most so many of one document; 0 is no limit.
-            dense_weight: The vectors' share of a hybrid score.
+            chosen: Fields of `SearchOptions`.
 
         Raises:
-            UsageError: The query is empty, or no text.
-            JnlpError: The model at hand is not the one that the index was made with.
+            UsageError: The query is empty or no text, or an option is not allowed.
+            JnlpError: The model at hand is not the one that the index was made with, or the index is damaged.
         """
-        if not query.strip():
-            raise UsageError("the query is empty", hint="give words or a question")
-        if any("\ud800" <= character <= "\udfff" for character in query):
-            raise UsageError("the query has bytes that are no text", hint="type it in the terminal's own encoding")
-        legs = Legs(legs)
+        check_query(query)
+        options = build(SearchOptions, chosen, where="search")
         while True:
             manifest = self.manifest()
             words = analyser(manifest.analyser)
             asked = words.query(query)
-            vector = None if legs is Legs.LEXICAL else self._vector(manifest, query)
-            with self._lock, clear_damage(self.folder), self._catalog.snapshot() as version:
+            vector = None if options.retriever is Retriever.LEXICAL else self._vector(manifest, query)
+            with (
+                self._lock,
+                damage_reported(self.folder, reading=True),
+                self._catalog.snapshot() as version,
+            ):
                 if self._catalog.manifest() != manifest:
                     continue  # rebuilt since the query was embedded
                 self._segments.sync(self._catalog, version)
-                leg = _NO_WORDS if legs is Legs.DENSE else asked
-                found = self._found(leg, vector, top, per_document, dense_weight)
+                best = self._found(_NO_WORDS if options.retriever is Retriever.DENSE else asked, vector, options)
+                hits = list(self._hits(best, options))
             break
-        return [
-            Hit(
-                rank=rank,
-                score=score,
-                document=passage.document,
-                chunk=passage.ordinal,
-                start=passage.start,
-                end=passage.stop,
-                text=passage.text,
-                highlights=highlights(words, asked, passage.text),
-                metadata=json.loads(passage.metadata),
-            )
-            for rank, (passage, score) in enumerate(found, 1)
-        ]
+        return [_with_highlights(hit, highlights(words, asked, hit.text)) for hit in hits]
+
+    def documents(self) -> Iterator[tuple[Place, Document]]:
+        """Yield the documents by number, each with its place."""
+        with self._lock, damage_reported(self.folder, reading=True), self._catalog.snapshot():
+            roots = self._roots()
+            found = [(_place(document, roots), document) for _, document in self._catalog.documents()]
+        yield from found
 
     def close(self) -> None:
         """Release the files."""
         with self._lock:
             self._catalog.close()
 
-    def __enter__(self) -> LocalIndex:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _found(
-        self, asked: Query, vector: FloatArray | None, top: int, per_document: int, dense_weight: float
-    ) -> list[tuple[Passage, float]]:
+    def _found(self, asked: Query, vector: FloatArray | None, options: SearchOptions) -> list[tuple[Passage, float]]:
         """Ask for candidates, more of them while too few are left when doubles and crowding documents are out."""
-        limit = max(CANDIDATES, 4 * top)
+        limit = max(CANDIDATES, 4 * options.top)
         while True:
-            scores = self._scores(asked, vector, limit, dense_weight)
-            order = ranked(scores)
-            found = _chosen(order, self._catalog.passages([chunk for chunk, _ in order]), top, per_document)
-            if len(found) >= top or len(order) < limit or limit >= MOST:
+            order = ranked(self._scores(asked, vector, limit, options.dense_weight))
+            found = _chosen(order, self._catalog.passages([chunk for chunk, _ in order]), options)
+            if len(found) >= options.top or len(order) < limit or limit >= MOST:
                 return found
             limit *= 4
 
@@ -166,8 +155,45 @@ class LocalIndex:
             dense |= dict(zip(chunks, (rows @ vector).tolist(), strict=True))
         return convex(words, dense, dense_weight)
 
+    def _hits(self, chosen: list[tuple[Passage, float]], options: SearchOptions) -> Iterator[Hit]:
+        """Yield hits without highlights, each with the other documents that have its passage."""
+        sharing = {
+            passage.same: self._catalog.documents_with(passage.same, MOST_PLACES + 1) if options.group else (1, [])
+            for passage, _ in chosen
+        }
+        wanted = {passage.document for passage, _ in chosen}.union(*(numbers for _, numbers in sharing.values()))
+        documents = dict(self._catalog.documents(sorted(wanted)))
+        roots = self._roots()
+        for rank, (passage, score) in enumerate(chosen, 1):
+            if passage.document not in documents:
+                raise self._catalog.damaged(f"document {passage.document} is missing")
+            document = documents[passage.document]
+            place = _place(document, roots)
+            metadata = json.loads(document.metadata)
+            count, numbers = sharing[passage.same]
+            others = [number for number in numbers if number != passage.document and number in documents]
+            yield Hit(
+                rank=rank,
+                score=score,
+                document=place.document,
+                chunk=passage.ordinal,
+                start=passage.start,
+                end=passage.stop,
+                text=passage.text,
+                metadata={**metadata, PATH: place.path} if metadata.get(PATH, "") is None else metadata,
+                path=place.path,
+                line=place.line,
+                count=count,
+                also=tuple(_place(documents[number], roots) for number in others[:MOST_PLACES]),
+            )
+
+    def _roots(self) -> dict[int, Root]:
+        return {root.id: root for root in self._catalog.roots()}
+
     def _vector(self, manifest: Manifest, query: str) -> FloatArray:
-        vector: FloatArray = unit(self._embedder(manifest).embed([query], purpose=Purpose.QUERY).vectors)[0]
+        vectors = unit(self._embedder(manifest).embed([query], purpose=Purpose.QUERY).vectors)
+        check_finite(vectors, manifest.model)
+        vector: FloatArray = vectors[0]
         return vector
 
     def _embedder(self, manifest: Manifest) -> Embedder:
@@ -183,22 +209,41 @@ class LocalIndex:
         return embedder
 
 
+def check_query(query: str, /) -> None:
+    """Refuse a query that holds nothing to search for.
+
+    Raises:
+        UsageError: It is empty, or no text.
+    """
+    if not query.strip():
+        raise UsageError("the query is empty", hint="give words or a question")
+    if any("\ud800" <= character <= "\udfff" for character in query):
+        raise UsageError("the query has bytes that are no text", hint="type it in the terminal's own encoding")
+
+
+def _place(document: Document, roots: dict[int, Root]) -> Place:
+    return Place(shown_name(document, roots), shown_path(document, roots), document.line)
+
+
+def _with_highlights(hit: Hit, spans: tuple[tuple[int, int], ...]) -> Hit:
+    return replace(hit, highlights=spans)
+
+
 def _chosen(
-    order: list[tuple[int, float]], passages: Mapping[int, Passage], top: int, per_document: int
+    order: list[tuple[int, float]], passages: Mapping[int, Passage], options: SearchOptions
 ) -> list[tuple[Passage, float]]:
-    """Return the first `top` passages, without doubles and without more than `per_document` of one document."""
+    """Return the first passages: equal ones once where they are grouped, and at most `per_document` of a document."""
     chosen: list[tuple[Passage, float]] = []
-    texts: set[str] = set()
-    of_document: dict[str, int] = {}
+    seen: set[bytes] = set()
+    of_document: dict[int, int] = {}
     for chunk, score in order:
         passage = passages[chunk]
-        text = " ".join(passage.text.split())
         count = of_document.get(passage.document, 0)
-        if text in texts or (per_document and count >= per_document):
+        if (options.group and passage.same in seen) or (options.per_document and count >= options.per_document):
             continue
-        texts.add(text)
+        seen.add(passage.same)
         of_document[passage.document] = count + 1
         chosen.append((passage, score))
-        if len(chosen) == top:
+        if len(chosen) == options.top:
             break
     return chosen

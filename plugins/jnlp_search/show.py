@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 SHORT = 120
 """A passage of at most so many characters is shown whole."""
 
+LISTED = 3
+"""Documents that are named with a passage they share."""
+
 
 def as_json(hit: Hit, /) -> dict[str, Any]:
     """Return a hit as a JSONL record, offsets as lists of two."""
@@ -20,6 +23,7 @@ def as_json(hit: Hit, /) -> dict[str, Any]:
         **{field.name: getattr(hit, field.name) for field in dataclasses.fields(hit)},
         "highlights": [list(span) for span in hit.highlights],
         "metadata": dict(hit.metadata),
+        "also": [dataclasses.asdict(place) for place in hit.also],
     }
 
 
@@ -28,3 +32,23 @@ def snippet(hit: Hit, /) -> tuple[str, list[tuple[int, int]]]:
     start, end = (0, len(hit.text)) if len(hit.text) <= SHORT else best_sentence(hit.text, hit.highlights)
     inside = [(max(a, start) - start, min(b, end) - start) for a, b in hit.highlights if a < end and b > start]
     return hit.text[start:end], inside
+
+
+def heading(hit: Hit, /) -> str:
+    """Return the line over a passage: where it is, and its score."""
+    row = f" ({hit.path})" if hit.path and not hit.document.startswith(hit.path) else ""
+    return f"{hit.rank}. {hit.document}{row} {hit.start}–{hit.end}  {hit.score:.3f}"
+
+
+def sharing(hit: Hit, /) -> str:
+    """Return the line that names the other documents with the same passage; empty where there are none."""
+    if hit.count <= 1:
+        return ""
+    names = [
+        place.document
+        if place.path is None or place.document.startswith(place.path)
+        else f"{place.document} ({place.path})"
+        for place in hit.also[:LISTED]
+    ]
+    more = hit.count - 1 - len(names)
+    return f"also in {', '.join(names)}" + (f" and {more:,} more" if more else "")

@@ -88,3 +88,28 @@ def models(embedder: PairEmbedder) -> OneModel:
 def other_models() -> OneModel:
     """Models of another fingerprint."""
     return OneModel(PairEmbedder(fingerprint="pairs-2"))
+
+
+class FakeEngine:
+    """An engine whose only model is the tests' own."""
+
+    def __init__(self, models: OneModel) -> None:
+        self._models = models
+
+    def models(self, asked=None, default=None, /):
+        return self._models
+
+    def readers(self):
+        from jnlp.io.reading.readers import builtin_readers
+
+        return builtin_readers()
+
+    def chunker(self, name, /):
+        from jnlp_search.chunk import bundled_chunker
+
+        return bundled_chunker(name)
+
+
+@pytest.fixture
+def engine(models: OneModel) -> FakeEngine:
+    return FakeEngine(models)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jnlp.errors import JnlpError
 from jnlp_search.analyse import analyser, highlights
-from jnlp_search.schema import TABLES
+from jnlp_search.store.schema import TABLES
 
 # query, what it finds, what it does not
 FOUND = [

@@ -13,7 +13,21 @@ from jnlp.plugins import import_candidate, load_plugins
 from jnlp.types import Hit
 from jnlp_search.show import SHORT, snippet
 
-FIELDS = ["rank", "score", "document", "chunk", "start", "end", "text", "highlights", "metadata"]
+FIELDS = [
+    "rank",
+    "score",
+    "document",
+    "chunk",
+    "start",
+    "end",
+    "text",
+    "highlights",
+    "metadata",
+    "path",
+    "line",
+    "count",
+    "also",
+]
 
 
 @pytest.fixture
@@ -53,7 +67,7 @@ def test_index_then_search(jnlp, folder):
     assert hit["text"] == text[hit["start"] : hit["end"]] == text.strip()
     assert [hit["text"][a:b] for a, b in hit["highlights"]] == ["契約", "解約"]
     assert hit["metadata"]["path"] == "文書/契約.txt"
-    row = json.loads(jnlp("search", "my.idx", "日曜", "--legs", "lexical")[0])
+    row = json.loads(jnlp("search", "my.idx", "日曜", "--retriever", "lexical")[0])
     assert (row["document"], row["text"], row["metadata"]["問"]) == ("文書/問答.csv:2", "日曜です。", "休みは?")
 
 
@@ -103,10 +117,13 @@ def test_a_document_that_cannot_be_read_is_named(jnlp, folder):
 
 def test_people_see_the_sentence_that_answers(jnlp, folder):
     jnlp("index", "文書", "--index", "my.idx", "--text", "答")
-    out, _ = jnlp("search", "my.idx", "猫", "--legs", "lexical", "--format", "table")
+    out, _ = jnlp("search", "my.idx", "猫", "--retriever", "lexical", "--format", "table")
     assert out.splitlines()[0].startswith("1. 文書/猫.md 2–")
     assert "吾輩は猫である。" in out
-    assert jnlp("search", "my.idx", "犬", "--legs", "lexical", "--format", "table") == ("", "jnlp: nothing was found\n")
+    assert jnlp("search", "my.idx", "犬", "--retriever", "lexical", "--format", "table") == (
+        "",
+        "jnlp: nothing was found\n",
+    )
 
 
 def test_what_was_not_found_is_said(jnlp, folder):
@@ -116,7 +133,7 @@ def test_what_was_not_found_is_said(jnlp, folder):
     assert out
     assert err == told
     assert jnlp("search", "my.idx", "xyzzy", "-q")[1] == ""
-    assert jnlp("search", "my.idx", "xyzzy", "--legs", "dense")[1] == ""
+    assert jnlp("search", "my.idx", "xyzzy", "--retriever", "dense")[1] == ""
     assert jnlp("search", "my.idx", "猫")[1] == ""
     Path("空").mkdir()
     assert jnlp("index", "空", "--index", "empty.idx")[1] == "jnlp: no document was found there\n"
@@ -151,8 +168,8 @@ def test_the_weight_of_the_vectors_decides_between_the_legs(jnlp, folder):
     def found(*flags):
         return [(hit["document"], hit["chunk"]) for hit in map(json.loads, jnlp(*query, *flags)[0].splitlines())]
 
-    assert found("--dense-weight", "1") == found("--legs", "dense")
-    lexical = found("--legs", "lexical")
+    assert found("--dense-weight", "1") == found("--retriever", "dense")
+    lexical = found("--retriever", "lexical")
     assert found("--dense-weight", "0")[: len(lexical)] == lexical
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -18,14 +19,16 @@ from jnlp.plugins import import_candidate, load_plugins
 from jnlp.testing import make_model
 from jnlp.text import html, markdown
 from jnlp.types import Failed, Purpose, Record, Source
-from jnlp_search import builder, segments
-from jnlp_search.catalog import Catalog
-from jnlp_search.index import build, delete, recorded_model
-from jnlp_search.lock import writer_lock
-from jnlp_search.options import IndexOptions, Legs
+from jnlp_search import builder
+from jnlp_search.build import build, delete, recorded_model
+from jnlp_search.builder import Watch
+from jnlp_search.options import IndexOptions, Retriever
 from jnlp_search.search import open_index
-from jnlp_search.store import STORE
-from jnlp_search.verify import verify
+from jnlp_search.store import segments
+from jnlp_search.store.catalog import Catalog
+from jnlp_search.store.lock import writer_lock
+from jnlp_search.store.verify import verify
+from jnlp_search.stores import STORE
 
 TEXTS = {
     "契約.txt": "第1条　甲は、三か月前までに予告して、本契約を解約することができる。\n\n"
@@ -67,8 +70,8 @@ def test_a_hit_says_where_it_stands(tmp_path, embedder, models):
 @pytest.mark.parametrize("analyser", ["sudachi", "bigram"])
 def test_each_leg_finds(tmp_path, embedder, models, analyser):
     build(tmp_path, records(), embedder, IndexOptions(analyser=analyser), model="pairs")
-    for legs in Legs:
-        hits = found(tmp_path, models, "雨が降る", legs=legs, top=1)
+    for retriever in Retriever:
+        hits = found(tmp_path, models, "雨が降る", retriever=retriever, top=1)
         assert [(hit.document, hit.rank) for hit in hits] == [("天気.txt", 1)]
         marked = [hits[0].text[start:end] for start, end in hits[0].highlights]
         assert marked == (["雨", "降る"] if analyser == "sudachi" else ["雨が降る"])
@@ -92,7 +95,7 @@ def test_the_dense_leg_equals_numpy(tmp_path, embedder, models, monkeypatch):
     for query in ("100番目の文書", "書くためにある", "入れ替え"):
         asked = embedder.embed([query]).vectors[0]
         scores = vectors @ (asked / np.linalg.norm(asked))
-        hits = found(tmp_path, models, query, legs="dense", top=300)
+        hits = found(tmp_path, models, query, retriever="dense", top=300)
         assert len(hits) == 298
         assert [hit.score for hit in hits] == pytest.approx(sorted(scores.tolist(), reverse=True), abs=1e-6)
         assert {hit.document: hit.score for hit in hits} == pytest.approx(
@@ -110,7 +113,9 @@ def test_only_what_changed_is_embedded(tmp_path, embedder, models):
     report = build(tmp_path, records(changed), embedder, model="pairs")
     assert numbers(report) == (1, 1, 3, 0, 0)
     assert embedder.embedded == ["第2条　本契約は、二年ごとに自動更新する。", "犬が歩く。"]
-    assert found(tmp_path, models, "自動更新", legs="lexical")[0].text == "第2条　本契約は、二年ごとに自動更新する。"
+    assert (
+        found(tmp_path, models, "自動更新", retriever="lexical")[0].text == "第2条　本契約は、二年ごとに自動更新する。"
+    )
     assert verify(tmp_path).problems == ()
 
 
@@ -123,13 +128,13 @@ def test_changed_metadata_is_stored_without_embedding(tmp_path, embedder, models
     assert numbers(build(tmp_path, moved, embedder, model="pairs")) == (0, 0, 4, 0, 0)
     assert embedder.embedded == []
     assert commits == [True] * 4  # one commit for all of them, not a wait for the disk each
-    assert found(tmp_path, models, "猫", legs="lexical")[0].metadata == {"title": "新"}
+    assert found(tmp_path, models, "猫", retriever="lexical")[0].metadata == {"title": "新"}
 
 
 def _within_commits(set_details, seen: list[bool]):
-    def counted(catalog, document):
+    def counted(catalog, number, document):
         seen.append(catalog.db.in_transaction)
-        set_details(catalog, document)
+        set_details(catalog, number, document)
 
     return counted
 
@@ -142,7 +147,7 @@ def test_documents_that_vanished_from_their_folder_are_removed(tmp_path, embedde
     assert build(tmp_path, left, embedder, model="pairs").removed == 0
     assert build(tmp_path, left, embedder, model="pairs", sources=["/文"]).removed == 0
     assert build(tmp_path, left, embedder, model="pairs", sources=["/文書/"]).removed == 1
-    assert [hit.document for hit in found(tmp_path, models, "猫", legs="lexical")] == ["外"]
+    assert [hit.document for hit in found(tmp_path, models, "猫", retriever="lexical")] == ["外"]
 
 
 def test_a_document_that_cannot_be_read_stays_as_it_was(tmp_path, embedder):
@@ -150,7 +155,7 @@ def test_a_document_that_cannot_be_read_stays_as_it_was(tmp_path, embedder):
     broken = Failed("/文書/猫.txt", Source("/文書/猫.txt"), ValueError("読めない"))
     told: list[Failed] = []
     left = [broken if record.id == "猫.txt" else record for record in records()]
-    report = build(tmp_path, left, embedder, model="pairs", sources=["/文書"], on_failed=told.append)
+    report = build(tmp_path, left, embedder, model="pairs", sources=["/文書"], watch=Watch(failed=told.append))
     assert numbers(report) == (0, 0, 3, 0, 1)
     assert told == [broken]
     assert verify(tmp_path).counts["documents"] == 4
@@ -167,7 +172,7 @@ def test_the_documents_of_a_folder_that_cannot_be_read_stay(tmp_path, embedder):
 def test_records_that_no_index_can_hold_fail_alone(tmp_path, embedder):
     told: list[Failed] = []
     bad = [Record("対", ("前提", "仮説")), Record("半", "\ud83d"), Record("同", "一つ目。"), Record("同", "二つ目。")]
-    report = build(tmp_path, [*bad, *records()], embedder, model="pairs", on_failed=told.append)
+    report = build(tmp_path, [*bad, *records()], embedder, model="pairs", watch=Watch(failed=told.append))
     assert numbers(report) == (5, 0, 0, 0, 3)
     assert [failed.id for failed in told] == ["対", "半", "同"]
     assert "U+D83D" in str(told[1].error)
@@ -182,14 +187,15 @@ def test_two_files_do_not_take_turns_in_one_document(tmp_path, embedder, models)
     index, told = tmp_path / "i", []
     rows = [Record("1", f"{path.parent.name}の文書。", {}, Source(str(path), 2)) for path in (here, there)]
     assert build(index, rows[:1], embedder, model="pairs", sources=[here]).added == 1
-    report = build(index, rows[1:], embedder, model="pairs", sources=[there], on_failed=told.append)
-    assert numbers(report) == (0, 0, 0, 0, 1)
-    assert f"{here} has a document with the id '1' already" in str(told[0].error)
-    assert found(index, models, "文書", legs="lexical")[0].text == "甲の文書。"
-    # a document may move: within what is indexed, and where its file is no more
-    assert build(index, rows[1:], embedder, model="pairs", sources=[tmp_path]).updated == 1
+    report = build(index, rows[1:], embedder, model="pairs", sources=[there], watch=Watch(failed=told.append))
+    assert (numbers(report), told) == ((1, 0, 0, 0, 0), [])
+    hits = found(index, models, "文書", retriever="lexical")
+    assert {(hit.document, hit.path, hit.text) for hit in hits} == {
+        ("1", str(here), "甲の文書。"),
+        ("1", str(there), "乙の文書。"),
+    }
     there.unlink()
-    assert build(index, rows[:1], embedder, model="pairs", sources=[here]).updated == 1
+    assert numbers(build(index, rows[:1], embedder, model="pairs", sources=[tmp_path])) == (0, 0, 1, 1, 0)
 
 
 def test_an_index_goes_on_as_it_was_made(tmp_path, embedder, models, other_models):
@@ -212,7 +218,7 @@ def test_an_index_goes_on_as_it_was_made(tmp_path, embedder, models, other_model
     assert "--model other --rebuild" in str(raised.value)
     with pytest.raises(JnlpError, match="another version of it"):
         found(folder, other_models, "猫")
-    assert found(folder, other_models, "猫", legs="lexical")[0].document == "猫.txt"
+    assert found(folder, other_models, "猫", retriever="lexical")[0].document == "猫.txt"
     with open_index(folder, models) as opened:
         assert opened.search("猫")[0].document == "猫.txt"
         report = build(folder, records(), other, IndexOptions(rebuild=True, chunk_tokens=64), model="other")
@@ -226,33 +232,33 @@ def test_an_index_goes_on_as_it_was_made(tmp_path, embedder, models, other_model
 def test_another_dictionary_makes_the_full_text_again(tmp_path, embedder, models):
     build(tmp_path, records(), embedder, model="pairs")
     with Catalog.writing(tmp_path) as catalog, catalog.transaction():
-        catalog.db.execute("UPDATE manifest SET value = '\"old\"' WHERE key = 'analyser_version'")
+        catalog.set_manifest(dataclasses.replace(catalog.manifest(), analyser_version="old"))
         catalog.db.execute("UPDATE fulltext SET words = '旧'")
-    assert found(tmp_path, models, "猫", legs="lexical") == []
+    assert found(tmp_path, models, "猫", retriever="lexical") == []
     embedder.embedded.clear()
     build(tmp_path, [], embedder, model="pairs")
     assert embedder.embedded == []
-    assert found(tmp_path, models, "猫", legs="lexical")[0].document == "猫.txt"
+    assert found(tmp_path, models, "猫", retriever="lexical")[0].document == "猫.txt"
 
 
 def test_empty_queries_and_indexes(tmp_path, embedder, models):
     with pytest.raises(UsageError, match="there is no index at"):
         open_index(tmp_path / "無", models)
     build(tmp_path, [], embedder, model="pairs")
-    for legs in Legs:
-        assert found(tmp_path, models, "猫", legs=legs) == []
+    for retriever in Retriever:
+        assert found(tmp_path, models, "猫", retriever=retriever) == []
     build(tmp_path, [*records(), Record("空", " \n")], embedder, model="pairs")
     with pytest.raises(UsageError, match="the query is empty"):
         found(tmp_path, models, " 　\n")
-    assert found(tmp_path, models, "。", legs="lexical") == []
+    assert found(tmp_path, models, "。", retriever="lexical") == []
     assert len(found(tmp_path, models, "。")) == 4
 
 
 def test_a_query_of_bytes_that_are_no_text_is_refused(tmp_path, embedder, models):
     build(tmp_path, records(), embedder, model="pairs")
-    for legs in Legs:
+    for retriever in Retriever:
         with pytest.raises(UsageError, match="bytes that are no text"):
-            found(tmp_path, models, "契約\udcff", legs=legs)
+            found(tmp_path, models, "契約\udcff", retriever=retriever)
 
 
 def test_doubles_collapse_and_no_document_crowds_out_the_others(tmp_path, embedder, models):
@@ -302,7 +308,7 @@ def test_offsets_open_to_the_passage(tmp_path, embedder, models):
             ("電源", "手引.md", None),
             ("停電", "告知.html", None),
         ]:
-            hit = index.search(query, legs="lexical", top=1)[0]
+            hit = index.search(query, retriever="lexical", top=1)[0]
             assert Path(hit.document).name == name
             text = files[name][0]
             if name.endswith(".html"):
@@ -319,7 +325,7 @@ def test_markdown_shows_its_slice_and_is_embedded_without_markup(tmp_path, embed
     text = "# 手引\n\n電源を**長く**押す。\n"
     aligned = markdown(text)
     build(tmp_path, [Record("手引.md", aligned.text, {}, Source("手引.md"), text, aligned)], embedder, model="pairs")
-    hit = found(tmp_path, models, "電源", legs="lexical")[0]
+    hit = found(tmp_path, models, "電源", retriever="lexical")[0]
     assert hit.text == text[hit.start : hit.end]
     assert "**長く**" in hit.text
     assert "**" not in embedder.embedded[0]
@@ -328,7 +334,7 @@ def test_markdown_shows_its_slice_and_is_embedded_without_markup(tmp_path, embed
 def test_one_writer_at_a_time_and_readers_go_on(tmp_path, embedder, models):
     build(tmp_path, records(), embedder, model="pairs")
     code = (
-        "import sys; from pathlib import Path; from jnlp_search.lock import writer_lock\n"
+        "import sys; from pathlib import Path; from jnlp_search.store.lock import writer_lock\n"
         "with writer_lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -351,13 +357,13 @@ def test_one_writer_at_a_time_and_readers_go_on(tmp_path, embedder, models):
 def test_an_open_index_follows_its_writer(tmp_path, embedder, models):
     build(tmp_path, records(), embedder, model="pairs")
     with open_index(tmp_path, models) as index:
-        assert index.search("犬", legs="lexical") == []
+        assert index.search("犬", retriever="lexical") == []
         inside: list[str] = []
 
         def stream():
             yield Record("犬.txt", "犬が歩く。")
             # Nothing is committed yet, and nobody waits.
-            inside.extend(hit.document for hit in index.search("犬", legs="lexical"))
+            inside.extend(hit.document for hit in index.search("犬", retriever="lexical"))
 
         build(tmp_path, stream(), embedder, model="pairs")
         assert inside == []
@@ -368,7 +374,7 @@ def test_an_open_index_follows_its_writer(tmp_path, embedder, models):
         assert len(verify(tmp_path).counts) == 4
         assert verify(tmp_path).counts["segments"] <= segments.MANY
         assert "犬.txt" not in [hit.document for hit in index.search("犬が歩く", top=50)]
-        assert len(index.search("鳥の", legs="dense", top=50)) == 16
+        assert len(index.search("鳥の", retriever="dense", top=50)) == 16
 
 
 def test_a_merge_holds_a_bounded_number_of_vectors(tmp_path, embedder, models, monkeypatch):
@@ -384,7 +390,7 @@ def test_a_merge_holds_a_bounded_number_of_vectors(tmp_path, embedder, models, m
     assert verify(tmp_path).counts["segments"] == 5
     assert verify(tmp_path).problems == ()
     with open_index(tmp_path, models) as index:
-        assert len(index.search("鳥の", legs="dense", top=50)) == 43
+        assert len(index.search("鳥の", retriever="dense", top=50)) == 43
 
 
 def test_several_threads_search_one_index(tmp_path, embedder, models):
@@ -406,11 +412,10 @@ def test_several_threads_search_one_index(tmp_path, embedder, models):
         assert wrong == []
 
 
-def test_the_store_opens_an_index(tmp_path, embedder, models):
+def test_the_store_opens_an_index(tmp_path, embedder, models, engine):
     build(tmp_path, records(), embedder, model="pairs")
-    index = STORE.open(tmp_path, models)
-    assert index.search("猫", top=1)[0].document == "猫.txt"
-    index.close()
+    with STORE.open(tmp_path, engine) as index:
+        assert index.search("猫", top=1)[0].document == "猫.txt"
     assert models.names == ["pairs"]
 
 
@@ -430,7 +435,7 @@ def test_a_real_encoder_through_the_engine(tmp_path):
     norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(asked)
     expected = sorted((vectors @ asked / norms).tolist(), reverse=True)
     index = engine.open_index(tmp_path / "i")
-    hits = index.search("猫の名前", legs="dense", top=len(chunks), per_document=0)
+    hits = index.search("猫の名前", retriever="dense", top=len(chunks), per_document=0)
     index.close()
     assert [hit.score for hit in hits] == pytest.approx(expected, abs=1e-5)
 
@@ -444,7 +449,7 @@ def test_the_sample_documents_answer_the_sample_queries(tmp_path, embedder, mode
     with open_index(tmp_path, models) as index:
         for line in lines:
             query = json.loads(line)
-            hits = index.search(query["query"], legs="lexical", top=5)
+            hits = index.search(query["query"], retriever="lexical", top=5)
             total += 1
             first += bool(hits) and Path(hits[0].document).name.startswith(query["document"])
             for hit in hits:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 LINES = frozenset({".txt", ".text", ".csv", ".tsv", ".tab", ".jsonl", ".ndjson"})
 """Endings whose records are lines, about: quoted line breaks and blank lines count too."""
 
+TEXTS = frozenset({".txt", ".text"})
+"""Those of them that are one record where documents are read; rows stay rows."""
+
 LARGEST = 2_000_000_000
 """Bytes above which counting lines would take longer than it helps."""
 
@@ -45,7 +48,7 @@ def _records(item: Input, options: ReadOptions) -> int | None:
         return None
     if item.extension == ".parquet" or options.unit is Unit.PARAGRAPH:
         return None
-    if item.extension not in LINES or options.unit is Unit.DOCUMENT:
+    if item.extension not in LINES or (options.unit is Unit.DOCUMENT and item.extension in TEXTS):
         return 1
     try:
         return _lines(item.path) if item.path.stat().st_size <= LARGEST else None

@@ -25,11 +25,11 @@ from jnlp.types import Purpose
 from jnlp_family.search.jaquad import questions
 from jnlp_family.similarity import Split, likeness, similarity
 from jnlp_search.analyse import analyser
-from jnlp_search.catalog import Catalog
 from jnlp_search.fuse import convex, with_phrases
 from jnlp_search.options import ANALYSER
-from jnlp_search.schema import TABLES
 from jnlp_search.search import CANDIDATES
+from jnlp_search.store.catalog import Catalog
+from jnlp_search.store.schema import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

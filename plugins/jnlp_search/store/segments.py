@@ -7,20 +7,21 @@ can be made again from the catalogue's vectors.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jnlp.io.durable import replacing
+from jnlp_search.store.catalog import SEGMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from jnlp.types import FloatArray, IntArray
-    from jnlp_search.catalog import Catalog, Segment
+    from jnlp_search.store.catalog import Catalog, Segment
 
-FOLDER = "segments"
 SMALL = 50_000
 """Segments under so many vectors are merged when there are more than `MANY`, up to about so many in one: a merge holds
 them in memory."""
@@ -41,7 +42,7 @@ def write(catalog: Catalog, chunks: IntArray, vectors: FloatArray, /) -> int:
     sql = "INSERT INTO segments (file, kind, sha256, count, first, last) VALUES ('', 'flat', '', ?, ?, ?)"
     number = int(catalog.db.execute(sql, (len(chunks), int(chunks[0]), int(chunks[-1]))).lastrowid or 0)
     name = f"{number:06d}.faiss"
-    digest = _write_file(catalog.path.parent / FOLDER / name, chunks, vectors)
+    digest = _write_file(catalog.path.parent / SEGMENTS / name, chunks, vectors)
     catalog.db.execute("UPDATE segments SET file = ?, sha256 = ? WHERE id = ?", (name, digest, number))
     return number
 
@@ -52,8 +53,10 @@ def repair(catalog: Catalog, /) -> int:
     Returns:
         The number of segments that were written again.
     """
-    folder = catalog.path.parent / FOLDER
-    folder.mkdir(exist_ok=True)
+    folder = catalog.path.parent / SEGMENTS
+    if not folder.is_dir():
+        folder.unlink(missing_ok=True)  # a file of that name is not ours
+        folder.mkdir()
     segments = catalog.segments()
     _remove(folder, {segment.file for segment in segments})
     bad = [segment for segment in segments if not intact(folder, segment)]
@@ -70,7 +73,12 @@ def merge(catalog: Catalog, segments: Sequence[Segment], /) -> None:
         for segment in segments:
             catalog.db.execute("UPDATE vectors SET segment = ? WHERE segment = ?", (new, segment.id))
             catalog.db.execute("DELETE FROM segments WHERE id = ?", (segment.id,))
-    _remove(catalog.path.parent / FOLDER, {segment.file for segment in catalog.segments()})
+    remove_unnamed(catalog)
+
+
+def remove_unnamed(catalog: Catalog, /) -> None:
+    """Remove the segment files that the catalogue does not name."""
+    _remove(catalog.path.parent / SEGMENTS, {segment.file for segment in catalog.segments()})
 
 
 def tidy(catalog: Catalog, /) -> None:
@@ -101,7 +109,7 @@ def intact(folder: Path, segment: Segment, /) -> bool:
     """Whether a segment's file is there with the digest that was recorded."""
     try:
         return _digest(folder / segment.file) == segment.sha256
-    except FileNotFoundError:
+    except (OSError, ValueError, TypeError):  # missing, a folder, or no name at all
         return False
 
 
@@ -115,7 +123,7 @@ class Segments:
     """The segments of an open index, kept in step with the catalogue."""
 
     def __init__(self, folder: Path, /) -> None:
-        self._folder = folder / FOLDER
+        self._folder = folder / SEGMENTS
         self._loaded: dict[int, _Loaded] = {}
         self._version: int | None = None
 
@@ -123,6 +131,7 @@ class Segments:
         """Load what is new and drop what is gone, if the snapshot's version says that something changed."""
         if version == self._version:
             return
+        catalog.check_seal()
         loaded: dict[int, _Loaded] = {}
         for segment in catalog.segments():
             known = self._loaded.get(segment.id)
@@ -155,14 +164,27 @@ class Segments:
         return {chunk: -score for score, chunk in sorted(found)[:limit]}
 
     def _load(self, catalog: Catalog, segment: Segment) -> Any:
-        import faiss
-
         if intact(self._folder, segment):
             # A writer that merges segments may remove the file between the check and here.
-            with suppress(RuntimeError):
-                return faiss.read_index(str(self._folder / segment.file), faiss.IO_FLAG_MMAP_IFC)
+            with suppress(RuntimeError, FileNotFoundError):
+                return read_file(self._folder / segment.file)
         # A reader never writes: it searches what it makes in memory, and the next writer makes the file.
         return _index(*catalog.segment_vectors([segment.id]))
+
+
+def read_file(path: Path, /) -> Any:
+    """Open a segment's file with FAISS, mapped into memory.
+
+    Raises:
+        RuntimeError: It cannot be opened.
+    """
+    import faiss
+
+    try:
+        return faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+    except (TypeError, UnicodeError, NotImplementedError):  # FAISS takes names that are UTF-8 only
+        with path.open("rb") as file:
+            return faiss.read_index(faiss.PyCallbackIOReader(file.read))  # type: ignore[attr-defined]
 
 
 def _index(chunks: IntArray, vectors: FloatArray) -> Any:
@@ -178,6 +200,9 @@ def _write_file(path: Path, chunks: IntArray, vectors: FloatArray) -> str:
     import faiss
 
     digest = hashlib.sha256()
+    for there in (path, path.with_name(path.name + ".part")):
+        if there.is_dir():
+            shutil.rmtree(there)
     with replacing(path) as file:
 
         def put(data: bytes) -> None:
@@ -197,5 +222,9 @@ def _digest(path: Path) -> str:
 def _remove(folder: Path, named: set[str]) -> None:
     """Remove the files of a folder that the catalogue does not name; a reader that has one open keeps it."""
     for path in folder.iterdir():
-        if path.name not in named:
+        if path.name in named and not path.is_dir():
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
             path.unlink()

@@ -3,29 +3,49 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-FORMAT = 1
+FORMAT = 2
 """The version of the index folder; a folder with another is not opened."""
 
 APPLICATION_ID = 0x4A4E4C50
 """JNLP, which marks the SQLite file as an index (`file catalog.sqlite` shows it)."""
 
 # Identifiers are AUTOINCREMENT: never used twice, so that a tombstone or a segment's file name can never mean another.
+# `crc` columns: CRC-32 of the row, checked whenever the row is read (`store/checks.py`).
 TABLES = """
 CREATE TABLE manifest (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
+CREATE TABLE state (                 -- one row; see store/checks.py
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    commits INTEGER NOT NULL,        -- counts the commits
+    seal INTEGER                     -- CRC-32 of what a search reads besides rows with a crc; NULL during a build
+);
+INSERT INTO state VALUES (1, 0, NULL);
+
+CREATE TABLE roots (                 -- the folders that were indexed
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    path TEXT NOT NULL UNIQUE,       -- absolute, links resolved, no slash at the end; "" is /
+    label TEXT NOT NULL              -- as the user wrote it: hits show it
+);
+
 CREATE TABLE documents (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    name TEXT NOT NULL UNIQUE,       -- the record's id, which a hit shows
-    path TEXT,                       -- the absolute path of the file it was read from
+    root INTEGER NOT NULL,           -- 0 for a document without a file
+    path TEXT NOT NULL,              -- its file, relative to the root
+    key TEXT NOT NULL,               -- which document of the file: "" the whole, ":7" its row 7, or the row's id
+    named INTEGER NOT NULL,          -- 1 where the key is an id of the user's
     line INTEGER,
     encoding TEXT,
     title TEXT,
     characters INTEGER NOT NULL,
+    chunks INTEGER NOT NULL,         -- how many it was cut into
     sha256 BLOB NOT NULL,            -- of what is indexed: a document with the same digest is not read again
-    metadata TEXT NOT NULL           -- JSON object: the record's fields
+    metadata TEXT NOT NULL,          -- JSON object: the record's fields
+    crc INTEGER NOT NULL,
+    UNIQUE (root, path, key)
 );
-CREATE INDEX documents_path ON documents (path);
+CREATE INDEX documents_key ON documents (key);
 
 CREATE TABLE chunks (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -36,8 +56,11 @@ CREATE TABLE chunks (
     tokens INTEGER NOT NULL,
     text TEXT NOT NULL,              -- what was embedded and analysed
     passage TEXT,                    -- what is shown, where that differs
+    same BLOB NOT NULL,              -- digest of what is shown: equal passages have the same
+    crc INTEGER NOT NULL,
     UNIQUE (document, ordinal)
 );
+CREATE INDEX chunks_same ON chunks (same);
 
 CREATE TABLE segments (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -49,14 +72,15 @@ CREATE TABLE segments (
     last INTEGER NOT NULL
 );
 
-CREATE TABLE vectors (               -- the truth; segments are made from it
+CREATE TABLE vectors (               -- segments are made from these
     chunk INTEGER PRIMARY KEY REFERENCES chunks ON DELETE CASCADE,
     segment INTEGER NOT NULL REFERENCES segments,
-    vector BLOB NOT NULL             -- little-endian float32 of length 1
+    vector BLOB NOT NULL,            -- little-endian float32 of length 1
+    crc INTEGER NOT NULL
 );
 CREATE INDEX vectors_segment ON vectors (segment);
 
-CREATE TABLE tombstones (            -- chunks that stand in a segment's file and are no more
+CREATE TABLE tombstones (            -- deleted chunks that are still in a segment's file
     chunk INTEGER PRIMARY KEY,
     segment INTEGER NOT NULL REFERENCES segments ON DELETE CASCADE
 );
@@ -83,6 +107,8 @@ class Manifest:
         analyser_version: Its rules and dictionary.
         jnlp: The version that made the index.
     """
+
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "strict": True}
 
     model: str
     fingerprint: str

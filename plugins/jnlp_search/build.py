@@ -1,0 +1,279 @@
+"""Makes an index and keeps it up to date: what `Index.add` and `Index.remove` do."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sqlite3
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from jnlp.errors import JnlpError, UsageError
+from jnlp_search.analyse import analyser
+from jnlp_search.builder import Builder, Watch
+from jnlp_search.chunk import bundled_chunker
+from jnlp_search.names import find
+from jnlp_search.options import ANALYSER, CHUNK_TOKENS, CHUNKER, OVERLAP_TOKENS, IndexOptions
+from jnlp_search.roots import move
+from jnlp_search.store import replacement, segments
+from jnlp_search.store.catalog import NAME, SEGMENTS, Catalog
+from jnlp_search.store.checks import DamagedIndexError, damage_reported
+from jnlp_search.store.filesum import remove_sum, write_sum
+from jnlp_search.store.lock import NAME as LOCK
+from jnlp_search.store.lock import writer_lock
+from jnlp_search.store.schema import Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from jnlp.types import AddReport, Chunker, Embedder, Failed, Record, RepairReport
+
+_PLAIN = Watch()
+
+
+def build(
+    folder: Path,
+    records: Iterable[Record | Failed],
+    embedder: Embedder,
+    options: IndexOptions | None = None,
+    /,
+    *,
+    model: str,
+    sources: Sequence[str | Path] = (),
+    chunkers: Callable[[str], Chunker] = bundled_chunker,
+    watch: Watch = _PLAIN,
+) -> AddReport:
+    """Bring the index in `folder` up to date with documents; it is made if it is not there.
+
+    Killed at any point, it opens at its last commit, and building again continues. Documents of `sources` that no
+    longer come are removed at the end, unless they failed to be read or `options.keep_missing`. With `options.rebuild`
+    the new index grows in a folder of its own and replaces the old one in one step.
+
+    Args:
+        folder: The index.
+        records: The documents.
+        embedder: Makes the vectors.
+        options: How documents are indexed.
+        model: The embedder's name, folder or hub id: a search loads it by that.
+        sources: The folders and files that `records` is all of.
+        chunkers: Gives a chunker by name.
+        watch: Who is told of failures and progress.
+
+    Raises:
+        JnlpError: Another process is writing, the index is damaged, or it was made with another model or settings.
+    """
+    options = options or IndexOptions()
+    start = time.monotonic()
+    with _clear_errors(folder), damage_reported(folder), _locked(folder):
+        if options.rebuild and (folder / NAME).exists():
+            report = _rebuild(folder, records, embedder, options, model, sources, chunkers, watch)
+        else:
+            with Catalog.writing(folder) as catalog:
+                replacement.discard(folder)
+                manifest = _open_manifest(catalog, embedder, options, model)
+                segments.repair(catalog)
+                if options.base is not None:
+                    move(catalog, options.base)
+                builder = Builder(catalog, manifest, embedder, chunkers(manifest.chunker), sources, watch)
+                _take_in(builder, records)
+                if not options.keep_missing:
+                    builder.remove_missing()
+                segments.tidy(catalog)
+                catalog.seal()
+                report = builder.report
+        seconds = time.monotonic() - start
+        write_sum(folder, seconds)
+        return dataclasses.replace(report, seconds=seconds)
+
+
+def _rebuild(
+    folder: Path,
+    records: Iterable[Record | Failed],
+    embedder: Embedder,
+    options: IndexOptions,
+    model: str,
+    sources: Sequence[str | Path],
+    chunkers: Callable[[str], Chunker],
+    watch: Watch,
+) -> AddReport:
+    """Build a new index in a folder of its own, or go on with a killed one, and put it in the old one's place."""
+    _refuse_foreign(folder)
+    place = replacement.prepare(folder, _new_manifest(embedder, options, model))
+    with Catalog.writing(place) as catalog:
+        manifest = _open_manifest(catalog, embedder, options, model)
+        segments.repair(catalog)
+        builder = Builder(catalog, manifest, embedder, chunkers(manifest.chunker), sources, watch)
+        _take_in(builder, records)
+        builder.remove_unseen()
+        segments.tidy(catalog)
+        catalog.seal()
+        # A killed rebuild's documents are part of this one.
+        report = builder.report
+        report = dataclasses.replace(report, added=report.added + report.unchanged, unchanged=0, removed=0)
+    replacement.put_in_place(folder)
+    return report
+
+
+def _take_in(builder: Builder, records: Iterable[Record | Failed]) -> None:
+    for record in records:
+        builder.add(record)
+    builder.commit()
+
+
+def delete(folder: Path, names: Sequence[str], /) -> int:
+    """Remove documents in one commit and return how many.
+
+    Raises:
+        UsageError: There is no index, or a name that is not in it.
+    """
+    with changing(folder) as catalog:
+        numbers = find(catalog, names)
+        if numbers:
+            with catalog.transaction():
+                for number in numbers:
+                    catalog.delete_document(number)
+            segments.tidy(catalog)
+        return len(numbers)
+
+
+@contextmanager
+def changing(folder: Path, /) -> Iterator[Catalog]:
+    """Hold an index that is there for writing; it is sealed at the end."""
+    if not (folder / NAME).exists():
+        raise UsageError(f"there is no index at {folder}", hint=f"jnlp index PATH… --index {folder}")
+    start = time.monotonic()
+    with _clear_errors(folder), damage_reported(folder), _locked(folder):
+        with Catalog.writing(folder) as catalog:
+            yield catalog
+            catalog.seal()
+        write_sum(folder, time.monotonic() - start)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder for writing; it is made if it is not there."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file, and an index is a folder", hint="name a new folder: --index my.idx")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / NAME).exists() and any(path.name != LOCK for path in folder.iterdir()):
+        raise UsageError(f"{folder} holds other files and is not an index", hint="name a new folder: --index my.idx")
+    with writer_lock(folder):
+        yield
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Raise where what would be replaced is no index: it is left alone."""
+    try:
+        Catalog.reading(folder).close()
+    except DamagedIndexError:
+        if not (folder / SEGMENTS).is_dir():
+            raise
+    except JnlpError as error:
+        if "is not an index" in error.message:
+            raise
+
+
+@contextmanager
+def _clear_errors(folder: Path) -> Iterator[None]:
+    """Say in one line what keeps the index from being written; what was committed stays."""
+    try:
+        yield
+    except (OSError, sqlite3.OperationalError) as error:
+        reason = error.strerror or error if isinstance(error, OSError) else error
+        raise JnlpError(
+            f"{folder} cannot be written: {reason}",
+            hint="what was committed is kept; make room or give permission, then run the same command again",
+        ) from error
+    except KeyboardInterrupt as interrupt:
+        interrupt.add_note(f"{folder} holds what was indexed so far; the same command goes on")
+        raise
+
+
+def recorded_model(folder: Path, /) -> str | None:
+    """Return the model that an index was made with, or None where there is no index yet."""
+    if not (folder / NAME).is_file():
+        return None
+    with damage_reported(folder, reading=True), Catalog.reading(folder) as catalog:
+        manifest = catalog.manifest()
+    return manifest.model if manifest else None
+
+
+def _new_manifest(embedder: Embedder, options: IndexOptions, model: str, old: Manifest | None = None, /) -> Manifest:
+    """Return what to index with: as asked for, else as the index was made, else the defaults."""
+    from jnlp import __version__
+
+    if (options.chunk_tokens or 0) > embedder.max_length:
+        raise UsageError(
+            f"--chunk-tokens {options.chunk_tokens:,} is more than the {embedder.max_length:,} that {model} reads",
+            hint=f"at most --chunk-tokens {embedder.max_length}, or another --model",
+        )
+    words = analyser(options.analyser or (old.analyser if old else ANALYSER))
+    return Manifest(
+        model=model,
+        fingerprint=embedder.fingerprint,
+        dimension=embedder.dimension,
+        chunker=options.chunker or (old.chunker if old else CHUNKER),
+        chunk_tokens=options.chunk_tokens or (old.chunk_tokens if old else CHUNK_TOKENS),
+        overlap=options.overlap if options.overlap is not None else (old.overlap if old else OVERLAP_TOKENS),
+        analyser=words.name,
+        analyser_version=words.version,
+        jnlp=__version__,
+    )
+
+
+def _open_manifest(catalog: Catalog, embedder: Embedder, options: IndexOptions, model: str) -> Manifest:
+    """Return what to index with, recorded where the index is new; refuse other settings where it is not."""
+    old = catalog.manifest()
+    manifest = _new_manifest(embedder, options, model, old)
+    if old is None:
+        with catalog.transaction():
+            catalog.set_manifest(manifest)
+        return manifest
+    _refuse_other(catalog, old, manifest)
+    if old.analyser_version != manifest.analyser_version:
+        analyse_again(catalog, manifest)
+    return manifest
+
+
+def _refuse_other(catalog: Catalog, old: Manifest, new: Manifest) -> None:
+    folder = catalog.folder
+    if old.fingerprint != new.fingerprint:
+        raise JnlpError(
+            f"{folder} was made with model {old.model}, not {new.model}"
+            if old.model != new.model
+            else f"{folder} was made with another version of model {old.model}, or another --normalize",
+            hint=f"--model {old.model} goes on with it, --rebuild indexes everything again",
+        )
+    for name in ("chunker", "chunk_tokens", "overlap", "analyser"):
+        before, now = getattr(old, name), getattr(new, name)
+        if before != now:
+            flag = "--" + name.replace("_", "-")
+            raise JnlpError(
+                f"{folder} was made with {flag} {before}, not {now}",
+                hint=f"leave {flag} out to go on with it; --rebuild indexes everything again",
+            )
+
+
+def analyse_again(catalog: Catalog, manifest: Manifest, /) -> None:
+    """Make the full text again from the passages, and record the manifest; this needs no model."""
+    words = analyser(manifest.analyser)
+    with catalog.transaction():
+        catalog.db.execute("DELETE FROM fulltext")
+        rows = ((chunk, " ".join(word.form for word in words.words(text))) for chunk, text in catalog.texts())
+        catalog.db.executemany("INSERT INTO fulltext (rowid, words) VALUES (?, ?)", rows)
+        catalog.set_manifest(manifest)
+
+
+def repaired(folder: Path, /) -> RepairReport:
+    """Keep what is whole of an index, in one step."""
+    from jnlp_search.store.repair import repair
+
+    if not os.path.lexists(folder / NAME):
+        raise UsageError(f"there is no index at {folder}", hint=f"jnlp index PATH… --index {folder}")
+    with _clear_errors(folder), damage_reported(folder), _locked(folder):
+        report = repair(folder)
+        remove_sum(folder)  # one that is damaged too
+        write_sum(folder, float("inf"))
+        return report

@@ -1,0 +1,1 @@
+"""The commands `jnlp index` and `jnlp search`."""

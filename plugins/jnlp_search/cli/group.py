@@ -1,0 +1,57 @@
+"""`jnlp index`: a command that indexes, with commands below it for an index that is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class IndexGroup(click.Group):
+    """Runs `default` unless the first word is one of its commands and no `--index` is given.
+
+    `jnlp index verify DIR` checks an index; `jnlp index verify --index DIR` indexes a folder that is called `verify`.
+
+    Args:
+        default: The command that indexes.
+    """
+
+    def __init__(self, default: click.Command, **attributes: Any) -> None:
+        super().__init__(default.name, help=default.help, params=list(default.params), **attributes)
+        self.default = default
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Parse the words for the command they are meant for."""
+        if self._is_below(args):
+            return super().make_context(info_name, args, parent, **extra)
+        if args and args[0] in ("-h", "--help"):
+            with click.Context(self, parent, info_name) as ctx:
+                click.echo(self.get_help(ctx), color=ctx.color)
+                ctx.exit()
+        return self.default.make_context(info_name, args, parent, **extra)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the words for the command below: the options of indexing are not asked for."""
+        params, self.params = self.params, []
+        try:
+            return super().parse_args(ctx, args)
+        finally:
+            self.params = params
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """Return the usage of indexing."""
+        return self.default.collect_usage_pieces(ctx)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options of indexing, then the commands below."""
+        self.default.format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+    def _is_below(self, args: Sequence[str]) -> bool:
+        named = any(word == "--index" or word.startswith("--index=") for word in args)
+        return bool(args) and args[0] in self.commands and not named

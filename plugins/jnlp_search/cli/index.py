@@ -1,0 +1,138 @@
+"""`jnlp index`: indexing; and `jnlp index verify | repair | remove | info | list`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from jnlp.cli.common import command
+from jnlp.cli.report import tell_failed
+from jnlp_search.cli.group import IndexGroup
+from jnlp_search.cli.search import asked_model
+from jnlp_search.options import IndexOptions
+
+if TYPE_CHECKING:
+    from jnlp.engine import Engine
+    from jnlp.io.reading.options import ReadOptions
+    from jnlp.types import AddReport
+    from jnlp_search.index import Index
+
+_FOLDER = click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+SUMMARY = "Index documents for search; only what changed is read again."
+
+
+@command(
+    IndexOptions,
+    name="index",
+    summary=SUMMARY,
+    reading=("text", "id", "encoding", "encoding_errors", "input_format", "recursive"),
+    hint={"did": "indexed with", "then": "index again with --model {larger} --rebuild"},
+)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@click.option("--index", "folder", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The index.")
+def add(
+    engine: Engine, options: IndexOptions, paths: tuple[str, ...], folder: Path, reading: ReadOptions, quiet: bool
+) -> None:
+    """Bring an index up to date with files and folders, and say what became of them."""
+    from jnlp.cli.console import progress
+    from jnlp.io import PassedOver
+    from jnlp.io.reading.estimate import estimate
+    from jnlp.io.reading.options import Unit
+
+    read = dataclasses.asdict(reading)
+    shows_bar = not quiet and sys.stderr.isatty()
+    documents = dataclasses.replace(reading, unit=Unit.DOCUMENT)
+    total = estimate(paths, documents, engine.readers()) if shows_bar else None
+    done, passed_over = 0, PassedOver()
+    with progress("documents", total=total, quiet=not shows_bar) as advance, _open(engine, folder) as index:
+
+        def show(report: AddReport) -> None:
+            nonlocal done
+            advance(report.documents + report.failed - done)
+            done = report.documents + report.failed
+
+        report = index.add(
+            paths,
+            read=read,
+            on_failed=tell_failed,
+            progress=show,
+            passed_over=passed_over,
+            **dataclasses.asdict(options),
+        )
+    click.echo(
+        f"{folder}: {report.added:,} added, {report.updated:,} updated, {report.unchanged:,} unchanged, "
+        f"{report.removed:,} removed, {report.failed:,} failed; "
+        f"{report.chunks:,} new passages in {report.seconds:.1f} s"
+    )
+    if passed_over and not quiet:
+        click.echo(f"jnlp: {passed_over}", err=True)
+    if report.failed and not report.documents:
+        raise click.exceptions.Exit(1)
+    if not report.failed and not report.documents and not quiet:
+        click.echo("jnlp: no document was found there", err=True)
+
+
+@command(name="verify", summary="Check an index: every row, the full text and the segment files.")
+@_FOLDER
+def verify(engine: Engine, folder: Path, quiet: bool) -> None:
+    """Print what is damaged; exit status 1 if anything is."""
+    found = _open(engine, folder).verify()
+    for problem in found.problems:
+        click.echo(f"{folder}: {problem}")
+    if found.problems:
+        click.echo(f"      hint: jnlp index repair {folder} keeps what is whole", err=True)
+        raise click.exceptions.Exit(1)
+    counts = found.counts
+    click.echo(f"{folder}: {counts['documents']:,} documents and {counts['chunks']:,} passages, all whole")
+    if found.leftovers and not quiet:
+        click.echo(f"jnlp: left by an interrupted run, removed by the next: {', '.join(found.leftovers)}", err=True)
+
+
+@command(name="repair", summary="Keep what is whole of a damaged index; nothing is embedded.")
+@_FOLDER
+def repair(engine: Engine, folder: Path, quiet: bool) -> None:
+    """Rebuild segments and full text from the catalogue, and drop and name the documents that are damaged."""
+    report = _open(engine, folder).repair()
+    for name in report.dropped:
+        click.echo(f"{folder}: dropped {name}")
+    click.echo(f"{folder}: {report.documents:,} documents kept, {len(report.dropped):,} dropped")
+    if report.dropped and not quiet:
+        click.echo("jnlp: index their files again to bring them back", err=True)
+
+
+@command(name="remove", summary="Remove documents from an index by id, file or folder.")
+@_FOLDER
+@click.argument("names", nargs=-1, required=True, metavar="ID|FILE|FOLDER…")
+def remove(engine: Engine, folder: Path, names: tuple[str, ...], quiet: bool) -> None:
+    """Remove documents; their files are not touched."""
+    click.echo(f"{folder}: {_open(engine, folder).remove(names):,} removed")
+
+
+@command(name="info", summary="Say what an index holds and how it was made, as JSON.")
+@_FOLDER
+def info(engine: Engine, folder: Path, quiet: bool) -> None:
+    """Print one JSON object."""
+    click.echo(json.dumps(dataclasses.asdict(_open(engine, folder).info()), ensure_ascii=False, indent=2))
+
+
+@command(name="list", summary="List the documents of an index, one JSON object a line.")
+@_FOLDER
+def list_(engine: Engine, folder: Path, quiet: bool) -> None:
+    """Print each document's name, file and row."""
+    with _open(engine, folder) as index:
+        for place in index.documents():
+            click.echo(json.dumps(dataclasses.asdict(place), ensure_ascii=False))
+
+
+def _open(engine: Engine, folder: Path) -> Index:
+    from jnlp_search.index import Index
+
+    return Index.open(folder, engine, model=asked_model())
+
+
+index = IndexGroup(add, commands=[verify, repair, remove, info, list_], context_settings={})

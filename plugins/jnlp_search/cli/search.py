@@ -1,0 +1,106 @@
+"""`jnlp search`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from jnlp.cli.common import command
+from jnlp.cli.options import given
+from jnlp.cli.report import tell_failed
+from jnlp.config import Settings
+from jnlp_search.options import Retriever, SearchOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jnlp.engine import Engine
+    from jnlp.types import Hit
+
+
+@command(
+    SearchOptions,
+    name="search",
+    summary="Search an index: passages with offsets and highlights.",
+    hint={"then": "index again with --model {larger} --rebuild"},
+)
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.argument("query", metavar="QUERY")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "jsonl"]), help="Else a table at a terminal, JSONL in a pipe."
+)
+@click.option("--legs", type=click.Choice([retriever.value for retriever in Retriever]), hidden=True, help="The former name of --retriever.")
+def search(
+    engine: Engine,
+    options: SearchOptions,
+    folder: Path,
+    query: str,
+    form: str | None,
+    legs: str | None,
+    quiet: bool,
+) -> None:
+    """Print the passages that answer a query; `-` takes queries from standard input, a line each."""
+    from jnlp.cli.console import is_terminal
+    from jnlp_search.index import Index
+
+    chosen = dataclasses.replace(options, retriever=Retriever(legs)) if legs else options
+    table = form == "table" or (form is None and is_terminal())
+    with Index.open(folder, engine, model=asked_model(), create=False) as opened:
+        for asked in [query] if query != "-" else _lines():
+            hits = opened.search(asked, **dataclasses.asdict(chosen))
+            if not quiet:
+                _remark(hits, chosen.retriever)
+            if not table:
+                _print(hits, {"query": asked} if query == "-" else {})
+                continue
+            if query == "-":
+                click.echo(f"■ {asked}")
+            show_hits(hits)
+
+
+def _lines() -> Iterator[str]:
+    """Yield the queries on standard input as they come; what is no text is reported."""
+    from jnlp.io import read
+    from jnlp.types import Failed
+
+    for record in read(["-"]):
+        if isinstance(record, Failed):
+            tell_failed(record)
+        elif isinstance(record.text, str):
+            yield record.text
+
+
+def _remark(hits: list[Hit], retriever: Retriever) -> None:
+    if not hits:
+        click.echo("jnlp: nothing was found", err=True)
+    elif retriever is Retriever.HYBRID and not any(hit.highlights for hit in hits):
+        click.echo("jnlp: no passage has a word of the query; these are the nearest by their vectors", err=True)
+
+
+def _print(hits: list[Hit], head: dict[str, str]) -> None:
+    from jnlp_search.show import as_json
+
+    for hit in hits:
+        click.echo(json.dumps({**head, **as_json(hit)}, ensure_ascii=False, allow_nan=False))
+    sys.stdout.flush()  # whoever asks line by line waits for the answer
+
+
+def show_hits(hits: list[Hit], /) -> None:
+    """Print hits for a person: where, and the sentence that answers best."""
+    from jnlp.cli.console import passage
+    from jnlp_search.show import heading, sharing, snippet
+
+    for hit in hits:
+        text, highlights = snippet(hit)
+        passage(heading(hit), text, highlights, foot=sharing(hit))
+
+
+def asked_model() -> str | None:
+    """Return the model given on the command line: a configured one does not override an index's own."""
+    model: str | None = given(click.get_current_context(), Settings).get("model")
+    return model

@@ -1,0 +1,154 @@
+"""Which document of an index a record is: its file below one of the index's roots, and its key in the file.
+
+A file is the same however it is written: relative, absolute, with `..`, through a link to its folder. Where the
+documents have moved to another folder or machine, `--base` gives the roots their new paths and nothing is read again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from jnlp.errors import UsageError
+from jnlp_search.store.catalog import Root
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jnlp.types import Record
+    from jnlp_search.store.catalog import Catalog, Document
+
+NO_FILE = frozenset({"arg", "stdin"})
+"""Sources of records that were not read from a file."""
+
+_ESCAPED = re.compile(r"\\udc([89a-f][0-9a-f])")
+
+
+class Roots:
+    """The roots of a catalogue; a new one is added when a file is below none.
+
+    Args:
+        catalog: Open for writing.
+        sources: The files and folders that are indexed, as the user wrote them.
+    """
+
+    def __init__(self, catalog: Catalog, sources: Sequence[str | Path] = (), /) -> None:
+        self._catalog = catalog
+        self._known = {root.path: root for root in catalog.roots()}
+        self._offered = sorted({_offer(str(source)) for source in sources if str(source) not in NO_FILE | {"-"}})
+
+    def identify(self, record: Record, /) -> tuple[tuple[int, str, str], int]:
+        """Return a record's identity (root, path, key), and 1 where the key is an id of the user's, else 0."""
+        source = record.source.path
+        if source in NO_FILE:
+            return (0, "", record.id), 1
+        root, path = self.place(source)
+        if record.id == source:
+            return (root, path, ""), 0
+        if record.id.startswith(f"{source}:"):
+            return (root, path, record.id[len(source) :]), 0
+        return (root, path, record.id), 1
+
+    def place(self, source: str, /) -> tuple[int, str]:
+        """Return the root of a file, by number, and the file's path below it."""
+        path = canonical(source)
+        above = [root for root in self._known if is_below(path, root)]
+        if above:
+            root = self._known[max(above, key=len)]
+            return root.id, path[len(root.path) + 1 :]
+        offered = [pair for pair in self._offered if is_below(path, pair[0])]
+        parent = (path.rpartition("/")[0], escaped(os.path.dirname(source) or "."))  # noqa: PTH120 - of a shown name
+        root_path, label = min(offered, key=lambda pair: len(pair[0])) if offered else parent
+        with self._catalog.transaction():
+            self._known[root_path] = self._catalog.add_root(root_path, label)
+        return self._known[root_path].id, path[len(root_path) + 1 :]
+
+
+def move(catalog: Catalog, base: str, /) -> None:
+    """Give the roots of an index their new paths: each is now in the folder `base`, or is `base` if it is the only one.
+
+    Raises:
+        UsageError: A root cannot be found there.
+    """
+    roots, place = catalog.roots(), Path(base)
+    moved: list[Root] = []
+    for root in roots:
+        name = PurePosixPath(root.path).name
+        there = place / name if (place / name).is_dir() else place if len(roots) == 1 else None
+        if there is None or not there.is_dir():
+            raise UsageError(f"{base} has no folder '{name}'", hint=f"--base: the folder that {root.label} is in now")
+        moved.append(Root(root.id, canonical_folder(str(there)), escaped(there.as_posix())))
+    if moved == roots:
+        return
+    with catalog.transaction():
+        for root in roots:  # paths are unique, and two roots may change places
+            catalog.move_root(Root(root.id, f"\0{root.id}", root.label))
+        for root in moved:
+            catalog.move_root(root)
+
+
+def shown_path(document: Document, roots: dict[int, Root], /) -> str | None:
+    """Return a document's file as the user wrote it, or None for a document without a file."""
+    root = roots.get(document.root)
+    if root is None:
+        return None
+    if root.label == ".":
+        return document.path
+    return f"{root.label.rstrip('/')}/{document.path}"
+
+
+def shown_name(document: Document, roots: dict[int, Root], /) -> str:
+    """Return a document's name: the user's id, else its file, and the row in it."""
+    return document.key if document.named else f"{shown_path(document, roots) or ''}{document.key}"
+
+
+def canonical(path: str, /) -> str:
+    """Return the one absolute path of a file: links in its folder resolved, its own name kept.
+
+    Example:
+        >>> canonical("docs/../docs/a.txt") == canonical("docs/a.txt")
+        True
+    """
+    folder, name = os.path.split(_unescaped(path).rstrip("/") or "/")
+    if name in ("", ".", ".."):
+        return canonical_folder(path)
+    return f"{canonical_folder(folder or '.')}/{escaped(name)}"
+
+
+@lru_cache(maxsize=4096)
+def _real(folder: str, _working: str) -> str:
+    return escaped(os.path.realpath(folder)).rstrip("/")
+
+
+def canonical_folder(folder: str, /) -> str:
+    """Return the one absolute path of a folder, links resolved, without a slash at its end; "" is /."""
+    return _real(_unescaped(folder), os.getcwd())  # noqa: PTH109 - a string, for the cache
+
+
+def is_below(path: str, folder: str, /) -> bool:
+    """Whether a canonical path is in a canonical folder."""
+    return path.startswith(f"{folder}/")
+
+
+def escaped(path: str, /) -> str:
+    r"""Return a path as text that can be stored and shown: bytes that are no UTF-8 become `\udcff`, as readers do."""
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def _unescaped(path: str) -> str:
+    """Undo `escaped` where a file of that name exists."""
+    if r"\udc" not in path:
+        return path
+    raw = _ESCAPED.sub(lambda match: chr(0xDC00 + int(match[1], 16)), path)
+    return raw if os.path.lexists(raw) else path
+
+
+def _offer(source: str) -> tuple[str, str]:
+    """Return the root that a source would be, and its label."""
+    if Path(source).is_dir():
+        return canonical_folder(source), escaped(os.path.normpath(source))
+    folder = os.path.dirname(source) or "."  # noqa: PTH120 - text, not a path
+    return canonical_folder(folder), escaped(os.path.normpath(folder))

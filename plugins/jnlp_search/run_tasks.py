@@ -1,0 +1,75 @@
+"""What the tasks `search` and `rerank` do."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jnlp.errors import JnlpError, RecordError, UsageError
+from jnlp_search.tasks import Hits, Relevance
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jnlp.types import Apply, Models, Text
+    from jnlp_search.options import RerankOptions, SearchTaskOptions
+
+
+def make_search(models: Models, options: SearchTaskOptions, /) -> Apply[Hits]:
+    """Return the function from queries to passages of an index.
+
+    Raises:
+        UsageError: No index was named, or there is none.
+    """
+    from jnlp_search.search import open_index
+
+    if options.index is None:
+        raise UsageError("the task 'search' needs an index", hint='nlp.run("search", queries, index="my.idx")')
+    values = asdict(options)
+    index = open_index(Path(values.pop("index")), models)
+
+    def apply(queries: Sequence[Text], /) -> list[Hits]:
+        return [Hits(tuple(index.search(_query(query), **values))) for query in queries]
+
+    return apply
+
+
+def make_rerank(models: Models, _options: RerankOptions, /) -> Apply[Relevance]:
+    """Return the function from pairs (query, passage) to the probability that the passage answers.
+
+    A long passage counts by its best window.
+
+    Raises:
+        JnlpError: The model is no reranker: it has several labels.
+    """
+    from jnlp.encoder.windows import max_positive
+    from jnlp.training.calibration import calibrated
+
+    classifier = models.classifier(None)
+    if len(classifier.labels) != 1:
+        raise JnlpError(
+            f"a reranker has one label, and this model has {len(classifier.labels)}: {', '.join(classifier.labels)}",
+            hint="jnlp train reranker PAIRS -o DIR makes one",
+        )
+
+    def apply(pairs: Sequence[Text], /) -> list[Relevance]:
+        for pair in pairs:
+            if isinstance(pair, str):
+                raise RecordError("a reranker reads pairs of a query and a passage", hint="--text-pair COLUMN")
+        scores, _ = max_positive(calibrated(classifier.logits(pairs), classifier))
+        return [Relevance(_finite(float(score[0]))) for score in scores]
+
+    return apply
+
+
+def _query(query: Text) -> str:
+    if not isinstance(query, str):
+        raise RecordError("a query is one text, not a pair", hint="leave out --text-pair")
+    return query
+
+
+def _finite(score: float) -> float:
+    if not 0 <= score <= 1:
+        raise RecordError(f"the model's score is {score}: its weights are damaged")
+    return score

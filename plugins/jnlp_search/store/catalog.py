@@ -1,0 +1,496 @@
+"""The catalogue of an index: one SQLite file that is the truth about documents, passages, words and vectors."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sqlite3
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from jnlp.errors import JnlpError, UsageError
+from jnlp_search.store.checks import DamagedIndexError, damage_reported, row_crc, seal_of, vector_crc
+from jnlp_search.store.schema import APPLICATION_ID, FORMAT, TABLES, Manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from pydantic import TypeAdapter
+
+    from jnlp.types import FloatArray, IntArray
+
+NAME = "catalog.sqlite"
+SEGMENTS = "segments"
+_NO_LOCKS = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
+_SLICE = 500  # variables of one SQL statement
+_CRC = "crc"
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A folder that was indexed: its number, its absolute path ("" is /), and how the user wrote it."""
+
+    id: int
+    path: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document as the catalogue holds it; see `schema.TABLES` for the columns."""
+
+    root: int
+    path: str
+    key: str
+    named: int
+    line: int | None
+    encoding: str | None
+    title: str | None
+    characters: int
+    chunks: int
+    sha256: bytes
+    metadata: str
+
+    @property
+    def identity(self) -> tuple[int, str, str]:
+        """What makes it this document and no other: root, path and key."""
+        return self.root, self.path, self.key
+
+
+_DOCUMENT = ", ".join(field.name for field in dataclasses.fields(Document))
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A chunk as a search reads it; `document` is the document's number."""
+
+    chunk: int
+    document: int
+    ordinal: int
+    start: int
+    stop: int
+    text: str
+    same: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A FAISS file as the catalogue holds it."""
+
+    id: int
+    file: str
+    kind: str
+    sha256: str
+    count: int
+    first: int
+    last: int
+
+
+class Catalog:
+    """An open catalogue. Reading works while another process writes; each transaction sees one commit."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, /) -> None:
+        self.db = connection
+        self.path = path
+
+    @property
+    def folder(self) -> Path:
+        """The index."""
+        return self.path.parent
+
+    @classmethod
+    def writing(cls, folder: Path, /) -> Catalog:
+        """Open the catalogue for writing, made if it is not there; the caller holds the writer's lock."""
+        path = folder / NAME
+        _refuse_emptied(folder)
+        # Two threads of one program may share it: the caller serialises them.
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60)
+        catalog = cls(db, path)
+        try:
+            with damage_reported(folder):
+                if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                    db.execute("PRAGMA journal_mode = WAL")
+                    script = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT};"
+                    db.executescript(f"BEGIN; {TABLES} {script} COMMIT;")
+                catalog._check()
+                db.execute("PRAGMA synchronous = FULL")
+                db.execute("PRAGMA foreign_keys = ON")
+        except BaseException:
+            db.close()
+            raise
+        return catalog
+
+    @classmethod
+    def reading(cls, folder: Path, /) -> Catalog:
+        """Open the catalogue for reading only.
+
+        Raises:
+            UsageError: There is none.
+            JnlpError: It cannot be read, is damaged, or is of another format.
+        """
+        path = folder / NAME
+        if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises for a name that is too long
+            raise UsageError(f"there is no index at {folder}", hint=f"jnlp index PATH… --index {folder}")
+        _refuse_emptied(folder)
+        with damage_reported(folder, reading=True):
+            catalog = cls(_read_only(path), path)
+            try:
+                catalog._check()
+            except BaseException:
+                catalog.close()
+                raise
+        return catalog
+
+    def _check(self) -> None:
+        owner, version = self._value("PRAGMA application_id"), self._value("PRAGMA user_version")
+        if owner != APPLICATION_ID:
+            raise JnlpError(f"{self.path} is not an index of jnlp", hint="give --index another folder")
+        if version != FORMAT:
+            raise JnlpError(
+                f"{self.folder} has index format {version}, this jnlp reads {FORMAT}",
+                hint=f"make it again: jnlp index PATH… --index {self.folder} --rebuild",
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self.db.close()
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make everything within one durable commit, or nothing of it; the seal is removed until `seal`."""
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            self.db.execute("UPDATE state SET commits = commits + 1, seal = NULL")
+            yield
+        except BaseException:
+            self.db.execute("ROLLBACK")
+            raise
+        self.db.execute("COMMIT")
+
+    @contextmanager
+    def snapshot(self) -> Iterator[int]:
+        """Read one commit throughout; gives a number that changes when another connection has committed."""
+        self.db.execute("BEGIN")
+        try:
+            self.db.execute("SELECT count(*) FROM manifest").fetchone()  # the snapshot is taken at the first read
+            yield int(self._value("PRAGMA data_version"))
+        finally:
+            self.db.execute("COMMIT")
+
+    def _value(self, sql: str, *values: Any) -> Any:
+        row = self.db.execute(sql, values).fetchone()
+        return None if row is None else row[0]
+
+    def damaged(self, what: object, /) -> DamagedIndexError:
+        """Return the error that says what is wrong with this index."""
+        return DamagedIndexError(self.folder, what)
+
+    # --- manifest and seal -----------------------------------------------------------------------------------------
+
+    def manifest(self) -> Manifest | None:
+        """Return what the index was made with, or None for a new one.
+
+        Raises:
+            DamagedIndexError: A key is missing, of a wrong type, or changed.
+        """
+        rows = dict(self.db.execute("SELECT key, value FROM manifest"))
+        if not rows:
+            return None
+        from pydantic import ValidationError
+
+        try:
+            values = {key: json.loads(value) for key, value in rows.items()}
+            crc = values.pop(_CRC, None)
+            manifest = _manifests().validate_json(json.dumps(values), strict=True)
+        except (ValidationError, ValueError, TypeError) as error:
+            reason = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": error}
+            where = ".".join(map(str, reason["loc"])) or "manifest"
+            raise self.damaged(f"the manifest cannot be read: {where}: {reason['msg']}") from error
+        if crc != row_crc(*dataclasses.astuple(manifest)):
+            raise self.damaged("the manifest was changed")
+        return manifest
+
+    def set_manifest(self, manifest: Manifest, /) -> None:
+        """Record what the index is made with."""
+        values = {**dataclasses.asdict(manifest), _CRC: row_crc(*dataclasses.astuple(manifest))}
+        self.db.executemany(
+            "INSERT OR REPLACE INTO manifest VALUES (?, ?)", [(key, json.dumps(value)) for key, value in values.items()]
+        )
+
+    def state(self) -> tuple[int, int | None]:
+        """Return the number of commits, and the seal or None."""
+        row = self.db.execute("SELECT commits, seal FROM state").fetchone()
+        if row is None or not isinstance(row[0], int):
+            raise self.damaged("the table 'state' has lost its row")
+        return row[0], row[1]
+
+    def seal(self) -> None:
+        """Record the checksum of what has no row checksums, if something was committed since the last."""
+        if self.state()[1] is None:
+            with self.transaction():
+                self.db.execute("UPDATE state SET seal = ?", (seal_of(self.db),))
+
+    def check_seal(self) -> None:
+        """Compare with the seal; without one, a build is running or was killed, and nothing is compared.
+
+        Raises:
+            DamagedIndexError: The full text, the segments or the manifest are not what was written.
+        """
+        sealed = self.state()[1]
+        if sealed is not None and sealed != seal_of(self.db):
+            raise self.damaged("the full text or the list of segments was changed")
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of rows of each table that a user knows."""
+        names = ("documents", "chunks", "segments", "tombstones")
+        return {name: int(self._value(f"SELECT count(*) FROM {name}")) for name in names}
+
+    # --- roots -----------------------------------------------------------------------------------------------------
+
+    def roots(self) -> list[Root]:
+        """Return the folders that were indexed."""
+        return [Root(*row) for row in self.db.execute("SELECT id, path, label FROM roots ORDER BY id")]
+
+    def add_root(self, path: str, label: str, /) -> Root:
+        """Insert a root and return it."""
+        made = self.db.execute("INSERT INTO roots (path, label) VALUES (?, ?)", (path, label))
+        return Root(int(made.lastrowid or 0), path, label)
+
+    def move_root(self, root: Root, /) -> None:
+        """Replace a root's path and label."""
+        self.db.execute("UPDATE roots SET path = ?, label = ? WHERE id = ?", (root.path, root.label, root.id))
+
+    # --- documents and chunks --------------------------------------------------------------------------------------
+
+    def document(self, identity: tuple[int, str, str], /) -> tuple[int, Document] | None:
+        """Return a document and its number by its identity."""
+        found = list(self._documents("WHERE root = ? AND path = ? AND key = ?", identity))
+        return found[0] if found else None
+
+    def documents(self, numbers: Iterable[int] | None = None, /) -> Iterator[tuple[int, Document]]:
+        """Yield documents with their numbers, all of them or those asked for."""
+        if numbers is None:
+            yield from self._documents("ORDER BY id", ())
+            return
+        wanted = list(numbers)
+        for first in range(0, len(wanted), _SLICE):
+            part = wanted[first : first + _SLICE]
+            yield from self._documents(f"WHERE id IN ({', '.join('?' * len(part))})", part)
+
+    def _documents(self, where: str, values: Sequence[object]) -> Iterator[tuple[int, Document]]:
+        for number, crc, *columns in self.db.execute(f"SELECT id, crc, {_DOCUMENT} FROM documents {where}", values):
+            if crc != row_crc(number, *columns):
+                raise self.damaged(f"document {number} was changed ({_name(columns)})")
+            yield number, Document(*columns)
+
+    def add_document(self, document: Document, /) -> int:
+        """Insert a document and return its number."""
+        sql = f"INSERT INTO documents ({_DOCUMENT}, crc) VALUES ({', '.join('?' * 12)})"
+        values = dataclasses.astuple(document)
+        number = int(self.db.execute(sql, (*values, 0)).lastrowid or 0)
+        self.db.execute("UPDATE documents SET crc = ? WHERE id = ?", (row_crc(number, *values), number))
+        return number
+
+    def set_details(self, number: int, document: Document, /) -> None:
+        """Replace what is known of a document whose text is unchanged."""
+        sql = "UPDATE documents SET named = ?, line = ?, encoding = ?, title = ?, metadata = ?, crc = ? WHERE id = ?"
+        details = (document.named, document.line, document.encoding, document.title, document.metadata)
+        self.db.execute(sql, (*details, row_crc(number, *dataclasses.astuple(document)), number))
+
+    def delete_document(self, number: int, /) -> None:
+        """Remove a document and its chunks; their vectors in segment files become tombstones."""
+        chunks = "SELECT id FROM chunks WHERE document = ?"
+        self.db.execute(f"DELETE FROM fulltext WHERE rowid IN ({chunks})", (number,))
+        marked = f"SELECT chunk, segment FROM vectors WHERE chunk IN ({chunks})"
+        self.db.execute(f"INSERT INTO tombstones {marked}", (number,))
+        self.db.execute("DELETE FROM documents WHERE id = ?", (number,))
+
+    def add_chunk(
+        self,
+        document: int,
+        ordinal: int,
+        span: tuple[int, int],
+        tokens: int,
+        text: str,
+        passage: str | None,
+        same: bytes,
+        words: str,
+    ) -> int:
+        """Insert a chunk with its full text and return its number; its vector follows."""
+        sql = """INSERT INTO chunks (document, ordinal, start, stop, tokens, text, passage, same, crc)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+        values = (document, ordinal, *span, tokens, text, passage, same)
+        chunk = int(self.db.execute(sql, (*values, row_crc(*values))).lastrowid or 0)
+        self.db.execute("INSERT INTO fulltext (rowid, words) VALUES (?, ?)", (chunk, words))
+        return chunk
+
+    def vectors_by_text(self, document: int, /) -> dict[str, bytes]:
+        """Return the vectors of a document's chunks by their text."""
+        sql = """SELECT chunks.id, text, vector, vectors.crc FROM chunks JOIN vectors ON chunk = chunks.id
+                 WHERE document = ?"""
+        found: dict[str, bytes] = {}
+        for chunk, text, vector, crc in self.db.execute(sql, (document,)):
+            if isinstance(vector, bytes) and vector_crc(chunk, vector) == crc:  # else it is embedded again
+                found[text] = vector
+        return found
+
+    def texts(self) -> Iterator[tuple[int, str]]:
+        """Yield every chunk with the text that is analysed."""
+        yield from self.db.execute("SELECT id, text FROM chunks ORDER BY id")
+
+    def passages(self, chunks: Sequence[int], /) -> dict[int, Passage]:
+        """Return what a search reads, by chunk.
+
+        Raises:
+            DamagedIndexError: A chunk is missing or was changed.
+        """
+        sql = """SELECT id, crc, document, ordinal, start, stop, tokens, text, passage, same
+                 FROM chunks WHERE id IN ({})"""
+        found: dict[int, Passage] = {}
+        for chunk, crc, *columns in self._selected(sql, chunks):
+            if crc != row_crc(*columns):
+                raise self.damaged(f"passage {chunk} was changed")
+            document, ordinal, start, stop, _, text, passage, same = columns
+            found[chunk] = Passage(chunk, document, ordinal, start, stop, text if passage is None else passage, same)
+        if len(found) < len(chunks):
+            lost = next(chunk for chunk in chunks if chunk not in found)
+            raise self.damaged(f"passage {lost} is missing")
+        return found
+
+    def documents_with(self, same: bytes, limit: int, /) -> tuple[int, list[int]]:
+        """Return how many documents have a passage, and the numbers of the first of them, ascending."""
+        count = self._value("SELECT count(DISTINCT document) FROM chunks WHERE same = ?", same)
+        sql = "SELECT DISTINCT document FROM chunks WHERE same = ? ORDER BY document LIMIT ?"
+        return int(count), [row[0] for row in self.db.execute(sql, (same, limit))]
+
+    # --- words and vectors -----------------------------------------------------------------------------------------
+
+    def lexical(self, match: str, limit: int, /) -> dict[int, float]:
+        """Return BM25 by chunk, higher is better, of the best chunks for an FTS5 expression."""
+        if not match:
+            return {}
+        # FTS5's bm25() is negative, the best the least.
+        sql = "SELECT rowid, -bm25(fulltext) FROM fulltext WHERE fulltext MATCH ? ORDER BY rank, rowid LIMIT ?"
+        return dict(self.db.execute(sql, (match, limit)))
+
+    def vectors(self, chunks: Sequence[int], /) -> tuple[list[int], FloatArray]:
+        """Return chunks, ascending, and their vectors `[n, d]`.
+
+        Raises:
+            DamagedIndexError: A vector is missing or was changed.
+        """
+        rows = sorted(self._selected("SELECT chunk, vector, crc FROM vectors WHERE chunk IN ({})", chunks))
+        if len(rows) < len(chunks):
+            raise self.damaged(f"{len(chunks) - len(rows)} vectors are missing")
+        return [row[0] for row in rows], self._matrix(rows)
+
+    def add_vectors(self, segment: int, chunks: Sequence[int], vectors: Sequence[bytes], /) -> None:
+        """Insert the vectors of new chunks."""
+        rows = (
+            (chunk, segment, vector, vector_crc(chunk, vector)) for chunk, vector in zip(chunks, vectors, strict=True)
+        )
+        self.db.executemany("INSERT INTO vectors VALUES (?, ?, ?, ?)", rows)
+
+    def _selected(self, sql: str, chunks: Sequence[int]) -> Iterator[Any]:
+        for first in range(0, len(chunks), _SLICE):
+            part = chunks[first : first + _SLICE]
+            yield from self.db.execute(sql.format(", ".join("?" * len(part))), part)
+
+    def _matrix(self, rows: Sequence[tuple[int, bytes, int]]) -> FloatArray:
+        """Return vectors `[n, d]` of (chunk, vector, crc), each compared with its CRC."""
+        import numpy as np
+
+        for chunk, vector, crc in rows:
+            if not isinstance(vector, bytes) or vector_crc(chunk, vector) != crc:
+                raise self.damaged(f"the vector of passage {chunk} was changed")
+        flat = np.frombuffer(b"".join(row[1] for row in rows), "<f4").astype(np.float32, copy=False)
+        return flat.reshape(len(rows), -1) if rows else np.empty((0, 0), np.float32)
+
+    # --- segments --------------------------------------------------------------------------------------------------
+
+    def segments(self) -> list[Segment]:
+        """Return the segments, oldest first."""
+        columns = ", ".join(field.name for field in dataclasses.fields(Segment))
+        return [Segment(*row) for row in self.db.execute(f"SELECT {columns} FROM segments ORDER BY id")]
+
+    def tombstones(self, segment: int, /) -> IntArray:
+        """Return the deleted chunks of a segment's file, int64 ascending."""
+        import numpy as np
+
+        rows = self.db.execute("SELECT chunk FROM tombstones WHERE segment = ? ORDER BY chunk", (segment,))
+        return np.fromiter((row[0] for row in rows), np.int64)
+
+    def segment_vectors(self, segments: Iterable[int], /) -> tuple[IntArray, FloatArray]:
+        """Return the live chunks of segments, int64 ascending, and their vectors `[n, d]`."""
+        import numpy as np
+
+        rows: list[tuple[int, bytes, int]] = []
+        for segment in segments:
+            rows += self.db.execute("SELECT chunk, vector, crc FROM vectors WHERE segment = ?", (segment,))
+        rows.sort()
+        return np.array([row[0] for row in rows], np.int64), self._matrix(rows)
+
+
+@cache
+def _manifests() -> TypeAdapter[Manifest]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Manifest)
+
+
+def _name(columns: Sequence[object]) -> str:
+    """Return what can still be said of a document whose row is damaged."""
+    return f"{columns[1]!s:.200}{columns[2]!s:.200}"
+
+
+def _refuse_emptied(folder: Path) -> None:
+    """Raise where the catalogue has become an empty file: SQLite would take it for a new database."""
+    path = folder / NAME
+    if path.is_dir():
+        raise DamagedIndexError(folder, f"{NAME} is a folder")
+    if path.is_file() and not path.stat().st_size and not _has_data(folder / f"{NAME}-wal"):
+        there = folder / SEGMENTS
+        if there.is_dir() and any(there.iterdir()):
+            raise DamagedIndexError(folder, f"{NAME} is empty")
+
+
+def _has_data(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    """Open for reading. Where SQLite cannot lock a file (read-only media), it is read without locks, if it is whole.
+
+    Raises:
+        JnlpError: A killed writer left commits in the write-ahead log, which cannot be read without writing.
+    """
+    uri = path.resolve().as_uri()
+    for mode in ("mode=ro", "mode=ro&immutable=1"):
+        if "immutable" in mode and _has_data(path.with_name(f"{NAME}-wal")):
+            raise JnlpError(
+                f"{path.parent} cannot be read here: its last commits are in {NAME}-wal, and the folder is read-only",
+                hint="copy the folder to a disk that can be written to, and search it there",
+            )
+        db = sqlite3.connect(f"{uri}?{mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=60)
+        try:
+            db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError as error:
+            db.close()
+            if "immutable" in mode or error.sqlite_errorcode & 0xFF not in _NO_LOCKS:
+                raise
+        except sqlite3.DatabaseError:
+            db.close()
+            raise
+        else:
+            return db
+    raise AssertionError(path)

@@ -1,0 +1,111 @@
+"""Checksums over what a search reads, and one clear error for an index that is damaged.
+
+Rows of documents, chunks and vectors have a CRC each, checked when they are read. The full-text index, the segments,
+the tombstones and the manifest are small or are read as a whole; the *seal* covers them: one CRC, written by the last
+commit of a build and checked when an index is opened. During a build there is no seal.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from jnlp.errors import JnlpError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_SEALED = ("manifest", "roots", "segments", "tombstones", "fulltext_idx", "fulltext_docsize", "fulltext_config")
+_BLOCKS = "SELECT block FROM fulltext_data ORDER BY id"
+_COUNTED = ("documents", "chunks", "vectors", "fulltext_data", "fulltext_content")
+_SLICE = 2_000
+
+_BUSY = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_NOMEM,
+    }
+)
+"""What SQLite reports of the machine, not of the file."""
+
+
+class DamagedIndexError(JnlpError):
+    """An index holds what jnlp did not write.
+
+    Args:
+        folder: The index.
+        what: What is wrong, and where.
+    """
+
+    def __init__(self, folder: Path, what: object, /) -> None:
+        super().__init__(
+            f"{folder} is damaged: {what}",
+            hint=f"jnlp index repair {folder} keeps what is whole; or make it again: jnlp index PATH… --index {folder} "
+            "--rebuild",
+        )
+
+
+def row_crc(*values: object) -> int:
+    """Return the CRC-32 of a row's values; the same number as text or as an integer differs.
+
+    Example:
+        >>> row_crc(1, "猫") == row_crc(1, "猫"), row_crc(1) == row_crc("1")
+        (True, False)
+    """
+    return zlib.crc32(repr(values).encode("utf-8", "backslashreplace"))
+
+
+def vector_crc(chunk: int, vector: bytes, /) -> int:
+    """Return the CRC-32 of a chunk's vector."""
+    return zlib.crc32(vector, chunk & 0xFFFFFFFF)
+
+
+def seal_of(db: sqlite3.Connection, /) -> int:
+    """Return the CRC-32 of what a search reads besides rows that have one of their own."""
+    crc = 0
+    for table in _SEALED:
+        crc = _crc_of(db.execute(f"SELECT * FROM {table} ORDER BY 1, 2"), crc)
+    for (block,) in db.execute(_BLOCKS):
+        crc = zlib.crc32(block if isinstance(block, bytes) else repr(block).encode(), crc)
+    counts = [db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in _COUNTED]
+    return zlib.crc32(repr(counts).encode(), crc)
+
+
+def _crc_of(rows: sqlite3.Cursor, crc: int) -> int:
+    while part := rows.fetchmany(_SLICE):
+        crc = zlib.crc32(repr(part).encode("utf-8", "backslashreplace"), crc)
+    return crc
+
+
+@contextmanager
+def damage_reported(folder: Path, /, *, reading: bool = False) -> Iterator[None]:
+    """Turn what SQLite finds wrong with a catalogue into a `DamagedIndexError`.
+
+    A full disk, a lock or a missing permission is no damage: it is raised as it is, or as a line where `reading`.
+    """
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.ProgrammingError | sqlite3.NotSupportedError):
+            raise
+        if is_machine(error):
+            if not reading:
+                raise
+            raise JnlpError(f"{folder} cannot be read: {error}", hint="jnlp doctor checks this machine") from error
+        raise DamagedIndexError(folder, f"catalog.sqlite cannot be read: {error}") from error
+
+
+def is_machine(error: Any, /) -> bool:
+    """Whether an SQLite error is about the machine: a full disk, a lock, a permission."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and (code & 0xFF) in _BUSY

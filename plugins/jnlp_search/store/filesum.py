@@ -1,0 +1,81 @@
+"""A checksum of the whole catalogue file, so that a check finds a changed byte where SQLite itself would not look.
+
+It is written when a writer ends and counts for the commit it names; a search does not need it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+from jnlp.io.durable import replacing
+from jnlp_search.store.catalog import NAME, Catalog
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SUM = "catalog.sum"
+BYTES_PER_SECOND = 1 << 26
+"""The sum is left out where reading the file would take more than about a tenth of the time of the build."""
+
+
+def write_sum(folder: Path, seconds: float, /) -> None:
+    """Write the checksum of a closed catalogue, or remove it where it would cost too much.
+
+    Args:
+        folder: The index; the caller holds its lock.
+        seconds: How long the build took.
+    """
+    path = folder / SUM
+    with Catalog.reading(folder) as catalog:
+        commits, seal = catalog.state()
+    if seal is None or _has_log(folder) or (folder / NAME).stat().st_size > BYTES_PER_SECOND * max(1.0, seconds):
+        remove_sum(folder)
+        return
+    if (known := _read(path)) is not None and known["commits"] == commits:
+        return
+    remove_sum(folder)
+    with replacing(path) as file:
+        file.write(json.dumps({"commits": commits, "blake2b": _digest(folder / NAME)}).encode())
+
+
+def remove_sum(folder: Path, /) -> None:
+    """Remove the checksum."""
+    path = folder / SUM
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+
+
+def check_sum(folder: Path, commits: int, /) -> str | None:
+    """Return what is wrong with the catalogue file, or None; a sum of another commit says nothing."""
+    path = folder / SUM
+    if not path.exists():
+        return None
+    known = _read(path)
+    if known is None:
+        return f"{SUM} was changed"
+    if known["commits"] == commits and not _has_log(folder) and known["blake2b"] != _digest(folder / NAME):
+        return f"{NAME} is not the file that was written"
+    return None
+
+
+def _has_log(folder: Path) -> bool:
+    log = folder / f"{NAME}-wal"
+    return log.exists() and log.stat().st_size > 0
+
+
+def _read(path: Path) -> dict[str, object] | None:
+    try:
+        known = json.loads(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(known, dict) and known.keys() == {"commits", "blake2b"} and isinstance(known["commits"], int)
+    return known if whole else None
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

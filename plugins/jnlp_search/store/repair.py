@@ -1,0 +1,146 @@
+"""Keeps what is whole of a damaged index: documents whose rows, passages and vectors all have their checksums.
+
+Full text is made again from the passages, segment files from the vectors. Nothing is embedded.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from jnlp.errors import JnlpError
+from jnlp.types import RepairReport
+from jnlp_search.analyse import analyser
+from jnlp_search.store import replacement, segments
+from jnlp_search.store.catalog import Catalog, Document
+from jnlp_search.store.checks import damage_reported, row_crc, vector_crc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from jnlp_search.analyse import Analyser
+
+_BATCH = 512
+_CHUNK = "ordinal, start, stop, tokens, text, passage, same"
+
+
+def repair(folder: Path, /) -> RepairReport:
+    """Make the index again from what is whole in it; the caller holds the writer's lock.
+
+    The new index grows beside the old one and takes its place in one step.
+
+    Raises:
+        JnlpError: The catalogue cannot be opened, or its manifest is lost: nothing can be kept.
+    """
+    with damage_reported(folder, reading=True), Catalog.reading(folder) as old:
+        manifest = old.manifest()
+        place = replacement.prepare(folder)
+        dropped: list[str] = []
+        kept = 0
+        with Catalog.writing(place) as new:
+            words = analyser(manifest.analyser) if manifest else None
+            with new.transaction():
+                if manifest:
+                    new.set_manifest(manifest)
+                for row in _rows(old, "roots", "id, path, label"):
+                    new.db.execute("INSERT OR IGNORE INTO roots VALUES (?, ?, ?)", row)
+            waiting: list[tuple[Document, list[tuple[object, ...]], list[bytes]]] = []
+            for number in _numbers(old, "documents"):
+                whole = _whole(old, number, 4 * manifest.dimension if manifest else 0)
+                if isinstance(whole, str):
+                    dropped.append(whole)
+                    continue
+                kept += 1
+                waiting.append(whole)
+                if len(waiting) >= _BATCH:
+                    _write(new, waiting, words)
+                    waiting = []
+            _write(new, waiting, words)
+            segments.tidy(new)
+            new.seal()
+    replacement.put_in_place(folder)
+    return RepairReport(kept, tuple(dropped))
+
+
+def _whole(catalog: Catalog, number: int, size: int) -> tuple[Document, list[tuple[object, ...]], list[bytes]] | str:
+    """Return a document with its chunks and vectors, or its name where something of it is damaged."""
+    name = f"document {number}"
+    try:
+        found = list(catalog.documents([number]))
+        if not found:
+            return name
+        _, document = found[0]
+        name = f"{document.path}{'#' if document.named and document.path else ''}{document.key}"
+        sql = f"SELECT id, document, crc, {_CHUNK} FROM chunks WHERE document = ? ORDER BY ordinal"
+        chunks = catalog.db.execute(sql, (number,)).fetchall()
+        if len(chunks) != document.chunks:
+            return name
+        vectors: list[bytes] = []
+        for chunk, owner, crc, *values in chunks:
+            row = catalog.db.execute("SELECT vector, crc FROM vectors WHERE chunk = ?", (chunk,)).fetchone()
+            if crc != row_crc(owner, *values) or row is None or not isinstance(row[0], bytes):
+                return name
+            if vector_crc(chunk, row[0]) != row[1] or len(row[0]) != size:
+                return name
+            vectors.append(row[0])
+        return document, [tuple(values) for _, _, _, *values in chunks], vectors
+    except (sqlite3.DatabaseError, JnlpError):
+        return name
+
+
+def _write(
+    new: Catalog,
+    documents: list[tuple[Document, list[tuple[object, ...]], list[bytes]]],
+    words: Analyser | None,
+) -> None:
+    """Write whole documents in one commit, full text and segment made again."""
+    import numpy as np
+
+    if not documents or words is None:
+        return
+    with new.transaction():
+        chunks: list[int] = []
+        for document, rows, _ in documents:
+            number = new.add_document(document)
+            for ordinal, start, stop, tokens, text, passage, same in rows:
+                forms = " ".join(word.form for word in words.words(str(text)))
+                span = (start, stop)
+                chunks.append(new.add_chunk(number, ordinal, span, tokens, text, passage, same, forms))  # type: ignore[arg-type]
+        vectors = [vector for _, _, found in documents for vector in found]
+        if chunks:
+            matrix = np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), -1).astype(np.float32)
+            new.add_vectors(segments.write(new, np.array(chunks, np.int64), matrix), chunks, vectors)
+
+
+def _numbers(catalog: Catalog, table: str) -> Iterator[int]:
+    """Yield the numbers of a table's rows, around pages that cannot be read: from both ends, then one by one."""
+    found: set[int] = set()
+    for order in ("ASC", "DESC"):
+        try:
+            for (number,) in catalog.db.execute(f"SELECT id FROM {table} NOT INDEXED ORDER BY id {order}"):
+                if isinstance(number, int):
+                    found.add(number)
+        except sqlite3.DatabaseError:
+            continue
+        else:
+            break
+    else:
+        found |= set(range(min(found, default=1), max(found, default=0)))
+        found |= set(range(1, _sequence(catalog, table) + 1))
+    yield from sorted(found)
+
+
+def _sequence(catalog: Catalog, table: str) -> int:
+    try:
+        row = catalog.db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+    except sqlite3.DatabaseError:
+        return 0
+    return row[0] if row and isinstance(row[0], int) and row[0] < 1 << 32 else 0
+
+
+def _rows(catalog: Catalog, table: str, columns: str) -> Iterator[tuple[object, ...]]:
+    try:
+        yield from catalog.db.execute(f"SELECT {columns} FROM {table}")
+    except sqlite3.DatabaseError:
+        return
