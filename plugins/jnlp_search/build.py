@@ -141,7 +141,7 @@ def delete(folder: Path, names: Sequence[str], /) -> int:
 @contextmanager
 def changing(folder: Path, /) -> Iterator[Catalog]:
     """Hold an index that is there for writing; it is sealed at the end."""
-    if not (folder / NAME).exists():
+    if not os.path.lexists(folder / NAME):
         raise UsageError(f"there is no index at {folder}", hint=f"jnlp index PATH… --index {folder}")
     start = time.monotonic()
     with _clear_errors(folder), damage_reported(folder), _locked(folder):
@@ -193,7 +193,7 @@ def _clear_errors(folder: Path) -> Iterator[None]:
 
 def recorded_model(folder: Path, /) -> str | None:
     """Return the model that an index was made with, or None where there is no index yet."""
-    if not (folder / NAME).is_file():
+    if not os.path.isfile(folder / NAME):  # noqa: PTH113 - Path.is_file raises for a name that is too long
         return None
     with damage_reported(folder, reading=True), Catalog.reading(folder) as catalog:
         manifest = catalog.manifest()

@@ -142,6 +142,7 @@ class Index:
 
     def info(self) -> IndexInfo:
         """Return what the index holds and how it was made."""
+        from jnlp_search.roots import escaped
         from jnlp_search.store.catalog import Catalog
         from jnlp_search.store.checks import damage_reported
 
@@ -149,7 +150,7 @@ class Index:
             manifest, counts = catalog.manifest(), catalog.counts()
             characters = sum(document.characters for _, document in catalog.documents())
             return IndexInfo(
-                path=str(self.path),
+                path=escaped(str(self.path)),
                 documents=counts["documents"],
                 chunks=counts["chunks"],
                 characters=characters,

@@ -44,7 +44,6 @@ def make_rerank(models: Models, _options: RerankOptions, /) -> Apply[Relevance]:
         JnlpError: The model is no reranker: it has several labels.
     """
     from jnlp.encoder.windows import max_positive
-    from jnlp.training.calibration import calibrated
 
     classifier = models.classifier(None)
     if len(classifier.labels) != 1:
@@ -57,7 +56,7 @@ def make_rerank(models: Models, _options: RerankOptions, /) -> Apply[Relevance]:
         for pair in pairs:
             if isinstance(pair, str):
                 raise RecordError("a reranker reads pairs of a query and a passage", hint="--text-pair COLUMN")
-        scores, _ = max_positive(calibrated(classifier.logits(pairs), classifier))
+        scores, _ = max_positive(classifier.logits(pairs))
         return [Relevance(_finite(float(score[0]))) for score in scores]
 
     return apply

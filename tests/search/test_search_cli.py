@@ -178,3 +178,160 @@ def test_a_folder_of_documents_is_not_taken_for_an_index(jnlp, folder):
     _, err = jnlp("index", "文書", "--index", "文書", status=2)
     assert "文書 holds other files and is not an index" in err
     assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def lines(out: str) -> list[dict]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_two_files_may_number_their_rows_alike(jnlp):
+    Path("faq").mkdir()
+    Path("faq/a.csv").write_text("id,問,答\n1,定休日は,水曜日\n2,送料は,五百円\n2,送料は,千円\n", encoding="utf-8")
+    Path("faq/b.csv").write_text("id,問,答\n1,営業時間は,九時から\n2,定休日は,水曜日\n", encoding="utf-8")
+    out, err = jnlp("index", "faq", "--index", "idx")
+    assert out.startswith("idx: 4 added, 0 updated, 0 unchanged, 0 removed, 1 failed; ")
+    assert err.startswith("jnlp: skipped faq/a.csv:4: line 3 has the id '2' already")
+    hit = lines(jnlp("search", "idx", "定休日", "--legs", "lexical", "-q")[0])[0]
+    assert (hit["count"], hit["path"], hit["also"]) == (
+        2,
+        "faq/a.csv",
+        [{"document": "2", "path": "faq/b.csv", "line": 3}],
+    )
+    apart = lines(jnlp("search", "idx", "定休日", "--retriever", "lexical", "--no-group", "-q")[0])
+    assert [(hit["document"], hit["path"], hit["count"]) for hit in apart] == [
+        ("1", "faq/a.csv", 1),
+        ("2", "faq/b.csv", 1),
+    ]
+    table = jnlp("search", "idx", "定休日", "--retriever", "lexical", "--format", "table")[0].splitlines()
+    assert table[0].startswith("1. 1 (faq/a.csv) 0–")
+    assert table[-1] == "also in 2 (faq/b.csv)"
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    ["{here}/文書", "./文書", "文書/", "文書/../文書", "{link}/文書", "../{name}/文書", "文書/*", "./文書/猫.md"],
+)
+def test_a_folder_is_the_same_however_it_is_written(jnlp, folder, embedder, tmp_path, tmp_path_factory, spelling):
+    link = tmp_path_factory.mktemp("links") / "link"
+    link.symlink_to(tmp_path)
+    jnlp("index", "文書", "--index", "my.idx", "--text", "答")
+    names = [row["document"] for row in lines(jnlp("index", "list", "my.idx")[0])]
+    embedder.embedded.clear()
+    path = spelling.format(here=tmp_path, link=link, name=tmp_path.name)
+    paths = sorted(str(found) for found in Path().glob(path)) if "*" in path else [path]
+    out, _ = jnlp("index", *paths, "--index", "my.idx", "--text", "答")
+    unchanged = 1 if path.endswith(".md") else 3
+    assert out.startswith(f"my.idx: 0 added, 0 updated, {unchanged} unchanged, 0 removed, 0 failed; ")
+    assert embedder.embedded == []
+    assert [row["document"] for row in lines(jnlp("index", "list", "my.idx")[0])] == names
+
+
+def test_a_folder_within_an_indexed_one_and_around_it(jnlp, folder, embedder):
+    (folder / "下").mkdir()
+    (folder / "下" / "犬.txt").write_text("犬も歩く。", encoding="utf-8")
+    jnlp("index", "文書/下", "--index", "my.idx")
+    jnlp("index", "文書", "--index", "my.idx", "--text", "答")
+    embedder.embedded.clear()
+    out, _ = jnlp("index", "文書/下", "文書", "文書/猫.md", "--index", "my.idx", "--text", "答")
+    assert out.startswith("my.idx: 0 added, 0 updated, 4 unchanged, 0 removed, 0 failed; ")
+    assert embedder.embedded == []
+    (folder / "下" / "犬.txt").unlink()
+    assert ", 1 removed, " in jnlp("index", "文書", "--index", "my.idx", "--text", "答")[0]
+
+
+def test_base_says_where_the_folders_are_now(jnlp, folder, embedder, tmp_path, monkeypatch):
+    jnlp("index", "文書", "--index", "my.idx", "--text", "答")
+    elsewhere = tmp_path / "移転先"
+    elsewhere.mkdir()
+    folder.rename(elsewhere / "文書")
+    embedder.embedded.clear()
+    for base in ("移転先", "移転先/文書", str(elsewhere)):
+        out, _ = jnlp("index", "移転先/文書", "--index", "my.idx", "--base", base, "--text", "答")
+        assert out.startswith("my.idx: 0 added, 0 updated, 3 unchanged, 0 removed, 0 failed; ")
+        assert embedder.embedded == []
+    hit = lines(jnlp("search", "my.idx", "猫", "--retriever", "lexical")[0])[0]
+    assert hit["document"] == hit["metadata"]["path"] == f"{elsewhere}/文書/猫.md"
+    (elsewhere / "文書" / "猫.md").unlink()
+    out, _ = jnlp("index", "移転先/文書", "--index", "my.idx", "--text", "答")
+    assert ", 1 removed, " in out
+    _, err = jnlp("index", "移転先", "--index", "my.idx", "--base", "無い", status=2)
+    assert "無い has no folder '文書'" in err
+
+
+def test_documents_are_removed_by_name_file_or_folder(jnlp, folder):
+    (folder / "下").mkdir()
+    (folder / "下" / "犬.txt").write_text("犬も歩く。", encoding="utf-8")
+    Path("a.csv").write_text("id,text\n1,送料\n2,休み\n", encoding="utf-8")
+    Path("b.csv").write_text("id,text\n1,支払い\n", encoding="utf-8")
+    jnlp("index", "文書", "a.csv", "b.csv", "--index", "my.idx")
+    removed = [jnlp("index", "remove", "my.idx", name)[0] for name in ("文書/猫.md", "./文書/下", "2", "a.csv#1")]
+    assert removed == ["my.idx: 1 removed\n"] * 4
+    _, err = jnlp("index", "remove", "my.idx", "無い", status=2)
+    assert "無い is not in my.idx" in err
+    assert jnlp("index", "remove", "my.idx", "文書/問答.csv:2", "1")[0] == "my.idx: 2 removed\n"
+    assert [row["document"] for row in lines(jnlp("index", "list", "my.idx")[0])] == ["文書/契約.txt"]
+    assert "all whole" in jnlp("index", "verify", "my.idx")[0]
+
+
+def test_an_id_of_several_files_is_removed_by_its_file(jnlp):
+    for name in ("a", "b"):
+        Path(f"{name}.csv").write_text(f"id,text\n1,{name}の送料\n", encoding="utf-8")
+    jnlp("index", "a.csv", "b.csv", "--index", "my.idx")
+    _, err = jnlp("index", "remove", "my.idx", "1", status=2)
+    assert "2 documents have the id '1'" in err
+    assert "a.csv#1, b.csv#1" in err
+    jnlp("index", "remove", "my.idx", "b.csv#1")
+    assert [row["path"] for row in lines(jnlp("index", "list", "my.idx")[0])] == ["a.csv"]
+
+
+def test_a_folder_called_as_a_command_is_indexed(jnlp):
+    Path("verify").mkdir()
+    Path("verify/猫.txt").write_text("吾輩は猫である。", encoding="utf-8")
+    assert jnlp("index", "verify", "--index", "my.idx")[0].startswith("my.idx: 1 added")
+    assert "1 documents and 1 passages, all whole" in jnlp("index", "verify", "my.idx")[0]
+    assert json.loads(jnlp("index", "info", "my.idx")[0])["documents"] == 1
+    for words in (("index", "--help"), ("index", "-h")):
+        out, _ = jnlp(*words)
+        assert "--chunker NAME" in out
+        assert "Commands:\n  info" in out
+    for words in (("index", "verify"), ("index",), ("index", "無い")):
+        jnlp(*words, status=2)
+
+
+def test_the_chunker_is_chosen(jnlp):
+    Path("a.txt").write_text("第1条は目的です。\n\n第2条は定義です。\n", encoding="utf-8")
+    jnlp("index", "a.txt", "--index", "my.idx", "--chunker", "paragraphs")
+    hits = lines(jnlp("search", "my.idx", "目的", "--retriever", "lexical")[0])
+    assert [hit["text"] for hit in hits] == ["第1条は目的です。"]
+    assert json.loads(jnlp("index", "info", "my.idx")[0])["made_with"]["chunker"] == "paragraphs"
+    _, err = jnlp("index", "a.txt", "--index", "my.idx", "--chunker", "words", "--rebuild", status=2)
+    assert "no chunker is called 'words'" in err
+
+
+def test_names_that_are_no_utf8(jnlp, tmp_path):
+    folder = tmp_path / "古い\udcff"
+    (folder / "下\udcfe").mkdir(parents=True)
+    (folder / "下\udcfe" / "猫\udcfd.txt").write_text("吾輩は猫である。", encoding="utf-8")
+    jnlp("index", "古い\udcff", "--index", "索引\udcff")
+    assert jnlp("index", str(folder), "--index", "索引\udcff")[0].count("1 unchanged") == 1
+    hit = lines(jnlp("search", "索引\udcff", "吾輩は猫である")[0])[0]
+    assert hit["document"] == "古い\\udcff/下\\udcfe/猫\\udcfd.txt"
+    assert "all whole" in jnlp("index", "verify", "索引\udcff")[0]
+    assert lines(jnlp("index", "list", "索引\udcff")[0])[0]["path"] == hit["document"]
+    assert json.loads(jnlp("index", "info", "索引\udcff")[0])["documents"] == 1
+    (folder / "下\udcfe" / "猫\udcfd.txt").unlink()
+    assert "1 removed" in jnlp("index", "古い\udcff", "--index", "索引\udcff")[0]
+
+
+def test_vectors_that_are_not_finite_are_an_error(jnlp, folder, embedder, monkeypatch):
+    jnlp("index", "文書", "--index", "my.idx")
+    embed = type(embedder).embed
+
+    def broken(self, texts, /, **options):
+        made = embed(self, texts, **options)
+        made.vectors[0, 0] = float("nan")
+        return made
+
+    monkeypatch.setattr(type(embedder), "embed", broken)
+    assert "not finite" in jnlp("search", "my.idx", "猫", status=1)[1]
+    assert "not finite" in jnlp("index", "文書", "--index", "other.idx", status=1)[1]

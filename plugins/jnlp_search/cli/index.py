@@ -15,6 +15,7 @@ from jnlp.cli.report import tell_failed
 from jnlp_search.cli.group import IndexGroup
 from jnlp_search.cli.search import asked_model
 from jnlp_search.options import IndexOptions
+from jnlp_search.roots import escaped
 
 if TYPE_CHECKING:
     from jnlp.engine import Engine
@@ -65,7 +66,7 @@ def add(
             **dataclasses.asdict(options),
         )
     click.echo(
-        f"{folder}: {report.added:,} added, {report.updated:,} updated, {report.unchanged:,} unchanged, "
+        f"{_shown(folder)}: {report.added:,} added, {report.updated:,} updated, {report.unchanged:,} unchanged, "
         f"{report.removed:,} removed, {report.failed:,} failed; "
         f"{report.chunks:,} new passages in {report.seconds:.1f} s"
     )
@@ -83,12 +84,12 @@ def verify(engine: Engine, folder: Path, quiet: bool) -> None:
     """Print what is damaged; exit status 1 if anything is."""
     found = _open(engine, folder).verify()
     for problem in found.problems:
-        click.echo(f"{folder}: {problem}")
+        click.echo(f"{_shown(folder)}: {problem}")
     if found.problems:
-        click.echo(f"      hint: jnlp index repair {folder} keeps what is whole", err=True)
+        click.echo(f"      hint: jnlp index repair {_shown(folder)} keeps what is whole", err=True)
         raise click.exceptions.Exit(1)
     counts = found.counts
-    click.echo(f"{folder}: {counts['documents']:,} documents and {counts['chunks']:,} passages, all whole")
+    click.echo(f"{_shown(folder)}: {counts['documents']:,} documents and {counts['chunks']:,} passages, all whole")
     if found.leftovers and not quiet:
         click.echo(f"jnlp: left by an interrupted run, removed by the next: {', '.join(found.leftovers)}", err=True)
 
@@ -99,8 +100,8 @@ def repair(engine: Engine, folder: Path, quiet: bool) -> None:
     """Rebuild segments and full text from the catalogue, and drop and name the documents that are damaged."""
     report = _open(engine, folder).repair()
     for name in report.dropped:
-        click.echo(f"{folder}: dropped {name}")
-    click.echo(f"{folder}: {report.documents:,} documents kept, {len(report.dropped):,} dropped")
+        click.echo(f"{_shown(folder)}: dropped {name}")
+    click.echo(f"{_shown(folder)}: {report.documents:,} documents kept, {len(report.dropped):,} dropped")
     if report.dropped and not quiet:
         click.echo("jnlp: index their files again to bring them back", err=True)
 
@@ -110,7 +111,7 @@ def repair(engine: Engine, folder: Path, quiet: bool) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="ID|FILE|FOLDER…")
 def remove(engine: Engine, folder: Path, names: tuple[str, ...], quiet: bool) -> None:
     """Remove documents; their files are not touched."""
-    click.echo(f"{folder}: {_open(engine, folder).remove(names):,} removed")
+    click.echo(f"{_shown(folder)}: {_open(engine, folder).remove(names):,} removed")
 
 
 @command(name="info", summary="Say what an index holds and how it was made, as JSON.")
@@ -127,6 +128,11 @@ def list_(engine: Engine, folder: Path, quiet: bool) -> None:
     with _open(engine, folder) as index:
         for place in index.documents():
             click.echo(json.dumps(dataclasses.asdict(place), ensure_ascii=False))
+
+
+def _shown(folder: Path) -> str:
+    """Return a folder's name as text: bytes that are no UTF-8 are escaped."""
+    return escaped(str(folder))
 
 
 def _open(engine: Engine, folder: Path) -> Index:

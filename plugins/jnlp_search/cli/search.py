@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from jnlp.engine import Engine
     from jnlp.types import Hit
 
+NAMES = [retriever.value for retriever in Retriever]
+
 
 @command(
     SearchOptions,
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format", "form", type=click.Choice(["table", "jsonl"]), help="Else a table at a terminal, JSONL in a pipe."
 )
-@click.option("--legs", type=click.Choice([retriever.value for retriever in Retriever]), hidden=True, help="The former name of --retriever.")
+@click.option("--legs", type=click.Choice(NAMES), hidden=True, help="The former name of --retriever.")
 def search(
     engine: Engine,
     options: SearchOptions,
