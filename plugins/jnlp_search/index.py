@@ -209,7 +209,7 @@ class Index:
                 raise
             recorded = None
         model = self._model or recorded or self._configured()
-        known = getattr(self._engine, "specs", dict)()
+        known: Mapping[str, object] = getattr(self._engine, "specs", dict)()
         return str(Path(model).resolve()) if model not in known and Path(model).is_dir() else model
 
     def _configured(self) -> str:

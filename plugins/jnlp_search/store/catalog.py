@@ -213,9 +213,11 @@ class Catalog:
             crc = values.pop(_CRC, None)
             manifest = _manifests().validate_json(json.dumps(values), strict=True)
         except (ValidationError, ValueError, TypeError) as error:
-            reason = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": error}
-            where = ".".join(map(str, reason["loc"])) or "manifest"
-            raise self.damaged(f"the manifest cannot be read: {where}: {reason['msg']}") from error
+            reason = str(error)
+            if isinstance(error, ValidationError):
+                first = error.errors()[0]
+                reason = f"{'.'.join(map(str, first['loc'])) or 'key'}: {first['msg']}"
+            raise self.damaged(f"the manifest cannot be read: {reason}") from error
         if crc != row_crc(*dataclasses.astuple(manifest)):
             raise self.damaged("the manifest was changed")
         return manifest
