@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError
+from jnlp.models import schema
 from jnlp.models.weights import AGAIN, weight_files
 
 if TYPE_CHECKING:
@@ -19,14 +19,11 @@ if TYPE_CHECKING:
 def read_json(path: Path, /) -> dict[str, Any]:
     """Read a JSON object; a JnlpError says if the file is missing or no JSON object."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        return schema.read_object(path)
     except FileNotFoundError:
         raise JnlpError(f"{path} is missing", hint="name a folder with a model in Hugging Face's format") from None
-    except (ValueError, OSError) as error:
+    except OSError as error:
         raise JnlpError(f"{path} cannot be read: {error}", hint=AGAIN) from error
-    if not isinstance(values, dict):
-        raise JnlpError(f"{path} holds no JSON object", hint=AGAIN)
-    return values
 
 
 def present_weights(folder: Path, /) -> list[Path]:

@@ -82,7 +82,7 @@ def load_classifier(folder: Path, spec: ModelSpec | None = None, /, *, runtime: 
         _reader(folder, spec, runtime, network),
         labels=spec.labels if len(spec.labels) == len(labels) else labels,
         problem_type=spec.problem_type or single,
-        temperature=float(read_json(folder / "config.json").get(TEMPERATURE, 1.0)),
+        temperature=float(read_json(folder / "config.json").get(TEMPERATURE) or 1.0),
     )
 
 

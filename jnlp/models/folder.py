@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from jnlp.errors import JnlpError
+from jnlp.models import schema
 from jnlp.models.weights import AGAIN, INDEX, WEIGHTS, read_weights, weight_files
 from jnlp.types import Head, ModelSpec, Pooling, ProblemType, Purpose
 
@@ -110,17 +110,7 @@ def _read(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file, or an empty one where there is no file."""
     if not path.is_file():
         return {}
-    value = _read_any(path)
-    if not isinstance(value, dict):
-        raise JnlpError(f"{path} is damaged: not an object", hint=AGAIN)
-    return value
-
-
-def _read_any(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise JnlpError(f"{path} is damaged: not JSON", hint=AGAIN) from error
+    return schema.read_object(path)
 
 
 def _heads(config: dict[str, Any], names: frozenset[str]) -> tuple[Head, ...]:
@@ -175,10 +165,13 @@ def _max_length(folder: Path, config: dict[str, Any]) -> int:
 
 def _sentence_transformers(folder: Path) -> tuple[Pooling, dict[Purpose, str]]:
     """Return the pooling and prefixes that the files of sentence-transformers state."""
-    modules = _read_any(folder / MODULES) if (folder / MODULES).is_file() else []
+    modules = schema.read(folder / MODULES) if (folder / MODULES).is_file() else []
+    if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
+        raise JnlpError(f"{folder / MODULES} is damaged: not a list of objects", hint=AGAIN)
     prefixes = _prefixes(_read(folder / "config_sentence_transformers.json"))
     pooling = Pooling.MEAN
-    for module in modules if isinstance(modules, list) else []:
+    for module in modules:
+        schema.check(module, schema.MODULE, folder / MODULES)
         kind, path = str(module.get("type", "")).rsplit(".", 1)[-1], PurePosixPath(str(module.get("path", "")))
         if kind == "Pooling" and not path.is_absolute() and ".." not in path.parts:
             pooling = _pooling(folder / path / "config.json", bool(prefixes))

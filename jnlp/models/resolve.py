@@ -82,10 +82,10 @@ def find(name: str, specs: Mapping[str, ModelSpec]) -> ModelSpec | None:
     """
     if name in specs:
         return specs[name]
-    path = Path(name).expanduser()
-    if name and path.is_dir():
+    kind = _kind(name)
+    if kind == "folder":
         return None
-    if name and path.is_file():
+    if kind == "file":
         raise UsageError(f"'{name}' is a file; a model is a folder", hint="--model FOLDER with config.json in it")
     if (match := _HUB_ID.fullmatch(name)) is not None:
         return ModelSpec(name, repo=match[1], revision=match[2] or "main", heads=(), max_length=_AS_ITS_FILES_SAY)
@@ -93,7 +93,17 @@ def find(name: str, specs: Mapping[str, ModelSpec]) -> ModelSpec | None:
         raise UsageError(f"there is no model folder '{name}'", hint="check the path")
     close = difflib.get_close_matches(name, specs, n=3, cutoff=0.5)
     known = f"did you mean {' or '.join(close)}? " if close else ""
-    raise UsageError(f"no model is called '{name}'", hint=f"{known}`jnlp models` lists them; a folder is ./{name}")
+    shown = name if len(name) <= 80 else f"{name[:79]}…"
+    raise UsageError(f"no model is called '{shown}'", hint=f"{known}`jnlp models` lists them; a folder is ./{shown}")
+
+
+def _kind(name: str) -> str | None:
+    """Return whether a name is that of a folder or a file; one that no file can have is neither."""
+    try:
+        path = Path(name).expanduser()
+        return None if not name else "folder" if path.is_dir() else "file" if path.is_file() else None
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, a user that is not there
+        return None
 
 
 def present(spec: ModelSpec) -> Path | None:

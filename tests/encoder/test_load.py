@@ -108,8 +108,8 @@ def _truncate(path, share=0.5):
 
 BROKEN = {
     "no config": (lambda f: (f / "config.json").unlink(), r"config\.json is missing"),
-    "config cut off": (lambda f: _truncate(f / "config.json"), r"config\.json cannot be read"),
-    "config a list": (lambda f: (f / "config.json").write_text("[]"), "holds no JSON object"),
+    "config cut off": (lambda f: _truncate(f / "config.json"), r"config\.json is damaged: not JSON"),
+    "config a list": (lambda f: (f / "config.json").write_text("[]"), "is damaged: not an object"),
     "config too narrow": (lambda f: _config(f, hidden_size=16), "by config.json"),
     "config without sizes": (lambda f: _config(f, vocab_size=None), "does not state vocab_size"),
     "config with nonsense": (lambda f: _config(f, problem_type="guess"), "does not describe a ModernBERT"),

@@ -228,8 +228,10 @@ def test_a_damaged_config(tmp_path, kit, text):
 def test_values_of_the_wrong_kind(tmp_path, kit, name, text):
     folder = kit.write_model(tmp_path / "m")
     (folder / name).write_text(text, encoding="utf-8")
-    with pytest.raises(JnlpError, match="is damaged: a JSON file holds a value of the wrong kind"):
+    with pytest.raises(JnlpError) as caught:
         inspect(folder)
+    assert str(folder) in caught.value.message
+    assert "is damaged" in caught.value.message or f"{name}: " in caught.value.message
 
 
 def test_shards(tmp_path, kit):

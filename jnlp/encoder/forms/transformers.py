@@ -103,8 +103,9 @@ def load_network(folder: Path, kind: str, dtype: torch.dtype, /) -> _Padded:
                 use_safetensors=True,
                 output_loading_info=True,
             )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise JnlpError(f"{folder} cannot be loaded through transformers: {error}", hint=AGAIN) from error
+        except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, ArithmeticError) as error:
+            why = " ".join(str(error).split())
+            raise JnlpError(f"{folder} cannot be loaded through transformers: {why[:300]}", hint=AGAIN) from error
     # an unused pooler is all that an encoder may lack
     if missing := sorted(name for name in report["missing_keys"] if "pooler" not in name or kind != "AutoModel"):
         has = ", ".join(model.config.architectures or ["an encoder"])
