@@ -12,16 +12,22 @@ from html import unescape
 from .align import Aligned, Builder
 
 _TOKEN = re.compile(
-    r"""(?P<comment><!--.*?(?:-->|\Z))
-    |<!\[CDATA\[(?P<cdata>.*?)(?:\]\]>|\Z)
-    |<[!?][^<>]*>
-    |<(?P<close>/?)(?P<tag>[A-Za-z][^\s/<>]*)(?:[^<>"']|"[^"]{0,5000}"|'[^']{0,5000}'|["'](?=[^<>]*>))*>
+    r"""(?P<cdata><!\[CDATA\[)
+    |(?P<comment><!--)
+    |<[!?][^<>]*+>
+    |(?P<tag></?[A-Za-z])
     |(?P<entity>&(?:\#[0-9]{1,8};?|\#[xX][0-9A-Fa-f]{1,7};?|[A-Za-z][A-Za-z0-9]{1,31};?))
-    |(?P<space>[ \t\n\r\f]+)
-    |(?P<text>[^<&\ \t\n\r\f]+(?:\ [^<&\ \t\n\r\f]+)*|[<&])""",
-    re.DOTALL | re.VERBOSE,
+    |(?P<space>[ \t\n\r\f]++)
+    |(?P<text>[^<&\ \t\n\r\f]++(?:\ [^<&\ \t\n\r\f]++)*+|[<&])""",
+    re.VERBOSE,
 )
-_RAW = {"script", "style", "template", "textarea", "svg", "math", "noembed", "iframe", "object", "canvas"}
+_NAME = re.compile(r"</?([A-Za-z][^ \t\n\r\f/<>]*+)")
+_ATTRIBUTE = re.compile(
+    r"[ \t\n\r\f/]*+(?:[^ \t\n\r\f/>=][^ \t\n\r\f/>=]*+|=[^ \t\n\r\f/>=]*+)(?:[ \t\n\r\f]*+=[ \t\n\r\f]*+)?+"
+)
+_VALUE = re.compile(r"[^ \t\n\r\f>]*+")
+_COMMENT_END = re.compile(r"--!?>")
+_RAW = {"script", "style", "template", "noembed", "noframes", "iframe", "annotation", "annotation-xml"}
 _GLOSS = {"rt", "rp", "rtc"}
 _GLOSS_ENDS = {"ruby", "rb", "rt", "rp", "rtc"}
 # fmt: off
@@ -40,11 +46,12 @@ _WIDE = re.compile("[\u3000-\u30ff\u3400-\u9fff\uff01-\uff9f]")
 
 def html(text: str, /) -> Aligned:
     """Return the text that a page shows, with offsets into its source; broken markup is text or nothing, no error."""
-    page = _Page(text)
-    position = 0
-    while token := _TOKEN.match(text, position):
-        position = page.take(token)
-    return page.builder.build()
+    return _Page(text).read()
+
+
+def html_fragment(text: str, /) -> Aligned:
+    """Return the text that a piece of a page shows; a comment or a script that does not end in it is text."""
+    return _Page(text, whole=False).read()
 
 
 def html_title(text: str, /) -> str | None:
@@ -57,31 +64,101 @@ def html_title(text: str, /) -> str | None:
 class _Page:
     """What is being written: the separator that is due, and what is being skipped or kept as it stands."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, *, whole: bool = True) -> None:
         self.builder = Builder(source)
         self._source = source
+        self._whole = whole
+        self._broken = False  # a tag has no end: from there on any > ends one
+        self._missing: set[str] = set()  # ends that do not come any more
         self._due, self._due_start, self._due_end = "", 0, 0
         self._last = ""
         self._pre = 0
         self._gloss = False
 
-    def take(self, token: re.Match[str]) -> int:
+    def read(self) -> Aligned:
+        """Go through the page once."""
+        position = 0
+        while token := _TOKEN.match(self._source, position):
+            position = self._take(token)
+        return self.builder.build()
+
+    def _take(self, token: re.Match[str]) -> int:
         """Write one token and return where to go on."""
         start, end = token.span()
         kind = token.lastgroup
-        if kind == "text":
-            self._write(self._source[start:end], start, end, copied=True)
-        elif kind == "space":
+        if kind == "space":
             self._space(start, end)
         elif kind == "entity":
             self._entity(token[0], start, end)
         elif kind == "cdata":
-            self._write(token["cdata"], *token.span("cdata"), copied=True)
+            return self._cdata(start, end)
+        elif kind == "comment":
+            return self._comment(start, end)
         elif kind == "tag":
-            return self._tag(token["tag"].lower(), bool(token["close"]), start, end)
+            return self._tag(start)
+        elif kind == "text":
+            self._write(self._source[start:end], start, end, copied=True)
         return end
 
-    def _tag(self, tag: str, closes: bool, start: int, end: int) -> int:
+    def _find(self, closing: str, start: int) -> int:
+        """Where a string comes next, or -1; it is looked for in vain only once."""
+        found = -1 if closing in self._missing else self._source.find(closing, start)
+        if found < 0:
+            self._missing.add(closing)
+        return found
+
+    def _cdata(self, start: int, end: int) -> int:
+        closed = self._find("]]>", end)
+        if closed < 0:
+            return self._rest(start)
+        self._write(self._source[end:closed], end, closed, copied=True)
+        return closed + 3
+
+    def _rest(self, start: int) -> int:
+        """Keep all that follows as text: what begins there has no end, and it is not known what it was to hide."""
+        self._write(self._source[start:], start, len(self._source), copied=True)
+        return len(self._source)
+
+    def _comment(self, start: int, end: int) -> int:
+        """Past a comment."""
+        if self._source.startswith((">", "->"), end):
+            return self._source.index(">", end) + 1
+        closed = _COMMENT_END.search(self._source, end)
+        return closed.end() if closed else self._rest(start)
+
+    def _tag(self, start: int) -> int:
+        end = self._tag_end(start)
+        name = _NAME.match(self._source, start)
+        if end < 0 or name is None or self._source.startswith("<", name.end()):
+            self._write("<", start, start + 1, copied=True)
+            return start + 1
+        return self._element(name[1].lower(), self._source[start + 1] == "/", start, end)
+
+    def _tag_end(self, start: int) -> int:
+        """Where a tag ends, or -1: a > ends it unless it is in a quoted value, as in HTML's own parser."""
+        source = self._source
+        place = _NAME.match(source, start).end()  # type: ignore[union-attr]  # the token begins with a name
+        while not self._broken and place < len(source):
+            attribute = _ATTRIBUTE.match(source, place)
+            if attribute is None:
+                closed = self._find(">", place)
+                if closed >= 0:
+                    return closed + 1
+                break
+            place = attribute.end()
+            if not attribute[0].rstrip(" \t\n\r\f").endswith("=") or attribute[0].strip(" \t\n\r\f/") == "=":
+                continue
+            quote = source[place : place + 1]
+            if quote in ("'", '"') and quote:
+                place = self._find(quote, place + 1) + 1
+                if not place:
+                    break
+            elif value := _VALUE.match(source, place):
+                place = value.end()
+        self._broken = True
+        return self._find(">", start) + 1 or -1
+
+    def _element(self, tag: str, closes: bool, start: int, end: int) -> int:
         if tag in _RAW and not closes and self._source[end - 2] != "/":
             return self._skip(tag, end)
         if tag in _GLOSS_ENDS:
@@ -99,8 +176,13 @@ class _Page:
 
     def _skip(self, tag: str, end: int) -> int:
         """Past the end tag of an element whose inside is no text; an unclosed one takes the rest, as in browsers."""
-        closing = re.compile(rf"</{re.escape(tag)}(?=[\s/>])[^>]*>", re.IGNORECASE).search(self._source, end)
-        return closing.end() if closing else len(self._source)
+        if tag not in self._missing:
+            closing = re.compile(rf"</{re.escape(tag)}(?=[ \t\n\r\f/>])", re.IGNORECASE).search(self._source, end)
+            closed = self._find(">", closing.end()) if closing else -1
+            if closed >= 0:
+                return closed + 1
+            self._missing.add(tag)
+        return len(self._source) if self._whole else end
 
     def _entity(self, entity: str, start: int, end: int) -> None:
         meant = unescape(entity)

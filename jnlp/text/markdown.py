@@ -1,177 +1,116 @@
-"""Markdown to text with offsets: first the lines (front matter, fences, headings, lists, tables), then their inside."""
+"""Markdown to text with offsets: code, link and image texts stay, bullets become ・, table cells are parted by tabs."""
 
 from __future__ import annotations
 
-import re
-from html import unescape
-from itertools import pairwise
+from bisect import bisect_right
+from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from .align import Aligned, Builder
+from .commonmark.blocks import Block, Blocks, Kind, cells_of
+from .commonmark.front import front_matter
+from .commonmark.inlines import Labels, inlines
+from .hypertext import html_fragment
+from .paragraphs import trim
 
-_FRONT = re.compile(
-    r"\ufeff?(?:---[ \t]*\r?\n.*?^(?:---|\.\.\.)|\+\+\+[ \t]*\r?\n.*?^\+\+\+)[ \t]*(?:\r?\n|\Z)",
-    re.DOTALL | re.MULTILINE,
-)
-_LINE = re.compile(r"[^\n]*\n|[^\n]+\Z")
-_FENCE = re.compile(r"[ \t]*(?:>[ \t]?)*[ \t]*(`{3,}|~{3,})([^`\n]*)$")
-_QUOTE = re.compile(r"[ \t]{0,3}(?:>[ \t]?)+")
-_HEADING = re.compile(r"[ \t]{0,3}#{1,6}(?=[ \t]|$)[ \t]*")
-_HEADING_END = re.compile(r"[ \t]+#+[ \t]*$|[ \t]*\{#[\w-]+\}[ \t]*$")
-_BULLET = re.compile(r"([ \t]*)([-*+])[ \t]+(?:\[[ xX]\][ \t]+)?")
-_RULE = re.compile(r"[ \t]{0,3}(?:(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}|(?:-[ \t]*){3,}|=+[ \t]*)$")
-_TABLE_RULE = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
-_ROW = re.compile(r"[ \t]*\|.*\|[ \t]*$")
-_CELL = re.compile(r"[ \t]*(?<!\\)\|[ \t]*")
-_NOTE = re.compile(r"[ \t]{0,3}\[\^[^\]\n]+\]:[ \t]*")
-_DEFINITION = re.compile(r"[ \t]{0,3}\[[^\]\n]+\]:[ \t]*\S+.*$")
-_HTML_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-_TEXT = r"(?:\\.|[^\[\]\\]|\[(?:\\.|[^\[\]\\]){0,500}\]){0,2000}"
-_TARGET = r"\(\s*(?:<[^<>\n]*>|(?:[^\s()\\]|\\.|\([^\s()]*\))*)(?:\s+(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?\s*\)"
-_INLINE = re.compile(
-    rf"""\\(?P<escape>[!-/:-@\[-`{{-~])
-    |(?P<ticks>`+)(?P<code>(?:.|\n){{1,5000}}?)(?<!`)(?P=ticks)(?!`)
-    |<!--(?:.|\n)*?(?:-->|\Z)
-    |!\[(?P<alt>{_TEXT})\](?:{_TARGET}|\[[^\[\]]*\])
-    |\[(?P<footnote>\^[^\]\s]+)\]
-    |\[(?P<link>{_TEXT})\](?:{_TARGET}|\[[^\[\]]*\])
-    |<(?P<auto>(?:https?|ftp|mailto):[^<>\s]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+)>
-    |(?P<br><br[ \t]*/?>)
-    |</?[A-Za-z][\w-]*(?:\s[^<>]*)?/?>
-    |(?P<entity>&(?:\#[0-9]{{1,7}}|\#[xX][0-9A-Fa-f]{{1,6}}|[A-Za-z][A-Za-z0-9]{{1,31}});)
-    |\*{{3}}(?=[^\s*])(?P<both>(?:\\.|[^\\*]){{1,2000}}?)(?<!\s)\*{{3}}(?!\*)
-    |\*{{2}}(?=\*?[^\s*])(?P<strong>(?:\\.|[^\\*]|\*(?!\*)){{1,2000}}?)(?<!\s)\*{{2}}(?!\*)
-    |\*(?=[^\s*])(?P<emphasis>(?:\\.|[^\\*]){{1,2000}}?)(?<!\s)\*(?!\*)
-    |(?<!\w)(?P<under>_{{1,3}})(?=[^\s_])(?P<low>(?:\\.|[^\\_]|(?<=\w)_(?=\w)){{1,2000}}?)(?<![\s_])(?P=under)(?!\w)
-    |(?P<tilde>~~)(?=\S)(?P<struck>(?:.|\n){{1,2000}}?)(?<=\S)~~""",
-    re.VERBOSE,
-)
-_NESTED = ("alt", "link", "both", "strong", "emphasis", "low", "struck")
+__all__ = ["front_matter", "heading", "markdown"]
 
 
 def markdown(text: str, /) -> Aligned:
-    """Return the text of a Markdown file: code, link and image texts stay; bullets become ・, table bars tabs."""
-    document = _Document(text)
-    _, position = front_matter(text)
-    while position < len(text):
-        position = document.line(position)
-    document.flush()
-    return document.builder.build()
+    r"""Return the text of a Markdown file.
+
+    All that CommonMark shows is in it, in order; what goes is markup, HTML tags, link targets and definitions.
+
+    Example:
+        >>> markdown("# 契約\n**甲**は[乙](https://例.jp)に`払う`。").text
+        '契約\n\n甲は乙に払う。'
+    """
+    blocks = Blocks(text, front_matter(text)[1])
+    return _Writer(text, Labels(blocks.links, blocks.notes)).write(blocks.found)
 
 
-def front_matter(text: str, /) -> tuple[str, int]:
-    """Return the front matter of a Markdown file (YAML or TOML, its fences included), and where the rest begins."""
-    front = _FRONT.match(text)
-    return (front[0], front.end()) if front else ("", 0)
+def heading(text: str, /) -> str | None:
+    """Return the text of a Markdown file's first heading, or None."""
+    blocks = Blocks(text, front_matter(text)[1])
+    first = next((block for block in blocks.found if block.kind in (Kind.HEADING, Kind.UNDERLINED)), None)
+    if first is None:
+        return None
+    return _Writer(text, Labels(blocks.links, blocks.notes)).write([first]).text.strip() or None
 
 
-class _Document:
-    """What is being written: the plain lines that wait to be read together, and the fence that is open."""
+class _Writer:
+    def __init__(self, source: str, labels: Labels) -> None:
+        self._source, self._labels = source, labels
+        self._builder = Builder(source)
 
-    def __init__(self, source: str) -> None:
-        self.builder = Builder(source)
-        self._source = source
-        self._fence = ""
-        self._waiting: tuple[int, int] | None = None
+    def write(self, blocks: Sequence[Block]) -> Aligned:
+        for block in blocks:
+            self._write(block)
+        return self._builder.build()
 
-    def line(self, position: int) -> int:
-        """Read the line at a position, and return where the next begins."""
-        match = _LINE.match(self._source, position)
-        stop = match.end() if match else len(self._source)
-        end = len(self._source[position:stop].rstrip("\r\n")) + position
-        comment = (
-            _HTML_COMMENT.match(self._source, position)
-            if self._source.startswith("<!--", position) and not self._fence
-            else None
-        )
-        if comment:
-            self.flush()
-            return comment.end()
-        self._take(position, end, stop)
-        return stop
-
-    def flush(self) -> None:
-        """Write the plain lines that wait."""
-        if self._waiting:
-            self._inline(*self._waiting)
-            self._waiting = None
-
-    def _take(self, start: int, end: int, stop: int) -> None:
-        source = self._source
-        fence = _FENCE.match(source, start, end)
-        if fence and (not self._fence or (fence[1].startswith(self._fence) and not fence[2].strip())):
-            self.flush()
-            self._fence = "" if self._fence else fence[1]
-        elif self._fence:
-            self.builder.copy(start, stop)
-        elif _RULE.match(source, start, end) or (
-            _DEFINITION.match(source, start, end) and not _NOTE.match(source, start, end)
-        ):
-            self.flush()
-            self.builder.copy(end, stop)
-        elif "|" in source[start:end] and _TABLE_RULE.match(source, start, end):
-            self.flush()
-        elif _ROW.match(source, start, end):
-            self.flush()
-            self._row(start, end, stop)
+    def _write(self, block: Block) -> None:
+        kind, builder = block.kind, self._builder
+        if kind in (Kind.PARAGRAPH, Kind.UNDERLINED, Kind.HTML):
+            self._joined(block)
+        elif kind is Kind.HEADING:
+            self._joined(block, end="\n\n")
+        elif kind is Kind.TABLE:
+            for line in block.lines:
+                self._row(*line)
+        elif kind is Kind.BULLET:
+            ((start, end, _),) = block.lines
+            builder.replace("・", start, end)
         else:
-            self._block(start, end, stop)
-
-    def _block(self, start: int, end: int, stop: int) -> None:
-        """A line of prose: its markers go, the rest is read with its neighbours if it has none."""
-        source, begin = self._source, start
-        if quote := _QUOTE.match(source, begin, end):
-            begin = quote.end()
-        if heading := _HEADING.match(source, begin, end):
-            self.flush()
-            tail = _HEADING_END.search(source, heading.end(), end)
-            self._inline(heading.end(), tail.start() if tail else end)
-            self.builder.replace("\n\n", end, stop)
-            return
-        if note := _NOTE.match(source, begin, end):
-            begin = note.end()
-        elif bullet := _BULLET.match(source, begin, end):
-            self.flush()
-            self.builder.copy(begin, bullet.end(1))
-            self.builder.replace("・", bullet.start(2), bullet.end())
-            begin = bullet.end()
-        if begin > start or begin == end:
-            self.flush()
-            self._waiting = (begin, stop)
-        elif self._waiting:
-            self._waiting = (self._waiting[0], stop)
-        else:
-            self._waiting = (begin, stop)
+            for start, _, stop in block.lines:
+                builder.copy(start, stop)
 
     def _row(self, start: int, end: int, stop: int) -> None:
-        """A table row: its cells with tabs between them."""
-        bars = [bar.span() for bar in _CELL.finditer(self._source, start, end)]
-        for number, (bar, following) in enumerate(pairwise(bars)):
-            if number:
-                self.builder.replace("\t", *bar)
-            self._inline(bar[1], following[0])
-        self.builder.copy(end, stop)
+        """A table's row: its cells with tabs between them."""
+        last = None
+        for cell in cells_of(self._source, start, end):
+            first, behind = trim(self._source, *cell)
+            if last is not None:
+                self._builder.replace("\t", last, max(last, first))
+            self._joined(Block(Kind.PARAGRAPH, [(first, behind, behind)]))
+            last = behind
+        self._builder.copy(end, stop)
 
-    def _inline(self, start: int, end: int, depth: int = 0) -> None:
-        source, done = self._source, start
-        for match in _INLINE.finditer(source, start, end):
-            self.builder.copy(done, match.start())
-            done = match.end()
-            nested = next((name for name in _NESTED if match[name] is not None), None)
-            if nested:
-                if depth < 8:
-                    self._inline(*match.span(nested), depth + 1)
-                else:
-                    self.builder.copy(*match.span(nested))
+    def _joined(self, block: Block, *, end: str | None = None) -> None:
+        """Read the lines of a block together, and write what they show; `end` replaces the last line break."""
+        source, builder = self._source, self._builder
+        content = "\n".join([source[first:last] for first, last, _ in block.lines])
+        shown = html_fragment(content) if block.kind is Kind.HTML else inlines(content, self._labels)
+        offsets = [0, *accumulate(last - first + 1 for first, last, _ in block.lines)]
+        for start, stop, begin, behind, copied in shown.pieces():
+            if copied:
+                self._copy(block, offsets, begin, behind)
             else:
-                self._leaf(match)
-        self.builder.copy(done, end)
+                builder.replace(shown.text[start:stop], *(_place(block, offsets, at) for at in (begin, behind)))
+        _, last, stop = block.lines[-1]
+        if end is None:
+            builder.copy(last, stop)
+        else:
+            builder.replace(end, last, stop)
 
-    def _leaf(self, match: re.Match[str]) -> None:
-        for name in ("escape", "code", "auto"):
-            if match[name] is not None:
-                self.builder.copy(*match.span(name))
-        if match["entity"]:
-            self.builder.replace(unescape(match["entity"]), *match.span())
-        elif match["br"]:
-            self.builder.replace("\n", *match.span())
+    def _copy(self, block: Block, offsets: list[int], begin: int, end: int) -> None:
+        """Copy a range of a block's joined lines, with the line breaks of the file."""
+        while begin < end:
+            line = bisect_right(offsets, begin) - 1
+            first, last, stop = block.lines[line]
+            at = first + begin - offsets[line]
+            if at < last:
+                taken = min(end - begin, last - at)
+                self._builder.copy(at, at + taken)
+            else:
+                taken = 1
+                self._builder.copy(last, stop)
+            begin += taken
+
+
+def _place(block: Block, offsets: list[int], offset: int) -> int:
+    """Where an offset in a block's joined lines is in the file."""
+    line = min(bisect_right(offsets, offset), len(block.lines)) - 1
+    return block.lines[line][0] + offset - offsets[line]

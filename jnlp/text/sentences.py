@@ -22,7 +22,7 @@ _OPENERS = {closer: opener for opener, closer in _PAIRS.items()}
 _CLOSERS = "".join(map(re.escape, _OPENERS))
 _BRACKETS = re.compile(f"[{''.join(map(re.escape, _PAIRS))}{_CLOSERS}]")
 _MARK = "。．｡！？!?‼⁇⁈⁉"
-_EVENT = re.compile(rf"[{''.join(map(re.escape, _PAIRS))}]|[{_MARK}]+|\.+|[…‥]+(?=\u3000)")
+_EVENT = re.compile(rf"[{''.join(map(re.escape, _PAIRS))}]|[{_MARK}]+|\.+|(?<![…‥])[…‥]++(?=\u3000)")
 _TAIL = re.compile(
     rf"(?:[{_CLOSERS}’〟{_MARK}]|(?<=[{_MARK}])[…‥♪♡♥☆★]+|[（(](?:笑|泣|汗|爆|苦笑|怒|涙|照|焦|謎|嘘|爆笑)[)）])+"
 )
@@ -51,7 +51,7 @@ _ABBREVIATION = re.compile(
     r"|(?:[A-Za-z]\.)+[A-Za-z])$"
 )
 _NUMBERED = re.compile(r"(?<![A-Za-z])(?:No|no|p|art)$")
-_ITEM = re.compile(r"\s*[(（]?(?:[0-9０-９]{1,3}|[A-Za-zＡ-Ｚ])$")
+_ITEM = re.compile(r"[(（]?(?:[0-9０-９]{1,3}|[A-Za-zＡ-Ｚ])$")
 _WORD = re.compile(r"[0-9A-Za-z０-９Ａ-Ｚａ-ｚ]")
 _AFTER_QUOTE = re.compile(rf"(?!{_OPENS})(?:と|って|など)")
 _BLANK = re.compile(r"\s*")
@@ -98,7 +98,7 @@ def cut(text: str, limit: int, /) -> Iterator[tuple[int, int]]:
 def _stops(text: str, start: int, end: int) -> Iterator[int]:
     """Yield where each sentence of a paragraph ends, the paragraph's end last."""
     closer = _Closers(text, end)
-    begin = position = start
+    begin = position = start  # `begin` is the first character of the sentence that is no blank
     while event := _EVENT.search(text, position, end):
         opened, position = event.span()
         if event[0] in _PAIRS:
@@ -108,18 +108,19 @@ def _stops(text: str, start: int, end: int) -> Iterator[int]:
             position = closed + 1
             stop = _after_bracket(text, begin, opened, position, end)
         else:
-            stop = _after_mark(text, begin, opened, position, end)
+            position = _after_tail(text, position, begin, end)
+            stop = position if _ends(text, begin, opened, event.end(), position, end) else None
         if stop is not None:
-            begin = position = stop
+            position = stop
+            begin = _BLANK.match(text, stop, end).end()  # type: ignore[union-attr]  # it matches anywhere
             if stop < end:
                 yield stop
     yield end
 
 
 def _after_bracket(text: str, begin: int, opened: int, closed: int, end: int) -> int | None:
-    """The end of the sentence if a bracketed sentence stands alone: it opened the sentence and ended inside."""
-    blank = _BLANK.match(text, begin, opened)
-    if blank is None or blank.end() < opened:
+    """The end of the sentence if a bracketed sentence is all of it: it opened the sentence and ended inside."""
+    if begin < opened:
         return None
     if not _ENDS_INSIDE.search(text, max(opened, closed - 8), closed):
         return None
@@ -128,25 +129,33 @@ def _after_bracket(text: str, begin: int, opened: int, closed: int, end: int) ->
     return None if _PARTICLE.match(text, stop, end) else stop
 
 
-def _after_mark(text: str, begin: int, mark: int, stop: int, end: int) -> int | None:
-    """The end of the sentence at a run of terminators, or None if it goes on."""
-    run = text[mark:stop]
-    if run[0] == "." and not _full_stop(text, begin, mark, stop, end):
-        return None
-    before = text[max(begin, mark - 12) : mark]
-    if _NAMED.search(before) and _NAME_GOES_ON.match(text, stop, end):
-        return None
-    if run == "．" and (
-        (_WORD.match(text, stop, end) and _WORD.match(before[-1:])) or _ITEM.fullmatch(text, begin, mark)
-    ):
-        return None
-    if run.isascii() and run[0] != "." and before[-1:].isascii() and _QUERY.match(text, stop, end):
-        return None
+def _after_tail(text: str, stop: int, begin: int, end: int) -> int:
+    """Where the brackets and quotes end that belong to a run of terminators."""
     if tail := _TAIL.match(text, stop, end):
         stop = tail.end()
     if stop < end and text[stop] == '"' and text.count('"', max(begin, stop - 2000), stop) % 2:
         stop += 1
-    return None if _goes_on(text, mark, stop, end) else stop
+    return stop
+
+
+def _ends(text: str, begin: int, mark: int, stop: int, tail: int, end: int) -> bool:
+    """Whether the sentence ends at a run of terminators `[mark, stop)` with the brackets after it, up to `tail`."""
+    run = text[mark:stop]
+    if run[0] == "." and not _full_stop(text, begin, mark, stop, end):
+        return False
+    before = text[max(begin, mark - 12) : mark]
+    if _NAMED.search(before) and _NAME_GOES_ON.match(text, stop, end):
+        return False
+    if run == "．" and ((_WORD.match(text, stop, end) and _WORD.match(before[-1:])) or _is_item(text, begin, mark)):
+        return False
+    if run.isascii() and run[0] != "." and before[-1:].isascii() and _QUERY.match(text, stop, end):
+        return False
+    return not _goes_on(text, mark, tail, end)
+
+
+def _is_item(text: str, begin: int, mark: int) -> bool:
+    """Whether all that comes before a mark is the number of an item: (1, ａ."""
+    return mark - begin <= 4 and _ITEM.fullmatch(text, begin, mark) is not None
 
 
 def _goes_on(text: str, mark: int, stop: int, end: int) -> bool:
@@ -164,7 +173,7 @@ def _full_stop(text: str, begin: int, mark: int, stop: int, end: int) -> bool:
     if _WORD.match(after) or after in ",;:/\\_-":
         return False
     before = text[max(begin, mark - 12) : mark]
-    if _ABBREVIATION.search(before) or _ITEM.fullmatch(text, begin, mark):
+    if _ABBREVIATION.search(before) or _is_item(text, begin, mark):
         return False
     following = text[stop : stop + 8].lstrip()
     if _NUMBERED.search(before) and following[:1].isdigit():

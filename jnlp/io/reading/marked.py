@@ -9,6 +9,7 @@ from jnlp.io.reading.decoded import whole
 from jnlp.io.reading.options import Unit
 from jnlp.io.reading.units import Whole, cut
 from jnlp.text import front_matter, html, html_title, markdown
+from jnlp.text.markdown import heading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
     from jnlp.types import Failed, Record
 
 _TITLE = re.compile(r"^title[ \t]*[:=][ \t]*([^\r\n]+)", re.MULTILINE)
-_FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
-_HEADING = re.compile(
-    r"^ {0,3}#{1,6}[ \t]+(.+?)[ \t]*#*[ \t]*\r?$|^(\S[^\r\n]*)\r?\n(?:=+|-{2,})[ \t]*\r?$", re.MULTILINE
-)
 
 
 def read_markdown(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:
@@ -46,10 +43,7 @@ def markdown_title(text: str, /) -> str | None:
 
     The heading is without its own markup.
     """
-    front, start = front_matter(text)
+    front, _ = front_matter(text)
     if (named := _TITLE.search(front)) and (title := named[1].strip().strip("\"'").strip()):
         return title
-    match = _HEADING.search(_FENCE.sub("", text[start:]))
-    if match is None:
-        return None
-    return markdown(match.group(1) or match.group(2)).text.strip() or None
+    return heading(text)
