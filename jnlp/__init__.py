@@ -69,7 +69,23 @@ __all__ = [
     "load",
     "prepare",
     "sentence_transformer",
+    "to_json",
 ]
+
+
+def to_json(value: object, /) -> str:
+    """Return a result, or a list of results, as JSON on one line: numpy arrays, enums and dates too.
+
+    Raises:
+        JnlpError: A number is not finite, or a value has no JSON form.
+
+    Example:
+        >>> to_json([Source("規程.txt", 3)])
+        '[{"path": "規程.txt", "line": 3, "encoding": null}]'
+    """
+    from jnlp.io.writing.cells import to_json as convert
+
+    return convert(value)
 
 
 def sentence_transformer(model: str | None = None, /, **settings: Any) -> SentenceTransformer:

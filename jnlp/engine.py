@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jnlp import config as configuration
 from jnlp import options as option_values
 from jnlp.config import Config, Settings
-from jnlp.errors import JnlpError, UsageError
+from jnlp.errors import JnlpError, RecordError, UsageError
 from jnlp.plugins import Plugins, load_plugins
 from jnlp.registry import Kind, import_target
 from jnlp.types import Failed, Job, Overflow, Record, Source, TaskSpec, Text
@@ -235,7 +235,7 @@ class Engine:
     def execute(self, job: Job, records: Iterable[Record | Failed], /) -> Generator[Outcome[Any]]:
         """Yield one outcome a record, in order, from the executor of the settings, by the clock of `usage`."""
         with self.usage.clock():
-            outcomes = self.executor().map(job, records)
+            outcomes = self.executor().map(job, _checked(records, self.task(job.task)))
             with closing(outcomes) if isinstance(outcomes, Generator) else nullcontext():
                 yield from outcomes
 
@@ -363,6 +363,24 @@ def as_records(texts: Iterable[Text | Record | Failed], /) -> Iterator[Record | 
                 f"text {number} is no string but {type(text).__name__}: {text!r:.60}",
                 hint="leave it out, or make it one",
             )
+
+
+def _checked(records: Iterable[Record | Failed], spec: TaskSpec[Any, Any]) -> Iterator[Record | Failed]:
+    """Yield records; one that no model can read (half a character, a pair for a task of single texts) has failed."""
+    for record in records:
+        why = None if isinstance(record, Failed) else _unreadable(record.text, spec)
+        yield record if why is None else Failed(record.id, record.source, RecordError(f"{record.id}: {why}"))
+
+
+def _unreadable(text: Text, spec: TaskSpec[Any, Any]) -> str | None:
+    if isinstance(text, tuple) and not spec.pairs:
+        return f"{spec.name} reads one text, not a pair"
+    for part in (text,) if isinstance(text, str) else text:
+        try:
+            part.encode()
+        except UnicodeEncodeError as error:
+            return f"a character is half of one (U+{ord(part[error.start]):04X})"
+    return None
 
 
 class Preparation:

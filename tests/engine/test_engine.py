@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated
 
+import numpy as np
 import pytest
 
 import jnlp
@@ -53,6 +55,51 @@ def _this() -> object:
     module = types.ModuleType(__name__)
     module.make = make  # type: ignore[attr-defined]
     return module
+
+
+PAIRED: TaskSpec[CountOptions, Count] = TaskSpec(
+    "paired", "Counts.", CountOptions, f"{__name__}:make", Count, pairs=True
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (("前", "後"), "reads one text, not a pair"),
+        ("\ud800死ね", "half of one"),
+        ("\udc80", "half of one"),
+        (("前", "\udfff"), "not a pair"),
+    ],
+)
+def test_what_no_model_can_read_fails_its_own_record(engine: Engine, text: jnlp.types.Text, why: str) -> None:
+    with pytest.raises(jnlp.RecordError, match=why):
+        engine.run(COUNT, [text])
+    good, bad, last = engine.outcomes(COUNT, ["あ", text, ""])
+    assert isinstance(good, jnlp.Done)
+    assert isinstance(bad, jnlp.Failed)
+    assert isinstance(last, jnlp.Done)
+
+
+def test_half_a_character_in_a_pair(engine: Engine) -> None:
+    with pytest.raises(jnlp.RecordError, match="half of one"):
+        engine.run(PAIRED, [("前", "\udfff")])
+    assert engine.run(PAIRED, [("前", "後")], times=1) == [Count(2)]
+
+
+def test_results_are_json() -> None:
+    assert jnlp.to_json([Count(2)]) == '[{"characters": 2}]'
+    assert jnlp.to_json({"ベクトル": np.float32([0.5, 1])}) == '{"ベクトル": [0.5, 1.0]}'
+    assert jnlp.to_json(jnlp.Purpose.QUERY) == '"query"'
+    for value in (float("nan"), np.array([np.inf]), object()):
+        with pytest.raises(jnlp.JnlpError, match="cannot be JSON"):
+            jnlp.to_json(value)
+
+
+def test_one_engine_answers_several_threads(engine: Engine) -> None:
+    texts = [["あ" * n for n in range(1, 40)] for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda own: engine.run(COUNT, own, times=1), texts))
+    assert found == [[Count(n) for n in range(1, 40)]] * 8
 
 
 def test_run_by_spec_and_then_by_name(engine: Engine) -> None:

@@ -15,7 +15,7 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from jnlp.errors import RecordError
+from jnlp.errors import JnlpError, RecordError
 
 
 def dumps(value: object, /) -> str:
@@ -25,6 +25,18 @@ def dumps(value: object, /) -> str:
     except (ValueError, TypeError):
         text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
     return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def to_json(value: object, /) -> str:
+    """Return a result, or a list of results, as JSON on one line: dataclasses, numpy arrays, enums and dates too.
+
+    Raises:
+        JnlpError: A number is not finite, or a value has no JSON form.
+    """
+    try:
+        return _ENCODER.encode(value)
+    except (ValueError, TypeError) as error:
+        raise JnlpError(f"this cannot be JSON: {error}") from error
 
 
 def to_plain(value: Any, /) -> object:
