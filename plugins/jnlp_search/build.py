@@ -71,6 +71,7 @@ def build(
             report = _rebuild(folder, records, embedder, options, model, sources, chunkers, watch)
         else:
             with Catalog.writing(folder) as catalog:
+                catalog.check_seal()  # a new seal must not cover old damage
                 replacement.discard(folder)
                 manifest = _open_manifest(catalog, embedder, options, model)
                 segments.repair(catalog)
@@ -146,6 +147,7 @@ def changing(folder: Path, /) -> Iterator[Catalog]:
     start = time.monotonic()
     with _clear_errors(folder), damage_reported(folder), _locked(folder):
         with Catalog.writing(folder) as catalog:
+            catalog.check_seal()
             yield catalog
             catalog.seal()
         write_sum(folder, time.monotonic() - start)

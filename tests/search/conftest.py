@@ -74,6 +74,12 @@ def tokenizer() -> CharacterTokenizer:
     return CharacterTokenizer()
 
 
+@pytest.fixture(scope="session")
+def embedders() -> type[PairEmbedder]:
+    """For fixtures that outlive a test."""
+    return PairEmbedder
+
+
 @pytest.fixture
 def embedder() -> PairEmbedder:
     return PairEmbedder()

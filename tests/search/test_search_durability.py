@@ -20,6 +20,7 @@ from jnlp.io import durable
 from jnlp.types import Record, Source
 from jnlp_search import builder
 from jnlp_search.build import build
+from jnlp_search.options import IndexOptions
 from jnlp_search.search import open_index
 from jnlp_search.store.catalog import SEGMENTS, Catalog
 from jnlp_search.store.verify import verify
@@ -32,6 +33,7 @@ from conftest import PairEmbedder
 from test_search_durability import documents
 from jnlp.io import durable
 from jnlp_search import build as index, builder
+from jnlp_search.options import IndexOptions
 
 folder, stop, step = Path(sys.argv[2]), int(sys.argv[3]), 0
 
@@ -56,14 +58,27 @@ Path.replace = around(Path.replace)
 Path.unlink = around(Path.unlink)
 open_for_writing = index.Catalog.writing
 
+class Traced:  # a connection that counts statements, and slices of pages that are copied
+
+    def __init__(self, db):
+        self.db = db
+        db.set_trace_callback(tick)
+
+    def __getattr__(self, name):
+        return getattr(self.db, name)
+
+    def backup(self, target, *, pages):
+        self.db.backup(target, pages=2, progress=tick)
+
 def traced(folder):
     catalog = open_for_writing(folder)
-    catalog.db.set_trace_callback(tick)
+    catalog.db = Traced(catalog.db)
     return catalog
 
 index.Catalog.writing = traced
 builder.BATCH_CHUNKS = 6
-index.build(folder, documents(2), PairEmbedder(), model="pairs", sources=["/文書"])
+how = IndexOptions(rebuild=len(sys.argv) > 4)
+index.build(folder, documents(2), PairEmbedder(), how, model="pairs", sources=["/文書"])
 print(step)
 """
 
@@ -83,8 +98,8 @@ def documents(generation: int) -> list[Record]:
     ]
 
 
-def run(folder: Path, stop: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(folder), str(stop)]
+def run(folder: Path, stop: int, *how: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(folder), str(stop), *how]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
 
@@ -156,6 +171,72 @@ def test_kill_during_an_update(tmp_path, first, steps, share, clean, embedder, m
 @pytest.mark.parametrize("seed", range(40))
 def test_kill_anywhere(tmp_path, first, steps, seed, clean, embedder, models):
     killed(tmp_path / "i", first, random.Random(seed).randint(1, steps), clean, embedder, models)
+
+
+@pytest.fixture(scope="module")
+def rebuild_steps(tmp_path_factory, first) -> int:
+    """The number of places to die in a rebuild."""
+    folder = tmp_path_factory.mktemp("rebuild") / "i"
+    shutil.copytree(first, folder)
+    done = run(folder, 0, "rebuild")
+    assert done.returncode == 0, done.stderr
+    assert verify(folder).problems == verify(folder).leftovers == ()
+    return int(done.stdout)
+
+
+def killed_rebuild(folder: Path, first: Path, stop: int, clean, embedder) -> None:
+    shutil.copytree(first, folder)
+    before = content(folder)
+    assert run(folder, stop, "rebuild").returncode == -signal.SIGKILL
+    assert content(folder) in (before, clean)
+    assert verify(folder).problems == ()
+    build(folder, documents(2), embedder, IndexOptions(rebuild=True), model="pairs")
+    assert content(folder) == clean
+    after = verify(folder)
+    assert (after.problems, after.leftovers) == ((), ())
+
+
+@pytest.mark.parametrize("back", [0.6, 0.2, 20, 4])
+def test_kill_during_a_rebuild(tmp_path, first, rebuild_steps, back, clean, embedder):
+    """Early, late, and in the last steps, where the new index takes the old one's place."""
+    stop = int(rebuild_steps * (1 - back)) if back < 1 else rebuild_steps - back
+    killed_rebuild(tmp_path / "i", first, stop, clean, embedder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(40))
+def test_kill_anywhere_in_a_rebuild(tmp_path, first, rebuild_steps, seed, clean, embedder):
+    stop = rebuild_steps - random.Random(seed).randint(0, min(80, rebuild_steps - 1))
+    killed_rebuild(tmp_path / "i", first, stop, clean, embedder)
+
+
+def test_the_old_index_answers_until_the_new_one_is_whole(tmp_path, first, embedder, models):
+    folder = tmp_path / "i"
+    shutil.copytree(first, folder)
+    before = content(folder)
+    with open_index(folder, models) as index:
+
+        def stream():
+            yield from documents(2)[:10]
+            assert len(index.search("雨", retriever="lexical", top=50)) == 20
+            yield from documents(2)[10:]
+
+        build(folder, stream(), embedder, IndexOptions(rebuild=True), model="pairs")
+        assert len(index.search("雨", retriever="lexical", top=50)) == 22
+        assert len(index.search("雨が降る", retriever="dense", top=50)) == 22
+
+    def interrupted():
+        yield from documents(1)[:3]
+        raise KeyboardInterrupt
+
+    shutil.rmtree(folder)
+    shutil.copytree(first, folder)
+    with pytest.raises(KeyboardInterrupt):
+        build(folder, interrupted(), embedder, IndexOptions(rebuild=True), model="pairs")
+    assert content(folder) == before
+    assert verify(folder).leftovers == ("rebuild",)
+    build(folder, documents(1), embedder, model="pairs")
+    assert (content(folder), verify(folder).leftovers) == (before, ())
 
 
 @pytest.mark.parametrize("stop", [1, 3, 12])

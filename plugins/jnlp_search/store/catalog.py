@@ -6,7 +6,7 @@ import dataclasses
 import json
 import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -185,7 +185,8 @@ class Catalog:
             self.db.execute("SELECT count(*) FROM manifest").fetchone()  # the snapshot is taken at the first read
             yield int(self._value("PRAGMA data_version"))
         finally:
-            self.db.execute("COMMIT")
+            with suppress(sqlite3.DatabaseError):  # a damaged file cannot even end a reading
+                self.db.execute("ROLLBACK")
 
     def _value(self, sql: str, *values: Any) -> Any:
         row = self.db.execute(sql, values).fetchone()
@@ -205,6 +206,8 @@ class Catalog:
         """
         rows = dict(self.db.execute("SELECT key, value FROM manifest"))
         if not rows:
+            if self._value("SELECT EXISTS (SELECT 1 FROM documents)"):
+                raise self.damaged("the manifest is empty")
             return None
         from pydantic import ValidationError
 

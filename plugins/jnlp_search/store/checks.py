@@ -103,6 +103,8 @@ def damage_reported(folder: Path, /, *, reading: bool = False) -> Iterator[None]
                 raise
             raise JnlpError(f"{folder} cannot be read: {error}", hint="jnlp doctor checks this machine") from error
         raise DamagedIndexError(folder, f"catalog.sqlite cannot be read: {error}") from error
+    except UnicodeDecodeError as error:  # SQLite's own message quotes the schema, which is damaged
+        raise DamagedIndexError(folder, "catalog.sqlite cannot be read: its schema is no text") from error
 
 
 def is_machine(error: Any, /) -> bool:

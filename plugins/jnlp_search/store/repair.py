@@ -6,6 +6,7 @@ Full text is made again from the passages, segment files from the vectors. Nothi
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jnlp.errors import JnlpError
@@ -45,9 +46,10 @@ def repair(folder: Path, /) -> RepairReport:
                     new.set_manifest(manifest)
                 for row in _rows(old, "roots", "id, path, label"):
                     new.db.execute("INSERT OR IGNORE INTO roots VALUES (?, ?, ?)", row)
+            names = _names(old)
             waiting: list[tuple[Document, list[tuple[object, ...]], list[bytes]]] = []
-            for number in _numbers(old, "documents"):
-                whole = _whole(old, number, 4 * manifest.dimension if manifest else 0)
+            for number in sorted({*_numbers(old, "documents", "id"), *_numbers(old, "chunks", "document")}):
+                whole = _whole(old, number, names.get(number), 4 * manifest.dimension if manifest else 0)
                 if isinstance(whole, str):
                     dropped.append(whole)
                     continue
@@ -63,15 +65,16 @@ def repair(folder: Path, /) -> RepairReport:
     return RepairReport(kept, tuple(dropped))
 
 
-def _whole(catalog: Catalog, number: int, size: int) -> tuple[Document, list[tuple[object, ...]], list[bytes]] | str:
+def _whole(
+    catalog: Catalog, number: int, name: str | None, size: int
+) -> tuple[Document, list[tuple[object, ...]], list[bytes]] | str:
     """Return a document with its chunks and vectors, or its name where something of it is damaged."""
-    name = f"document {number}"
+    name = name or f"document {number}"
     try:
         found = list(catalog.documents([number]))
         if not found:
             return name
         _, document = found[0]
-        name = f"{document.path}{'#' if document.named and document.path else ''}{document.key}"
         sql = f"SELECT id, document, crc, {_CHUNK} FROM chunks WHERE document = ? ORDER BY ordinal"
         chunks = catalog.db.execute(sql, (number,)).fetchall()
         if len(chunks) != document.chunks:
@@ -113,30 +116,33 @@ def _write(
             new.add_vectors(segments.write(new, np.array(chunks, np.int64), matrix), chunks, vectors)
 
 
-def _numbers(catalog: Catalog, table: str) -> Iterator[int]:
-    """Yield the numbers of a table's rows, around pages that cannot be read: from both ends, then one by one."""
+def _names(catalog: Catalog) -> dict[int, str]:
+    """Return what documents are called, as far as it can be read: an index is on other pages than the rows."""
+    found: dict[int, str] = {}
+    sql = "SELECT id, path, key FROM documents INDEXED BY sqlite_autoindex_documents_1"
+    with suppress(sqlite3.DatabaseError):
+        for number, path, key in catalog.db.execute(sql):
+            found[number] = f"{path}{key if not path or str(key).startswith(':') or not key else f'#{key}'}"
+    return found
+
+
+def _numbers(catalog: Catalog, table: str, column: str) -> set[int]:
+    """Return the documents that a table knows of, around pages that cannot be read: from both ends, by several ways."""
     found: set[int] = set()
-    for order in ("ASC", "DESC"):
-        try:
-            for (number,) in catalog.db.execute(f"SELECT id FROM {table} NOT INDEXED ORDER BY id {order}"):
-                if isinstance(number, int):
-                    found.add(number)
-        except sqlite3.DatabaseError:
-            continue
-        else:
-            break
-    else:
-        found |= set(range(min(found, default=1), max(found, default=0)))
-        found |= set(range(1, _sequence(catalog, table) + 1))
-    yield from sorted(found)
-
-
-def _sequence(catalog: Catalog, table: str) -> int:
-    try:
-        row = catalog.db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
-    except sqlite3.DatabaseError:
-        return 0
-    return row[0] if row and isinstance(row[0], int) and row[0] < 1 << 32 else 0
+    for index in ("NOT INDEXED", ""):
+        for order in ("ASC", "DESC"):
+            try:
+                rows = catalog.db.execute(f"SELECT {column} FROM {table} {index} ORDER BY id {order}")
+                found.update(row[0] for row in rows if isinstance(row[0], int))
+            except sqlite3.DatabaseError:
+                continue
+            else:
+                break
+    with suppress(sqlite3.DatabaseError):  # an index is on other pages than the rows
+        extra = "documents_key" if table == "documents" else "sqlite_autoindex_chunks_1"
+        rows = catalog.db.execute(f"SELECT {column} FROM {table} INDEXED BY {extra}")
+        found.update(row[0] for row in rows if isinstance(row[0], int))
+    return found
 
 
 def _rows(catalog: Catalog, table: str, columns: str) -> Iterator[tuple[object, ...]]:

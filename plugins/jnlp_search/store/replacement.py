@@ -77,6 +77,8 @@ def put_in_place(folder: Path, /) -> None:
 
 def _copy(made: Catalog, folder: Path) -> bool:
     """Copy the new catalogue's pages over the old one's in one transaction; False where the old file is no database."""
+    if (folder / NAME).is_dir():
+        return False
     old = sqlite3.connect(folder / NAME, isolation_level=None, timeout=60)
     try:
         old.execute("PRAGMA synchronous = FULL")
