@@ -19,10 +19,10 @@ from torch import Tensor
 from jnlp.encoder import groups
 from jnlp.encoder.forms import kernels
 from jnlp.encoder.packing import Packed
-from jnlp.encoder.rotation import Rotation
+from jnlp.encoder.rotation import RotationTable
 
 Attention = Callable[[Tensor, Tensor, Tensor, Tensor, tuple[int, ...], int | None], Tensor]
-AttentionQkv = Callable[[Tensor, Rotation, Packed, int | None], Tensor]
+AttentionQkv = Callable[[Tensor, RotationTable, Packed, int | None], Tensor]
 
 
 def attention(
@@ -62,14 +62,14 @@ def reference(
     q: Tensor, k: Tensor, v: Tensor, cu_seqlens: Tensor, lengths: tuple[int, ...], window: int | None, /
 ) -> Tensor:
     """Attend sequence by sequence with every score written out and an explicit mask: the definition."""
-    rows = []
+    parts = []
     for q_, k_, v_ in zip(*(torch.split(x, list(lengths)) for x in (q, k, v)), strict=True):
         scores = torch.einsum("ihd,jhd->hij", q_, k_) * q.shape[-1] ** -0.5
         if window is not None:
             i = torch.arange(len(q_), device=q.device)
             scores = scores.masked_fill((i[:, None] - i).abs() > window, float("-inf"))
-        rows.append(torch.einsum("hij,jhd->ihd", scores.softmax(-1), v_))
-    return torch.cat(rows)
+        parts.append(torch.einsum("hij,jhd->ihd", scores.softmax(-1), v_))
+    return torch.cat(parts)
 
 
 def varlen(
@@ -118,7 +118,7 @@ def blocked(
     return groups.attend(q, k, v, lengths, window)
 
 
-def attend_qkv(qkv: Tensor, rotation: Rotation, packed: Packed, window: int | None, /) -> Tensor:
+def attend_qkv(qkv: Tensor, rotation: RotationTable, packed: Packed, window: int | None, /) -> Tensor:
     """Attend over the projection as it is, on a CPU without gradients: turns queries and keys first.
 
     Args:
@@ -135,7 +135,7 @@ def attend_qkv(qkv: Tensor, rotation: Rotation, packed: Packed, window: int | No
     return attend_qkv_plain(qkv, rotation, packed, window)
 
 
-def attend_qkv_plain(qkv: Tensor, rotation: Rotation, packed: Packed, window: int | None, /) -> Tensor:
+def attend_qkv_plain(qkv: Tensor, rotation: RotationTable, packed: Packed, window: int | None, /) -> Tensor:
     """Do what `attend_qkv` does in plain torch."""
-    q, k = rotation.turned(qkv[:, :2], packed.positions)
+    q, k = rotation.turn(qkv[:, :2], packed.positions)
     return groups.attend(q, k, qkv[:, 2].transpose(0, 1), packed.lengths, window).flatten(1)

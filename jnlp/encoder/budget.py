@@ -9,7 +9,7 @@ from pathlib import Path
 CPU_TOKENS = (1024, 4096)
 """The least and the most on a CPU: fewer starve the matrix products, more leave the caches."""
 BLOCKS_TOKENS = (1024, 8192)
-"""The same where layers run in blocks of rows that stay in a core's cache."""
+"""The same where layers run in blocks of tokens that stay in a core's cache."""
 CUDA_TOKENS = (4096, 131_072)
 
 _CPU = Path("/sys/devices/system/cpu/cpu0/cache")
@@ -17,17 +17,17 @@ _UNKNOWN = 32 << 20  # bytes of cache where the system does not say
 
 
 def token_bytes(hidden: int, intermediate: int, itemsize: int, /) -> int:
-    """Return the bytes of one token's rows that a layer has at hand at once: states, projections, the MLP's inside."""
+    """Return the bytes of one token that a layer has at hand at once: states, projections, the MLP's inside."""
     return itemsize * (6 * hidden + 3 * intermediate)
 
 
 def cpu_budget(width: int, threads: int, /, *, bounds: tuple[int, int] = CPU_TOKENS, folder: Path = _CPU) -> int:
-    """Return the tokens of a batch whose rows of `width` bytes fit the caches of `threads` cores."""
+    """Return the tokens of a batch that, at `width` bytes each, fit the caches of `threads` cores."""
     return _within(bounds, cache_bytes(threads, folder) // width)
 
 
 def cuda_budget(width: int, free: int, /) -> int:
-    """Return the tokens of a batch whose rows of `width` bytes take at most an eighth of the GPU's free memory."""
+    """Return the tokens of a batch that, at `width` bytes each, take at most an eighth of the GPU's free memory."""
     return _within(CUDA_TOKENS, free // 8 // width)
 
 

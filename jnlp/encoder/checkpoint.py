@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
-from jnlp.encoder.converted import read_converted
 from jnlp.encoder.files import check_finite, read_json, read_weights
 from jnlp.encoder.modernbert import (
     ModernBert,
@@ -17,6 +16,7 @@ from jnlp.encoder.modernbert import (
     ModernBertForSequenceClassification,
 )
 from jnlp.encoder.runtime import Runtime
+from jnlp.encoder.shared_weights import read_shared
 from jnlp.errors import JnlpError, MissingHeadError
 from jnlp.models.weights import AGAIN
 
@@ -53,7 +53,7 @@ def load_modernbert(folder: Path, kind: type[N], runtime: Runtime = _DEFAULT, /)
     """
     device, dtype = runtime.place()
     shared = runtime.converted if device.type == "cpu" else None
-    stored = read_weights(folder) if shared is None else read_converted(folder, dtype, shared)
+    stored = read_weights(folder) if shared is None else read_shared(folder, dtype, shared)
     weights = _select(_named(stored), kind, folder)
     config = _config(folder, weights)
     with torch.device("meta"):

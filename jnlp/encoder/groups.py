@@ -49,7 +49,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The groups of a batch, and where each token's row lies in their outputs, int64 `[T]` (None: in order)."""
+    """The groups of a batch, and where each token lies in their outputs, int64 `[T]` (None: in order)."""
 
     groups: tuple[Group, ...]
     order: Tensor | None
@@ -68,18 +68,20 @@ def attend(q: Tensor, k: Tensor, v: Tensor, lengths: tuple[int, ...], window: in
     Returns:
         `[T, heads, head_dim]`.
     """
-    plan = planned(lengths, window, q.device, q.dtype)
+    plan = plan_of(lengths, window, q.device, q.dtype)
     parts = []
     for group in plan.groups:
-        q_, k_, v_ = (_take(x, rows, group.count) for x, rows in ((q, group.queries), (k, group.keys), (v, group.keys)))
+        q_, k_, v_ = (
+            _take(x, tokens, group.count) for x, tokens in ((q, group.queries), (k, group.keys), (v, group.keys))
+        )
         parts.append(_dense(q_, k_, v_, group.mask).flatten(1, 2))
     out = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
     return (out if plan.order is None else out.index_select(1, plan.order)).transpose(0, 1)
 
 
-def _take(x: Tensor, rows: Tensor | slice, count: int) -> Tensor:
-    """Return the rows of `[heads, T, head_dim]` as `[heads, n, …, head_dim]`."""
-    taken = x[:, rows] if isinstance(rows, slice) else x.index_select(1, rows)
+def _take(x: Tensor, tokens: Tensor | slice, count: int) -> Tensor:
+    """Return tokens of `[heads, T, head_dim]` as `[heads, n, …, head_dim]`."""
+    taken = x[:, tokens] if isinstance(tokens, slice) else x.index_select(1, tokens)
     return torch.unflatten(taken, 1, (count, -1))
 
 
@@ -111,7 +113,7 @@ def _written_out(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor
 
 
 @lru_cache(maxsize=8)
-def planned(lengths: tuple[int, ...], window: int | None, device: torch.device, dtype: torch.dtype, /) -> Plan:
+def plan_of(lengths: tuple[int, ...], window: int | None, device: torch.device, dtype: torch.dtype, /) -> Plan:
     """Return the groups that a batch of these lengths attends in; kept from layer to layer.
 
     Made outside inference mode, since training may meet the same lengths.
@@ -155,7 +157,7 @@ class _Maker:
         self._size = 0
 
     def beside(self, sequences: list[int]) -> None:
-        """Add sequences side by side; the rows that pad a shorter one repeat its last token, and no key is padding."""
+        """Add sequences side by side; what pads a shorter one repeats its last token, and no key is padding."""
         lengths, starts = self._lengths[sequences, None], self._starts[sequences, None]
         places = np.arange(lengths.max())[None]
         inside = places < lengths
@@ -168,13 +170,13 @@ class _Maker:
     def blocks(self, sequences: list[int], window: int) -> None:
         """Add sequences one after another, cut into blocks of queries wherever these fall."""
         owner = np.repeat(sequences, self._lengths[sequences])
-        rows = np.concatenate([self._starts[i] + np.arange(self._lengths[i]) for i in sequences])
-        first = np.arange(0, len(rows), BLOCK)[:, None]
+        tokens = np.concatenate([self._starts[i] + np.arange(self._lengths[i]) for i in sequences])
+        first = np.arange(0, len(tokens), BLOCK)[:, None]
         places, reach = first + np.arange(BLOCK), first + np.arange(-window, BLOCK + window)
-        at, near = np.minimum(places, len(rows) - 1), np.clip(reach, 0, len(rows) - 1)
+        at, near = np.minimum(places, len(tokens) - 1), np.clip(reach, 0, len(tokens) - 1)
         reached = (owner[at][:, :, None] == owner[near][:, None, :]) & (near == reach)[:, None, :]
         reached &= np.abs(at[:, :, None] - reach[:, None, :]) <= window
-        self._add(rows[at], places < len(rows), rows[near], reached)
+        self._add(tokens[at], places < len(tokens), tokens[near], reached)
 
     def _add(self, queries: Grid, inside: Inside, keys: Grid, reached: Inside) -> None:
         self._order[queries[inside]] = self._size + np.flatnonzero(inside)
@@ -184,13 +186,13 @@ class _Maker:
             unreached = torch.from_numpy(~reached)
             mask = torch.zeros(reached.shape, dtype=self._dtype).masked_fill_(unreached, float("-inf"))
             mask = mask.to(self._device)
-        self._groups.append(Group(len(queries), self._rows(queries), self._rows(keys), mask))
+        self._groups.append(Group(len(queries), self._tokens(queries), self._tokens(keys), mask))
 
-    def _rows(self, grid: Grid) -> Tensor | slice:
-        rows = grid.ravel()
-        if (np.diff(rows) == 1).all():
-            return slice(int(rows[0]), int(rows[-1]) + 1)
-        return torch.from_numpy(rows).to(self._device)
+    def _tokens(self, grid: Grid) -> Tensor | slice:
+        tokens = grid.ravel()
+        if (np.diff(tokens) == 1).all():
+            return slice(int(tokens[0]), int(tokens[-1]) + 1)
+        return torch.from_numpy(tokens).to(self._device)
 
     def plan(self) -> Plan:
         """Return what was collected."""

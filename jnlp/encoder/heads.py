@@ -40,10 +40,10 @@ class Network(Protocol):
 
 
 class MaskedNetwork(Protocol):
-    """Reads a packed batch and answers at some of its rows."""
+    """Reads a packed batch and answers at some of its tokens."""
 
     def __call__(self, packed: Packed, at: Tensor, /) -> Tensor:
-        """Return logits `[M, vocabulary]` at the M rows `at`."""
+        """Return logits `[M, vocabulary]` at the M tokens `at`."""
         ...
 
 

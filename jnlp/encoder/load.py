@@ -114,13 +114,13 @@ def _network(folder: Path, head: str, runtime: Runtime) -> Any:
         from jnlp.encoder.forms.cpu_torch import accelerate
 
         network = load_modernbert(folder, getattr(modernbert, f"ModernBert{head}"), runtime)
-        hold = partial(_hold, folder, runtime.converted)
+        share = partial(_share_layers, folder, runtime.converted)
         if runtime.dtype == "int8":
             from jnlp.encoder.forms.int8 import to_int8
 
-            to_int8(network, hold)
+            to_int8(network, share)
         else:
-            accelerate(network, hold, shared=runtime.converted is not None, compiling=runtime.compile)
+            accelerate(network, share, shared=runtime.converted is not None, compiling=runtime.compile)
         return network
     if runtime.dtype == "int8" or runtime.compile:
         what, hint = ("int8", "--dtype auto") if runtime.dtype == "int8" else ("compiling", "leave --compile out")
@@ -131,11 +131,13 @@ def _network(folder: Path, head: str, runtime: Runtime) -> Any:
     return load_network(folder, f"AutoModel{head}", dtype).to(device).requires_grad_(False).eval()
 
 
-def _hold(folder: Path, shared: Path | None, layout: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+def _share_layers(
+    folder: Path, shared: Path | None, layout: str, make: Callable[[], dict[str, Tensor]]
+) -> dict[str, Tensor]:
     """Make a layout of a folder's layers, or find it made by another process."""
-    from jnlp.encoder.converted import held_once
+    from jnlp.encoder.shared_weights import share_weights
 
-    return held_once(shared, f"{folder.resolve()} layers {layout}", make)
+    return share_weights(shared, f"{folder.resolve()} layers {layout}", make)
 
 
 def _is_modernbert(folder: Path) -> bool:

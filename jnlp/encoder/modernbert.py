@@ -1,6 +1,6 @@
 """ModernBERT over packed tokens, with Hugging Face's parameter names.
 
-T tokens of B sequences lie in one row (`Packed`); nothing here ever sees padding. Shapes: x `[T, d]`, q, k, v
+T tokens of B sequences lie one after another (`Packed`); nothing here ever sees padding. Shapes: x `[T, d]`, q, k, v
 `[T, heads, head_dim]`.
 """
 
@@ -29,7 +29,7 @@ __all__ = ["ModernBert", "ModernBertConfig", "ModernBertForMaskedLM", "ModernBer
 
 
 @dataclass(frozen=True, slots=True)
-class Rotate:
+class TokenRotation:
     """Turns queries and keys by their positions.
 
     Args:
@@ -41,7 +41,7 @@ class Rotate:
     sin: Tensor
 
     @classmethod
-    def at(cls, positions: Tensor, head_dim: int, theta: float) -> Rotate:
+    def at(cls, positions: Tensor, head_dim: int, theta: float) -> TokenRotation:
         """Return the turns of T positions."""
         turned = angles(positions, head_dim, theta)[:, None, None, :]
         return cls(turned.cos(), turned.sin())
@@ -80,9 +80,9 @@ class _Attention(nn.Module):
         self.Wo = nn.Linear(d, d, bias=config.attention_bias)
         self.drop = nn.Dropout(config.attention_dropout)
 
-    def project(self, x: Tensor, rotate: Rotate) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, x: Tensor, rotation: TokenRotation) -> tuple[Tensor, Tensor, Tensor]:
         qkv = self.Wqkv(x).unflatten(-1, (3, self.heads, -1))
-        q, k = rotate(qkv[:, :2]).unbind(1)
+        q, k = rotation(qkv[:, :2]).unbind(1)
         return q, k, qkv[:, 2]
 
     def out(self, attended: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ class _MLP(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention, then a gated feed-forward network, each added to the residual row."""
+    """Attention, then a gated feed-forward network, each added to the residual stream."""
 
     def __init__(self, config: ModernBertConfig, index: int) -> None:
         super().__init__()
@@ -116,12 +116,12 @@ class Layer(nn.Module):
         self.mlp_norm = _norm(config)
         self.mlp = _MLP(config)
 
-    def project(self, x: Tensor, rotate: Rotate) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the queries, keys and values of the rows x, the first two turned by `rotate`."""
-        return self.attn.project(self.attn_norm(x), rotate)
+    def project(self, x: Tensor, rotation: TokenRotation) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the queries, keys and values of the states x, the first two turned by `rotation`."""
+        return self.attn.project(self.attn_norm(x), rotation)
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        """Return the rows x with what their attention answered `[T, heads, head_dim]`, and the MLP, added."""
+        """Return the states x with what their attention answered `[T, heads, head_dim]`, and the MLP, added."""
         x = x + self.attn.out(attended)
         x = x + self.mlp(self.mlp_norm(x))
         return x
@@ -150,7 +150,7 @@ class ModernBert(nn.Module):
             return self.inference(packed)
         config = self.config
         thetas = {config.theta(index) for index in range(config.num_hidden_layers)}
-        rotations = {theta: Rotate.at(packed.positions, config.head_dim, theta) for theta in thetas}
+        rotations = {theta: TokenRotation.at(packed.positions, config.head_dim, theta) for theta in thetas}
         x = self.embeddings(packed.ids)
         layers = cast("list[Layer]", list(self.layers))
         for index, layer in enumerate(layers):
@@ -201,7 +201,7 @@ class ModernBertForMaskedLM(nn.Module):
         initialise(self.decoder, config)
 
     def forward(self, packed: Packed, at: Tensor) -> Tensor:
-        """Return logits `[M, vocabulary]` at the M rows `at` of the packed row, and nowhere else."""
+        """Return logits `[M, vocabulary]` at the M tokens `at` of the packed batch, and nowhere else."""
         states: Tensor = self.model(packed)
         return self.logits(states[at])
 
@@ -238,7 +238,7 @@ def initialise(module: nn.Module, config: ModernBertConfig, /) -> None:
     """Draw weights as ModernBERT does: truncated normal, with smaller outputs the deeper the model.
 
     Embeddings and the inner projections have the standard deviation `initializer_range`; projections onto the
-    residual row, the head and an untied decoder that over sqrt(2 layers); a classifier 1 / sqrt(d).
+    residual stream, the head and an untied decoder that over sqrt(2 layers); a classifier 1 / sqrt(d).
     """
     inner = config.initializer_range
     outer = inner / math.sqrt(2.0 * config.num_hidden_layers)

@@ -1,4 +1,4 @@
-"""A batch as one row of tokens: no padding, so that linear layers, norms and MLPs see real tokens only."""
+"""A batch as one sequence of tokens: no padding, so that linear layers, norms and MLPs see real tokens only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """Sequences one after another in a single row of T tokens.
+    """Sequences one after another as one sequence of T tokens.
 
     Args:
         ids: int64 `[T]`, token ids.
@@ -36,7 +36,7 @@ class Packed:
 
     @property
     def starts(self) -> Tensor:
-        """The position of each sequence's first token in the row: int32 `[B]`."""
+        """The position of each sequence's first token in it: int32 `[B]`."""
         return self.cu_seqlens[:-1]
 
     def to(self, device: torch.device | str) -> Packed:
@@ -44,8 +44,8 @@ class Packed:
         if torch.device(device).type == "cpu":
             return self
 
-        def move(row: Tensor) -> Tensor:
-            return row.pin_memory().to(device, non_blocking=True)
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.pin_memory().to(device, non_blocking=True)
 
         types = None if self.types is None else move(self.types)
         return Packed(move(self.ids), move(self.positions), move(self.cu_seqlens), self.lengths, types)
@@ -55,13 +55,13 @@ def pack(
     sequences: Sequence[IntArray | Sequence[int]], /, *, types: Sequence[IntArray | Sequence[int]] | None = None
 ) -> Packed:
     """Lay token sequences, each of at least one token, one after another, on the host."""
-    rows = [np.asarray(sequence, dtype=np.int64) for sequence in sequences]
-    lengths = [len(row) for row in rows]
+    ids = [np.asarray(sequence, dtype=np.int64) for sequence in sequences]
+    lengths = [len(each) for each in ids]
     if not lengths or min(lengths) == 0:
         raise ValueError("a batch needs at least one sequence, and each sequence at least one token")
     ends = np.cumsum(lengths)
     return Packed(
-        ids=torch.from_numpy(np.concatenate(rows)),
+        ids=torch.from_numpy(np.concatenate(ids)),
         positions=torch.from_numpy(np.arange(ends[-1]) - np.repeat(ends - lengths, lengths)),
         cu_seqlens=torch.from_numpy(np.concatenate([[0], ends]).astype(np.int32)),
         lengths=tuple(lengths),

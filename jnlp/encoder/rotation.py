@@ -11,8 +11,8 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-ROWS = 1024
-"""Rows turned at a time, so that the fp32 intermediates stay in the caches."""
+SLICE = 1024
+"""Tokens turned at a time, so that the fp32 intermediates stay in the caches."""
 
 
 def angles(positions: Tensor, head_dim: int, theta: float, /) -> Tensor:
@@ -22,7 +22,7 @@ def angles(positions: Tensor, head_dim: int, theta: float, /) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Rotation:
+class RotationTable:
     """The turns of every position within a sequence.
 
     Args:
@@ -37,11 +37,11 @@ class Rotation:
     turns: Tensor
 
     @classmethod
-    def of(cls, theta: float, head_dim: int, positions: int, /) -> Rotation:
+    def of(cls, theta: float, head_dim: int, positions: int, /) -> RotationTable:
         """Return the turns of at least so many positions; kept from batch to batch."""
         return _table(theta, head_dim, max(512, 1 << (positions - 1).bit_length()))
 
-    def turned(self, qk: Tensor, positions: Tensor, /) -> Tensor:
+    def turn(self, qk: Tensor, positions: Tensor, /) -> Tensor:
         """Turn queries and keys in fp32, and divide the queries by the root of the head size.
 
         Component i turns together with i + head_dim / 2. They come out as neighbours: in another order, but the same
@@ -56,17 +56,17 @@ class Rotation:
         """
         total, _, heads, size = qk.shape
         out = torch.empty(2, heads, total, size, dtype=qk.dtype)
-        parts = torch.split(qk, ROWS), torch.split(positions, ROWS), torch.split(out, ROWS, dim=2)
-        for rows, at, to in zip(*parts, strict=True):
-            pairs = torch.complex(*rows.float().chunk(2, dim=-1)).mul_(self.turns.index_select(0, at))
+        parts = torch.split(qk, SLICE), torch.split(positions, SLICE), torch.split(out, SLICE, dim=2)
+        for part, at, to in zip(*parts, strict=True):
+            pairs = torch.complex(*part.float().chunk(2, dim=-1)).mul_(self.turns.index_select(0, at))
             to.copy_(torch.view_as_real(pairs).flatten(-2).permute(1, 2, 0, 3))
         return out
 
 
 @lru_cache(maxsize=8)
-def _table(theta: float, head_dim: int, positions: int) -> Rotation:
+def _table(theta: float, head_dim: int, positions: int) -> RotationTable:
     with torch.inference_mode(False):
         turned = angles(torch.arange(positions), head_dim, theta)
         cos, sin = turned.cos(), turned.sin()
         turns = torch.complex(cos, sin)
-        return Rotation(cos, sin, torch.stack((turns * head_dim**-0.5, turns), dim=1).unsqueeze(2))
+        return RotationTable(cos, sin, torch.stack((turns * head_dim**-0.5, turns), dim=1).unsqueeze(2))

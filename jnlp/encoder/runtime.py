@@ -72,7 +72,7 @@ class Runtime:
     def budget(
         self, device: torch.device, /, *, hidden: int = 512, intermediate: int = 2048, blocks: bool = False
     ) -> int:
-        """Return the tokens of one batch for a model of these sizes; `blocks`: its layers run in blocks of rows."""
+        """Return the tokens of one batch for a model of these sizes; `blocks`: its layers run in blocks of tokens."""
         from jnlp.encoder import budget, threads
 
         if self.batch_tokens:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from jnlp.encoder.windows import mean_logits, probabilities
 from jnlp.errors import MissingHeadError
 from jnlp.types import ProblemType
-from jnlp_classify.spec import Classified
+from jnlp_classify.ranking import rank_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jnlp.types import Apply, Classifier, FloatArray, Models, Text
-    from jnlp_classify.spec import ClassifyOptions
+    from jnlp.types import Apply, Classifier, Models, Text
+    from jnlp_classify.spec import Classified, ClassifyOptions
 
 _WIDTH = 60
 
@@ -40,21 +40,7 @@ def by_model(classifier: Classifier, texts: Sequence[Text], options: ClassifyOpt
     logits = classifier.logits(texts)
     scores = probabilities(mean_logits(logits), logits.problem_type)
     floor = options.threshold if logits.problem_type is ProblemType.MULTI_LABEL and len(logits.labels) > 1 else None
-    return [classified(logits.labels, row, options.top, floor) for row in scores]
-
-
-def classified(labels: Sequence[str], scores: FloatArray, top: int, floor: float | None = None, /) -> Classified:
-    """Return the result of one text from its scores `[k]`.
-
-    Args:
-        labels: The k labels.
-        scores: One a label.
-        top: How many to keep; 0 for all.
-        floor: Labels below it are left out of the scores, though the best is named all the same; None keeps all.
-    """
-    ranked = sorted(zip(labels, scores.tolist(), strict=True), key=lambda pair: -pair[1])
-    kept = [pair for pair in ranked if floor is None or pair[1] >= floor]
-    return Classified(*ranked[0], dict(kept[:top] if top else kept))
+    return [rank_labels(logits.labels, row, options.top, floor) for row in scores]
 
 
 def rows(text: Text, result: Classified, /) -> list[dict[str, object]]:

@@ -21,7 +21,7 @@ from jnlp.encoder.vectors import unit
 from jnlp.encoder.windows import mean_logits, probabilities
 from jnlp.errors import JnlpError, UsageError
 from jnlp.types import ProblemType, Purpose
-from jnlp_classify.logic import classified
+from jnlp_classify.ranking import rank_labels
 from jnlp_classify.spec import TEMPLATES
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def by_entailment(
     else:
         entailed = judged[:, place].reshape(len(texts), len(options.labels))
         scores = probabilities(entailed, ProblemType.SINGLE_LABEL)
-    return [classified(options.labels, row, options.top) for row in scores]
+    return [rank_labels(options.labels, row, options.top) for row in scores]
 
 
 class ByEmbedding:
@@ -106,7 +106,7 @@ class ByEmbedding:
         cosines = unit(self._embed([_plain(text) for text in texts]) - self.common) @ self.labels.T
         scaled = (cosines / self.options.temperature).astype(np.float32)
         scores = probabilities(scaled, ProblemType.SINGLE_LABEL)
-        return [classified(self.options.labels, row, self.options.top) for row in scores]
+        return [rank_labels(self.options.labels, row, self.options.top) for row in scores]
 
     def _embed(self, texts: Sequence[str]) -> FloatArray:
         return unit(self.embedder.embed(texts, purpose=Purpose.TOPIC).vectors)

@@ -12,7 +12,8 @@ from jnlp.errors import JnlpError, MissingHeadError, UsageError
 from jnlp.options import build, fields
 from jnlp.testing import make_model
 from jnlp.types import Embeddings, Logits, ProblemType, Purpose
-from jnlp_classify.logic import classified, make, rows
+from jnlp_classify.logic import make, rows
+from jnlp_classify.ranking import rank_labels
 from jnlp_classify.spec import CLASSIFIER, CLASSIFY, TEMPLATES, Classified, ClassifyOptions
 from jnlp_classify.zero_shot import NEUTRAL
 
@@ -107,7 +108,7 @@ def test_a_regression_gives_its_value_and_a_reranker_a_probability():
 
 
 def test_top_keeps_the_best():
-    result = classified(("a", "b", "c"), np.array([0.2, 0.5, 0.3], np.float32), 2)
+    result = rank_labels(("a", "b", "c"), np.array([0.2, 0.5, 0.3], np.float32), 2)
     assert result.label == "b"
     assert list(result.scores) == ["b", "c"]
 

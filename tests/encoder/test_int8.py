@@ -8,9 +8,10 @@ import torch.nn.functional as F  # noqa: N812
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jnlp.encoder.forms import int8, kernels
+from jnlp.encoder.forms import kernels, quantisation
 from jnlp.encoder.forms.cpu_kernels import Stepwise
-from jnlp.encoder.forms.int8 import Plain, Quantised, quantise
+from jnlp.encoder.forms.int8 import TorchInt8Steps
+from jnlp.encoder.forms.quantisation import Quantised, quantise
 from jnlp.encoder.load import load_classifier, load_embedder, load_masked_lm
 from jnlp.encoder.runtime import Runtime
 from jnlp.testing import SENTENCES, make_model
@@ -33,7 +34,7 @@ def test_rounding_is_off_by_half_a_step_at_most(rows, columns, scale, seed):
     x = torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed)) * scale
     values, step = quantise(x)
     assert values.dtype is torch.int8
-    assert values.abs().max() <= int8.LARGEST
+    assert values.abs().max() <= quantisation.LARGEST
     assert ((values * step - x).abs() <= 0.5001 * step).all()
 
 
@@ -56,8 +57,8 @@ def test_a_linear_layer_is_that_of_the_rounded_numbers():
 def test_without_torchs_private_product_the_same_comes_of_a_public_one(monkeypatch, failure):
     a, b = (torch.randint(-127, 128, (40, 64), dtype=torch.int8) for _ in range(2))
     expected = (a.long() @ b.long().T).float()
-    int8._product.cache_clear()
-    assert torch.equal(int8._product()(a, b.T), expected)
+    quantisation._product.cache_clear()
+    assert torch.equal(quantisation._product()(a, b.T), expected)
 
     def broken(a, b):
         if failure == "wrong":
@@ -65,10 +66,10 @@ def test_without_torchs_private_product_the_same_comes_of_a_public_one(monkeypat
         raise failure
 
     monkeypatch.setattr(torch, "_int_mm", broken)
-    int8._product.cache_clear()
-    assert int8._product() is int8._widened
-    assert torch.equal(int8._product()(a, b.T), expected)
-    int8._product.cache_clear()
+    quantisation._product.cache_clear()
+    assert quantisation._product() is quantisation._widened
+    assert torch.equal(quantisation._product()(a, b.T), expected)
+    quantisation._product.cache_clear()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
@@ -76,7 +77,7 @@ def test_without_torchs_private_product_the_same_comes_of_a_public_one(monkeypat
 def test_plain_states_are_close_to_those_in_fp32(plain, lengths, dtype):
     model, packed = encoder_of(dtype=dtype), packed_of(lengths)
     with torch.inference_mode():
-        found = Stepwise(model, Plain(model))(packed)
+        found = Stepwise(model, TorchInt8Steps(model))(packed)
         expected = encoder_of(dtype=torch.float32)(packed)
     assert found.dtype is dtype
     assert cosines(found, expected).min() > 0.999
@@ -89,7 +90,7 @@ def test_biases_are_added(plain):
             torch.nn.init.normal_(weight)
     packed = packed_of((50, 3))
     with torch.inference_mode():
-        assert cosines(Stepwise(model, Plain(model))(packed), model(packed)).min() > 0.99
+        assert cosines(Stepwise(model, TorchInt8Steps(model))(packed), model(packed)).min() > 0.99
 
 
 def test_all_three_heads_answer_in_int8(plain, tmp_path):

@@ -18,7 +18,7 @@ from jnlp.encoder.attention import blocked, choose, reference
 from jnlp.encoder.forms import kernels
 from jnlp.encoder.forms.kernels import check as trying
 from jnlp.encoder.packing import pack
-from jnlp.encoder.rotation import Rotation
+from jnlp.encoder.rotation import RotationTable
 from jnlp.encoder.runtime import has_bf16
 from jnlp.errors import JnlpError
 
@@ -96,11 +96,11 @@ def check(compiled, lengths, window, heads, dtype, scale=1.0, expect=reference):
     found = compiled.attention(*qkv.unbind(1), cu_seqlens, lengths, window)
     expected = expect(*qkv.float().unbind(1), cu_seqlens, lengths, window)
     assert error(found, expected) <= allowed
-    packed, rotation = pack([range(n) for n in lengths]), Rotation.of(160000.0, 64, max(lengths))
+    packed, rotation = pack([range(n) for n in lengths]), RotationTable.of(160000.0, 64, max(lengths))
     found = compiled.attention_qkv(qkv, rotation.cos, rotation.sin, cu_seqlens, lengths, window)
     # the kernel rounds turned queries and keys to bf16 once more: the same here; in fp32 both round as they turn, each
     # in its own way, and large scores amplify that
-    q, k = rotation.turned(qkv[:, :2].float(), packed.positions).to(dtype).float()
+    q, k = rotation.turn(qkv[:, :2].float(), packed.positions).to(dtype).float()
     expected = groups.attend(q, k, qkv[:, 2].float().transpose(0, 1), lengths, window).flatten(1)
     amplified = 1 if dtype is torch.bfloat16 else 3 if scale <= 1 else 6
     assert error(found, expected) <= allowed * amplified
@@ -151,7 +151,7 @@ def test_rows_that_are_not_alike_are_read_right(compiled, dtype):
 @needs_kernels
 def test_a_projection_that_is_not_dense_is_read_right(compiled, dtype):
     qkv, cu_seqlens = qkv_of((40,), 2, dtype)
-    rotation = Rotation.of(10000.0, 64, 40)
+    rotation = RotationTable.of(10000.0, 64, 40)
     apart = qkv.transpose(1, 2).contiguous().transpose(1, 2)
     run = compiled.attention_qkv
     found = run(apart, rotation.cos, rotation.sin, cu_seqlens, (40,), 8)
@@ -161,7 +161,7 @@ def test_a_projection_that_is_not_dense_is_read_right(compiled, dtype):
 @needs_kernels
 def test_angles_of_too_few_positions_are_refused(compiled, dtype):
     qkv, cu_seqlens = qkv_of((600,), 1, dtype)
-    rotation = Rotation.of(10000.0, 64, 512)
+    rotation = RotationTable.of(10000.0, 64, 512)
     with pytest.raises(ValueError, match="512 positions for a sequence of 600"):
         compiled.attention_qkv(qkv, rotation.cos, rotation.sin, cu_seqlens, (600,), None)
 

@@ -11,7 +11,7 @@ from torch import nn
 from jnlp.encoder.forms import cpu_torch as inference
 from jnlp.encoder.forms import kernels, products
 from jnlp.encoder.forms.cpu_torch import Inference, accelerate
-from jnlp.encoder.forms.products import Linears, Plain, Reordered, reorders
+from jnlp.encoder.forms.products import DirectProducts, Linears, ReorderedProducts, reorders
 from jnlp.encoder.modernbert import ModernBert, ModernBertConfig
 from jnlp.encoder.packing import pack
 
@@ -53,7 +53,7 @@ def test_reordered_products_are_the_plain_ones(
     x, residual, wide = (torch.randn(tokens, width).to(dtype) for width in (hidden, hidden, inner))
     tolerance = 1e-5 if dtype is torch.float32 else 3e-2
     with torch.inference_mode():
-        one, other = Reordered(linears), Plain(linears)
+        one, other = ReorderedProducts(linears), DirectProducts(linears)
         for found, wanted in (
             (one.project(x), other.project(x)),
             (one.out(x, residual), other.out(x, residual)),
@@ -75,8 +75,8 @@ def test_a_model_answers_by_reordered_weights_alone_and_by_its_own_where_others_
             assert torch.allclose(network(packed), wanted, rtol=1e-4, atol=1e-5)
             kinds[shared] = {type(made) for _, made in network.inference._layers}
             held = {weight.weight.device.type for weight in network.layers.modules() if isinstance(weight, nn.Linear)}
-            assert held == {"meta" if kinds[shared] == {Reordered} else "cpu"}
-    assert kinds == {False: {Reordered if reorders(torch.float32) else Plain}, True: {Plain}}
+            assert held == {"meta" if kinds[shared] == {ReorderedProducts} else "cpu"}
+    assert kinds == {False: {ReorderedProducts if reorders(torch.float32) else DirectProducts}, True: {DirectProducts}}
 
 
 @pytest.mark.parametrize("broken", ["absent", "wrong"])
@@ -94,13 +94,13 @@ def test_products_that_torch_has_not_or_that_are_wrong_are_not_used(broken: str,
         assert not reorders(torch.float32)
         network = model()
         accelerate(network, make)
-        assert {type(made) for _, made in network.inference._layers} == {Plain}
+        assert {type(made) for _, made in network.inference._layers} == {DirectProducts}
     finally:
         reorders.cache_clear()
 
 
 def test_a_text_longer_than_a_slice_of_rows_has_the_states_of_the_definition(monkeypatch) -> None:
-    monkeypatch.setattr(inference, "ROWS", 48)
+    monkeypatch.setattr(inference, "SLICE", 48)
     packed = pack([torch.randint(7, 90, (n,)).numpy() for n in (130, 20)])
     with torch.inference_mode():
         network = model()

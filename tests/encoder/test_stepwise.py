@@ -6,11 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from jnlp.encoder.converted import held_once
 from jnlp.encoder.forms import kernels
-from jnlp.encoder.forms.cpu_kernels import Stepwise, normed
+from jnlp.encoder.forms.cpu_kernels import Stepwise, apply_norm
 from jnlp.encoder.forms.cpu_torch import Inference, accelerate
-from jnlp.encoder.forms.int8 import Plain, to_int8
+from jnlp.encoder.forms.int8 import TorchInt8Steps, to_int8
+from jnlp.encoder.shared_weights import share_weights
 from tests.encoder.models import LENGTHS, encoder_of, packed_of
 
 pytestmark = pytest.mark.skipif(
@@ -49,12 +49,12 @@ class Exact:
         if attended is not None:
             layer = self.layers[index - 1]
             x += times(attended.float(), layer.attn.Wo)
-            inner, gate = times(normed(x, layer.mlp_norm), layer.mlp.Wi).chunk(2, dim=-1)
+            inner, gate = times(apply_norm(x, layer.mlp_norm), layer.mlp.Wi).chunk(2, dim=-1)
             x += times(F.gelu(inner) * gate, layer.mlp.Wo)
         if index == len(self.layers):
             return None
         layer = self.layers[index]
-        return times(normed(x, layer.attn_norm), layer.attn.Wqkv)
+        return times(apply_norm(x, layer.attn_norm), layer.attn.Wqkv)
 
 
 def times(x, linear):
@@ -66,9 +66,9 @@ def make(_name, layout):
 
 
 def compiled_rows(library, precision, model):
-    from jnlp.encoder.forms.kernels.rows import CompiledRows, lay_out
+    from jnlp.encoder.forms.kernels.layers import CompiledSteps, lay_out
 
-    return CompiledRows(library, precision, model, lay_out(model, precision))
+    return CompiledSteps(library, precision, model, lay_out(model, precision))
 
 
 @pytest.mark.parametrize("shape", [(64, 1, 64), (128, 2, 192), (256, 4, 1024), (768, 12, 1152)], ids=str)
@@ -76,7 +76,7 @@ def compiled_rows(library, precision, model):
 def test_compiled_rows_equal_plain_rows(library, precision, lengths, shape):
     hidden, heads, inner = shape
     model = encoder_of(hidden, heads, inner, layers=2)
-    both = [compiled_rows(library, precision, model), {"bf16": Exact, "int8": Plain}[precision](model)]
+    both = [compiled_rows(library, precision, model), {"bf16": Exact, "int8": TorchInt8Steps}[precision](model)]
     generator = torch.Generator().manual_seed(sum(lengths))
     start, attended = (torch.randn(sum(lengths), hidden, generator=generator) for _ in range(2))
     for index, before in ((0, None), (1, attended.bfloat16()), (2, attended.bfloat16())):
@@ -115,7 +115,7 @@ def test_states_in_bf16_are_nearer_to_fp32_than_those_of_the_plain_form(library,
 
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
 def test_the_compiled_rows_are_taken_where_they_fit(library, precision, monkeypatch):
-    from jnlp.encoder.forms.kernels.rows import CompiledRows
+    from jnlp.encoder.forms.kernels.layers import CompiledSteps
 
     monkeypatch.setattr(kernels, "load", lambda: library)
     kinds = {
@@ -128,8 +128,8 @@ def test_the_compiled_rows_are_taken_where_they_fit(library, precision, monkeypa
     for model in kinds.values():
         (to_int8 if precision == "int8" else accelerate)(model, make)
     chosen = {name: type(getattr(model.inference, "_rows", None)) for name, model in kinds.items()}
-    other = Plain if precision == "int8" else type(None)
-    assert chosen == {name: CompiledRows if name == "fits" else other for name in kinds}
+    other = TorchInt8Steps if precision == "int8" else type(None)
+    assert chosen == {name: CompiledSteps if name == "fits" else other for name in kinds}
 
 
 def test_a_processor_without_vnni_uses_torch_for_int8_alone(library, monkeypatch):
@@ -139,13 +139,13 @@ def test_a_processor_without_vnni_uses_torch_for_int8_alone(library, monkeypatch
     monkeypatch.setattr(kernels, "load", lambda: older)
     model = encoder_of()
     to_int8(model, make)
-    assert type(model.inference._rows) is Plain
+    assert type(model.inference._steps) is TorchInt8Steps
     accelerate(other := encoder_of(), make)
     assert type(other.inference) is Stepwise
 
 
 def test_processes_that_share_a_folder_hold_a_layout_once(library, precision, tmp_path, monkeypatch):
-    from jnlp.encoder.forms.kernels.rows import lay_out
+    from jnlp.encoder.forms.kernels.layers import lay_out
 
     laid = lay_out(encoder_of(), precision)
     made = []
@@ -154,7 +154,7 @@ def test_processes_that_share_a_folder_hold_a_layout_once(library, precision, tm
         made.append(1)
         return laid
 
-    first, second = (held_once(tmp_path, "layers", layout) for _ in range(2))
+    first, second = (share_weights(tmp_path, "layers", layout) for _ in range(2))
     assert made == [1]
     assert laid.keys() == first.keys()
     for name, tensor in laid.items():

@@ -1,6 +1,7 @@
-"""The encoder's forward pass in steps: what happens to its rows between two attentions is one step.
+"""The encoder's forward pass in steps: what happens to all tokens between two attentions is one step.
 
-A step is finished by `Rows`: the compiled kernels, or torch's own int8 product. The residual row is fp32 throughout.
+A step is finished by `LayerSteps`: the compiled kernels, or torch's own int8 product. The residual stream is
+fp32 throughout.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
 from jnlp.encoder.attention import attend_qkv
 from jnlp.encoder.forms import kernels
-from jnlp.encoder.rotation import Rotation
+from jnlp.encoder.forms.kernels.library import HEAD_DIM
+from jnlp.encoder.rotation import RotationTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,21 +24,21 @@ if TYPE_CHECKING:
     from jnlp.encoder.modernbert import ModernBert
     from jnlp.encoder.packing import Packed
 
-    Hold = Callable[[str, Callable[[], dict[str, Tensor]]], dict[str, Tensor]]
+    ShareWeights = Callable[[str, Callable[[], dict[str, Tensor]]], dict[str, Tensor]]
 
 
-class Rows(Protocol):
-    """What an encoder does to its rows between attentions, in place on the residual row x (fp32 `[T, d]`)."""
+class LayerSteps(Protocol):
+    """What an encoder does to its tokens between attentions, in place on the residual stream x (fp32 `[T, d]`)."""
 
     blocks: bool
-    """A step takes a few rows at a time, and holds nothing that is as wide as the MLP for all of them."""
+    """A step takes a few tokens at a time, and holds nothing that is as wide as the MLP for all of them."""
 
     def step(self, index: int, x: Tensor, attended: Tensor | None, /) -> Tensor | None:
         """Finish the layer before `index` and begin that layer.
 
         Args:
             index: From 0 to the number of layers.
-            x: The residual row, changed in place.
+            x: The residual stream, changed in place.
             attended: What the attention of the layer before answered, `[T, d]`; None before the first.
 
         Returns:
@@ -50,13 +52,13 @@ class Stepwise:
 
     Args:
         encoder: The model, on a CPU.
-        rows: What lies between attentions.
+        steps: What lies between attentions.
     """
 
-    def __init__(self, encoder: ModernBert, rows: Rows, /) -> None:
+    def __init__(self, encoder: ModernBert, steps: LayerSteps, /) -> None:
         self._encoder = encoder
-        self._rows = rows
-        self.blocks = rows.blocks
+        self._steps = steps
+        self.blocks = steps.blocks
 
     def __call__(self, packed: Packed, /) -> Tensor:
         """Return the states of all tokens `[T, d]`, in the dtype of the embeddings."""
@@ -65,24 +67,24 @@ class Stepwise:
         x = encoder.embeddings(packed.ids).float()
         attended = None
         for index in range(config.num_hidden_layers):
-            qkv = self._rows.step(index, x, attended)
+            qkv = self._steps.step(index, x, attended)
             assert qkv is not None  # there is a layer
-            rotation = Rotation.of(config.theta(index), config.head_dim, longest)
+            rotation = RotationTable.of(config.theta(index), config.head_dim, longest)
             split = qkv.view(len(qkv), 3, config.num_attention_heads, -1)
             attended = attend_qkv(split, rotation, packed, config.window(index))
-        self._rows.step(config.num_hidden_layers, x, attended)
-        return normed(x, encoder.final_norm).to(encoder.final_norm.weight.dtype)
+        self._steps.step(config.num_hidden_layers, x, attended)
+        return apply_norm(x, encoder.final_norm).to(encoder.final_norm.weight.dtype)
 
 
-def normed(x: Tensor, norm: nn.Module, /) -> Tensor:
-    """Return a norm of the fp32 row, whatever the dtype of its weights; the first layer has none."""
+def apply_norm(x: Tensor, norm: nn.Module, /) -> Tensor:
+    """Return the norm of the fp32 residual stream, whatever the dtype of its weights; the first layer has none."""
     if not isinstance(norm, torch.nn.LayerNorm):
         return x
     bias = None if norm.bias is None else norm.bias.float()
     return F.layer_norm(x, norm.normalized_shape, norm.weight.float(), bias, norm.eps)
 
 
-def compiled(encoder: ModernBert, precision: str, hold: Hold, /) -> Stepwise | None:
+def compile_steps(encoder: ModernBert, precision: str, share: ShareWeights, /) -> Stepwise | None:
     """Return the encoder by the compiled kernels, or None where they are not built or do not fit it.
 
     They fit a model in bf16 with sizes in multiples of 64, heads of 64 and no biases. Where they do, its layers keep
@@ -91,14 +93,14 @@ def compiled(encoder: ModernBert, precision: str, hold: Hold, /) -> Stepwise | N
     Args:
         encoder: The model, on a CPU.
         precision: Of its products, `bf16` or `int8`.
-        hold: Makes that layout, or finds it made.
+        share: Makes that layout, or finds it made.
     """
     config, library = encoder.config, kernels.load()
     if (
         library is None
-        or precision not in library.rows
+        or precision not in library.steps
         or encoder.final_norm.weight.dtype is not torch.bfloat16
-        or config.head_dim != kernels.HEAD_DIM
+        or config.head_dim != HEAD_DIM
         or config.hidden_size % 64
         or config.intermediate_size % 64
         or config.attention_bias
@@ -106,11 +108,11 @@ def compiled(encoder: ModernBert, precision: str, hold: Hold, /) -> Stepwise | N
         or config.norm_bias
     ):
         return None
-    from jnlp.encoder.forms.kernels.rows import CompiledRows, lay_out
+    from jnlp.encoder.forms.kernels.layers import CompiledSteps, lay_out
 
-    laid = hold(precision, lambda: lay_out(encoder, precision))
+    laid = share(precision, lambda: lay_out(encoder, precision))
     drop_layers(encoder)
-    return Stepwise(encoder, CompiledRows(library, precision, encoder, laid))
+    return Stepwise(encoder, CompiledSteps(library, precision, encoder, laid))
 
 
 def drop_layers(encoder: ModernBert, /) -> None:

@@ -1,6 +1,6 @@
 """The encoder's forward pass on a CPU without gradients: what `ModernBert` defines, in the form that runs fastest.
 
-Projections have their epilogues fused (`products`); what follows attention runs in slices of rows, so that a long
+Projections have their epilogues fused (`products`); what follows attention runs in slices of tokens, so that a long
 text's wide intermediate is small; attention takes the projection as it is, since a compiled kernel turns queries and
 keys itself (`attention.attend_qkv`).
 """
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, cast
 import torch
 
 from jnlp.encoder.attention import attend_qkv
-from jnlp.encoder.forms.cpu_kernels import compiled, drop_layers
-from jnlp.encoder.forms.products import Linears, Plain, Reordered, reorders
+from jnlp.encoder.forms.cpu_kernels import compile_steps, drop_layers
+from jnlp.encoder.forms.products import DirectProducts, Linears, ReorderedProducts, reorders
 from jnlp.encoder.modernbert import ModernBert
-from jnlp.encoder.rotation import Rotation
+from jnlp.encoder.rotation import RotationTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
     from jnlp.encoder.attention import AttentionQkv
     from jnlp.encoder.checkpoint import Network
-    from jnlp.encoder.forms.cpu_kernels import Hold
+    from jnlp.encoder.forms.cpu_kernels import ShareWeights
     from jnlp.encoder.forms.products import Products
     from jnlp.encoder.modernbert import Layer
     from jnlp.encoder.packing import Packed
 
-ROWS = 4096
-"""Rows that go through a layer's second part at a time: a batch of the size that is chosen where nobody says."""
+SLICE = 4096
+"""Tokens that go through a layer's second part at a time: a batch of the size that is chosen where nobody says."""
 
 
 class Inference:
@@ -39,7 +39,7 @@ class Inference:
     Args:
         encoder: The model, on a CPU.
         attend: Attention over the projection.
-        products: Makes a layer's matrix products; `Plain` ones use the model's own weights.
+        products: Makes a layer's matrix products; `DirectProducts` ones use the model's own weights.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Inference:
         /,
         *,
         attend: AttentionQkv = attend_qkv,
-        products: Callable[[Linears], Products] = Plain,
+        products: Callable[[Linears], Products] = DirectProducts,
     ) -> None:
         self._encoder = encoder
         layers = cast("list[Layer]", list(encoder.layers))
@@ -60,34 +60,34 @@ class Inference:
         encoder, config = self._encoder, self._encoder.config
         longest = max(packed.lengths)
         rotations = {
-            theta: Rotation.of(theta, config.head_dim, longest)
+            theta: RotationTable.of(theta, config.head_dim, longest)
             for theta in map(config.theta, range(config.num_hidden_layers))
         }
         x = encoder.embeddings(packed.ids)
         for index, (layer, products) in enumerate(self._layers):
             qkv = products.project(layer.attn_norm(x)).view(len(x), 3, config.num_attention_heads, -1)
             attended = self._attend(qkv, rotations[config.theta(index)], packed, layer.attn.window)
-            for out, rows in zip(torch.split(x, ROWS), torch.split(attended, ROWS), strict=True):
-                between = products.out(rows, out)
+            for out, part in zip(torch.split(x, SLICE), torch.split(attended, SLICE), strict=True):
+                between = products.out(part, out)
                 out.copy_(products.down(products.gated(layer.mlp_norm(between)), between))
         states: Tensor = encoder.final_norm(x)
         return states
 
 
-def accelerate(network: Network, hold: Hold, /, *, shared: bool = False, compiling: bool = False) -> None:
+def accelerate(network: Network, share: ShareWeights, /, *, shared: bool = False, compiling: bool = False) -> None:
     """Let a network answer by the fastest form that its device has, where no gradients are due.
 
     On a CPU these are the compiled kernels, or else `Inference`; on a GPU the model itself, or `Fused`.
 
     Args:
         network: It is for answers alone from here on: its layers may keep no weights.
-        hold: See `cpu_kernels.compiled`.
+        share: See `cpu_kernels.compile_steps`.
         shared: Other processes map the same weights; no copies of them are made here.
         compiling: Take `Fused` on a GPU.
     """
     encoder = network if isinstance(network, ModernBert) else network.model
     if encoder.final_norm.weight.device.type == "cpu":
-        encoder.inference = compiled(encoder, "bf16", hold) or _plain(encoder, shared=shared)
+        encoder.inference = compile_steps(encoder, "bf16", share) or _plain(encoder, shared=shared)
     elif compiling:
         from jnlp.encoder.forms.gpu_compiled import Fused
 
@@ -98,6 +98,6 @@ def _plain(encoder: ModernBert, *, shared: bool) -> Inference:
     if shared or not reorders(encoder.final_norm.weight.dtype):
         return Inference(encoder)
     with torch.inference_mode():
-        made = Inference(encoder, products=Reordered)
+        made = Inference(encoder, products=ReorderedProducts)
     drop_layers(encoder)
     return made

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
-from jnlp.encoder.modernbert import Layer, Rotate
+from jnlp.encoder.modernbert import Layer, TokenRotation
 from jnlp.errors import JnlpError
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ class Fused:
     def _run(self, packed: Packed) -> Tensor:
         encoder, config, layers = self._encoder, self._encoder.config, self._layers
         thetas = [config.theta(index) for index in range(len(layers))]
-        rotations = {theta: _any_length(Rotate.at(packed.positions, config.head_dim, theta)) for theta in set(thetas)}
+        rotations = {
+            theta: _any_length(TokenRotation.at(packed.positions, config.head_dim, theta)) for theta in set(thetas)
+        }
         x = _of_any_length(encoder.embeddings(packed.ids))
         q, k, v = self._before(layers[0], x, *rotations[thetas[0]])
         for index, layer in enumerate(layers):
@@ -66,14 +68,14 @@ class Fused:
 
 
 def _before(layer: Layer, x: Tensor, cos: Tensor, sin: Tensor) -> Qkv:
-    return layer.project(x, Rotate(cos, sin))
+    return layer.project(x, TokenRotation(cos, sin))
 
 
 def _between(
     layer: Layer, following: Layer, x: Tensor, attended: Tensor, cos: Tensor, sin: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     x = layer.finish(x, attended)
-    return x, *following.project(x, Rotate(cos, sin))
+    return x, *following.project(x, TokenRotation(cos, sin))
 
 
 def _after(layer: Layer, norm: nn.Module, x: Tensor, attended: Tensor) -> Tensor:
@@ -81,11 +83,11 @@ def _after(layer: Layer, norm: nn.Module, x: Tensor, attended: Tensor) -> Tensor
     return states
 
 
-def _any_length(rotate: Rotate) -> tuple[Tensor, Tensor]:
-    return _of_any_length(rotate.cos), _of_any_length(rotate.sin)
+def _any_length(rotation: TokenRotation) -> tuple[Tensor, Tensor]:
+    return _of_any_length(rotation.cos), _of_any_length(rotation.sin)
 
 
-def _of_any_length(rows: Tensor) -> Tensor:
-    """Tell the compiler that the number of rows is not always this one."""
-    torch._dynamo.maybe_mark_dynamic(rows, 0)
-    return rows
+def _of_any_length(states: Tensor) -> Tensor:
+    """Tell the compiler that the number of tokens is not always this one."""
+    torch._dynamo.maybe_mark_dynamic(states, 0)
+    return states

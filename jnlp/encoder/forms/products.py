@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from jnlp.encoder.modernbert import Layer
 
-ROWS = 1024
-"""Rows for which oneDNN is asked to order the weights; any other number is multiplied too."""
+TOKENS = 1024
+"""Tokens for which oneDNN is asked to order the weights; any other number is multiplied too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,14 @@ class Linears:
 
 
 class Products(Protocol):
-    """The products of rows `[T, …]` with a layer's weights."""
+    """The products of tokens `[T, …]` with a layer's weights."""
 
     def project(self, x: Tensor, /) -> Tensor:
         """Return queries, keys and values `[T, 3 d]`."""
         ...
 
     def out(self, attended: Tensor, residual: Tensor, /) -> Tensor:
-        """Return the projection of what attention answered, plus the residual row `[T, d]`."""
+        """Return the projection of what attention answered, plus the residual stream `[T, d]`."""
         ...
 
     def gated(self, x: Tensor, /) -> Tensor:
@@ -56,11 +56,11 @@ class Products(Protocol):
         ...
 
     def down(self, inner: Tensor, residual: Tensor, /) -> Tensor:
-        """Return the projection downwards, plus the residual row `[T, d]`."""
+        """Return the projection downwards, plus the residual stream `[T, d]`."""
         ...
 
 
-class Plain:
+class DirectProducts:
     """The products by public operators, from the weights as they are."""
 
     def __init__(self, linears: Linears, /) -> None:
@@ -88,12 +88,12 @@ class Plain:
         return F.linear(inner, linear.weight, linear.bias).add_(residual)
 
 
-class Reordered:
+class ReorderedProducts:
     """The products by oneDNN: CPU, no gradients; holds copies of the weights in its own order."""
 
     def __init__(self, linears: Linears, /) -> None:
-        (self._project,), (self._out,), (self._down,) = map(_reordered, (linears.project, linears.out, linears.down))
-        self._inner, self._gate = _reordered(linears.up, parts=2)
+        (self._project,), (self._out,), (self._down,) = map(_reorder, (linears.project, linears.out, linears.down))
+        self._inner, self._gate = _reorder(linears.up, parts=2)
 
     def project(self, x: Tensor, /) -> Tensor:
         """See `Products`."""
@@ -112,12 +112,12 @@ class Reordered:
         return _pointwise(inner, residual, *self._down, "add")
 
 
-def _reordered(linear: nn.Linear, parts: int = 1) -> list[tuple[Tensor, Tensor | None]]:
+def _reorder(linear: nn.Linear, parts: int = 1) -> list[tuple[Tensor, Tensor | None]]:
     """Return a linear module's weights, in parts by its outputs, in oneDNN's order; with the biases."""
     biases = [None] * parts if linear.bias is None else [bias.contiguous() for bias in linear.bias.chunk(parts)]
-    reorder = torch.ops.mkldnn._reorder_linear_weight
+    order = torch.ops.mkldnn._reorder_linear_weight
     return [
-        (reorder(part.contiguous(), ROWS), bias) for part, bias in zip(linear.weight.chunk(parts), biases, strict=True)
+        (order(part.contiguous(), TOKENS), bias) for part, bias in zip(linear.weight.chunk(parts), biases, strict=True)
     ]
 
 
@@ -130,13 +130,13 @@ def _pointwise(*arguments: Any) -> Tensor:
 def reorders(dtype: torch.dtype, /) -> bool:
     """Say if this torch has oneDNN's products, and they compute what the plain ones do."""
     with torch.inference_mode():
-        linears = Linears(*(_linear(rows, 32, dtype) for rows in (96, 32, 64, 32)))
+        linears = Linears(*(_linear(outputs, 32, dtype) for outputs in (96, 32, 64, 32)))
         x, residual = _numbers(16, 32).to(dtype), _numbers(16, 32).flip(0).to(dtype)
         try:
-            found = _all(Reordered(linears), x, residual)
+            found = _all(ReorderedProducts(linears), x, residual)
         except (AttributeError, RuntimeError, NotImplementedError, TypeError):
             return False
-        wanted = _all(Plain(linears), x, residual)
+        wanted = _all(DirectProducts(linears), x, residual)
     tolerance = 4 * torch.finfo(dtype).eps
     return all(torch.allclose(a, b, rtol=tolerance, atol=tolerance) for a, b in zip(found, wanted, strict=True))
 
@@ -146,13 +146,13 @@ def _all(products: Products, x: Tensor, residual: Tensor) -> list[Tensor]:
     return [each.float() for each in made]
 
 
-def _linear(rows: int, columns: int, dtype: torch.dtype) -> nn.Linear:
+def _linear(outputs: int, inputs: int, dtype: torch.dtype) -> nn.Linear:
     """Return a linear module of a few small numbers that bf16 holds exactly."""
-    linear = nn.Linear(columns, rows, device="meta")
-    linear.weight = nn.Parameter(_numbers(rows, columns).to(dtype), requires_grad=False)
-    linear.bias = nn.Parameter(_numbers(1, rows)[0].to(dtype), requires_grad=False)
+    linear = nn.Linear(inputs, outputs, device="meta")
+    linear.weight = nn.Parameter(_numbers(outputs, inputs).to(dtype), requires_grad=False)
+    linear.bias = nn.Parameter(_numbers(1, outputs)[0].to(dtype), requires_grad=False)
     return linear
 
 
-def _numbers(rows: int, columns: int) -> Tensor:
-    return ((torch.arange(rows * columns) * 37 % 17 - 8) / 16).view(rows, columns)
+def _numbers(count: int, width: int) -> Tensor:
+    return ((torch.arange(count * width) * 37 % 17 - 8) / 16).view(count, width)

@@ -54,7 +54,7 @@ class TransformersMaskedLM(_Padded):
     """Packed tokens to logits where asked."""
 
     def forward(self, packed: Packed, at: Tensor) -> Tensor:
-        """Return logits `[M, vocabulary]` at the M rows `at` of the packed row, and compute them nowhere else."""
+        """Return logits `[M, vocabulary]` at the M tokens `at` of the packed batch, and compute them nowhere else."""
         mask = _mask(packed)
 
         def chosen(_: nn.Module, states: tuple[Tensor, ...]) -> Tensor:
@@ -138,8 +138,8 @@ def _mask(packed: Packed) -> Tensor:
     return torch.arange(max(packed.lengths), device=lengths.device) < lengths[:, None]
 
 
-def _pad(row: Tensor, mask: Tensor, value: int) -> Tensor:
-    return torch.full(mask.shape, value, dtype=row.dtype, device=row.device).masked_scatter_(mask, row)
+def _pad(packed: Tensor, mask: Tensor, value: int) -> Tensor:
+    return torch.full(mask.shape, value, dtype=packed.dtype, device=packed.device).masked_scatter_(mask, packed)
 
 
 _WRAPPERS: dict[str, type[_Padded]] = {

@@ -50,7 +50,6 @@ NEEDED = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "fma"})
 """Processor flags, as Linux spells them: enough for fp32."""
 NEEDED_BF16 = NEEDED | {"avx512_bf16"}
 NEEDED_INT8 = NEEDED_BF16 | {"avx512_vnni"}
-HEAD_DIM = 64
 BUILD = "jnlp doctor --build-kernels"
 _OTHER = "set CXX to another compiler; until then plain torch is used"
 
@@ -228,7 +227,7 @@ def status() -> Status:
         kernels = open_library(path)
     except (OSError, AttributeError) as error:
         return Status(None, f"plain torch: {path} does not load ({error})", f"delete it, then: {BUILD}")
-    bf16, int8 = (precision in kernels.rows for precision in ("bf16", "int8"))
+    bf16, int8 = (precision in kernels.steps for precision in ("bf16", "int8"))
     able = "fp32, bf16 and int8" if int8 else "fp32 and bf16" if bf16 else "fp32"
     lacks = "" if int8 else f"; the processor has no AVX-512 {'VNNI' if bf16 else 'bf16'} for the rest"
     return Status(kernels, f"compiled, for {able}{lacks}: {path}")

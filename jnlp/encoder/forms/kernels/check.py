@@ -36,7 +36,7 @@ def problem(kernels: Kernels, /) -> str | None:
     with torch.inference_mode():
         wanted = _model()(packed)
         for precision, least in LEAST.items():
-            if precision != "fp32" and precision not in kernels.rows:
+            if precision != "fp32" and precision not in kernels.steps:
                 continue
             cosine = float(F.cosine_similarity(_answer(precision, packed).float(), wanted).min())
             if not cosine >= least:
@@ -56,13 +56,13 @@ def _model() -> ModernBert:
 
 
 def _answer(precision: str, packed: Packed) -> Tensor:
-    from jnlp.encoder.forms.cpu_kernels import compiled
+    from jnlp.encoder.forms.cpu_kernels import compile_steps
     from jnlp.encoder.forms.cpu_torch import Inference
 
     model = _model()
     if precision == "fp32":
         return Inference(model)(packed)
-    made = compiled(model.bfloat16(), precision, lambda _, make: make())
+    made = compile_steps(model.bfloat16(), precision, lambda _, make: make())
     assert made is not None  # the model fits the kernels
     return made(packed)
 

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from jnlp.encoder.forms.kernels import HEAD_DIM
-
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
 
+HEAD_DIM = 64
+"""The size of an attention head that the kernels are written for."""
+
 _POINTER, _WIDE, _NARROW = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
 _ATTENTION: list[Any] = [*[_POINTER] * 3, _WIDE, *[_POINTER] * 4, _WIDE, _WIDE, _NARROW, _NARROW]
 
-_ROWS: list[Any] = [*[_POINTER] * 4, _WIDE, _WIDE, _NARROW]
+_STEP: list[Any] = [*[_POINTER] * 4, _WIDE, _WIDE, _NARROW]
 
 
 class Kernels:
@@ -38,10 +39,10 @@ class Kernels:
         for run in self._attention.values():
             run.argtypes, run.restype = _ATTENTION, ctypes.c_int
         able = {"bf16": (bf16, self._library.jnlp_rows_bf16), "int8": (int8, self._library.jnlp_rows_int8)}
-        self.rows = {precision: run for precision, (has, run) in able.items() if has}
-        """What runs a layer's rows, by the precision of its products."""
-        for run in self.rows.values():
-            run.argtypes, run.restype = _ROWS, ctypes.c_int
+        self.steps = {precision: run for precision, (has, run) in able.items() if has}
+        """What runs the step between two attentions, by the precision of its products."""
+        for run in self.steps.values():
+            run.argtypes, run.restype = _STEP, ctypes.c_int
 
     def handles(self, dtype: torch.dtype, head_dim: int, /) -> bool:
         """Say if attention in this dtype and head size is compiled for this processor."""
@@ -126,8 +127,8 @@ class Kernels:
         return out
 
 
-def _alike(*rows: Tensor) -> tuple[Tensor, ...]:
+def _alike(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Return tensors whose heads are dense and whose tokens are equally far apart, copied where they are not."""
-    strides = {x.stride(0) for x in rows}
-    dense = all(x.stride()[1:] == (HEAD_DIM, 1) for x in rows)
-    return rows if dense and len(strides) == 1 else tuple(x.contiguous() for x in rows)
+    strides = {x.stride(0) for x in tensors}
+    dense = all(x.stride()[1:] == (HEAD_DIM, 1) for x in tensors)
+    return tensors if dense and len(strides) == 1 else tuple(x.contiguous() for x in tensors)

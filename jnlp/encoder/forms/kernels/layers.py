@@ -1,4 +1,4 @@
-"""Weights laid out for the compiled kernels of a layer's rows, and their call."""
+"""Weights laid out for the compiled kernels of a layer's steps, and their call."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from jnlp.encoder.forms.int8 import Quantised
+from jnlp.encoder.forms.quantisation import Quantised
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -87,8 +87,8 @@ def _halves(outputs: int) -> Tensor:
     return torch.arange(outputs).view(2, -1, PANEL // 2).transpose(0, 1).flatten()
 
 
-class CompiledRows:
-    """`jnlp.encoder.forms.cpu_kernels.Rows` by a compiled kernel.
+class CompiledSteps:
+    """`jnlp.encoder.forms.cpu_kernels.LayerSteps` by a compiled kernel.
 
     Args:
         compiled: The kernels.
@@ -100,7 +100,7 @@ class CompiledRows:
     blocks = True
 
     def __init__(self, compiled: Kernels, precision: str, encoder: ModernBert, laid: dict[str, Tensor], /) -> None:
-        self._run = compiled.rows[precision]
+        self._run = compiled.steps[precision]
         self._laid = laid  # held as long as they are pointed to
         config = encoder.config
         d, inner = config.hidden_size, config.intermediate_size
@@ -113,12 +113,12 @@ class CompiledRows:
                     setattr(self._steps[step], part, held or self._at(f"{index}.{part}"))
 
     def step(self, index: int, x: Tensor, attended: Tensor | None, /) -> Tensor | None:
-        """Finish the layer before `index` and begin that layer; see `Rows`."""
+        """Finish the layer before `index` and begin that layer; see `LayerSteps`."""
         tokens, width = x.shape
         qkv = None
         if index < len(self._steps) - 1:
             qkv = torch.empty((tokens, 3 * width), dtype=torch.bfloat16)
-        pointers = [None if row is None else row.data_ptr() for row in (attended, x, qkv)]
+        pointers = [None if tensor is None else tensor.data_ptr() for tensor in (attended, x, qkv)]
         if self._run(ctypes.byref(self._steps[index]), *pointers, tokens, width, torch.get_num_threads()):
             raise MemoryError("no memory for a block of tokens")
         return qkv

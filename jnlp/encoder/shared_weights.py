@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Weights = dict[str, Tensor]
 
 
-def held_once(shared: Path | None, key: str, make: Callable[[], Weights], /) -> Weights:
+def share_weights(shared: Path | None, key: str, make: Callable[[], Weights], /) -> Weights:
     """Return what `make` returns; where processes share a folder the first of them makes it, and all map its file.
 
     Args:
@@ -43,7 +43,7 @@ def held_once(shared: Path | None, key: str, make: Callable[[], Weights], /) -> 
     return weights
 
 
-def read_converted(folder: Path, dtype: torch.dtype, shared: Path, /) -> Weights:
+def read_shared(folder: Path, dtype: torch.dtype, shared: Path, /) -> Weights:
     """Map a model folder's weights in `dtype`; tensors by name.
 
     Files that have the dtype already are mapped themselves.
@@ -52,4 +52,4 @@ def read_converted(folder: Path, dtype: torch.dtype, shared: Path, /) -> Weights
     if all(tensor.dtype == dtype for tensor in weights.values()):
         return weights
     converted = lambda: {name: tensor.to(dtype).contiguous() for name, tensor in weights.items()}  # noqa: E731
-    return held_once(shared, f"{folder.resolve()} {dtype}", converted)
+    return share_weights(shared, f"{folder.resolve()} {dtype}", converted)

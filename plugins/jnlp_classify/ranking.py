@@ -1,0 +1,26 @@
+"""The scores of one text, ranked into its result; shared by the fine-tuned and the zero-shot way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jnlp_classify.spec import Classified
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jnlp.types import FloatArray
+
+
+def rank_labels(labels: Sequence[str], scores: FloatArray, top: int, floor: float | None = None, /) -> Classified:
+    """Return the result of one text from its scores `[k]`.
+
+    Args:
+        labels: The k labels.
+        scores: One a label.
+        top: How many to keep; 0 for all.
+        floor: Labels below it are left out of the scores, though the best is named all the same; None keeps all.
+    """
+    ranked = sorted(zip(labels, scores.tolist(), strict=True), key=lambda pair: -pair[1])
+    kept = [pair for pair in ranked if floor is None or pair[1] >= floor]
+    return Classified(*ranked[0], dict(kept[:top] if top else kept))
