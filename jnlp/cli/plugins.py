@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,14 +12,29 @@ if TYPE_CHECKING:
     from jnlp.plugins import PluginInfo, Plugins
 
 
-@click.command(help="List plugins, what each brings, and why one was left out.")
+@click.group(invoke_without_command=True, help="List plugins, what each brings, and why one was left out.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a plugin.")
 @click.pass_context
 def plugins(ctx: click.Context, as_json: bool) -> None:
     """Print the list."""
+    if ctx.invoked_subcommand is not None:
+        return
     loaded: Plugins = ctx.find_root().obj
     for info in loaded.infos:
         click.echo(json.dumps(_record(info), ensure_ascii=False) if as_json else _lines(info))
+
+
+@plugins.command(help="Write a plugin package that works, with a test, into the folder NAME.")
+@click.argument("name")
+@click.option(
+    "--dir", "parent", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Make it in this folder."
+)
+def new(name: str, parent: Path) -> None:
+    """Write the package and say how to install it."""
+    from jnlp.scaffold import write_plugin
+
+    folder = write_plugin(name, parent)
+    click.echo(f"{folder}: made; next: pip install -e {folder}, then jnlp {name.removeprefix('jnlp-')} --help")
 
 
 def _record(info: PluginInfo) -> dict[str, object]:
