@@ -20,11 +20,22 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+LONGEST_LINE = 1 << 26
+"""Characters of a line; what goes on longer is cut off there, so that a stream without line breaks is bounded."""
+
 _CHUNK = 1 << 16
+_SHOWN = 100  # characters of a line that was cut
+_BREAK = re.compile(r"\r?\n|\r")
 _LOOK_AHEAD = 1 << 20
 _TELLING = re.compile(rb"[\x00-\x06\x0e-\x1a\x80-\xff]|\x1b(?:\$|\(I|\(?\Z)")
 # A stream goes on after the sample: read it with the codec that knows more of the same family.
 _SUPERSETS = {"iso2022_jp": "iso2022_jp_ext"}
+
+
+class CutLine(str):
+    """The beginning of a line that was longer than `LONGEST_LINE`; the rest of it was dropped."""
+
+    __slots__ = ()
 
 
 class TextStream:
@@ -51,11 +62,24 @@ class TextStream:
         return self._codec or "utf-8"
 
     def __iter__(self) -> Iterator[str]:
-        """Yield the lines with their ends as they are, LF, CRLF or CR; RecordError names an undecodable byte."""
+        """Yield the lines with their ends as they are, LF, CRLF or CR; RecordError names an undecodable byte.
+
+        A line longer than `LONGEST_LINE` is a `CutLine`.
+        """
         held: list[str] = []
+        length, cut = 0, False
         for chunk in self.chunks():
+            if cut:  # the rest of a line that was too long
+                broken = _BREAK.search(chunk)
+                if broken is None:
+                    continue
+                chunk, cut = chunk[broken.end() :], False
             held.append(chunk)
+            length += len(chunk)
             if "\n" not in chunk and "\r" not in chunk and not held[0].endswith("\r"):
+                if length > LONGEST_LINE:
+                    yield CutLine("".join(held)[:_SHOWN])
+                    held, length, cut = [], 0, True
                 continue
             *lines, rest = io.StringIO("".join(held), newline="")
             if rest.endswith("\n"):
@@ -65,6 +89,7 @@ class TextStream:
             else:  # a last "\r" may be half of "\r\n"
                 yield from lines
                 held = [rest]
+            length = sum(map(len, held))
         if held:
             yield from io.StringIO("".join(held), newline="")
 

@@ -502,3 +502,24 @@ def test_a_link_that_leads_nowhere_is_no_text(target, tmp_path, monkeypatch):
     Path("link").symlink_to(target)
     (failed,) = failures("link")
     assert str(failed.error).startswith("link: cannot be read: ")
+
+
+@pytest.mark.parametrize("unit", [Unit.LINE, Unit.PARAGRAPH])
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_a_line_without_an_end_is_bounded(newline, unit, monkeypatch):
+    monkeypatch.setattr("jnlp.text.stream.LONGEST_LINE", 100_000)
+    text = newline.join(["前。", "長い" * 200_000, "", "後。", "長" * 300_000])
+    stream = io.BytesIO(text.encode())
+    found = list(read(["-"], ReadOptions(unit=unit), stdin=stream))
+    assert [item.text for item in found if isinstance(item, Record)] == ["前。", "後。"]
+    assert [item.source.line for item in found if isinstance(item, Failed)] == [2, 5]
+    assert [item.source.line for item in found if isinstance(item, Record)] == [1, 4]
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_row_without_an_end_is_bounded(form, monkeypatch):
+    monkeypatch.setattr("jnlp.text.stream.LONGEST_LINE", 100_000)
+    rows = ["text", "一", "長い" * 200_000, "二"] if form == "csv" else ['"一"', '"' + "長い" * 200_000 + '"', '"二"']
+    found = list(read(["-"], ReadOptions(input_format=form), stdin=io.BytesIO("\n".join(rows).encode())))
+    assert [getattr(item, "text", None) for item in found] == ["一", None, "二"]
+    assert "the line is longer than" in str(found[1].error)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from jnlp.io.reading.streams import read_all
 from jnlp.text import decode, open_text
+from jnlp.text.stream import LONGEST_LINE, CutLine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,14 +21,15 @@ if TYPE_CHECKING:
 class Lines:
     """Lines with their ends, counted as they are read."""
 
-    def __init__(self, text: TextStream) -> None:
+    def __init__(self, text: TextStream, source: Input) -> None:
+        self._source = source
         self._failed: list[Failed] = []
         self._text = text
         self._lines = iter(text)
         self.number = 0
 
     def failed(self) -> Iterator[Failed]:
-        """Yield the lines that could not be read since the last call."""
+        """Yield the lines since the last call that were too long to be read; they are left out of the lines."""
         failed, self._failed = self._failed, []
         yield from failed
 
@@ -40,9 +42,13 @@ class Lines:
         return self
 
     def __next__(self) -> str:
-        line = next(self._lines)
-        self.number += 1
-        return line
+        while True:
+            line = next(self._lines)
+            self.number += 1
+            if not isinstance(line, CutLine):
+                return line
+            reason = f"the line is longer than {LONGEST_LINE >> 20} Mi characters; it begins with {line[:40]!r}"
+            self._failed.append(self._source.failed(reason, line=self.number, encoding=self.encoding))
 
 
 @contextmanager
@@ -53,7 +59,7 @@ def lines(source: Input, options: ReadOptions) -> Iterator[Lines]:
         RecordError: Bytes that cannot be decoded, named with file and position (also while the lines are read).
     """
     with source.open() as stream:
-        yield Lines(open_text(stream, options.encoding, name=source.name, replace=options.replace))
+        yield Lines(open_text(stream, options.encoding, name=source.name, replace=options.replace), source)
 
 
 def whole(source: Input, options: ReadOptions) -> Decoded:

@@ -35,25 +35,31 @@ def _document(source: Input, options: ReadOptions) -> Iterator[Record]:
     return cut(source, Whole(text, encoding, None, None), Unit.DOCUMENT)
 
 
-def _lines(source: Input, options: ReadOptions) -> Iterator[Record]:
+def _lines(source: Input, options: ReadOptions) -> Iterator[Record | Failed]:
     with lines(source, options) as decoded:
         for line in decoded:
+            yield from decoded.failed()
             if line.strip():
                 yield _record(source, decoded.number, line, decoded.encoding)
+        yield from decoded.failed()
 
 
-def _paragraphs(source: Input, options: ReadOptions) -> Iterator[Record]:
+def _paragraphs(source: Input, options: ReadOptions) -> Iterator[Record | Failed]:
     """Blocks between blank lines, bounded, each cut by `jnlp.text.paragraphs`."""
     with lines(source, options) as decoded:
         block: list[str] = []
+        first = 1
         for line in decoded:
-            if line.strip():
-                block.append(line)
-            if block and (not line.strip() or len(block) >= _BLOCK):
-                last = decoded.number if line.strip() else decoded.number - 1
-                yield from _block(source, "".join(block), last - len(block) + 1, decoded.encoding)
+            failed = list(decoded.failed())
+            if block and (failed or not line.strip() or len(block) >= _BLOCK):
+                yield from _block(source, "".join(block), first, decoded.encoding)
                 block = []
-        yield from _block(source, "".join(block), decoded.number - len(block) + 1, decoded.encoding)
+            yield from failed
+            if line.strip():
+                first = first if block else decoded.number
+                block.append(line)
+        yield from _block(source, "".join(block), first, decoded.encoding)
+        yield from decoded.failed()
 
 
 def _block(source: Input, text: str, line: int, encoding: str) -> Iterator[Record]:
