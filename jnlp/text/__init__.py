@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .align import Aligned, Builder, compose, identity, retext
-from .encodings import Decoded, Detected, UndecodableError, decode, detect
+from .charset import decode_page
+from .encodings import Decoded, Detected, ForeignTextError, UndecodableError, decode, detect
 from .markup import MARKUPS, aozora, front_matter, html, html_title, is_aozora, markdown
 from .normalize import FOLD_VERSION, NORMALIZERS, fold, fold_kana, nfkc, readable, search_fold, without_invisible
 from .paragraphs import lines, paragraphs
@@ -18,12 +19,14 @@ __all__ = [
     "Builder",
     "Decoded",
     "Detected",
+    "ForeignTextError",
     "TextStream",
     "UndecodableError",
     "aozora",
     "compose",
     "cut",
     "decode",
+    "decode_page",
     "detect",
     "fold",
     "fold_kana",

@@ -2,6 +2,7 @@
 
 From what proves itself to what must be weighed: byte order marks, the escapes of ISO-2022-JP, strict UTF-8, and then
 cp932 (Shift_JIS as Windows writes it) against EUC-JP by a Japanese prior. Never latin-1: it would accept anything.
+Chinese and Korean text in encodings of their own is reported as that.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 from jnlp.errors import RecordError, UsageError
 
+from .foreign import LANGUAGES, foreign_codec, head
 from .prior import japanese_cost
 
 EXTENDED = (
@@ -97,6 +99,22 @@ class Decoded:
 
     text: str
     encoding: str
+
+
+class ForeignTextError(RecordError):
+    """Text in a language that no Japanese codec is for.
+
+    Args:
+        name: What the file is called.
+        codec: The codec in which it is text.
+    """
+
+    def __init__(self, name: str, codec: str, /) -> None:
+        super().__init__(
+            f"{name}: this is {LANGUAGES[codec]} text in {codec}, and no Japanese encoding",
+            hint=f"to read it all the same: --encoding {codec}",
+        )
+        self.codec = codec
 
 
 class UndecodableError(RecordError):
@@ -269,6 +287,8 @@ def _choose(sample: bytes, final: bool, name: str, offset: int, replace: bool) -
         cost = japanese_cost(text[:_WEIGHED])
         if codec == "utf-8" or not _hopeless(text[:_WEIGHED], cost):
             costs[codec] = cost
+    if "utf-8" not in costs and (foreign := foreign_codec(sample, _japanese(sample))) is not None:
+        raise ForeignTextError(name, foreign)
     if not costs:
         if furthest is None:
             raise RecordError(f"{name}: byte {offset}: no Japanese text in any known encoding", hint=_HINT)
@@ -278,6 +298,17 @@ def _choose(sample: bytes, final: bool, name: str, offset: int, replace: bool) -
         return Detected(best, f"no other codec reads it as Japanese than {best}", 1.0 - 2.0 ** -min(len(sample), 40))
     margin = min(costs[others[0]] - costs[best], 60.0)
     return Detected(best, f"reads as Japanese, {margin:.0f} bits ahead of {others[0]}", 1 / (1 + 2.0**-margin))
+
+
+def _japanese(sample: bytes) -> float:
+    """What the head of a sample costs as Japanese in the better codec; infinite where neither has all of its bytes."""
+    best = float("inf")
+    for codec in ("cp932", "euc_jp"):
+        try:
+            best = min(best, japanese_cost(Decoder(codec, "").decode(head(sample), False)))
+        except UndecodableError:
+            continue
+    return best
 
 
 def _cost_replaced(sample: bytes, codec: str, name: str) -> float | None:

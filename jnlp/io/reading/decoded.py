@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from jnlp.io.reading.streams import read_all
 from jnlp.text import decode, open_text
@@ -62,11 +62,19 @@ def lines(source: Input, options: ReadOptions) -> Iterator[Lines]:
         yield Lines(open_text(stream, options.encoding, name=source.name, replace=options.replace), source)
 
 
-def whole(source: Input, options: ReadOptions) -> Decoded:
+class Decode(Protocol):
+    """Decodes a whole file, as `jnlp.text.decode` does."""
+
+    def __call__(self, data: bytes, encoding: str | None, /, *, name: str, replace: bool) -> Decoded:
+        """Return the text and the codec of a file."""
+        ...
+
+
+def whole(source: Input, options: ReadOptions, decoder: Decode = decode) -> Decoded:
     """Return all of an input, decoded.
 
     Raises:
         RecordError: It is too large for one record or cannot be decoded.
     """
     with source.open() as stream:
-        return decode(read_all(stream, source.name), options.encoding, name=source.name, replace=options.replace)
+        return decoder(read_all(stream, source.name), options.encoding, name=source.name, replace=options.replace)

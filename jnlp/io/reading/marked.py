@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from jnlp.io.reading.decoded import whole
 from jnlp.io.reading.options import Unit
 from jnlp.io.reading.units import Whole, cut
-from jnlp.text import front_matter, html, html_title, markdown
+from jnlp.text import decode_page, front_matter, html, html_title, markdown
 from jnlp.text.markdown import heading
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def read_markdown(source: Input, options: ReadOptions, /) -> Iterator[Record | F
 
 
 def read_html(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:
-    """Yield the page as one record (or as `unit` says), with its title."""
-    decoded = whole(source, options)
+    """Yield the page as one record (or as `unit` says), with its title, by the encoding it declares if that is true."""
+    decoded = whole(source, options, decode_page)
     aligned = html(decoded.text)
     whole_text = Whole(aligned.text, decoded.encoding, decoded.text, aligned, html_title(decoded.text) or None)
     yield from cut(source, whole_text, options.unit or Unit.DOCUMENT)
