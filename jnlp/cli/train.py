@@ -135,5 +135,5 @@ def show(report: TrainReport, /, *, quiet: bool = False) -> None:
     click.echo(f"rows     {rows}")
     for name, value in report.metrics.items():
         click.echo(f"{name:<24} {value:.4f}")
-    if report.caution and not quiet:
-        click.echo(f"jnlp: {report.caution}", err=True)
+    for line in (report.caution or "").splitlines() if not quiet else ():
+        click.echo(f"jnlp: {line}", err=True)

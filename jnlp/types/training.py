@@ -41,7 +41,7 @@ class TrainReport:
         metrics: Scores on held-out data, by name.
         rows: The number of examples by split.
         details: Everything needed to repeat the run: seed, versions, options, base model.
-        caution: What keeps the scores from telling much, and what to do about it, or None.
+        caution: What keeps the scores from telling much and what to do about it, a line each, or None.
     """
 
     folder: Path

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -94,7 +95,7 @@ def test_transformers_loads_it_with_equal_logits(trained):
         expected = [model(**tokenizer(text, return_tensors="pt")).logits[0].numpy() for text in texts]
     ours = load_classifier(out, runtime=Runtime(dtype="fp32", device="cpu"))
     assert ours.labels == ("悪い", "良い") == tuple(model.config.id2label.values())
-    np.testing.assert_allclose(ours.logits(texts).values, np.stack(expected), atol=1e-4)
+    np.testing.assert_allclose(ours.logits(texts).values, np.stack(expected) / ours.temperature, atol=1e-4)
 
 
 def test_the_head_alone_learns_and_leaves_the_encoder(base, tmp_path):
@@ -198,3 +199,16 @@ def test_another_architecture_is_refused(base, tmp_path):
     (other / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(JnlpError, match="is a bert model"):
         fit_classifier(hold_out(reviews(), None, OPTIONS), OPTIONS, tmp_path / "m", base=other, progress=quiet)
+
+
+def test_a_model_that_loses_to_a_guess_says_so(base, tmp_path):
+    """Labels that do not depend on the text: the screen and the card say that nothing was learned."""
+    rows = [Example(f"{n}番目の文です。", "良い" if n % 3 else "悪い") for n in range(60)]
+    options = replace(OPTIONS, epochs=1, lr=1e-6)
+    report = ClassifierTrainer().fit(
+        rows, None, options, tmp_path / "m", models=None, base=base, device="cpu", progress=quiet
+    )  # type: ignore[arg-type]
+    assert report.metrics["accuracy"] <= report.metrics["majority_baseline"]
+    first = report.caution.splitlines()[0]
+    assert "is not above that of always guessing the commonest label" in first
+    assert first in (tmp_path / "m" / "README.md").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from jnlp.training import metrics
 from jnlp.training.calibration import fit_temperature
-from jnlp.training.classifier.evaluation import caution, main_score, measure
+from jnlp.training.classifier.evaluation import caution, main_score, measure, shortfall
 from jnlp.training.classifier.targets import Goal
 from jnlp.types import ProblemType
 
@@ -140,6 +140,25 @@ def test_few_rows_are_said_to_be_few(measured_on, flag):
     assert sentence.startswith(f"29 {measured_on} rows are too few")
     assert flag in sentence
     assert caution(30, measured_on) is None
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ({"metrics": {"accuracy": 0.508}, "majority_baseline": 0.541}, "accuracy of 0.508 is not above"),
+        ({"metrics": {"accuracy": 0.5}, "majority_baseline": 0.5}, "is not above"),
+        ({"metrics": {"accuracy": 0.6}, "majority_baseline": 0.5}, None),
+        ({"metrics": {"r2": -0.0005, "spearman": 0.2}}, "no better than always predicting the mean"),
+        ({"metrics": {"r2": 0.1, "spearman": -0.03}}, "do not rank"),
+        ({"metrics": {"r2": 0.1, "spearman": float("nan")}}, "do not rank"),
+        ({"metrics": {"r2": 0.1, "spearman": 0.3}}, None),
+        ({"metrics": {"micro_f1": 0.0}}, "no label is ever found"),
+        ({"metrics": {"micro_f1": 0.2}}, None),
+    ],
+)
+def test_scores_no_better_than_a_guess_are_said_to_be(scores, said):
+    found = shortfall(scores)
+    assert found is None if said is None else said in found
 
 
 def test_measure_of_many_labels_and_of_numbers():

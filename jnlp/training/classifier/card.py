@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jnlp.training.classifier.evaluation import caution
+from jnlp.training.classifier.evaluation import cautions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,10 +103,9 @@ def _limits(report: Mapping[str, Any]) -> str:
             f"There was no test set: the {report['measured_on']} set also chose the epoch and the temperature, "
             "so the scores are too good."
         )
-    few = caution(report["scores"]["rows"], report["measured_on"])
-    if few is not None:
-        notes.append(f"{few}.")
-    elif report["scores"]["rows"] < _WIDE:
+    said = cautions(report["scores"], report["measured_on"])
+    notes += [f"{sentence}." for sentence in said]
+    if not said and report["scores"]["rows"] < _WIDE:
         notes.append(f"Only {report['scores']['rows']} examples were held out: the intervals are wide.")
     if report["cut"]:
         notes.append(f"{report['cut']} training texts were longer than the training length and were cut.")

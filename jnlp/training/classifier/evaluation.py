@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -70,6 +70,31 @@ def caution(rows: int, measured_on: str, /) -> str | None:
         return None
     more = "--test-share" if measured_on == "test" else "--valid or --valid-share"
     return f"{rows} {measured_on} rows are too few to tell much: give more rows, or hold out more of them ({more})"
+
+
+def shortfall(scores: Mapping[str, Any], /) -> str | None:
+    """Return a sentence for scores that are no better than those of a guess; None where they are better.
+
+    Args:
+        scores: As `measure` returns them.
+    """
+    found = scores["metrics"]
+    advice = "the model has learned nothing that helps; give more rows, more --epochs or another --model"
+    if (guess := scores.get("majority_baseline")) is not None and found["accuracy"] <= guess:
+        why = f"the accuracy of {found['accuracy']:.3f} is not above that of always guessing the commonest label"
+        return f"{why} ({guess:.3f}): {advice}"
+    if "r2" in found and found["r2"] <= 0:
+        return f"r2 is {found['r2']:.3f}, no better than always predicting the mean: {advice}"
+    if "spearman" in found and not found["spearman"] > 0:
+        return f"the values do not rank the texts (spearman {found['spearman']:.3f}): {advice}"
+    if "micro_f1" in found and found["micro_f1"] == 0:
+        return f"no label is ever found (micro_f1 0): {advice}"
+    return None
+
+
+def cautions(scores: Mapping[str, Any], measured_on: str, /) -> list[str]:
+    """Return what keeps scores from telling much: too few rows, or no gain over a guess."""
+    return [said for said in (shortfall(scores), caution(scores["rows"], measured_on)) if said is not None]
 
 
 def main_score(logits: Floats, targets: NDArray[np.generic], goal: Goal, /) -> float:

@@ -148,7 +148,7 @@ def fit_classifier(
     Raises:
         JnlpError: No or too few examples or labels, a base that is no ModernBERT, or an `out` that exists.
     """
-    from jnlp.training.classifier.evaluation import caution
+    from jnlp.training.classifier.evaluation import cautions
     from jnlp.training.classifier.targets import goal as goal_of
     from jnlp.training.classifier.targets import problem_of, typed
     from jnlp.training.folder import whole_folder
@@ -173,7 +173,7 @@ def fit_classifier(
         scores,
         report["rows"],
         report["details"] | {"measured_on": measured_on},
-        caution(report["scores"]["rows"], measured_on),
+        "\n".join(cautions(report["scores"], measured_on)) or None,
     )
 
 
