@@ -25,7 +25,7 @@ LONGEST_LINE = 1 << 26
 
 _CHUNK = 1 << 16
 _SHOWN = 100  # characters of a line that was cut
-_BREAK = re.compile(r"\r?\n|\r")
+_BREAK = re.compile(r"\r?\n|\r(?=[^\n])")  # a last "\r" may be half of "\r\n"
 _LOOK_AHEAD = 1 << 20
 _TELLING = re.compile(rb"[\x00-\x06\x0e-\x1a\x80-\xff]|\x1b(?:\$|\(I|\(?\Z)")
 # A stream goes on after the sample: read it with the codec that knows more of the same family.
@@ -67,10 +67,12 @@ class TextStream:
         A line longer than `LONGEST_LINE` is a `CutLine`.
         """
         held: list[str] = []
-        length, cut = 0, False
+        length, cut, half = 0, False, ""
         for chunk in self.chunks():
             if cut:  # the rest of a line that was too long
+                chunk = half + chunk
                 broken = _BREAK.search(chunk)
+                half = "\r" if broken is None and chunk.endswith("\r") else ""
                 if broken is None:
                     continue
                 chunk, cut = chunk[broken.end() :], False

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from jnlp.errors import RecordError, UsageError
 from jnlp.text import UndecodableError, decode, detect, open_text
+from jnlp.text.stream import CutLine
 
 CODECS = ["utf-8", "utf-8-sig", "cp932", "euc_jp", "iso2022_jp", "utf-16", "utf-32"]
 # fmt: off
@@ -273,3 +274,20 @@ def test_ascii_with_the_escapes_of_a_terminal_is_ascii() -> None:
     pipe = Trickle(data + "日本".encode())
     assert next(iter(open_text(pipe))) == "\x1b[1mBuild\x1b(B\x1b[m done\n"  # type: ignore[arg-type]
     assert len(pipe.left) > 1000
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 64])
+def test_lines_after_one_too_long_are_the_same_however_they_come(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jnlp.text.stream.LONGEST_LINE", 9)
+
+    class Pieces(io.BytesIO):
+        def read1(self, _: int | None = -1, /) -> bytes:
+            return super().read(size)
+
+    ends = ("\n", "\r\n", "\r", "\n\n", "\r\n\r\n")
+    text = "".join(f"{'x' * length}{end}" for length in (0, 4, 100, 2, 200, 200, 1) for end in ends)
+    whole = list(io.StringIO(text, newline=""))
+    found = list(open_text(Pieces(text.encode())))
+    assert len(found) == len(whole)
+    assert all(ours == line or isinstance(ours, CutLine) for ours, line in zip(found, whole, strict=True))
+    assert sum(isinstance(line, CutLine) for line in found) == 15
