@@ -281,7 +281,7 @@ class Engine:
             read: Fields of `ReadOptions`: `{"text": "本文", "label": "評価"}`.
             model: The model to start from.
             progress: Called with (phase, done, total, figures).
-            warn: Called with one line for rows that were left out.
+            warn: Called with one line for rows, and one for files of folders, that were left out.
             options: The trainer's options.
 
         Raises:
@@ -290,11 +290,13 @@ class Engine:
         """
         from jnlp.examples import read_examples
         from jnlp.io.reading.options import ReadOptions
+        from jnlp.io.reading.sources import PassedOver
 
-        spec = self.trainer(trainer)
+        spec, passed_over = self.trainer(trainer), PassedOver()
         made = option_values.build(spec.options, options, where=trainer)
         reading = option_values.build(ReadOptions, read or {}, where="input")
-        columns = {name: getattr(made, name, None) for name in ("negatives", "group")}
+        columns: dict[str, Any] = {name: getattr(made, name, None) for name in ("negatives", "group")}
+        columns["passed_over"] = passed_over
         examples, failed = read_examples(inputs, reading, self.readers(), pairs=spec.pairs, **columns)
         held, failed_valid = (
             read_examples(valid, reading, self.readers(), pairs=spec.pairs, **columns) if valid else (None, [])
@@ -302,6 +304,8 @@ class Engine:
         for left_out in (failed, failed_valid):
             if left_out:
                 warn(f"{len(left_out):,} rows were left out; the first: {left_out[0].error}")
+        if passed_over:
+            warn(str(passed_over))
         base = self.resolve(model).folder
         if self.settings.threads:
             from jnlp.encoder.threads import use_threads

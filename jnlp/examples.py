@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from jnlp.io.reading.options import ReadOptions
     from jnlp.io.reading.readers import Loaders
+    from jnlp.io.reading.sources import PassedOver
     from jnlp.types import Record
 
 
@@ -26,6 +27,7 @@ def read_examples(
     pairs: bool = False,
     negatives: str | None = None,
     group: str | None = None,
+    passed_over: PassedOver | None = None,
 ) -> tuple[list[Example], list[Failed]]:
     """Return the labelled rows of files, and the rows that could not be read or have no label.
 
@@ -36,6 +38,7 @@ def read_examples(
         pairs: Every row is a pair, and may do without a label.
         negatives: The column of texts that do not belong to the first: one text or a list.
         group: The column of what is held out together.
+        passed_over: Counts the files of folders that have no reader.
 
     Raises:
         UsageError: No `label` is named (no `text_pair`, of pairs) or it is a text's, a column or a file does not exist.
@@ -51,7 +54,7 @@ def read_examples(
             raise UsageError(f"{flag} and --label are the same column '{options.label}'", hint="name two columns")
     examples: list[Example] = []
     failed: list[Failed] = []
-    for record in _records(inputs, options, readers):
+    for record in _records(inputs, options, readers, passed_over):
         if isinstance(record, Failed):
             failed.append(record)
             continue
@@ -74,9 +77,11 @@ def read_examples(
     return examples, failed
 
 
-def _records(inputs: Sequence[str | Path], options: ReadOptions, readers: Loaders | None) -> Iterator[Record | Failed]:
+def _records(
+    inputs: Sequence[str | Path], options: ReadOptions, readers: Loaders | None, passed_over: PassedOver | None
+) -> Iterator[Record | Failed]:
     try:
-        return read(inputs, options, readers, paths_only=True)
+        return read(inputs, options, readers, paths_only=True, passed_over=passed_over)
     except UsageError as error:
         hint = error.hint or "training rows come from files: csv, tsv, jsonl, parquet"
         raise UsageError(error.message, hint=hint) from error

@@ -60,11 +60,16 @@ def _run(recipe: str, corpus: tuple[Path, ...], out: Path, quiet: bool, **_: obj
 
 def _load(name: str, corpus: tuple[Path, ...], *, quiet: bool) -> Recipe:
     """Return a recipe; a shipped one leaves out its sources where the corpus has none of them."""
+    from jnlp.io import PassedOver
     from jnlp_pretrain.corpus import files
     from jnlp_pretrain.recipe_files import for_corpus, load_recipe, shipped
 
     recipe = load_recipe(name)
-    fitted = for_corpus(recipe, files(corpus)) if name in shipped() else recipe
+    passed_over = PassedOver()
+    found = files(corpus, passed_over)
+    fitted = for_corpus(recipe, found) if name in shipped() else recipe
+    if passed_over and not quiet:
+        click.echo(f"jnlp: {passed_over}", err=True)
     if fitted is not recipe and not quiet:
         click.echo(f"jnlp: the sources of {name} are not in this corpus: all files count alike", err=True)
     return fitted

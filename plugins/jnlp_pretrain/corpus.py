@@ -13,7 +13,7 @@ from jnlp.errors import JnlpError, UsageError
 from jnlp.io import ReadOptions, Unit, read
 from jnlp.io.reading.decoded import lines
 from jnlp.io.reading.readers import builtin_readers
-from jnlp.io.reading.sources import Input, extension_of
+from jnlp.io.reading.sources import Input, PassedOver, extension_of
 from jnlp.types import Failed
 
 if TYPE_CHECKING:
@@ -53,8 +53,10 @@ class Source:
     unit: str = "document"
 
 
-def files(paths: Iterable[Path]) -> list[Path]:
+def files(paths: Iterable[Path], passed_over: PassedOver | None = None) -> list[Path]:
     """Return the text files under paths, sorted: all that `jnlp.io` reads, compressed or not.
+
+    `passed_over` counts the others.
 
     Raises:
         UsageError: A path is missing or holds no text.
@@ -64,7 +66,11 @@ def files(paths: Iterable[Path]) -> list[Path]:
     for path in paths:
         if not path.exists():
             raise UsageError(f"no such file or folder: {path}")
-        inside = [path] if path.is_file() else [p for p in path.rglob("*") if extension_of(p) in known and p.is_file()]
+        below = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
+        inside = [p for p in below if p is path or extension_of(p) in known]
+        if passed_over is not None:
+            for other in set(below) - set(inside):
+                passed_over.add(other)
         if not inside:
             raise UsageError(f"no text under {path}", hint=f"files that end in {', '.join(sorted(known))} are read")
         found.update(inside)

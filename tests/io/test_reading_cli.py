@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from jnlp.cli import build_cli
+from jnlp.examples import read_examples
+from jnlp.io import PassedOver, ReadOptions
+from jnlp_pretrain.corpus import files
 
 
 @pytest.fixture
@@ -28,7 +32,10 @@ def rows(result: Result) -> list[dict]:
 
 
 def write(name: str, text: str | bytes) -> None:
-    path = Path(name)
+    write_in(Path(name), text)
+
+
+def write_in(path: Path, text: str | bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
 
@@ -93,3 +100,56 @@ def test_the_separator_line_of_excel(content: str, run) -> None:
     write("e.csv", content)
     (row,) = rows(run("e.csv"))
     assert (row["text"], row["評価"]) == ("良い", "a")
+
+
+def test_training_counts_the_files_that_have_no_reader(tmp_path: Path) -> None:
+    write_in(tmp_path / "data" / "a.csv", "text,label\n" + "よい。,良\nわるい。,悪\n" * 5)
+    write_in(tmp_path / "data" / "b.docx", "PK")
+    passed_over = PassedOver()
+    examples, failed = read_examples([tmp_path / "data"], ReadOptions(label="label"), passed_over=passed_over)
+    assert (len(examples), len(failed)) == (10, 0)
+    assert str(passed_over) == "1 file passed over: 1 docx"
+
+
+def test_a_corpus_counts_the_files_that_have_no_reader(tmp_path: Path) -> None:
+    write_in(tmp_path / "a.txt", "よい。\n")
+    write_in(tmp_path / "下" / "b.docx", "PK")
+    (tmp_path / "self").symlink_to("self")
+    passed_over = PassedOver()
+    assert files([tmp_path], passed_over) == [tmp_path / "a.txt"]
+    assert passed_over.kinds == {"docx": 1}
+
+
+def test_names_that_are_no_unicode(run, tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path) + "/資料".encode("cp932")
+    try:
+        Path(os.fsdecode(folder)).mkdir()
+    except OSError:
+        pytest.skip("this file system has Unicode names only")
+    for name in ("一.txt", "二.md", "三.csv", "四.docx"):
+        Path(os.fsdecode(folder + b"/" + name.encode("cp932"))).write_text("text\nよい文。\n", encoding="utf-8")
+    Path(os.fsdecode(folder + b"/" + "五".encode("cp932"))).symlink_to("nowhere")
+    result = run(os.fsdecode(folder), "-o", "out.jsonl", "--rejects", "rejects.jsonl")
+    assert result.exit_code == 0, result.output
+    written = [json.loads(line) for line in Path("out.jsonl").read_text("utf-8").splitlines()]
+    assert len(written) == 4
+    assert all("\\udc8e\\udc91" in row["id"] for row in written)
+    (rejected,) = map(json.loads, Path("rejects.jsonl").read_text("utf-8").splitlines())
+    assert "cannot be read" in rejected["error"]
+    assert "1 docx" in result.stderr
+    missing = run("\udc8e\udc91.txt")
+    assert missing.exit_code == 2
+    assert "does not exist" in missing.stderr
+
+
+def test_markdown_that_is_no_front_matter_tag_or_definition(run) -> None:
+    write("minutes.md", "---\n\n# 議事録\n\n契約の解約条件を決めた。\n\n---\n\n# 次回\n\n日程を決める。\n")
+    write("tags.md", "<A社>の見積と<B案>を比べる。\n\nx<y と y>z である。\n\nList<Item型> を返す。\n")
+    write("chat.md", "[田中]: 了解しました。 明日 送ります。\n[鈴木]: よろしく お願いします。\n\n本文。\n")
+    minutes, tags, chat = (row["text"] for row in rows(run("minutes.md", "tags.md", "chat.md")))
+    assert [
+        word for word in ("議事録", "契約の解約条件を決めた。", "次回", "日程を決める。") if word not in minutes
+    ] == []
+    assert [word for word in ("<A社>", "<B案>", "x<y と y>z", "List<Item型>") if word not in tags] == []
+    assert "了解しました。 明日 送ります。" in chat
+    assert "よろしく お願いします。" in chat
