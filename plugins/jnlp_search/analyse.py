@@ -118,7 +118,7 @@ class SudachiAnalyser:
 
         from sudachipy import Dictionary
 
-        self.version = f"sudachidict_core {version('sudachidict_core')}, rules 1"
+        self.version = f"sudachidict_core {version('sudachidict_core')}, rules 1, fold {FOLD_VERSION}"
         self._dictionary = Dictionary()
         self._local = threading.local()  # a tokenizer has a buffer of its own and is not shared between threads
 

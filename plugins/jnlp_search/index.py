@@ -136,6 +136,13 @@ class Index:
         """
         return self._reader().search(query, **options)
 
+    def is_outdated(self) -> bool:
+        """Whether the full text was made by other rules or another dictionary than a search uses: `add` makes it again.
+
+        Words may then be missed. Adding nothing is enough: `index.add([])`.
+        """
+        return self._reader().is_outdated()
+
     def documents(self) -> Iterator[Place]:
         """Yield what is in the index, in the order it was indexed."""
         return (place for place, _ in self._reader().documents())

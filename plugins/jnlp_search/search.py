@@ -114,6 +114,11 @@ class Reader:
             break
         return [_with_highlights(hit, highlights(words, asked, hit.text)) for hit in hits]
 
+    def is_outdated(self) -> bool:
+        """Whether the full text was made by other rules or another dictionary than this search uses."""
+        manifest = self.manifest()
+        return analyser(manifest.analyser).version != manifest.analyser_version
+
     def documents(self) -> Iterator[tuple[Place, Document]]:
         """Yield the documents by number, each with its place."""
         with self._lock, damage_reported(self.folder, reading=True), self._catalog.snapshot():

@@ -335,3 +335,31 @@ def test_vectors_that_are_not_finite_are_an_error(jnlp, folder, embedder, monkey
     monkeypatch.setattr(type(embedder), "embed", broken)
     assert "not finite" in jnlp("search", "my.idx", "猫", status=1)[1]
     assert "not finite" in jnlp("index", "文書", "--index", "other.idx", status=1)[1]
+
+
+def test_a_bar_shows_the_total(jnlp, folder, monkeypatch):
+    """Text files count as one document each, tables by their rows."""
+    import contextlib
+
+    from jnlp.cli import console
+
+    bars: list[tuple[int | None, int]] = []
+
+    @contextlib.contextmanager
+    def progress(label, /, *, total=None, quiet=False):
+        done = 0
+
+        def advance(more):
+            nonlocal done
+            done += more
+
+        yield advance
+        bars.append((total, done))
+
+    monkeypatch.setattr(console, "progress", progress)
+    monkeypatch.setattr("jnlp_search.cli.index._is_terminal", lambda: True)
+    (folder / "長い.txt").write_text("一行目。\n二行目。\n三行目。\n", encoding="utf-8")
+    (folder / "問答.csv").write_text("問,答\n休みは?,日曜です。\n送料は?,五百円です。\n", encoding="utf-8")
+    for _ in range(2):  # all new, then nothing new
+        jnlp("index", "文書", "--index", "my.idx", "--text", "答")
+    assert bars == [(6, 5), (6, 5)]

@@ -235,9 +235,13 @@ def test_another_dictionary_makes_the_full_text_again(tmp_path, embedder, models
         catalog.set_manifest(dataclasses.replace(catalog.manifest(), analyser_version="old"))
         catalog.db.execute("UPDATE fulltext SET words = '旧'")
     assert found(tmp_path, models, "猫", retriever="lexical") == []
+    with open_index(tmp_path, models) as index:
+        assert index.is_outdated()
     embedder.embedded.clear()
     build(tmp_path, [], embedder, model="pairs")
     assert embedder.embedded == []
+    with open_index(tmp_path, models) as index:
+        assert not index.is_outdated()
     assert found(tmp_path, models, "猫", retriever="lexical")[0].document == "猫.txt"
 
 

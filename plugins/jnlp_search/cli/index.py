@@ -46,7 +46,7 @@ def add(
     from jnlp.io.reading.options import Unit
 
     read = dataclasses.asdict(reading)
-    shows_bar = not quiet and sys.stderr.isatty()
+    shows_bar = not quiet and _is_terminal()
     documents = dataclasses.replace(reading, unit=Unit.DOCUMENT)
     total = estimate(paths, documents, engine.readers()) if shows_bar else None
     done, passed_over = 0, PassedOver()
@@ -128,6 +128,10 @@ def list_(engine: Engine, folder: Path, quiet: bool) -> None:
     with _open(engine, folder) as index:
         for place in index.documents():
             click.echo(json.dumps(dataclasses.asdict(place), ensure_ascii=False))
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty()
 
 
 def _shown(folder: Path) -> str:

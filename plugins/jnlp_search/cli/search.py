@@ -53,6 +53,10 @@ def search(
     chosen = dataclasses.replace(options, retriever=Retriever(legs)) if legs else options
     table = form == "table" or (form is None and is_terminal())
     with Index.open(folder, engine, model=asked_model(), create=False) as opened:
+        if not quiet and chosen.retriever is not Retriever.DENSE and opened.is_outdated():
+            click.echo(
+                "jnlp: another dictionary made this index: some words may be missed; run jnlp index again", err=True
+            )
         for asked in [query] if query != "-" else _lines():
             hits = opened.search(asked, **dataclasses.asdict(chosen))
             if not quiet:
