@@ -16,14 +16,14 @@ from jnlp.config import Config, Settings
 from jnlp.errors import JnlpError, RecordError, UsageError
 from jnlp.plugins import Plugins, load_plugins
 from jnlp.registry import Kind, import_target
-from jnlp.types import Failed, Job, Overflow, Record, Source, TaskSpec, Text
+from jnlp.types import Failed, Head, Job, Overflow, Record, Source, TaskSpec, Text
 from jnlp.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from jnlp.encoder.runtime import Runtime
-    from jnlp.models.resolve import Resolved
+    from jnlp.models.folder import ModelFolder
     from jnlp.types import (
         Apply,
         Chunker,
@@ -142,8 +142,8 @@ class Engine:
                 found[entry.name] = registry.get(Kind.MODEL, entry.name)
         return found
 
-    def resolve(self, model: str | None, /) -> Resolved:
-        """Return the spec and the folder of a model, fetching it where it was asked for and is absent."""
+    def resolve(self, model: str | None, /) -> ModelFolder:
+        """Return the folder of a model, fetching it where it was asked for and is absent."""
         from jnlp.models.resolve import resolve
 
         name = model or self.settings.model or DEFAULT_MODEL
@@ -412,19 +412,18 @@ class _Heads:
         self._cache: dict[tuple[object, ...], Any] = {}
         self._lock = threading.Lock()
 
-    def get(self, kind: str, model: str, /, **changes: Any) -> Any:
+    def get(self, head: Head, model: str, /, **changes: Any) -> Any:
         with self._lock:
-            key = (kind, model, *sorted(changes.items()))
+            key = (head, model, *sorted(changes.items()))
             if key not in self._cache:
                 with self.engine.usage.loads():
                     from jnlp.encoder import load as loaders  # a second of torch is part of loading
 
-                    resolved = self.engine.resolve(model)
-                    spec = dataclasses.replace(resolved.spec, **changes) if changes else resolved.spec
-                    runtime = self._runtime()
-                    self._cache[key] = getattr(loaders, f"load_{kind}")(resolved.folder, spec, runtime=runtime)
-                self.engine.usage.models[model] = resolved.spec
-                self.engine.usage.ran = loaders.describe_run(resolved.folder, runtime)
+                    found, runtime = self.engine.resolve(model), self._runtime()
+                    changed = dataclasses.replace(found, spec=dataclasses.replace(found.spec, **changes))
+                    self._cache[key] = loaders.load_head(head, changed, runtime=runtime)
+                self.engine.usage.models[model] = found.spec
+                self.engine.usage.ran = loaders.describe_run(found, runtime)
             return self._cache[key]
 
     def _runtime(self) -> Runtime:
@@ -459,15 +458,15 @@ class BoundModels:
     def embedder(self, model: str | None = None, /, *, pooling: Pooling | None = None) -> Embedder:
         """Return a model's embedder; `pooling` overrides the model's own."""
         changes = {} if pooling is None else {"pooling": pooling}
-        embedder: Embedder = self._heads.get("embedder", model or self._name or DEFAULT_EMBEDDER, **changes)
+        embedder: Embedder = self._heads.get(Head.EMBEDDING, model or self._name or DEFAULT_EMBEDDER, **changes)
         return embedder
 
     def masked_lm(self, model: str | None = None, /) -> MaskedLM:
         """Return a model's masked-LM head."""
-        head: MaskedLM = self._heads.get("masked_lm", model or self._name or DEFAULT_MODEL)
+        head: MaskedLM = self._heads.get(Head.MASKED_LM, model or self._name or DEFAULT_MODEL)
         return head
 
     def classifier(self, model: str | None = None, /) -> Classifier:
         """Return a model's classifier."""
-        head: Classifier = self._heads.get("classifier", model or self._name or DEFAULT_MODEL)
+        head: Classifier = self._heads.get(Head.CLASSIFIER, model or self._name or DEFAULT_MODEL)
         return head

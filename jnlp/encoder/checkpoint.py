@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -19,6 +19,7 @@ from jnlp.encoder.runtime import Runtime
 from jnlp.encoder.shared_weights import read_shared
 from jnlp.errors import JnlpError, MissingHeadError
 from jnlp.models.weights import AGAIN
+from jnlp.types import Head
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
 Network = ModernBert | ModernBertForMaskedLM | ModernBertForSequenceClassification
 N = TypeVar("N", ModernBert, ModernBertForMaskedLM, ModernBertForSequenceClassification)
 
+NETWORKS: dict[Head, type[Network]] = {
+    Head.EMBEDDING: ModernBert,
+    Head.MASKED_LM: ModernBertForMaskedLM,
+    Head.CLASSIFIER: ModernBertForSequenceClassification,
+}
+"""The network that has a head."""
+
 ARCHITECTURES: dict[type[Network], str] = {
     ModernBert: "ModernBertModel",
     ModernBertForMaskedLM: "ModernBertForMaskedLM",
@@ -41,11 +49,19 @@ _DEFAULT = Runtime()
 _MIXED = "config.json and weights are of different models: copy both from one"
 
 
-def load_modernbert(folder: Path, kind: type[N], runtime: Runtime = _DEFAULT, /) -> N:
+def load_modernbert(
+    folder: Path, kind: type[N], runtime: Runtime = _DEFAULT, /, *, config: Mapping[str, Any] | None = None
+) -> N:
     """Load a folder as `ModernBert`, `ModernBertForMaskedLM` or `ModernBertForSequenceClassification`.
 
     Nothing is initialised first: the network is made without storage and takes the mapped weights as they are, cast
     where the dtype differs (fp16 files always are). It comes in evaluation mode, without gradients.
+
+    Args:
+        folder: Its `model.safetensors`, or shards, are read.
+        kind: The network.
+        runtime: Where it runs, and in which dtype.
+        config: The object in `config.json`; None reads it.
 
     Raises:
         JnlpError: A file is missing or broken, or a weight is NaN or infinite.
@@ -55,9 +71,9 @@ def load_modernbert(folder: Path, kind: type[N], runtime: Runtime = _DEFAULT, /)
     shared = runtime.converted if device.type == "cpu" else None
     stored = read_weights(folder) if shared is None else read_shared(folder, dtype, shared)
     weights = _select(_named(stored), kind, folder)
-    config = _config(folder, weights)
+    values = read_json(folder / "config.json") if config is None else dict(config)
     with torch.device("meta"):
-        network = kind(config)
+        network = kind(_config(folder, values, weights))
     _fit(weights, network.state_dict(), folder)
     placed = {name: w.to(device, dtype) for name, w in weights.items()}
     check_finite(placed, folder)
@@ -86,10 +102,9 @@ def save_modernbert(network: Network, folder: Path, /, *, tokenizer: Path | None
             shutil.copyfile(tokenizer / name, folder / name)
 
 
-def _config(folder: Path, weights: Weights) -> ModernBertConfig:
-    """Read the config; a classifier whose config names no labels gets as many as its weights have."""
+def _config(folder: Path, values: dict[str, Any], weights: Weights) -> ModernBertConfig:
+    """Return a network's shape; a classifier whose config names no labels gets as many as its weights have."""
     path = folder / "config.json"
-    values = read_json(path)
     if "classifier.weight" in weights and not values.get("id2label"):
         values["num_labels"] = len(weights["classifier.weight"])
     try:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError
+from jnlp.models.folder import TEMPERATURE as TEMPERATURE
 from jnlp.types import Pooling, ProblemType
 
 if TYPE_CHECKING:
@@ -16,10 +17,6 @@ LOCAL = "sliding_attention"
 
 _SIZES = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 _COMPUTED = {"model_type": "modernbert", "hidden_activation": "gelu", "classifier_activation": "gelu"}
-
-
-TEMPERATURE = "jnlp_temperature"
-"""The key of a classifier's `config.json` that holds what its logits are divided by."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jnlp.encoder.batching import BatchRunner
 from jnlp.encoder.caches import limit_products
-from jnlp.encoder.config import TEMPERATURE
 from jnlp.encoder.files import digest_weights, read_json
 from jnlp.encoder.heads import PackedClassifier, PackedEmbedder, PackedMaskedLM, Reader
 from jnlp.encoder.runtime import Runtime, describe
 from jnlp.encoder.threads import use_threads
 from jnlp.encoder.tokenizer import load_tokenizer
-from jnlp.errors import UsageError
-from jnlp.models.folder import inspect
-from jnlp.types import ProblemType
+from jnlp.errors import JnlpError, UsageError
+from jnlp.models.folder import ModelFolder, read_folder, read_special
+from jnlp.types import Head, ProblemType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,78 +25,92 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from jnlp.encoder.heads import Network
     from jnlp.types import ModelSpec
 
-__all__ = ["Runtime", "describe", "describe_run", "load_classifier", "load_embedder", "load_masked_lm"]
+    LoadedHead = PackedEmbedder | PackedMaskedLM | PackedClassifier
+
+__all__ = ["Runtime", "describe", "describe_run", "load_classifier", "load_embedder", "load_head", "load_masked_lm"]
 
 _DEFAULT = Runtime()
 
 
-def load_embedder(folder: Path, spec: ModelSpec | None = None, /, *, runtime: Runtime = _DEFAULT) -> PackedEmbedder:
+def load_head(head: Head, model: ModelFolder, /, *, runtime: Runtime = _DEFAULT) -> LoadedHead:
+    """Load a head of a model; errors are those of `load_embedder`."""
+    return _LOADERS[head](model, runtime=runtime)
+
+
+def load_embedder(
+    folder: Path | ModelFolder, spec: ModelSpec | None = None, /, *, runtime: Runtime = _DEFAULT
+) -> PackedEmbedder:
     """Load a folder's encoder as an embedder.
 
     Args:
-        folder: A model folder in Hugging Face's format.
-        spec: Its pooling, prefixes and length; None reads them from the folder.
+        folder: A model folder in Hugging Face's format; one that was read already is not read again.
+        spec: Its pooling, prefixes and length; None: those of the folder.
         runtime: Where and how it runs.
 
     Raises:
         JnlpError: A file is missing or broken; the line names it and what to do.
     """
-    spec = spec or inspect(folder)
-    network = _network(folder, "", runtime)
-    reader = _reader(folder, spec, runtime, network)
+    model = _read(folder, spec)
+    network = _network(model, Head.EMBEDDING, runtime)
+    reader = _reader(model, runtime, network)
     return PackedEmbedder(
         network,
         reader,
-        dimension=int(read_json(folder / "config.json")["hidden_size"]),
-        pooling=spec.pooling,
-        prefixes=spec.prefixes,
-        fingerprint=_fingerprint(folder, spec, reader),
+        dimension=_dimension(model, network),
+        pooling=model.spec.pooling,
+        prefixes=model.spec.prefixes,
+        fingerprint=_fingerprint(model, reader),
     )
 
 
-def load_masked_lm(folder: Path, spec: ModelSpec | None = None, /, *, runtime: Runtime = _DEFAULT) -> PackedMaskedLM:
+def load_masked_lm(
+    folder: Path | ModelFolder, spec: ModelSpec | None = None, /, *, runtime: Runtime = _DEFAULT
+) -> PackedMaskedLM:
     """Load a folder's masked-LM head; arguments and errors are those of `load_embedder`.
 
     Raises:
         JnlpError: The folder has no such head.
     """
-    spec = spec or inspect(folder)
-    network = _network(folder, "ForMaskedLM", runtime)
-    return PackedMaskedLM(network, _reader(folder, spec, runtime, network))
+    model = _read(folder, spec)
+    network = _network(model, Head.MASKED_LM, runtime)
+    return PackedMaskedLM(network, _reader(model, runtime, network))
 
 
-def load_classifier(folder: Path, spec: ModelSpec | None = None, /, *, runtime: Runtime = _DEFAULT) -> PackedClassifier:
+def load_classifier(
+    folder: Path | ModelFolder, spec: ModelSpec | None = None, /, *, runtime: Runtime = _DEFAULT
+) -> PackedClassifier:
     """Load a folder's classifier; arguments and errors are those of `load_embedder`.
 
     Raises:
         JnlpError: The folder has no such head; the hint names the training command.
     """
-    network = _network(folder, "ForSequenceClassification", runtime)
+    model = _read(folder, spec)
+    network = _network(model, Head.CLASSIFIER, runtime)
     labels: tuple[str, ...] = network.labels
-    spec = spec or inspect(folder)
+    spec = model.spec
     single = ProblemType.SINGLE_LABEL if len(labels) > 1 else ProblemType.MULTI_LABEL
     return PackedClassifier(
         network,
-        _reader(folder, spec, runtime, network),
+        _reader(model, runtime, network),
         labels=spec.labels if len(spec.labels) == len(labels) else labels,
         problem_type=spec.problem_type or single,
-        temperature=float(read_json(folder / "config.json").get(TEMPERATURE) or 1.0),
+        temperature=model.temperature,
     )
 
 
-def describe_run(folder: Path, runtime: Runtime, /) -> str:
-    """Return what a folder's model runs on, in a line: device, dtype, threads, attention."""
+def describe_run(model: ModelFolder, runtime: Runtime, /) -> str:
+    """Return what a model runs on, in a line: device, dtype, threads, attention."""
     import torch
 
     from jnlp.encoder.attention import choose
 
     device, dtype = runtime.place()
     attention = "transformers"
-    if _is_modernbert(folder):
-        config = read_json(folder / "config.json")
-        head_dim = int(config["hidden_size"]) // int(config["num_attention_heads"])
+    if model.is_modernbert:
+        head_dim = int(model.config["hidden_size"]) // int(model.config["num_attention_heads"])
         chosen = choose(device, dtype, head_dim, False)
         attention = "compiled kernels" if hasattr(chosen, "__self__") else f"attention in torch ({chosen.__name__})"
     threads = torch.get_num_threads()
@@ -104,16 +118,36 @@ def describe_run(folder: Path, runtime: Runtime, /) -> str:
     return f"{device}, {describe(runtime)[1]}, {threads} thread{'s' * (threads > 1)}, {attention}{layers}"
 
 
-def _network(folder: Path, head: str, runtime: Runtime) -> Any:
-    """Load a folder with a head (`ForMaskedLM`, `ForSequenceClassification`, or none) on the runtime's device."""
+def _read(folder: Path | ModelFolder, spec: ModelSpec | None) -> ModelFolder:
+    """Return a folder as it was read, else read it; with a spec only what the spec does not say."""
+    if isinstance(folder, ModelFolder):
+        return folder if spec is None else replace(folder, spec=spec)
+    if spec is None:
+        return read_folder(folder)
+    return ModelFolder(folder, spec, read_json(folder / "config.json"), read_special(folder))
+
+
+def _dimension(model: ModelFolder, network: Network) -> int:
+    """Return the size of a vector; some architectures call it by another name, which transformers knows."""
+    stated = model.config.get("hidden_size")
+    if stated is None:
+        stated = getattr(getattr(getattr(network, "model", None), "config", None), "hidden_size", None)
+    if not isinstance(stated, int):
+        raise JnlpError(f"{model.folder / 'config.json'} does not state hidden_size", hint="name a text encoder")
+    return stated
+
+
+def _network(model: ModelFolder, head: Head, runtime: Runtime) -> Any:
+    """Load a model with a head on the runtime's device."""
+    folder = model.folder
     limit_products()
     use_threads(runtime.threads)
-    if _is_modernbert(folder):
-        from jnlp.encoder import modernbert
-        from jnlp.encoder.checkpoint import load_modernbert
+    if model.is_modernbert:
+        from jnlp.encoder.checkpoint import NETWORKS, load_modernbert
         from jnlp.encoder.forms.cpu_torch import accelerate
 
-        network = load_modernbert(folder, getattr(modernbert, f"ModernBert{head}"), runtime)
+        kind: Any = NETWORKS[head]
+        network = load_modernbert(folder, kind, runtime, config=model.config)
         share = partial(_share_layers, folder, runtime.converted)
         if runtime.dtype == "int8":
             from jnlp.encoder.forms.int8 import to_int8
@@ -128,7 +162,7 @@ def _network(folder: Path, head: str, runtime: Runtime) -> Any:
     from jnlp.encoder.forms.transformers import load_network
 
     device, dtype = runtime.place()
-    return load_network(folder, f"AutoModel{head}", dtype).to(device).requires_grad_(False).eval()
+    return load_network(folder, head, dtype).to(device).requires_grad_(False).eval()
 
 
 def _share_layers(
@@ -140,41 +174,39 @@ def _share_layers(
     return share_weights(shared, f"{folder.resolve()} layers {layout}", make)
 
 
-def _is_modernbert(folder: Path) -> bool:
-    return bool(read_json(folder / "config.json").get("model_type") == "modernbert")
-
-
-def _reader(folder: Path, spec: ModelSpec, runtime: Runtime, network: Any) -> Reader:
+def _reader(model: ModelFolder, runtime: Runtime, network: Any) -> Reader:
     device, _ = runtime.place()
     tokenizer = load_tokenizer(
-        folder, normalize=runtime.normalize, usage=runtime.usage, threads=runtime.threads, device=device.type
+        model, normalize=runtime.normalize, usage=runtime.usage, threads=runtime.threads, device=device.type
     )
-    config = read_json(folder / "config.json")
+    config, spec = model.config, model.spec
     positions = int(config.get("max_position_embeddings", spec.max_length))
     sizes = {name: int(config[f"{name}_size"]) for name in ("hidden", "intermediate") if f"{name}_size" in config}
     inference = getattr(getattr(network, "model", network), "inference", None)
     budget = runtime.budget(device, **sizes, blocks=getattr(inference, "blocks", False))
     return Reader(
         tokenizer=tokenizer,
-        runner=BatchRunner(device, budget, usage=runtime.usage, pads=not _is_modernbert(folder)),
+        runner=BatchRunner(device, budget, usage=runtime.usage, pads=not model.is_modernbert),
         max_length=min(spec.max_length, positions),
         overflow=runtime.overflow,
         count=runtime.count,
     )
 
 
-def _fingerprint(folder: Path, spec: ModelSpec, reader: Reader) -> str:
+def _fingerprint(model: ModelFolder, reader: Reader) -> str:
     """Return a sha256 over what decides a vector: config, tokenizer, weights, pooling, prefixes, normaliser, length.
 
     Not the dtype, which moves a vector by rounding only.
 
     The weights are told apart by `digest_weights`: size, header and sampled blocks.
     """
-    config = read_json(folder / "config.json")
+    spec = model.spec
     parts = {
-        "config": {name: value for name, value in config.items() if name not in ("transformers_version", "dtype")},
-        "tokenizer": hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest(),
-        "weights": digest_weights(folder),
+        "config": {
+            name: value for name, value in model.config.items() if name not in ("transformers_version", "dtype")
+        },
+        "tokenizer": reader.tokenizer.digest,
+        "weights": digest_weights(model.folder),
         "pooling": spec.pooling.value,
         "prefixes": {purpose.value: prefix for purpose, prefix in spec.prefixes.items()},
         "max_length": reader.max_length,
@@ -183,3 +215,10 @@ def _fingerprint(folder: Path, spec: ModelSpec, reader: Reader) -> str:
         name = getattr(normalize, "__qualname__", type(normalize).__qualname__)
         parts["normalize"] = f"{normalize.__module__}.{name}"
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+_LOADERS: dict[Head, Callable[..., LoadedHead]] = {
+    Head.EMBEDDING: load_embedder,
+    Head.MASKED_LM: load_masked_lm,
+    Head.CLASSIFIER: load_classifier,
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from array import array
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from jnlp.encoder.caches import forget_texts
 from jnlp.encoder.files import read_json
 from jnlp.encoder.threads import limit_tokenizer
 from jnlp.errors import JnlpError
+from jnlp.models.folder import TOKENIZER, ModelFolder, read_special
 from jnlp.types import Encoded
 from jnlp.usage import Stage, Usage
 
@@ -30,8 +32,6 @@ LIMIT = 20_000
 since a tokenizer holds some hundred bytes for each character of a string."""
 
 _AT_ONCE = 200_000  # characters handed to the tokenizer in one call: some 70 MB
-
-_NAMES = ("config.json", "special_tokens_map.json", "tokenizer_config.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,7 @@ class Tokenizer:
         normalize: Makes an aligned text (`jnlp.text.Aligned`) of each text before the model's own normaliser;
             offsets are mapped back. None leaves texts as they are.
         usage: Told how long it takes.
+        digest: A sha256 of `tokenizer.json`.
     """
 
     def __init__(
@@ -68,11 +69,13 @@ class Tokenizer:
         special: Mapping[str, str] | None = None,
         normalize: Callable[[str], Any] | None = None,
         usage: Usage | None = None,
+        digest: str = "",
     ) -> None:
         backend.no_truncation()
         backend.no_padding()
         special = special or {}
         self.backend = backend
+        self.digest = digest
         self.normalize = normalize
         self.usage = usage or Usage()
         self.vocabulary: int = backend.get_vocab_size(with_added_tokens=True)
@@ -170,7 +173,7 @@ class _Held:
 
 
 def load_tokenizer(
-    folder: Path,
+    model: Path | ModelFolder,
     /,
     *,
     normalize: Callable[[str], Any] | None = None,
@@ -181,7 +184,7 @@ def load_tokenizer(
     """Read a model folder's tokenizer.
 
     Args:
-        folder: Has a `tokenizer.json`.
+        model: A folder that has a `tokenizer.json`; one that was read already is not read again.
         normalize: As `Tokenizer` takes it.
         usage: As `Tokenizer` takes it.
         threads: Those of the run, of which it gets its part (`threads.limit_tokenizer`); None: the cores at hand.
@@ -193,24 +196,35 @@ def load_tokenizer(
     from tokenizers import Tokenizer as Backend
 
     limit_tokenizer(threads, device)  # by itself it would take every core
-    path = folder / "tokenizer.json"
+    folder = model.folder if isinstance(model, ModelFolder) else model
+    path = folder / TOKENIZER
     if not path.is_file():
         raise JnlpError(
             f"{path} is missing", hint="save the model with its fast tokenizer (a sentencepiece file alone is not read)"
         )
     try:
-        backend = Backend.from_file(str(path))
+        written = path.read_bytes()
+        backend = Backend.from_buffer(written)
     except Exception as error:  # the library raises nothing narrower
         raise JnlpError(f"{path} is no tokenizer: {error}", hint="copy or download the model again") from error
     forget_texts(backend)
-    return Tokenizer(backend, special=_special(folder, backend), normalize=normalize, usage=usage)
+    special = _special(_special_files(model), backend)
+    digest = hashlib.sha256(written).hexdigest()
+    return Tokenizer(backend, special=special, normalize=normalize, usage=usage, digest=digest)
 
 
-def _special(folder: Path, backend: Backend) -> dict[str, str]:
-    """Return special tokens by name, from the files beside `tokenizer.json`; the tokenizer's own files win."""
+def _special_files(model: Path | ModelFolder) -> list[Mapping[str, Any]]:
+    """Return the objects that name special tokens; the tokenizer's own files come last, and win."""
+    if isinstance(model, ModelFolder):
+        return [model.config, *model.special]
+    config = model / "config.json"
+    return [read_json(config) if config.is_file() else {}, *read_special(model)]
+
+
+def _special(files: Sequence[Mapping[str, Any]], backend: Backend) -> dict[str, str]:
+    """Return special tokens by name, from the files beside `tokenizer.json`; later ones win."""
     found: dict[str, str] = {}
-    for name in _NAMES:
-        values = read_json(folder / name) if (folder / name).is_file() else {}
+    for values in files:
         for key, value in values.items():
             if key.endswith("_token_id") and isinstance(value, int) and (token := backend.id_to_token(value)):
                 found[key.removesuffix("_id")] = token

@@ -7,13 +7,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from jnlp.errors import JnlpError
-from jnlp.models.resolve import Resolved, completed, find, present, resolve
+from jnlp.models.resolve import complete, find, present, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from jnlp.models import download as hub
+    from jnlp.models.folder import ModelFolder
     from jnlp.types import ModelSpec
 
 
@@ -56,7 +57,7 @@ def _status(spec: ModelSpec) -> ModelStatus:
         return ModelStatus(spec, State.ABSENT, None, spec.size)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     state = State.CACHED if spec.builtin is None else State.BUILTIN
-    return ModelStatus(completed(spec, folder), state, folder, size)
+    return ModelStatus(complete(spec, folder).spec, state, folder, size)
 
 
 def pull(
@@ -65,7 +66,7 @@ def pull(
     progress: hub.Progress | None = None,
     *,
     download: hub.Download | None = None,
-) -> Resolved:
+) -> ModelFolder:
     """Fetch a model, or bring a cached one up to date, and return it.
 
     Raises:

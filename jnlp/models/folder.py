@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError
 from jnlp.models import schema
 from jnlp.models.weights import AGAIN, INDEX, WEIGHTS, read_weights, weight_files
 from jnlp.types import Head, ModelSpec, Pooling, ProblemType, Purpose
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 TOKENIZER = "tokenizer.json"
 MODULES = "modules.json"
+BESIDE_TOKENIZER = ("special_tokens_map.json", "tokenizer_config.json")
+"""The files beside `tokenizer.json` that name special tokens; a later one wins."""
+
+TEMPERATURE = "jnlp_temperature"
+"""The key of a classifier's `config.json` that holds what its logits are divided by."""
+
 _PROMPTS = {
     Purpose.QUERY: ("query", "search_query"),
     Purpose.DOCUMENT: ("document", "passage", "corpus", "search_document"),
@@ -31,6 +41,33 @@ _SPDX = {"mit": "MIT", "apache-2.0": "Apache-2.0"}
 _POSITIONS_BEFORE_TEXT = {"roberta": 2, "xlm-roberta": 2, "camembert": 2, "luke": 2}
 
 
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """A model folder whose small files have been read; it is passed along, so that they are read once.
+
+    Args:
+        folder: Where it is.
+        spec: What the model can do, how long its input may be, its pooling, prefixes and labels.
+        config: The object in `config.json`, checked by the rules of `models.schema`.
+        special: The objects in the files of `BESIDE_TOKENIZER` that are there, in that order.
+    """
+
+    folder: Path
+    spec: ModelSpec
+    config: Mapping[str, Any]
+    special: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def is_modernbert(self) -> bool:
+        """Whether jnlp's own encoder runs it."""
+        return self.config.get("model_type") == "modernbert"
+
+    @property
+    def temperature(self) -> float:
+        """What a classifier's logits are divided by."""
+        return float(self.config.get(TEMPERATURE) or 1.0)
+
+
 def missing(folder: Path) -> str | None:
     """Return the name of the first file a model needs and the folder lacks, or None.
 
@@ -46,7 +83,12 @@ def missing(folder: Path) -> str | None:
 
 
 def inspect(folder: Path, name: str | None = None) -> ModelSpec:
-    """Return the spec of a model folder from its small files and the headers of its weights.
+    """Return the spec of a model folder; arguments and errors are those of `read_folder`."""
+    return read_folder(folder, name).spec
+
+
+def read_folder(folder: Path, name: str | None = None) -> ModelFolder:
+    """Read a model folder's small files and the headers of its weights.
 
     Args:
         folder: A folder in Hugging Face's format, perhaps with the files of sentence-transformers.
@@ -56,7 +98,7 @@ def inspect(folder: Path, name: str | None = None) -> ModelSpec:
         JnlpError: A file is missing, unreadable, truncated or damaged, or the folder asks for what jnlp does not do.
     """
     try:
-        return _inspected(folder, name or str(folder))
+        return _read_folder(folder, name or str(folder))
     except OSError as error:
         raise JnlpError(f"{error.filename or folder} cannot be read: {error.strerror}") from error
     except (TypeError, ValueError, AttributeError) as error:  # whoever wrote these files may have written anything
@@ -65,28 +107,38 @@ def inspect(folder: Path, name: str | None = None) -> ModelSpec:
         ) from error
 
 
-def _inspected(folder: Path, name: str) -> ModelSpec:
+def _read_folder(folder: Path, name: str) -> ModelFolder:
     if (lacking := missing(folder)) is not None:
         raise _incomplete(folder, lacking)
     config = _read(folder / "config.json")
+    special = read_special(folder)
     weights = read_weights(folder)
     heads = _heads(config, weights.names)
     labels = _labels(folder, config) if Head.CLASSIFIER in heads else ()
     pooling, prefixes = _sentence_transformers(folder)
-    return ModelSpec(
+    spec = ModelSpec(
         name=name,
         summary=f"{config.get('model_type', 'unknown')} in {folder}",
         architecture=str(config.get("model_type", "unknown")),
         heads=heads,
         pooling=pooling,
         prefixes=prefixes,
-        max_length=_max_length(folder, config),
+        max_length=_max_length(folder, config, special),
         licence=_licence(folder),
         parameters=weights.parameters,
         size=weights.size,
         labels=labels,
         problem_type=_problem_type(folder, config, labels) if labels else None,
     )
+    return ModelFolder(folder, spec, config, special)
+
+
+def read_special(folder: Path) -> tuple[Mapping[str, Any], ...]:
+    """Return the objects in the files that name a tokenizer's special tokens."""
+    try:
+        return tuple(_read(folder / name) for name in BESIDE_TOKENIZER)
+    except OSError as error:
+        raise JnlpError(f"{error.filename or folder} cannot be read: {error.strerror}", hint=AGAIN) from error
 
 
 def _incomplete(folder: Path, lacking: str) -> JnlpError:
@@ -153,13 +205,13 @@ def _problem_type(folder: Path, config: dict[str, Any], labels: tuple[str, ...])
     return ProblemType.MULTI_LABEL if "Sigmoid" in str(activation) else ProblemType.REGRESSION
 
 
-def _max_length(folder: Path, config: dict[str, Any]) -> int:
+def _max_length(folder: Path, config: dict[str, Any], special: tuple[Mapping[str, Any], ...]) -> int:
     """Return the longest input in tokens; RoBERTa-like models keep two positions for padding."""
     model_type = str(config.get("model_type"))
     longest = int(config.get("max_position_embeddings", 512)) - _POSITIONS_BEFORE_TEXT.get(model_type, 0)
     stated = [_read(folder / "sentence_bert_config.json").get("max_seq_length")]
     if model_type != "modernbert":
-        stated.append(_read(folder / "tokenizer_config.json").get("model_max_length"))
+        stated.append(special[-1].get("model_max_length"))
     return min([longest, *(int(limit) for limit in stated if limit)])
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jnlp.errors import JnlpError, UsageError
 from jnlp.models import download as hub
 from jnlp.models.cache import is_offline, snapshot
-from jnlp.models.folder import MODULES, inspect, missing
+from jnlp.models.folder import MODULES, ModelFolder, missing, read_folder
 from jnlp.types import ModelSpec
 
 if TYPE_CHECKING:
@@ -21,17 +21,6 @@ if TYPE_CHECKING:
 BUILTIN = Path(__file__).parent / "builtin"
 _AS_ITS_FILES_SAY = 1 << 62
 _HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """A model that is at hand: its spec, completed from its files, and its folder.
-
-    The spec's revision is the commit where the model came from the hub.
-    """
-
-    spec: ModelSpec
-    folder: Path
 
 
 def resolve(
@@ -43,8 +32,10 @@ def resolve(
     progress: hub.Progress | None = None,
     download: hub.Download | None = None,
     refresh: bool = False,
-) -> Resolved:
-    """Return the folder and the completed spec of a model, fetching it where that is allowed.
+) -> ModelFolder:
+    """Return the folder of a model, fetching it where that is allowed.
+
+    Its spec is completed from its files; the revision is the commit where the model came from the hub.
 
     Args:
         name: A name in `specs`, a folder (`./my-model`), or a hub id (`org/name`, `org/name@revision`).
@@ -61,8 +52,7 @@ def resolve(
     """
     spec = find(name, specs)
     if spec is None:
-        folder = Path(name).expanduser()
-        return Resolved(inspect(folder, name), folder)
+        return read_folder(Path(name).expanduser(), name)
     found = _present(spec)
     offline = is_offline() if offline is None else offline
     if found is None or (refresh and spec.repo is not None and not offline):
@@ -71,7 +61,7 @@ def resolve(
         except hub.UnreachableError as error:
             if found is None:
                 raise absent(spec, ", and the hub cannot be reached") from error
-    return Resolved(completed(spec, found), found)
+    return complete(spec, found)
 
 
 def find(name: str, specs: Mapping[str, ModelSpec]) -> ModelSpec | None:
@@ -159,11 +149,11 @@ def _fetched(
     return (download or hub.download)(spec.repo, spec.revision or "main", progress)
 
 
-def completed(spec: ModelSpec, folder: Path) -> ModelSpec:
-    """Return a declared spec with what its files say; what the spec states about prefixes and the like goes first."""
-    found = inspect(folder, spec.name)
-    from_hub = spec.builtin is None
-    return replace(
+def complete(spec: ModelSpec, folder: Path) -> ModelFolder:
+    """Read a folder; what the declared spec states about prefixes and the like goes before what the files say."""
+    model = read_folder(folder, spec.name)
+    found, from_hub = model.spec, spec.builtin is None
+    stated = replace(
         found,
         summary=spec.summary or found.summary,
         repo=spec.repo,
@@ -177,3 +167,4 @@ def completed(spec: ModelSpec, folder: Path) -> ModelSpec:
         builtin=spec.builtin,
         larger=spec.larger,
     )
+    return replace(model, spec=stated)

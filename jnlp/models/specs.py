@@ -2,7 +2,7 @@
 
 Parameters are those of the model cards, else counted from the shape. Sizes are "about": four bytes a parameter, which
 is the most a download takes (a bf16 checkpoint takes half). Repositories are followed on `main`; a pull records the
-commit it got in the cache, and `Resolved.spec.revision` says which commit answers.
+commit it got in the cache, and `ModelFolder.spec.revision` says which commit answers.
 
 BERTs that need a morphological analyser (MeCab, Juman++) have no `tokenizer.json`, which is what jnlp reads, and are
 left out.
@@ -19,6 +19,14 @@ RURI_PREFIXES = {
     Purpose.DOCUMENT: "検索文書: ",
 }
 """The prefixes of ruri-v3, from its model card: a half-width colon and one space."""
+
+E5_PREFIXES = {
+    Purpose.SIMILARITY: "query: ",
+    Purpose.TOPIC: "query: ",
+    Purpose.QUERY: "query: ",
+    Purpose.DOCUMENT: "passage: ",
+}
+"""The prefixes of multilingual-e5, from its model card: `query: ` also where neither side is a document."""
 
 MLM_HEADS = (Head.EMBEDDING, Head.MASKED_LM)
 
@@ -46,6 +54,36 @@ def _ruri(size: str, parameters: int, dimension: int) -> ModelSpec:
         pooling=Pooling.MEAN,
         prefixes=RURI_PREFIXES,
         licence="Apache-2.0",
+        parameters=parameters,
+        size=4 * parameters,
+    )
+
+
+def _bekko(size: str, parameters: int, layers: int) -> ModelSpec:
+    return ModelSpec(
+        name=f"bekko-embedding-v1-{size}",
+        summary=f"Embeddings for search, 384 dimensions, {layers} layers of ModernBERT; no prefixes.",
+        repo=f"hotchpotch/bekko-embedding-v1-{size}",
+        revision="main",
+        heads=(Head.EMBEDDING,),
+        licence="MIT",
+        parameters=parameters,
+        size=4 * parameters,
+    )
+
+
+def _e5(size: str, parameters: int, dimension: int) -> ModelSpec:
+    return ModelSpec(
+        name=f"multilingual-e5-{size}",
+        summary=f"Multilingual embeddings for search, {dimension:,} dimensions, through transformers.",
+        repo=f"intfloat/multilingual-e5-{size}",
+        revision="main",
+        architecture="bert" if size == "small" else "xlm-roberta",
+        heads=(Head.EMBEDDING,),
+        pooling=Pooling.MEAN,
+        prefixes=E5_PREFIXES,
+        max_length=512,
+        licence="MIT",
         parameters=parameters,
         size=4 * parameters,
     )
@@ -99,6 +137,24 @@ BUILTIN_SPECS: tuple[ModelSpec, ...] = (
     _ruri("70m", 70_000_000, 384),
     _ruri("130m", 132_000_000, 512),
     _ruri("310m", 315_000_000, 768),
+    _bekko("a8m", 106_000_000, 4),
+    _bekko("a25m", 123_000_000, 13),
+    _e5("small", 118_000_000, 384),
+    _e5("base", 278_000_000, 768),
+    _e5("large", 560_000_000, 1024),
+    ModelSpec(
+        name="bge-m3",
+        summary="Multilingual embeddings for search, 1,024 dimensions, no prefixes, through transformers.",
+        repo="BAAI/bge-m3",
+        revision="main",
+        architecture="xlm-roberta",
+        heads=(Head.EMBEDDING,),
+        pooling=Pooling.CLS,
+        max_length=8192,
+        licence="MIT",
+        parameters=568_000_000,
+        size=4 * 568_000_000,
+    ),
     _reranker("cl-nagoya/ruri-v3-reranker-310m", 315_000_000, "Apache-2.0", "Reranker, the largest."),
     _reranker("hotchpotch/japanese-reranker-tiny-v2", 29_500_000, "MIT", "Reranker, three layers."),
     _reranker("hotchpotch/japanese-reranker-xsmall-v2", 37_000_000, "MIT", "Reranker, the 30M shape."),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 
@@ -181,3 +182,16 @@ def test_loading_imports_neither_transformers_nor_torchs_compiler(folder):
 
 def test_network_without_head_ignores_the_head(folder):
     assert isinstance(load_modernbert(folder, ModernBert, FP32), ModernBert)
+
+
+def test_an_architecture_that_names_its_size_otherwise(folder, tmp_path):
+    import transformers
+
+    config = transformers.DistilBertConfig(
+        vocab_size=load_masked_lm(folder, runtime=FP32).tokenizer.vocabulary, dim=8, n_layers=1, n_heads=1, hidden_dim=8
+    )
+    transformers.DistilBertModel(config).save_pretrained(tmp_path / "distil")
+    shutil.copyfile(folder / "tokenizer.json", tmp_path / "distil" / "tokenizer.json")
+    embedder = load_embedder(tmp_path / "distil", runtime=FP32)
+    assert embedder.dimension == 8
+    assert embedder.embed(["今日は良い天気です。"]).vectors.shape == (1, 8)

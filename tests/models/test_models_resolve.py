@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
 
+from jnlp.encoder.config import ModernBertConfig
 from jnlp.errors import JnlpError, UsageError
 from jnlp.models import resolve as resolving
 from jnlp.models.catalog import State, card, list_models, path, pull
 from jnlp.models.download import UnreachableError
 from jnlp.models.resolve import resolve
 from jnlp.models.specs import BUILTIN_SPECS
+from jnlp.testing import make_model
 from jnlp.types import Head, ModelSpec, Pooling, ProblemType, Purpose
 
 SPECS = {spec.name: spec for spec in BUILTIN_SPECS}
@@ -45,6 +48,30 @@ def test_ruri_prefixes_have_a_half_width_colon_and_one_space():
     assert prefixes[Purpose.DOCUMENT] == "検索文書: "
     assert prefixes[Purpose.TOPIC] == "トピック: "
     assert prefixes[Purpose.SIMILARITY] == ""
+
+
+@pytest.mark.parametrize("size", ["small", "base", "large"])
+def test_e5_says_query_on_both_sides_where_neither_is_a_document(size):
+    spec = SPECS[f"multilingual-e5-{size}"]
+    assert {spec.prefixes[p] for p in (Purpose.QUERY, Purpose.SIMILARITY, Purpose.TOPIC)} == {"query: "}
+    assert spec.prefixes[Purpose.DOCUMENT] == "passage: "
+    assert (spec.max_length, spec.licence, spec.pooling) == (512, "MIT", Pooling.MEAN)
+
+
+@pytest.mark.parametrize("name", ["bekko-embedding-v1-a8m", "bekko-embedding-v1-a25m", "bge-m3"])
+def test_models_without_prefixes(name):
+    assert (SPECS[name].prefixes, SPECS[name].max_length, SPECS[name].heads) == ({}, 8192, (Head.EMBEDDING,))
+    assert SPECS[name].pooling is (Pooling.CLS if name == "bge-m3" else Pooling.MEAN)
+
+
+def test_bekko_turns_local_layers_by_the_base_that_its_config_states(tmp_path):
+    folder = make_model(tmp_path / "m", layers=2, hidden=384, heads=6)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    del config["rope_parameters"]
+    config |= {"local_rope_theta": 160000.0, "global_rope_theta": 160000.0}
+    shape = ModernBertConfig.from_dict(config)
+    assert [shape.theta(layer) for layer in range(2)] == [160000.0, 160000.0]
+    assert shape.head_dim == 64
 
 
 def test_a_name_from_the_cache(hub, tmp_path, kit):

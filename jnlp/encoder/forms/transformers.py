@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from jnlp.encoder.files import check_finite, present_weights
 from jnlp.errors import JnlpError, MissingHeadError
 from jnlp.models.weights import AGAIN
+from jnlp.types import Head
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,12 +78,12 @@ class TransformersClassifier(_Padded):
         return logits
 
 
-def load_network(folder: Path, kind: str, dtype: torch.dtype, /) -> _Padded:
+def load_network(folder: Path, head: Head, dtype: torch.dtype, /) -> _Padded:
     """Load a folder of any architecture that transformers knows, as encoder, masked LM or classifier.
 
     Args:
         folder: A model folder.
-        kind: `AutoModel`, `AutoModelForMaskedLM` or `AutoModelForSequenceClassification`.
+        head: What it is loaded for.
         dtype: The weights' dtype.
 
     Raises:
@@ -91,7 +92,7 @@ def load_network(folder: Path, kind: str, dtype: torch.dtype, /) -> _Padded:
     """
     import transformers
 
-    wrapper = _WRAPPERS[kind]
+    kind, wrapper = _AUTO[head], _WRAPPERS[head]
     present_weights(folder)  # says what is missing, and that pickles are not read, better than transformers does
     with _quiet():
         try:
@@ -107,10 +108,10 @@ def load_network(folder: Path, kind: str, dtype: torch.dtype, /) -> _Padded:
             why = " ".join(str(error).split())
             raise JnlpError(f"{folder} cannot be loaded through transformers: {why[:300]}", hint=AGAIN) from error
     # an unused pooler is all that an encoder may lack
-    if missing := sorted(name for name in report["missing_keys"] if "pooler" not in name or kind != "AutoModel"):
+    if missing := sorted(name for name in report["missing_keys"] if "pooler" not in name or head is not Head.EMBEDDING):
         has = ", ".join(model.config.architectures or ["an encoder"])
         lacks = f"{folder} lacks {missing[0]} of {kind.removeprefix('Auto')}: it has {has}"
-        raise MissingHeadError(lacks, hint=_HINTS[kind])
+        raise MissingHeadError(lacks, hint=_HINTS[head])
     check_finite(dict(model.named_parameters()), folder)
     return wrapper(model)
 
@@ -142,14 +143,20 @@ def _pad(packed: Tensor, mask: Tensor, value: int) -> Tensor:
     return torch.full(mask.shape, value, dtype=packed.dtype, device=packed.device).masked_scatter_(mask, packed)
 
 
-_WRAPPERS: dict[str, type[_Padded]] = {
-    "AutoModel": TransformersEncoder,
-    "AutoModelForMaskedLM": TransformersMaskedLM,
-    "AutoModelForSequenceClassification": TransformersClassifier,
+_AUTO = {
+    Head.EMBEDDING: "AutoModel",
+    Head.MASKED_LM: "AutoModelForMaskedLM",
+    Head.CLASSIFIER: "AutoModelForSequenceClassification",
+}
+
+_WRAPPERS: dict[Head, type[_Padded]] = {
+    Head.EMBEDDING: TransformersEncoder,
+    Head.MASKED_LM: TransformersMaskedLM,
+    Head.CLASSIFIER: TransformersClassifier,
 }
 
 _HINTS = {
-    "AutoModel": AGAIN,
-    "AutoModelForMaskedLM": "jnlp models lists the models that fill masks",
-    "AutoModelForSequenceClassification": "train one: jnlp train classifier TRAIN.csv --text … --label … -o DIR",
+    Head.EMBEDDING: AGAIN,
+    Head.MASKED_LM: "jnlp models lists the models that fill masks",
+    Head.CLASSIFIER: "train one: jnlp train classifier TRAIN.csv --text … --label … -o DIR",
 }
