@@ -21,6 +21,8 @@ from jnlp.types import Option, Overflow
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tomlkit import TOMLDocument
+
 O = TypeVar("O")  # noqa: E741
 
 
@@ -149,10 +151,10 @@ def read_table(path: Path) -> dict[str, Any]:
 
 
 def set_value(key: str, value: str | None, /) -> Path:
-    """Write one setting to the config file, or remove it; other lines, and comments, stay as they are.
+    """Write one setting to the config file, or remove it; order, other keys and comments are kept.
 
     Args:
-        key: A settings key (`model`), or a task's option (`fill-mask.top`).
+        key: A settings key (`model`), or an option of a task, command or trainer (`fill-mask.top`).
         value: The value as text; None removes the key.
 
     Returns:
@@ -160,9 +162,9 @@ def set_value(key: str, value: str | None, /) -> Path:
 
     Raises:
         UsageError: The key is unknown, or the value not allowed.
-        JnlpError: The file cannot be written, or is laid out so that one line cannot be changed.
+        JnlpError: The file is not TOML, or cannot be written.
     """
-    section, _, name = key.replace("_", "-").rpartition(".")
+    section, _, name = _split(key)
     if not section:
         known = {field.key: field for field in options.fields(Settings)}
         field = known.get(name)
@@ -171,78 +173,74 @@ def set_value(key: str, value: str | None, /) -> Path:
         if value is not None:
             options.check(field, value, where="config")
     path = config_path()
-    read_table(path)
-    if path.exists() and not path.is_file():
-        raise JnlpError(f"{path} is no file", hint="JNLP_CONFIG names the config file")
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    changed = _with_line(text, f"[tasks.{section}]" if section else "", name, value)
-    if _has(changed, section, name) is not (value is not None):
-        raise JnlpError(f"{path}: '{key}' stands in a way that only a person can change", hint="edit the file")
+    document = _document(path)
+    _change(document, section, name, value)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".toml.new")
-        beside.write_text(changed, encoding="utf-8")
-        beside.replace(path)
+        new = path.with_suffix(".toml.new")
+        new.write_text(document.as_string(), encoding="utf-8", newline="")
+        new.replace(path)
     except OSError as error:
         raise JnlpError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}") from error
     return path
 
 
 def unset_value(key: str, /) -> tuple[Path, bool]:
-    """Remove one setting from the config file; return the file, and whether the setting stood there.
+    """Remove one setting from the config file; return the file, and whether it held the setting.
 
     Raises:
         UsageError: The key is unknown.
         JnlpError: As `set_value`.
     """
-    path = config_path()
-    before = path.read_text(encoding="utf-8") if path.is_file() else ""
-    section, _, name = key.replace("_", "-").rpartition(".")
-    there = _has(before, section, name)
-    return set_value(key, None), bool(there)
+    section, _, name = _split(key)
+    table: Any = read_table(config_path())
+    table = table.get("tasks", {}).get(section, {}) if section else table
+    held = any(other.replace("_", "-") == name for other in table)
+    return set_value(key, None), held
 
 
-def _has(text: str, section: str, name: str) -> bool | None:
-    """Whether TOML `text` sets a key; None where it is no TOML."""
-    import tomllib
+def _split(key: str) -> tuple[str, str, str]:
+    return key.replace("_", "-").rpartition(".")
 
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return None
+
+def _document(path: Path) -> TOMLDocument:
+    """Return the config file with its comments and order; an empty document where there is none."""
+    import tomlkit
+
+    read_table(path)  # one line for what is no TOML
+    if path.exists() and not path.is_file():
+        raise JnlpError(f"{path} is no file", hint="JNLP_CONFIG names the config file")
+    if not path.exists():
+        return tomlkit.document()
+    with path.open(encoding="utf-8", newline="") as file:
+        return tomlkit.parse(file.read())
+
+
+def _change(document: TOMLDocument, section: str, name: str, value: str | None) -> None:
+    """Set a key of a document, or remove it where `value` is None, however the key is spelled there."""
+    import tomlkit
+
+    table: Any = document
     if section:
-        table = table.get("tasks", {}).get(section, {})
-    return name in {key.replace("_", "-") for key in table}
-
-
-def _with_line(text: str, header: str, name: str, value: str | None) -> str:
-    """Return TOML `text` with `name = value` in the section `header`, the rest unchanged."""
-    kept: list[str] = []
-    current, replaced = "", False
-    place = None if header else 0  # after the last line of the section
-    for line in text.splitlines():
-        stripped = line.strip()
-        if stripped.startswith("["):
-            current = stripped
-        if current == header and stripped.partition("=")[0].strip().replace("_", "-") == name:
-            place, replaced = len(kept), True
-            continue
-        kept.append(line)
-        if current == header and stripped and not replaced:
-            place = len(kept)
+        if value is None and section not in document.get("tasks", {}):
+            return
+        tasks: Any = document.setdefault("tasks", tomlkit.table(is_super_table=True))
+        table = tasks.setdefault(section, tomlkit.table())
+    spellings = [other for other in table if other.replace("_", "-") == name]
+    for other in spellings if value is None else spellings[1:]:
+        del table[other]
     if value is not None:
-        if place is None:
-            kept += ([""] if kept else []) + [header]
-            place = len(kept)
-        kept.insert(place, f"{name} = {_toml(value)}")
-    return "\n".join(kept) + "\n" if kept else ""
+        table[spellings[0] if spellings else name] = _toml(value)
 
 
-def _toml(value: str) -> str:
+def _toml(value: str) -> bool | int | float | str:
     """Return text as a TOML value: a boolean, or a number that reads back as the same text, else a string."""
-    import json
     import re
 
-    if value in ("true", "false") or re.fullmatch(r"-?(0|[1-9]\d*)(\.(0|\d*[1-9]))?", value, re.ASCII):
-        return value
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if value in ("true", "false"):
+        return value == "true"
+    if re.fullmatch(r"-?(0|[1-9]\d{0,17})", value, re.ASCII) and value != "-0":
+        return int(value)
+    if re.fullmatch(r"-?(0|[1-9]\d*)\.(0|\d*[1-9])", value, re.ASCII) and str(float(value)) == value:
+        return float(value)
+    return value

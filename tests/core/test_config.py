@@ -70,7 +70,8 @@ def test_set_keeps_comments_and_other_lines(file: Path) -> None:
     config.set_value("toxicity.threshold", "0.7")
     config.set_value("fill-mask.top", "3")
     assert file.read_text(encoding="utf-8") == (
-        '# 注釈\nmodel = "130m"\nthreads = 2\n\n[tasks.toxicity]\nthreshold = 0.7\n\n[tasks.fill-mask]\ntop = 3\n'
+        '# 注釈\nmodel = "130m"\nthreads = 2\n\n'
+        "[tasks.toxicity]\nthreshold = 0.7 # half\n\n[tasks.fill-mask]\ntop = 3\n"
     )
     config.set_value("model", None)
     assert "model" not in file.read_text(encoding="utf-8")
@@ -108,24 +109,31 @@ def test_what_is_set_is_what_is_read(file: Path, value: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        '[tasks."fill-mask"]\ntop = 3\n',
-        "[tasks.fill-mask] # mine\ntop = 3\n",
-        "[tasks]\nfill-mask = {top = 3}\n",
+        '# mine\n[tasks."fill-mask"]\ntop = 3 # three\n',
+        "[tasks.fill-mask] # mine\n# three\ntop = 3\n[tasks.z]\na = 1\n",
+        "[tasks]\nfill-mask = {top = 3} # mine, three\n",
+        "tasks.fill-mask.top = 3 # mine, three\n",
+        "[tasks.z]\na = 1\n[other]\n[tasks.fill-mask]\ntop = 3\n# mine\n# three\n",
+        "# mine\r\n[tasks.fill-mask]\r\ntop = 3 # three\r\n",
     ],
 )
-def test_a_layout_that_one_line_cannot_change_is_left_alone(file: Path, text: str) -> None:
-    file.write_text(text, encoding="utf-8")
-    for value in ("5", None):
-        with pytest.raises(JnlpError, match="top' stands in a way that only a person can change"):
-            config.set_value("fill-mask.top", value)
-    assert file.read_text(encoding="utf-8") == text
+def test_set_and_unset_work_in_any_layout_and_keep_comments(file: Path, text: str) -> None:
+    file.write_text(text, encoding="utf-8", newline="")
+    config.set_value("fill-mask.top", "5")
+    assert config.read_table(file)["tasks"]["fill-mask"] == {"top": 5}
+    changed = file.read_bytes().decode()
+    assert changed == text.replace("top = 3", "top = 5").replace("top = 3", "top = 5")
+    assert config.unset_value("fill-mask.top") == (file, True)
+    assert "top" not in config.read_table(file).get("tasks", {}).get("fill-mask", {})
+    assert config.unset_value("fill-mask.top") == (file, False)
 
 
 def test_an_option_has_one_line_however_it_is_written(file: Path) -> None:
     config.set_value("search.dense-weight", "0.5")
     config.set_value("search.dense_weight", "0.25")
     config.set_value("on_overflow", "error")
-    assert file.read_text(encoding="utf-8") == 'on-overflow = "error"\n[tasks.search]\ndense-weight = 0.25\n'
+    assert config.read_table(file) == {"on-overflow": "error", "tasks": {"search": {"dense-weight": 0.25}}}
+    assert file.read_text(encoding="utf-8").count("weight") == 1
 
 
 def test_a_config_file_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
