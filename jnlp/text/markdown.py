@@ -16,7 +16,7 @@ from .paragraphs import trim
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["front_matter", "heading", "markdown"]
+__all__ = ["front_matter", "markdown", "markdown_with_heading"]
 
 
 def markdown(text: str, /) -> Aligned:
@@ -28,17 +28,18 @@ def markdown(text: str, /) -> Aligned:
         >>> markdown("# 契約\n**甲**は[乙](https://例.jp)に`払う`。").text
         '契約\n\n甲は乙に払う。'
     """
-    blocks = Blocks(text, front_matter(text)[1])
-    return _Writer(text, Labels(blocks.links, blocks.notes)).write(blocks.found)
+    return markdown_with_heading(text)[0]
 
 
-def heading(text: str, /) -> str | None:
-    """Return the text of a Markdown file's first heading, or None."""
+def markdown_with_heading(text: str, /) -> tuple[Aligned, str | None]:
+    """Return the text of a Markdown file, and that of its first heading, or None."""
     blocks = Blocks(text, front_matter(text)[1])
+    labels = Labels(blocks.links, blocks.notes)
+    shown = _Writer(text, labels).write(blocks.found)
     first = next((block for block in blocks.found if block.kind in (Kind.HEADING, Kind.UNDERLINED)), None)
     if first is None:
-        return None
-    return _Writer(text, Labels(blocks.links, blocks.notes)).write([first]).text.strip() or None
+        return shown, None
+    return shown, _Writer(text, labels).write([first]).text.strip() or None
 
 
 class _Writer:

@@ -22,7 +22,8 @@ def folder(tmp_path: Path) -> Path:
 def test_lines_and_files_are_counted(folder: Path) -> None:
     assert estimate([folder]) == 6 == len(list(read([folder])))
     assert estimate(["文そのもの", folder / "a.txt"]) == 4
-    assert estimate([folder], ReadOptions(unit=Unit.DOCUMENT)) == 3
+    whole = ReadOptions(unit=Unit.DOCUMENT)  # rows stay rows
+    assert estimate([folder], whole) == 4 == len(list(read([folder], whole)))
 
 
 def test_what_cannot_be_known_is_none(folder: Path) -> None:

@@ -21,7 +21,6 @@ import jnlp.text
 from jnlp.io.reading import tabular
 from jnlp.io.reading.columns import TEXT_COLUMNS
 from jnlp.text import MARKUPS, cut, decode, front_matter, html_title, is_aozora, lines, paragraphs, sentences
-from jnlp.text.markdown import heading
 from jnlp.text.spacing import join_spaced
 
 SIZE = 8000  # characters, about
@@ -190,7 +189,6 @@ def test_the_list_of_bounded_patterns_is_true() -> None:
 
 FUNCTIONS: dict[str, Callable[[str], object]] = {
     **MARKUPS,
-    "heading": heading,
     "front_matter": lambda text: (front_matter("---\n" + text + "\n---\n"), front_matter("+++\n" + text + "\n+++\n")),
     "html_title": html_title,
     "is_aozora": is_aozora,

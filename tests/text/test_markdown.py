@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 
 from jnlp.text import html, markdown
 from jnlp.text.align import Aligned
-from jnlp.text.markdown import heading
+from jnlp.text.markdown import markdown_with_heading
 
 HIDDEN = ("script", "style", "template", "iframe", "noembed", "noframes")
 
@@ -284,7 +284,7 @@ def test_markdown_by_the_rules_of_commonmark(source: str, text: str) -> None:
     ],
 )
 def test_the_first_heading(source: str, title: str | None) -> None:
-    assert heading(source) == title
+    assert markdown_with_heading(source)[1] == title
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from jnlp.io.reading.decoded import whole
 from jnlp.io.reading.options import Unit
 from jnlp.io.reading.units import Whole, cut
-from jnlp.text import decode_page, front_matter, html, html_title, markdown
-from jnlp.text.markdown import heading
+from jnlp.text import decode_page, front_matter, html, html_title
+from jnlp.text.markdown import markdown_with_heading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,10 +22,10 @@ _TITLE = re.compile(r"^title[ \t]*[:=][ \t]*([^\r\n]+)", re.MULTILINE)
 
 
 def read_markdown(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:
-    """Yield the file as one record (or as `unit` says), with its title or first heading."""
+    """Yield the file as one record (or as `unit` says), titled by its front matter, else by its first heading."""
     decoded = whole(source, options)
-    aligned = markdown(decoded.text)
-    title = markdown_title(decoded.text)
+    aligned, heading = markdown_with_heading(decoded.text)
+    title = _named(front_matter(decoded.text)[0]) or heading
     whole_text = Whole(aligned.text, decoded.encoding, decoded.text, aligned, title)
     yield from cut(source, whole_text, options.unit or Unit.DOCUMENT)
 
@@ -38,12 +38,7 @@ def read_html(source: Input, options: ReadOptions, /) -> Iterator[Record | Faile
     yield from cut(source, whole_text, options.unit or Unit.DOCUMENT)
 
 
-def markdown_title(text: str, /) -> str | None:
-    """Return the title of a Markdown text's front matter, else its first heading outside code fences, or None.
-
-    The heading is without its own markup.
-    """
-    front, _ = front_matter(text)
-    if (named := _TITLE.search(front)) and (title := named[1].strip().strip("\"'").strip()):
-        return title
-    return heading(text)
+def _named(front: str) -> str | None:
+    """The title in a front matter, or None."""
+    found = _TITLE.search(front)
+    return found[1].strip().strip("\"'").strip() or None if found else None
