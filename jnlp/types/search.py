@@ -169,8 +169,8 @@ class SearchIndex(Protocol):
         """Remove documents by name, file or folder, and return how many."""
         ...
 
-    def search(self, query: str, /, *, top: int = 10) -> list[Hit]:
-        """Return the best passages, best first."""
+    def search(self, query: str, /, **options: Any) -> list[Hit]:
+        """Return the best passages, best first: `top=5` of them; other options are the store's own."""
         ...
 
     def documents(self) -> Iterator[Place]:

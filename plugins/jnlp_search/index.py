@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -36,6 +37,7 @@ class Index:
         self.path = Path(path)
         self._engine, self._model = engine, model
         self._opened: Reader | None = None
+        self._lock = threading.Lock()
 
     @classmethod
     def open(
@@ -185,7 +187,8 @@ class Index:
 
     def close(self) -> None:
         """Release the files; a later call opens them again."""
-        opened, self._opened = self._opened, None
+        with self._lock:
+            opened, self._opened = self._opened, None
         if opened is not None:
             opened.close()
 
@@ -200,9 +203,10 @@ class Index:
     def _reader(self) -> Reader:
         from jnlp_search.search import open_index
 
-        if self._opened is None:
-            self._opened = open_index(self.path, self._engine.models(), model=self._model)
-        return self._opened
+        with self._lock:
+            if self._opened is None:
+                self._opened = open_index(self.path, self._engine.models(), model=self._model)
+            return self._opened
 
     def _model_for(self, options: IndexOptions) -> str:
         """Return the model: the one asked for, else the index's own, else the engine's; a folder by its whole path."""

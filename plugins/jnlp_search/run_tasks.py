@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jnlp.errors import JnlpError, RecordError, UsageError
+from jnlp.types import ProblemType
 from jnlp_search.tasks import Hits, Relevance
 
 if TYPE_CHECKING:
@@ -56,7 +57,9 @@ def make_rerank(models: Models, _options: RerankOptions, /) -> Apply[Relevance]:
         for pair in pairs:
             if isinstance(pair, str):
                 raise RecordError("a reranker reads pairs of a query and a passage", hint="--text-pair COLUMN")
-        scores, _ = max_positive(classifier.logits(pairs))
+        # One label is a sigmoid, also where config.json says nothing, which would be read as a regression.
+        logits = replace(classifier.logits(pairs), problem_type=ProblemType.MULTI_LABEL)
+        scores, _ = max_positive(logits)
         return [Relevance(_finite(float(score[0]))) for score in scores]
 
     return apply

@@ -10,6 +10,7 @@ import pytest
 from jnlp.cli import build_cli
 from jnlp.engine import Engine
 from jnlp.plugins import import_candidate, load_plugins
+from jnlp.testing import make_model
 from jnlp.types import Hit
 from jnlp_search.show import SHORT, snippet
 
@@ -363,3 +364,18 @@ def test_a_bar_shows_the_total(jnlp, folder, monkeypatch):
     for _ in range(2):  # all new, then nothing new
         jnlp("index", "文書", "--index", "my.idx", "--text", "答")
     assert bars == [(6, 5), (6, 5)]
+
+
+def test_rerank_scores_the_rows_of_a_table(runner, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = make_model(tmp_path / "reranker", head="classifier", labels=("relevant",))
+    Path("組.csv").write_text(
+        "問い,本文\n解約の条件,契約は解約できる。\n解約の条件,\n天気,猫がいる。\n", encoding="utf-8"
+    )
+    cli = build_cli(load_plugins([import_candidate("search", "jnlp_search")]))
+    words = ["rerank", "組.csv", "--text", "問い", "--text-pair", "本文", "--model", str(model)]
+    done = runner.invoke(cli, words, prog_name="jnlp", catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    scores = [row["score"] for row in lines(done.stdout)]
+    assert len(scores) == 2
+    assert all(0 < score < 1 for score in scores)
