@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pluggy
 
 from jnlp import defaults, hookspecs
-from jnlp.blame import own_line, own_traceback
 from jnlp.errors import JnlpError
+from jnlp.plugin_traceback import own_line, own_traceback
 from jnlp.registry import Kind, Registration, Registry
 
 if TYPE_CHECKING:

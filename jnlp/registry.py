@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from jnlp import options
-from jnlp.blame import own_line, own_traceback
 from jnlp.errors import BrokenPluginError, JnlpError, UsageError
+from jnlp.plugin_traceback import own_line, own_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

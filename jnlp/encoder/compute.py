@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from jnlp.ending import before_the_end
 from jnlp.errors import JnlpError
+from jnlp.shutdown import stop_at_exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,7 @@ class _Thread:
         self._ending = False
         self._thread = threading.Thread(target=self._work, daemon=True, name="jnlp-compute")
         self._thread.start()
-        before_the_end(self)
+        stop_at_exit(self)
 
     def submit(self, job: _Job, /) -> None:
         """Queue a job; raises a `JnlpError` at the interpreter's end."""

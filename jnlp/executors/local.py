@@ -9,9 +9,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from jnlp.ending import before_the_end
 from jnlp.executors.chunks import CHUNK_RECORDS, GPU_CHUNK_RECORDS
 from jnlp.executors.ordered import Future, run, settle
+from jnlp.shutdown import stop_at_exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -90,7 +90,7 @@ class Threads:
     def __enter__(self) -> Threads:
         for thread in self._threads:
             thread.start()
-        before_the_end(self)
+        stop_at_exit(self)
         return self
 
     def __exit__(self, *_: object) -> None:

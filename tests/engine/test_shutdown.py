@@ -17,7 +17,7 @@ for _ in nlp.stream("embed", ("長い文章です。" * 200 for _ in range(200))
 """
 
 ENDED = """
-from jnlp.ending import before_the_end
+from jnlp.shutdown import stop_at_exit
 
 class Part:
     def stop(self):
@@ -26,9 +26,9 @@ class Part:
         print("join")
 
 one, other = Part(), Part()
-before_the_end(one)
-before_the_end(Part())  # gone before the end
-before_the_end(other)
+stop_at_exit(one)
+stop_at_exit(Part())  # gone before the end
+stop_at_exit(other)
 """
 
 
@@ -46,7 +46,7 @@ def test_all_parts_are_stopped_before_any_is_joined() -> None:
 
 
 LATE = """
-from jnlp.ending import before_the_end
+from jnlp.shutdown import stop_at_exit
 
 late = []
 
@@ -61,11 +61,11 @@ class Part:
         print("stop")
     def join(self):
         late.append(Late())
-        before_the_end(late[-1])
+        stop_at_exit(late[-1])
         print("join")
 
 part = Part()
-before_the_end(part)
+stop_at_exit(part)
 """
 
 

@@ -1,4 +1,4 @@
-"""Where in a plugin an exception arose: the frames of jnlp, click and the import system say nothing to its author."""
+"""Finds where in a plugin an exception was raised, without the frames of jnlp, click and the import system."""
 
 from __future__ import annotations
 
