@@ -47,7 +47,7 @@ def foreign_codec(sample: bytes, japanese: float, /) -> str | None:
     """
     costs = {codec: cost for codec in LANGUAGES if (cost := _cost(head(sample), codec)) is not None}
     best = min(costs, key=costs.__getitem__, default=None)
-    if best is None:
+    if best is None or _has_kana(head(sample)):
         return None
     characters = len(_FOREIGN.findall(_read(head(sample), best) or ""))
     return best if costs[best] + _MARGIN + _MARGIN_EACH * characters < japanese else None
@@ -56,6 +56,15 @@ def foreign_codec(sample: bytes, japanese: float, /) -> str | None:
 def head(sample: bytes, /) -> bytes:
     """Return the part of a sample that languages are compared on."""
     return sample[:_SAMPLE]
+
+
+def _has_kana(data: bytes) -> bool:
+    """Whether two fifths of the text are kana in a Japanese codec, damaged or not; foreign text has fewer by chance."""
+    for codec in ("cp932", "euc_jp"):
+        text = data.decode(codec, "replace")
+        if 5 * len(_KANA.findall(text)) > 2 * sum(not character.isascii() for character in text):
+            return True
+    return False
 
 
 def _read(data: bytes, codec: str) -> str | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from jnlp.errors import RecordError
-from jnlp.text import ForeignTextError, decode, decode_page, detect
+from jnlp.text import ForeignTextError, UndecodableError, decode, decode_page, detect
 from jnlp.text.charset import declared
 
 # fmt: off
@@ -66,6 +68,15 @@ def test_a_damaged_utf_8_file_is_not_foreign(text: str) -> None:
     with pytest.raises(RecordError) as error:
         decode((text * 20).encode() + b"\xff")
     assert not isinstance(error.value, ForeignTextError)
+
+
+@pytest.mark.parametrize("codec", ["cp932", "euc_jp"])
+def test_a_damaged_japanese_file_is_not_foreign(codec: str) -> None:
+    whole = "可能になると考えられている。ECC も FFC のバリエーション".encode(codec)
+    for place in range(len(whole)):
+        for damaged in (whole[:place] + whole[place + 1 :], whole[:place] + b"\xff" + whole[place:]):
+            with suppress(UndecodableError):  # any other error fails the test
+                decode(damaged)
 
 
 JA = "昨日は、契約の解約について説明しました。株式会社テスト"
