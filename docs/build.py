@@ -133,7 +133,7 @@ def fenced(language: str, text: str) -> str:
 
 
 def printed(text: str) -> str:
-    """Return a page with its blocks made anew."""
+    """Return a page with its blocks printed again."""
     makers = {"run": run, "train": run, "python": python, "file": file}
     plain = {"cli": cli, "hooks": hooks, "models": models, "options": options}
 

@@ -1,6 +1,6 @@
 """The demo (`make demo`): the main jobs on the built-in models, each result shown and checked.
 
-Runs the real command line on the sample documents beside this file; exits 1 where a result is not what it should be.
+Runs the real command line on the sample documents next to this file; exits 1 where a result is not what it should be.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def jnlp(*arguments: str, show: bool = True) -> str:
             del environment[name]
     environment["JNLP_CONFIG"] = os.devnull
     command = [sys.executable, "-c", "from jnlp.cli import main; main()", *arguments]
-    told = None if show else subprocess.PIPE  # progress and remarks as they come
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=told, encoding="utf-8", env=environment)
+    stderr = None if show else subprocess.PIPE  # progress and remarks as they come
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=stderr, encoding="utf-8", env=environment)
     if show or done.returncode:
         print(done.stdout, end="", flush=True)
         print(done.stderr or "", end="", flush=True)
@@ -83,7 +83,7 @@ def fill_mask(checks: Checks) -> None:
     scores = [fill["score"] for fill in record["fills"]]
     checks.check("five fills, best first", len(scores) == 5 and scores == sorted(scores, reverse=True))
     whole = all(fill["sequence"] == text.replace("<mask>", "".join(fill["tokens"])) for fill in record["fills"])
-    checks.check("each stands in the text", whole)
+    checks.check("each is found in the text", whole)
 
 
 def classify(checks: Checks, model: Path) -> None:
