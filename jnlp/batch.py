@@ -57,9 +57,9 @@ class WriteOptions:
     output_encoding: Annotated[OutputEncoding, Option(help="Codec of the output, for spreadsheets.")] = (
         OutputEncoding.UTF_8
     )
-    on_error: Annotated[OnError, Option(help="A record that fails: told and left out, or the end of the run.")] = (
-        OnError.SKIP
-    )
+    on_error: Annotated[
+        OnError, Option(help="What to do with a record that fails: report and skip it, or end the run.")
+    ] = OnError.SKIP
     rejects: Annotated[
         Path | None, Option(help="Write records that failed or were left out to FILE (jsonl).", metavar="FILE")
     ] = None
@@ -96,7 +96,7 @@ def run_batch(
     writing: WriteOptions | None = None,
     model: str | None = None,
     table: Callable[[Row], None] | None = None,
-    told: Callable[[Failed], None] = lambda _: None,
+    on_failed: Callable[[Failed], None] = lambda _: None,
     advance: Callable[[int], None] = lambda _: None,
     **options: Any,
 ) -> Summary:
@@ -110,7 +110,7 @@ def run_batch(
         writing: Where results go.
         model: The model to run on.
         table: Called with each row of a person's table where the format is `table`.
-        told: Called with each record that failed.
+        on_failed: Called with each record that failed.
         advance: Called with the number of records done since the last call.
         options: The task's options.
 
@@ -145,7 +145,7 @@ def run_batch(
         resume=writing.resume,
         writers=engine.writers(),
     )
-    drain = _Drain(spec, option_values.from_json(spec.options, job.options), output, name == TABLE, writing, told)
+    drain = _Drain(spec, option_values.from_json(spec.options, job.options), output, name == TABLE, writing, on_failed)
     marks = _Marks()
     clock, writing_took = time.perf_counter, 0.0
     idle = output.flush if writing.out is None else _nothing  # into a pipe: no answer waits for the next question
@@ -188,7 +188,7 @@ def _still_to_do(records: Iterator[Record | Failed], output: Output, marks: _Mar
             found = f"record {passed:,} is {here}"
         output.how_on = "--resume goes on with the input it was made from"
         raise JnlpError(
-            f"the input is not what the interrupted run read: {found}", hint="run it without --resume to start anew"
+            f"the input is not what the interrupted run read: {found}", hint="run it without --resume to start again"
         )
     for record in records:
         marks.expect(record)
@@ -232,10 +232,16 @@ class _Drain:
         output: Output,
         as_table: bool,
         writing: WriteOptions,
-        told: Callable[[Failed], None],
+        on_failed: Callable[[Failed], None],
     ) -> None:
         self._counts = {"done": 0, "failed": 0, "dropped": 0}
-        self._spec, self._options, self._output, self._writing, self._told = spec, options, output, writing, told
+        self._spec, self._options, self._output, self._writing, self._on_failed = (
+            spec,
+            options,
+            output,
+            writing,
+            on_failed,
+        )
         self._drop = import_target(spec.drop) if spec.drop else None
         self._view = import_target(spec.rows) if spec.rows and as_table else None
 
@@ -263,7 +269,7 @@ class _Drain:
         if self._writing.on_error is OnError.FAIL:
             raise outcome.error
         self._output.reject(outcome, mark, record)
-        self._told(outcome)
+        self._on_failed(outcome)
         self._counts["failed"] += 1
 
     def _rows(self, outcome: Done[Any]) -> Iterable[Row]:

@@ -120,7 +120,7 @@ def task_options(config: Config, name: str, cls: type[O], given: Mapping[str, An
     """Return the options of a task or command: defaults, then the config file's, then those given.
 
     Raises:
-        UsageError: An unknown option, or a value that is not allowed; the message names the file where it stands there.
+        UsageError: An unknown option, or a value that is not allowed; the message names the file it comes from.
     """
     table = config.tasks.get(name, {})
     options.build(cls, table, where=f"{config.path}: [tasks.{name}]")
@@ -145,7 +145,7 @@ def read_table(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise JnlpError(f"{path} is not valid TOML: {error}", hint="mend the file, or move it away") from error
+        raise JnlpError(f"{path} is not valid TOML: {error}", hint="correct the file, or move it away") from error
     except OSError as error:
         raise JnlpError(f"{path} cannot be read: {error.strerror}") from error
 

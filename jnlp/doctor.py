@@ -35,7 +35,7 @@ EXTRAS = {"parquet": ("pyarrow",), "pdf": ("pypdf",), "train": ("sentencepiece",
 
 
 class Level(StrEnum):
-    """How a finding is meant: in order, optional and absent, or something to mend."""
+    """How a finding is meant: in order, optional and absent, or something to fix."""
 
     OK = "ok"
     ABSENT = "absent"
@@ -44,7 +44,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report: what was looked at, how it stands, and what to do where it is not in order."""
+    """One line of the report: what was checked, its state, and how to fix it."""
 
     subject: str
     level: Level
@@ -121,7 +121,7 @@ def _sqlite() -> Iterator[Finding]:
 def _plugins(engine: Engine) -> Iterator[Finding]:
     for info in engine.plugins.infos:
         if info.reason:
-            yield Finding(f"plugin {info.name}", Level.PROBLEM, info.reason, f"mend it, or pip uninstall {info.name}")
+            yield Finding(f"plugin {info.name}", Level.PROBLEM, info.reason, f"fix it, or pip uninstall {info.name}")
         elif info.note and info.distribution != "jnlp":
             yield Finding(f"plugin {info.name}", Level.ABSENT, info.note)
     working = [info.name for info in engine.plugins.infos if not info.reason]

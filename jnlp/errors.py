@@ -1,4 +1,4 @@
-"""What a user can mend. Everything else that is raised is a bug and keeps its traceback."""
+"""Errors that a user can fix. Everything else that is raised is a bug and keeps its traceback."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class JnlpError(Exception):
-    """An error the user can mend: one line that says what and where, and a hint that says what to do.
+    """An error the user can fix: one line that says what and where, and a hint that says what to do.
 
     Args:
         message: One line without a full stop's worth of prose: what is wrong, and where.
@@ -70,7 +70,7 @@ class MissingExtraError(JnlpError):
 
 
 def status_of(work: Callable[[], object], /) -> int:
-    """Do a script's work and return its exit status; what the user can mend is told on stderr, in a line and a hint."""
+    """Do a script's work and return its exit status; a JnlpError is reported on stderr, with its hint."""
     try:
         work()
     except JnlpError as error:

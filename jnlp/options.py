@@ -141,7 +141,7 @@ def _convert(field: Field, value: Any) -> Any:
 
 
 def _parts(value: str) -> list[str]:
-    """Return what stands between commas; where there is none, between 、 or ，, unless these are all there is."""
+    """Return the items between commas; without a comma, between 、 or ，, unless there is nothing else."""
     for separators in (r",", r"[、，]"):
         parts = [part.strip() for part in re.split(separators, value)]
         if len(parts) > 1 and any(parts):
@@ -179,7 +179,7 @@ def text_of(value: str, /) -> str:
 
 
 def _member(kind: type[Enum], value: Any) -> Enum:
-    """Return the member that a value, or its text, stands for."""
+    """Return the member that a value, or its text, names."""
     for member in kind:
         if value is member or value == member.value or value == str(member.value):
             return member

@@ -122,7 +122,7 @@ def make_model(
         "num_attention_heads": heads,
         "max_position_embeddings": positions,
         "labels": tuple(labels),
-        # larger than in training, so that layers and heads differ enough to be told apart
+        # larger than in training, so that layers and heads differ enough to be distinguished
         "initializer_range": 0.2,
     }
     kinds: dict[str, Any] = {"masked-lm": ModernBertForMaskedLM, "embedding": ModernBert}

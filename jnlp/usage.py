@@ -1,4 +1,4 @@
-"""What a run has met and what it cost: models, long texts, tokens, seconds by stage, memory."""
+"""Counts what a run has processed and what it cost: models, long texts, tokens, seconds by stage, memory."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class Usage:
             yield record
 
     def drain(self) -> dict[str, Any]:
-        """Return what was counted since the last call, as `add` takes it, and begin anew: a worker's report."""
+        """Return what was counted since the last call, as `add` takes it, and reset the counts: a worker's report."""
         with self._lock:
             report = {name: getattr(self, name) for name in _ADDED}
             report |= {"models": dict(self.models), "seconds": dict(self.seconds)}

@@ -32,7 +32,7 @@ class Pages:
         self._rows: list[Mapping[str, object]] = []
 
     def add(self, row: Mapping[str, object], /) -> None:
-        """Take one row; text is printed as it stands."""
+        """Take one row; text is printed unchanged."""
         self._rows.append(row)
         if len(self._rows) >= PAGE:
             self._flush()

@@ -33,5 +33,5 @@ def doctor(ctx: click.Context, as_json: bool, build_kernels: bool) -> None:
         mark = {Level.OK: " ", Level.ABSENT: "-", Level.PROBLEM: "!"}[finding.level]
         click.echo(f"{mark} {finding.subject:<22} {finding.text}" + (f"  → {finding.hint}" if finding.hint else ""))
     if problems:
-        click.echo(f"jnlp: {problems} to mend", err=True)
+        click.echo(f"jnlp: {problems} to fix", err=True)
         ctx.exit(1)

@@ -101,7 +101,7 @@ class RegistryGroup(SuggestingGroup):
         return items + click.Command.shell_complete(self, ctx, incomplete)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; what a user can mend is shown in one line, a closed pipe ends quietly."""
+        """Run a command; an error that the user can fix is shown in one line, a closed pipe ends quietly."""
         try:
             return super().invoke(ctx)
         except JnlpError as error:

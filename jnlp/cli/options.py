@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class SectionOption(click.Option):
-    """An option that knows the section of `--help` it stands in."""
+    """An option that knows its section of `--help`."""
 
     def __init__(self, *args: Any, section: str = "Options", **attributes: Any) -> None:
         super().__init__(*args, **attributes)
@@ -53,7 +53,7 @@ class Checked(click.ParamType[Any]):
         self.name = field.kind.__name__
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """Return what stands for the value: its choices, or its kind."""
+        """Return the placeholder of the value: its choices, or its kind."""
         field = self.field
         if field.option.metavar:
             return field.option.metavar

@@ -78,7 +78,7 @@ def _run(ctx: click.Context, engine: Engine, spec: TaskSpec[Any, Any], inputs: t
             reading=reading,
             writing=writing,
             table=pages.add,
-            told=tell_failed,
+            on_failed=tell_failed,
             advance=advance,
             **given(ctx, spec.options),
         )

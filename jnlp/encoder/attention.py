@@ -77,8 +77,8 @@ def varlen(
 ) -> Tensor:
     """Attend through torch's own flash kernel over packed tokens: CUDA, 16-bit.
 
-    Without gradients the keys are not split, where this torch can be told so: what stands beside a sequence in the
-    batch then moves no bit of its own.
+    Without gradients the keys are not split, where this torch has that option: the result of a sequence then does
+    not depend on the rest of the batch.
     """
     from torch.nn.attention.varlen import varlen_attn
 

@@ -35,7 +35,7 @@ class BatchRunner:
     Args:
         device: Where batches go.
         budget: Tokens a batch; a longer sequence runs alone. It is halved when memory runs out, and stays so.
-        usage: Told of each batch.
+        usage: Counts each batch.
         pads: True where the network pads a packed batch to its longest sequence.
     """
 

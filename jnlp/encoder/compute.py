@@ -89,7 +89,7 @@ class _Thread:
             try:
                 if self._ending:
                     raise _over()
-                if torch.get_num_threads() != job.threads:  # what another thread told torch does not reach this one
+                if torch.get_num_threads() != job.threads:  # torch keeps this setting per thread
                     torch.set_num_threads(job.threads)
                 job.result = job.work()
             except BaseException as error:  # raised where it was asked for

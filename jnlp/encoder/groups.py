@@ -19,7 +19,7 @@ from torch import Tensor
 BLOCK = 64
 """Queries a block of local attention; with 64 keys on each side, two thirds of the scores are within reach."""
 SHORT = 192
-"""Tokens of the longest sequence that stands beside others of other lengths."""
+"""Tokens of the longest sequence that is grouped with others of other lengths."""
 SCORES = 1 << 20
 """Scores that a CPU writes out at a time: 2 MiB in bf16, within the second-level caches of two cores."""
 SCORES_ELSEWHERE = 1 << 23
@@ -126,11 +126,11 @@ def plan_of(lengths: tuple[int, ...], window: int | None, device: torch.device, 
         maker = _Maker(np.asarray(lengths), starts, window, device, dtype)
         if window is None:
             for _, equal in groupby(long, key=lambda i: lengths[i]):
-                maker.beside(list(equal))
+                maker.together(list(equal))
         elif long:
             maker.blocks(sorted(long), window)
         for run in _alike([i for i in order if lengths[i] <= short], lengths):
-            maker.beside(run)
+            maker.together(run)
         return maker.plan()
 
 
@@ -156,7 +156,7 @@ class _Maker:
         self._order = np.zeros(int(lengths.sum()), dtype=np.int64)
         self._size = 0
 
-    def beside(self, sequences: list[int]) -> None:
+    def together(self, sequences: list[int]) -> None:
         """Add sequences side by side; what pads a shorter one repeats its last token, and no key is padding."""
         lengths, starts = self._lengths[sequences, None], self._starts[sequences, None]
         places = np.arange(lengths.max())[None]

@@ -56,7 +56,7 @@ class Reader:
         runner: Runs batches.
         max_length: The longest sequence in tokens, special tokens included.
         overflow: What happens to a longer text where a call does not say.
-        count: Told after each call how many texts were read in windows, and how many characters left out.
+        count: Called after each call with how many texts were read in windows, and how many characters left out.
     """
 
     tokenizer: Tokenizer

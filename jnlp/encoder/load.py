@@ -198,7 +198,7 @@ def _fingerprint(model: ModelFolder, reader: Reader) -> str:
 
     Not the dtype, which moves a vector by rounding only.
 
-    The weights are told apart by `digest_weights`: size, header and sampled blocks.
+    The weights are identified by `digest_weights`: size, header and sampled blocks.
     """
     spec = model.spec
     parts = {

@@ -80,7 +80,7 @@ def batches(lengths: Sequence[int], budget: int, /, *, padded: bool = False) -> 
         padded: Count each sequence as long as the longest of its batch.
 
     Returns:
-        Indices into `lengths`, each exactly once; a sequence over the budget stands alone.
+        Indices into `lengths`, each exactly once; a sequence over the budget is a batch by itself.
     """
     groups: list[list[int]] = []
     room = 0

@@ -37,7 +37,7 @@ class Runtime:
         overflow: What happens to a text longer than the model, where a call does not say.
         normalize: Makes an aligned text (`jnlp.text.Aligned`) of each text before the model's own normaliser.
         count: Called after each call with the number of texts read in windows, and of characters left out.
-        usage: Told what the encoder does, and how long it takes.
+        usage: Counts the encoder's work and its time.
         converted: A folder that processes share: weights in another dtype than the files' are put there once and
             mapped by all. None: each converts its own.
     """

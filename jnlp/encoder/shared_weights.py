@@ -34,8 +34,8 @@ def share_weights(shared: Path | None, key: str, make: Callable[[], Weights], /)
     path = shared / f"{name}.pt"
     with Lock(shared / f"{name}.lock", path, wait=True):
         if not path.is_file():
-            with tempfile.TemporaryDirectory(dir=shared) as beside:
-                made = Path(beside) / path.name
+            with tempfile.TemporaryDirectory(dir=shared) as temporary:
+                made = Path(temporary) / path.name
                 torch.save(make(), made)
                 made.replace(path)
     # torch's own format begins each tensor on a cache line

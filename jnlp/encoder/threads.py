@@ -45,8 +45,8 @@ def limit_threads(count: int | None, /) -> int:
 def limit_tokenizer(count: int | None, device: str, /) -> None:
     """Tell the tokenizers library, which reads its variable when it first encodes, how many threads it may have.
 
-    Beside a forward pass on the CPU that is a quarter of `count`: tokenising takes a tenth of its time or less, and the
-    cores stay with the forward pass. Beside a GPU all. None is `default_threads`, and leaves a variable that is set.
+    During a forward pass on the CPU that is a quarter of `count`: tokenising takes a tenth of its time or less, and the
+    cores stay with the forward pass. With a GPU all. None is `default_threads`, and leaves a variable that is set.
     """
     if count is not None or _theirs(_RAYON) is None:
         threads = count or default_threads()
@@ -57,14 +57,14 @@ def use_threads(count: int | None, /) -> int:
     """Let torch and FAISS compute on `count` threads; return the count.
 
     A search waits for the query's vector, so that each may have them all (a search itself takes one). None is
-    `default_threads`, and never raises what others told torch before. The pools are the process's: of two engines the
+    `default_threads`, and never raises a count that was set before. The pools are the process's: of two engines the
     one that loads its models last decides for both.
     """
     import torch
 
     threads = limit_threads(count)
-    if count is None and (told := torch.get_num_threads()) != _ours.get("torch"):
-        threads = min(threads, told)
+    if count is None and (current := torch.get_num_threads()) != _ours.get("torch"):
+        threads = min(threads, current)
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
         _ours["torch"] = threads

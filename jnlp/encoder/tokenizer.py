@@ -54,10 +54,10 @@ class Tokenizer:
 
     Args:
         backend: The tokenizer; truncation and padding are switched off.
-        special: Special tokens by name (`mask_token`, `cls_token` …), from the files beside `tokenizer.json`.
+        special: Special tokens by name (`mask_token`, `cls_token` …), from the files next to `tokenizer.json`.
         normalize: Makes an aligned text (`jnlp.text.Aligned`) of each text before the model's own normaliser;
             offsets are mapped back. None leaves texts as they are.
-        usage: Told how long it takes.
+        usage: Counts the time it takes.
         digest: A sha256 of `tokenizer.json`.
     """
 
@@ -222,7 +222,7 @@ def _special_files(model: Path | ModelFolder) -> list[Mapping[str, Any]]:
 
 
 def _special(files: Sequence[Mapping[str, Any]], backend: Backend) -> dict[str, str]:
-    """Return special tokens by name, from the files beside `tokenizer.json`; later ones win."""
+    """Return special tokens by name, from the files next to `tokenizer.json`; later ones win."""
     found: dict[str, str] = {}
     for values in files:
         for key, value in values.items():

@@ -34,7 +34,7 @@ class Window:
         span: The character offsets that the window covers.
         tokens: The number of tokens of the text.
         core: The range in `ids` whose states this window gives best; the cores of a text's windows tile its tokens.
-            The first window's core has what stands before the text too, the last one's what stands after.
+            The first window's core includes the tokens before the text, the last one's those after it.
     """
 
     ids: IntArray
@@ -47,11 +47,11 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Framed:
-    """A text's tokens, what stands around them in every window, and where the windows are.
+    """A text's tokens, the tokens around them in every window, and where the windows are.
 
     Args:
         before: Special tokens, and the prefix or the first of a pair.
-        types: Token types of what stands before, of the text, and of what stands after.
+        types: Token types of the tokens before the text, of the text, and of those after it.
         body: The text's tokens.
         after: Special tokens.
         ranges: Token ranges in `body`, one a window.
@@ -117,7 +117,7 @@ def frame(
     """Tokenise texts or pairs and lay out their windows.
 
     A text over `max_length` tokens, special and prefix tokens counted, becomes windows that share an eighth. Of a
-    pair the second text is windowed, and the first stands in every window, up to half the length (more where the
+    pair the second text is windowed, and the first is repeated in every window, up to half the length (more where the
     second is short); what is cut off it is counted.
 
     Raises:
@@ -145,7 +145,9 @@ def frame(
 
 def _check(tokens: int, room: int, max_length: int, overflow: Overflow) -> None:
     if room < 1:
-        raise JnlpError(f"the model's length of {max_length} tokens has no room for the text beside what surrounds it")
+        raise JnlpError(
+            f"the model's length of {max_length} tokens has no room for the text next to its prefix and special tokens"
+        )
     if tokens > room and overflow is Overflow.ERROR:
         raise RecordError(
             f"the text is {tokens} tokens long, and the model reads {room} of it at once",
@@ -156,7 +158,7 @@ def _check(tokens: int, room: int, max_length: int, overflow: Overflow) -> None:
 def _single(
     body: Encoded, tokenizer: Tokenizer, prefix: str
 ) -> tuple[IntArray, tuple[IntArray, int, int], Encoded, IntArray]:
-    """Return what stands before and after a text's own tokens; the prefix moves from the body to what is before."""
+    """Return the tokens before and after a text's own; the prefix moves from the body to what is before."""
     from jnlp.types import Encoded
 
     opening, closing = tokenizer.template.single
@@ -169,7 +171,7 @@ def _single(
 def _pair(
     text: str, first: Encoded, second: int, tokenizer: Tokenizer, max_length: int, overflow: Overflow
 ) -> tuple[IntArray, tuple[IntArray, int, int], IntArray, int]:
-    """Return what stands before and after the second text, and the characters cut off the first."""
+    """Return the tokens before and after the second text, and the characters cut off the first."""
     opening, between, closing = tokenizer.template.pair
     room = max_length - len(opening) - len(between) - len(closing)
     _check(len(first.ids) + second, room, max_length, overflow)

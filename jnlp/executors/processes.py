@@ -1,6 +1,6 @@
 """The executor of several processes on one machine: each has its own interpreter and threads, all map the same weights.
 
-A worker runs `jnlp.worker`. It is told the job as a value and rebuilds it, is sent texts, and sends results
+A worker runs `jnlp.worker`. It receives the job as a value and rebuilds it, receives texts, and sends results
 back; the records themselves stay here.
 """
 
@@ -37,7 +37,7 @@ class ProcessesExecutor:
     """Runs a job on worker processes of this machine, as many as the setting `workers` says.
 
     Args:
-        prepare: What makes a job's function: the workers make their own; its `usage`, where it has one, is told what
+        prepare: What makes a job's function: the workers make their own; its `usage`, where it has one, counts what
             they report.
     """
 
@@ -61,7 +61,7 @@ class Pool:
     Args:
         job: What they are to do.
         count: How many.
-        usage: Told what they report.
+        usage: Collects their reports.
     """
 
     def __init__(self, job: Job, count: int, usage: Usage, /) -> None:
@@ -71,11 +71,11 @@ class Pool:
         settings = json.loads(job.settings)
         each = _share(settings.get("threads"), count)
         of_worker = json.dumps({**settings, "workers": 1, "executor": "local", "threads": each})
-        told = (dataclasses.replace(job, settings=of_worker), shared, sys.path)
+        message = (dataclasses.replace(job, settings=of_worker), shared, sys.path)
         self._workers: list[Worker] = []
         try:
             for _ in range(count):
-                self._workers.append(self._stack.enter_context(Worker(told, usage)))
+                self._workers.append(self._stack.enter_context(Worker(message, usage)))
         except BaseException:
             self._stack.close()
             raise
@@ -106,11 +106,11 @@ class Worker:
     """One worker process, and a thread that takes what it sends.
 
     Args:
-        told: Its first message: the job, the folder of shared weights, where Python finds modules.
-        usage: Told what it reports.
+        message: Its first message: the job, the folder of shared weights, where Python finds modules.
+        usage: Collects its reports.
     """
 
-    def __init__(self, told: tuple[Job, str, list[str]], usage: Usage, /) -> None:
+    def __init__(self, message: tuple[Job, str, list[str]], usage: Usage, /) -> None:
         # The package may be importable through `sys.path` alone; a worker is sent the whole of it, once it runs.
         root = str(Path(__file__).resolve().parents[2])
         start = f"import sys; sys.path.insert(0, {root!r}); from jnlp.worker import main; main()"
@@ -128,8 +128,8 @@ class Worker:
         self._usage = usage
         self._listener = threading.Thread(target=self._listen, daemon=True, name="jnlp-worker-results")
         self._listener.start()
-        with suppress(OSError):  # its end is told by the listener
-            send(self._in, told, self._sending)
+        with suppress(OSError):  # the listener reports its end
+            send(self._in, message, self._sending)
 
     @property
     def load(self) -> int:
@@ -147,7 +147,7 @@ class Worker:
             self._number += 1
             number = self._number
             self._waiting[number] = future, records
-        with suppress(OSError):  # its end is told by the listener
+        with suppress(OSError):  # the listener reports its end
             send(self._in, (number, [(record.id, record.text) for record in records]), self._sending)
         return future
 
@@ -183,7 +183,7 @@ class Worker:
     def _crash(self) -> JnlpError:
         code = self._process.wait()
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-        hint = "the system may be short of memory: use fewer --workers" if code == -9 else "its error stands above"
+        hint = "the system may be short of memory: use fewer --workers" if code == -9 else "see its error above"
         return JnlpError(f"worker process {self.pid} {how}", hint=hint)
 
     def _end(self, error: BaseException) -> None:

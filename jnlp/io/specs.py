@@ -44,5 +44,5 @@ WRITERS = (
     FormatSpec("csv", (".csv",), "jnlp.io.writing.lines:write_csv", "Comma separated, for spreadsheets."),
     FormatSpec("tsv", (".tsv",), "jnlp.io.writing.lines:write_tsv", "Tab separated."),
     FormatSpec("parquet", (".parquet",), "jnlp.io.writing.parquet:write_parquet", "Parquet (extra: parquet)."),
-    FormatSpec("npy", (".npy",), "jnlp.io.writing.npy:write_npy", "Vectors as a float32 matrix, ids beside it."),
+    FormatSpec("npy", (".npy",), "jnlp.io.writing.npy:write_npy", "Vectors as a float32 matrix, ids next to it."),
 )

@@ -95,7 +95,7 @@ def _bar(progress: Progress | None) -> type[Any]:
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     lock = threading.Lock()
-    told = [0, 0]
+    done = [0, 0]
 
     class Bar(tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **keywords: Any) -> None:
@@ -107,8 +107,8 @@ def _bar(progress: Progress | None) -> type[Any]:
             drawn: bool | None = super().update(n)
             if progress is not None and self.counts_bytes:
                 with lock:  # there is a bar for what the network brings and one for what is written: tell the further
-                    told[:] = max(told[0], int(self.n)), max(told[1], int(self.total or 0))
-                    progress(told[0], max(told))
+                    done[:] = max(done[0], int(self.n)), max(done[1], int(self.total or 0))
+                    progress(done[0], max(done))
             return drawn
 
     return Bar

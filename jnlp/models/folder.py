@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TOKENIZER = "tokenizer.json"
 MODULES = "modules.json"
 BESIDE_TOKENIZER = ("special_tokens_map.json", "tokenizer_config.json")
-"""The files beside `tokenizer.json` that name special tokens; a later one wins."""
+"""The files next to `tokenizer.json` that name special tokens; a later one wins."""
 
 TEMPERATURE = "jnlp_temperature"
 """The key of a classifier's `config.json` that holds what its logits are divided by."""

@@ -42,9 +42,9 @@ def resolve(
         specs: The models known by name.
         offline: Use no network; None asks `HF_HUB_OFFLINE`.
         allow_download: False: a model that is not on this machine is an error.
-        progress: Told about the bytes of a download.
+        progress: Called with the bytes of a download.
         download: Fetches in place of `jnlp.models.download.download`.
-        refresh: Ask the hub for a newer commit of a cached model; where it cannot be asked, the cached one stands.
+        refresh: Ask the hub for a newer commit of a cached model; where it cannot be reached, the cached one is used.
 
     Raises:
         UsageError: Nobody knows the name.

@@ -115,7 +115,7 @@ BUILTIN_SPECS: tuple[ModelSpec, ...] = (
     ),
     ModelSpec(
         name="tiny-search",
-        summary="Built in: a small embedder on top of tiny, for search beside full text.",
+        summary="Built in: a small embedder on top of tiny, for search next to full text.",
         max_length=512,
         licence="CC-BY-SA-4.0",
         builtin="tiny-search",

@@ -116,7 +116,7 @@ class Builder:
         return self._length
 
     def copy(self, start: int, end: int, /) -> None:
-        """Take original[start:end] as it stands."""
+        """Copy original[start:end] unchanged."""
         if start < end:
             self._add(self._source[start:end], start, _COPIED)
 

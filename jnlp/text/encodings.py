@@ -84,7 +84,7 @@ class Detected:
         codec: The name of Python's codec.
         reason: What says so, in words.
         confidence: Between 0 and 1.
-        bom: Whether a byte order mark stands at the start (the codec removes it).
+        bom: Whether there is a byte order mark at the start (the codec removes it).
     """
 
     codec: str

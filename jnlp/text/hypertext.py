@@ -62,7 +62,7 @@ def html_title(text: str, /) -> str | None:
 
 
 class _Page:
-    """What is being written: the separator that is due, and what is being skipped or kept as it stands."""
+    """What is being written: the separator that is due, and what is being skipped or kept unchanged."""
 
     def __init__(self, source: str, *, whole: bool = True) -> None:
         self.builder = Builder(source)

@@ -1,7 +1,8 @@
 """Normalisers: functions from a text to an `Aligned` text.
 
-NFKC works on clusters: a *joiner* (a combining mark, ﾞ, a Hangul vowel) may merge with what stands before it, everything
-else begins a cluster of its own. So only the clusters that change are looked at, and the result is that of the whole.
+NFKC works on clusters: a *joiner* (a combining mark, ﾞ, a Hangul vowel) may merge with the character before it,
+everything else begins a cluster of its own. Only the clusters that change are normalised again; the result equals NFKC
+of the whole text.
 """
 
 from __future__ import annotations
@@ -168,6 +169,6 @@ def _split(text: str, change: Callable[[str], str]) -> tuple[dict[int, str], dic
 
 @lru_cache(maxsize=1 << 16)
 def _joins(character: str) -> bool:
-    """Whether the character may act on what stands before it: more than do, never fewer (UAX 15, section 9)."""
+    """Whether the character may act on the character before it: more than do, never fewer (UAX 15, section 9)."""
     first = normalize("NFKD", character)[0]
     return category(first)[0] == "M" or "\u1160" <= first <= "\u11ff" or "\U00016d63" <= first <= "\U00016d6a"

@@ -55,7 +55,7 @@ _BITS = {
     ),
 }
 _COSTS = {character: float(bits) for bits, characters in _BITS.items() for character in characters}
-_LATIN_LETTER = 12.0  # é beside an ASCII letter
+_LATIN_LETTER = 12.0  # é next to an ASCII letter
 _RUN = 6.0  # the first of a run of half-width katakana
 _LONE = 6.0  # more for a run of one: half-width words have two characters at least
 _HALF = re.compile("[｡-ﾟ]+")

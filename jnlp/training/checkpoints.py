@@ -40,7 +40,7 @@ def save(
 
 
 def load(folder: Path, objective: Objective, optimisers: Sequence[torch.optim.Optimizer]) -> tuple[int, int, float]:
-    """Bring model, data and optimisers to where a checkpoint stands; return its steps, tokens and seconds."""
+    """Bring model, data and optimisers to the state of a checkpoint; return its steps, tokens and seconds."""
     path = folder / NAME
     if not path.exists():
         return 0, 0, 0.0

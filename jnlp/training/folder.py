@@ -82,7 +82,7 @@ def refuse_taken(out: Path, /) -> None:
 
 @contextmanager
 def whole_folder(out: Path, /) -> Iterator[Path]:
-    """Yield a folder beside `out` to write into; it becomes `out` when all went well, and is removed otherwise.
+    """Yield a folder next to `out` to write into; it becomes `out` when all went well, and is removed otherwise.
 
     Raises:
         JnlpError: `out` exists and is not an empty folder, or cannot be made.

@@ -54,7 +54,7 @@ class Objective(Protocol):
         ...
 
     def state(self) -> dict[str, Any]:
-        """Return where in the data the run stands."""
+        """Return the run's position in the data."""
         ...
 
     def load_state(self, state: dict[str, Any], /) -> None:
@@ -79,7 +79,7 @@ class Plan:
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the run was asked to stop and has saved itself
-    """The run was interrupted and stands in its checkpoint.
+    """The run was interrupted and is saved in its checkpoint.
 
     Args:
         number: Of the signal.
@@ -196,7 +196,7 @@ class _Run:
         left = (1 - done) * (now - self.begun[0]) / max(done - self.begun[1], 1e-9)
         figures = {"loss": loss, "tokens_per_second": speed, "rate": factor, "progress": done, "seconds_left": left}
         self.seen = now, self.tokens
-        if not self.warm:  # the first steps compile and fill caches: what is left is told by those after them
+        if not self.warm:  # the first steps compile and fill caches: the time left is estimated from those after them
             self.begun, self.warm = (now, done), True
         self._log(figures)
         if self.tell:

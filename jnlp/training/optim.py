@@ -1,4 +1,4 @@
-"""Optimisers: AdamW, StableAdamW, and Muon for the matrices of the encoder beside AdamW for everything else."""
+"""Optimisers: AdamW, StableAdamW, and Muon for the matrices of the encoder with AdamW for everything else."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class _Axis:
     high: float
 
     def at(self, value: float) -> float:
-        """Return where a value stands between 0 and 1."""
+        """Return a value's position between 0 and 1."""
         return (value - self.low) / (self.high - self.low)
 
     def ticks(self) -> list[float]:

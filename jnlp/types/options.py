@@ -21,9 +21,9 @@ class Option:
         ge, gt, le, lt: Bounds of a number.
         choices: The allowed values of a string.
         flags: Flags in place of the one made from the field's name, e.g. `("--top", "-k")`.
-        metavar: What stands for the value in `--help`.
+        metavar: The placeholder of the value in `--help`.
         hidden: Keeps the option out of `--help`.
-        none: The word that stands for None on the command line and in the configuration: `auto`.
+        none: The word for None on the command line and in the configuration: `auto`.
     """
 
     help: str

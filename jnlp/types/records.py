@@ -43,7 +43,7 @@ class Record:
         text: What the task reads.
         fields: The other columns, carried through to the output.
         source: Where it was read.
-        original: The text as it stands in its source, where `text` is derived from it (markup removed), else None.
+        original: The text as written in its source, where `text` is derived from it (markup removed), else None.
         alignment: Maps offsets in `text` to offsets in `original`; None when they are the same.
         title: What the file itself says it is called (md, html, pdf), for an index: no column of its row.
     """
@@ -86,7 +86,7 @@ Outcome = Done[R] | Failed
 
 
 class OnError(StrEnum):
-    """What a record that fails does to the run: it is told and left out, or it ends the run."""
+    """What a record that fails does to the run: it is reported and skipped, or it ends the run."""
 
     SKIP = "skip"
     FAIL = "fail"

@@ -33,7 +33,7 @@ class TaskSpec(Generic[O, R]):
             of the output (it goes to `--rejects`), or None to keep it. None keeps all.
         explode: The field of the result whose items are the output's rows (search hits), or None.
         pairs: True when the task reads pairs too (`--text-pair`).
-        command: `"package.module:attribute"`, a `click.Command` that stands for the task on the command line where its
+        command: `"package.module:attribute"`, a `click.Command` that replaces the task's command line where its
             arguments are not texts and files (`jnlp search DIR QUERY`); None is the command that every task has.
     """
 

@@ -93,7 +93,7 @@ class Trainer(Protocol):
             train: Training examples.
             valid: Validation examples, or None to hold some of `train` out.
             options: The trainer's options.
-            out: The folder to make; written beside and renamed when whole.
+            out: The folder to make; written next to its place and renamed when complete.
             models: For trainers that need other models.
             base: The folder of the model to start from.
             device: Where to train: `auto`, `cpu`, `cuda` …

@@ -52,7 +52,7 @@ def make_zero_shot(models: Models, options: ClassifyOptions, /) -> Apply[Classif
         UsageError: A label twice, or a template without `{label}`.
     """
     if len(set(options.labels)) < len(options.labels):
-        raise UsageError(f"a label stands twice in {','.join(options.labels)}", hint="name each label once")
+        raise UsageError(f"a label is repeated in {','.join(options.labels)}", hint="name each label once")
     if options.template is not None and "{label}" not in options.template:
         raise UsageError(f"the template '{options.template}' has no {{label}}", hint="e.g. これは{label}の話です。")
     judge = entailment_judge(models)

@@ -41,7 +41,7 @@ def make(models: Models, options: FillMaskOptions, /) -> Apply[Filled]:
             "the model's tokenizer has no mask token", hint="--model MODEL with a masked-lm head: `jnlp models`"
         )
     if options.mask_token is not None and not options.mask_token.strip():
-        raise UsageError("--mask-token is empty", hint="leave it out, or give the text that stands for a mask")
+        raise UsageError("--mask-token is empty", hint="leave it out, or give the text that marks a mask")
     candidates = _candidates(model, options.candidates)
 
     def apply(texts: Sequence[Text]) -> list[Filled]:

@@ -42,7 +42,7 @@ def _truncated(prompt: Prompt, max_length: int) -> Prompt:
     stop = max_length - prompt.tail
     if prompt.masks[-1] >= stop:
         raise RecordError(
-            f"a mask stands after the first {max_length} tokens, which is all that is read",
+            f"a mask is after the first {max_length} tokens, which is all that is read",
             hint="--on-overflow window reads around the mask",
         )
     kept = np.r_[:stop, len(prompt.ids) - prompt.tail : len(prompt.ids)]

@@ -13,7 +13,7 @@ _LOW_LINES = re.compile("＿+")
 def find_masks(text: str, spellings: tuple[str, ...] = SPELLINGS, /) -> list[tuple[int, int]]:
     """Return the character offsets of a text's masks, in order.
 
-    Where none of the spellings stands in the text, each run of ＿ (U+FF3F, as in a Japanese gap text) is one mask.
+    Where the text has none of the spellings, each run of ＿ (U+FF3F, as in a Japanese gap text) is one mask.
     Where one spelling begins another, the longer one is read.
     """
     longest_first = sorted(set(spellings), key=len, reverse=True)

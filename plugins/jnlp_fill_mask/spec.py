@@ -20,7 +20,7 @@ class FillMaskOptions:
         tuple[str, ...], Option(help="Rank only these words, comma separated; they may be of several pieces.")
     ] = ()
     mask_token: Annotated[
-        str | None, Option(help="Another spelling of a mask, beside <mask> and [MASK].", metavar="TEXT")
+        str | None, Option(help="Another spelling of a mask, in addition to <mask> and [MASK].", metavar="TEXT")
     ] = None
     beam: Annotated[
         int, Option(help="How many fillings to follow where a text has several masks.", ge=1, metavar="N")

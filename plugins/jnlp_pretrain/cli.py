@@ -20,7 +20,7 @@ _SECTION = "Training"
 
 
 class _Pretrain(SectionCommand):
-    """A command whose `--corpus` takes all paths that follow it; the recipe stands first."""
+    """A command whose `--corpus` takes all paths that follow it; the recipe comes first."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         spread: list[str] = []
@@ -42,7 +42,7 @@ def _run(recipe: str, corpus: tuple[Path, ...], out: Path, quiet: bool, **_: obj
     from jnlp_pretrain.pretraining import pretrain as train
 
     options = build(PretrainOptions, given(click.get_current_context(), PretrainOptions), where="pretrain")
-    told = RunOptions(
+    chosen = RunOptions(
         runs=options.runs,
         hours=options.hours,
         start=_folder(options.start) if options.start else None,
@@ -50,11 +50,11 @@ def _run(recipe: str, corpus: tuple[Path, ...], out: Path, quiet: bool, **_: obj
         team=assemble(options.device),
     )
     try:
-        report = train(_load(recipe, corpus, quiet=quiet), corpus, out, told, progress=None if quiet else say)
+        report = train(_load(recipe, corpus, quiet=quiet), corpus, out, chosen, progress=None if quiet else say)
     except Stopped as stopped:
         click.echo("jnlp: stopped with a checkpoint; the same command goes on from there", err=True)
         raise click.exceptions.Exit(128 + stopped.number) from stopped
-    if told.team.rank == 0:
+    if chosen.team.rank == 0:
         show(report)
 
 

@@ -26,7 +26,7 @@ _SMOOTHING = 0.75  # of context counts: rare contexts would otherwise have the l
 
 
 def piece_counts(shards: Sequence[Shard], vocabulary: int) -> NDArray[np.int64]:
-    """Return how often each piece stands in the shards, int64 `[vocabulary]`."""
+    """Return how often each piece occurs in the shards, int64 `[vocabulary]`."""
     counts = np.zeros(vocabulary, np.int64)
     for shard in shards:
         for start in range(0, len(shard.tokens), _BLOCK):  # a count makes int64 of what it is given

@@ -37,7 +37,7 @@ class Source:
         name: What the shards and the scores of this source are called.
         match: Glob patterns matched against the end of a file's path (`jsts/train.jsonl`).
         fields: The text fields of a row; a list of strings counts as its strings.
-        weight: How often a document is seen in one pass, on average: 0.2 draws every fifth document anew for each
+        weight: How often a document is seen in one pass, on average: 0.2 draws every fifth document again for each
             pass, 3 repeats each three times. A stage may say otherwise.
         keep: The share of its documents that is tokenised at all, by hash: a bound for a large source.
         unit: `document` keeps a row's text whole; `line` makes each of its lines a document of its own.

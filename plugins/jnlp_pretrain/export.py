@@ -22,7 +22,7 @@ _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*")
 def export(model: ModernBertForMaskedLM, tokenizer: Tokenizer, out: Path) -> None:
     """Write a folder that transformers and jnlp load: fp16 weights (the tied decoder once), config and tokenizer.
 
-    The folder is written beside `out` and takes its place when it is whole; weights that stood in `out` before go,
+    The folder is written next to `out` and takes its place when it is complete; weights that stood in `out` before go,
     other files (a model card) stay.
     """
     from safetensors.torch import save

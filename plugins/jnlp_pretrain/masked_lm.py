@@ -94,7 +94,7 @@ class MaskedLMLoss(nn.Module):
 
 @dataclass(slots=True)
 class MaskedLMObjective:
-    """Masked language modelling over packed rows; deterministic given the recipe, the turn and where it stands.
+    """Masked language modelling over packed rows; deterministic given the recipe, the turn and its position.
 
     Args:
         recipe: What to do.

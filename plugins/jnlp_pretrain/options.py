@@ -11,7 +11,7 @@ from jnlp import Option
 
 @dataclass(frozen=True, slots=True)
 class PretrainOptions:
-    """What a run may be told beyond its recipe."""
+    """The options of a run beyond its recipe."""
 
     start: Annotated[
         str | None,

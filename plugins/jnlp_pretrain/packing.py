@@ -107,7 +107,7 @@ class _Rooms:
         node = size + self._width
         if self._largest[node] >= size:
             return size
-        while node % 2 or self._largest[node + 1] < 0:  # up, until something stands to the right
+        while node % 2 or self._largest[node + 1] < 0:  # up, until there is a node to the right
             node //= 2
         node += 1
         while node < self._width:

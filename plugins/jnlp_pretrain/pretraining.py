@@ -45,7 +45,7 @@ _WORTH = 1_000_000  # tokens of one length from which on compiling its form save
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What a run may be told beyond its recipe.
+    """The options of a run beyond its recipe.
 
     Args:
         runs: Where runs live; `$JNLP_RUNS`, else the user's cache folder.
@@ -76,7 +76,7 @@ def pretrain(
 
     The run lives in a folder of its own under `runs` and continues there when the same recipe and corpus are given
     again: after Ctrl-C, a kill, or to export once more. It keeps the model of each stage (`stage-1` …), so that what a
-    stage brings can be measured. The tokenised corpus lies beside it, for other runs too.
+    stage brings can be measured. The tokenised corpus is kept next to it, for other runs too.
 
     Args:
         recipe: What to make.
@@ -106,7 +106,7 @@ def pretrain(
     run = runs / run_name(recipe, files, options.start)
     if str(out.resolve()) not in _made_by(run):
         refuse_taken(out)
-    _can_be_made(out, run)  # told before the work, not after it
+    _can_be_made(out, run)  # reported before the work, not after it
     with nullcontext() if team.rank else Lock(run / ".lock", run, hint="wait for it: it makes the same model"):
         return _pretrain(recipe, files, run, out, options, progress if team.rank == 0 else None)
 

@@ -67,7 +67,7 @@ def plan_rows(
 ) -> Rows:
     """Plan the rows of one portion of the endless stream of passes; the same arguments give the same rows.
 
-    Documents are drawn by weight, cut into pieces of at most `length - 2` tokens, at sentence ends where one stands
+    Documents are drawn by weight, cut into pieces of at most `length - 2` tokens, at sentence ends where there is one
     in the second half, shuffled and packed. No token of a drawn document is left out.
 
     Args:

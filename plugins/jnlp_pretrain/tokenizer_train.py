@@ -1,6 +1,6 @@
 """Train a SentencePiece unigram tokenizer and write it as the `tokenizer.json` of a ModernBERT-Ja folder.
 
-The tokenizer has byte fallback, no dummy prefix and no pre-tokenizer; its NFKC stands in its own normaliser, so that
+The tokenizer has byte fallback, no dummy prefix and no pre-tokenizer; its NFKC is part of its own normaliser, so that
 every library reads the same text the same way.
 """
 
@@ -137,7 +137,7 @@ def convert(model: bytes) -> Tokenizer:
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, *, max_length: int) -> None:
-    """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json (`config.json` must stand beside)."""
+    """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json (`config.json` must be there)."""
     tokenizer.save(str(folder / "tokenizer.json"))
     names = {
         "bos_token": SPECIAL[BOS],
@@ -160,7 +160,7 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, *, max_length: int) -> No
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write a JSON file as Hugging Face does: indented, Japanese as it stands."""
+    """Write a JSON file as Hugging Face does: indented, Japanese unescaped."""
     path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 

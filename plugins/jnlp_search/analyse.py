@@ -48,7 +48,7 @@ class Word:
         form: What is indexed.
         start, end: Character offsets in the analysed text.
         content: False for particles and the like, which a query leaves out.
-        symbol: True for +, # and the like, which a query asks for only beside a word (C++).
+        symbol: True for +, # and the like, which a query asks for only next to a word (C++).
     """
 
     form: str
@@ -170,7 +170,7 @@ class BigramAnalyser:
     _RUN = re.compile(rf"(?P<japanese>[{_JAPANESE}]+)|(?:(?![{_JAPANESE}])[^\W_])+|(?P<symbol>[+#@%&*])")
 
     def words(self, text: str, /) -> Iterator[Word]:
-        """Yield a pair for each Japanese character and its successor; the last of a run stands alone."""
+        """Yield a pair for each Japanese character and its successor; the last of a run is single."""
         folded = _folded(text)
         for match in self._RUN.finditer(folded.text):
             width = 2 if match["japanese"] else len(match[0])
@@ -196,7 +196,7 @@ class BigramAnalyser:
             else:
                 singles.append(run)
         forms = [form for group in groups for form in group]
-        # Pairs of hiragana are mostly grammar, and a symbol counts beside a word only.
+        # Pairs of hiragana are mostly grammar, and a symbol counts next to a word only.
         strong = [form for form in forms if form[0].isalnum() and not _HIRAGANA.fullmatch(form)]
         asked = _unique(strong or forms)
         if not asked:

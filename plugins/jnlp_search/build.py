@@ -59,7 +59,7 @@ def build(
         model: The embedder's name, folder or hub id: a search loads it by that.
         sources: The folders and files that `records` is all of.
         chunkers: Gives a chunker by name.
-        watch: Who is told of failures and progress.
+        watch: Receives failures and progress.
 
     Raises:
         JnlpError: Another process is writing, the index is damaged, or it was made with another model or settings.

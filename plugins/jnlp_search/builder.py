@@ -40,7 +40,7 @@ _UNSEEN = """NOT EXISTS (SELECT 1 FROM seen WHERE seen.root = documents.root AND
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Who is told of what happens.
+    """Receives what happens.
 
     Args:
         failed: Called with each document that was left out.
@@ -60,7 +60,7 @@ class Builder:
         embedder: Makes the vectors.
         chunker: Cuts documents.
         sources: The files and folders that the documents are all of.
-        watch: Who is told of failures and progress.
+        watch: Receives failures and progress.
     """
 
     def __init__(

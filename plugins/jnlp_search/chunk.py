@@ -39,7 +39,7 @@ class _Sentence:
 def sentence_chunker(text: str, tokenizer: Tokenizer, budget: int, overlap: int, /) -> Iterator[Chunk]:
     """Yield passages of whole sentences, in order.
 
-    A passage that is at least half full ends where a blank line stands; neighbours within running text share the last
+    A passage that is at least half full ends at a blank line; neighbours within running text share the last
     sentences of the former, as many as fit into `overlap` tokens. A sentence over the budget is cut.
 
     Args:

@@ -21,7 +21,7 @@ def find(catalog: Catalog, names: Sequence[str], /) -> list[int]:
     A name is a row's id, a document's name as hits show it, a file or folder in any spelling, or `FILE#ID`.
 
     Raises:
-        UsageError: A name that stands for nothing, or for rows of several files.
+        UsageError: A name that matches nothing, or for rows of several files.
     """
     return sorted({number for name in names for number in _find(catalog, name)})
 

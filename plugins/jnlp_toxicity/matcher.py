@@ -28,7 +28,7 @@ class Match:
 def find(text: str, lexicon: Lexicon, /) -> list[Match]:
     """Return the words and patterns found in a text, in order, the longer and the worse where they overlap.
 
-    A word counts where it stands alone (`boundaries.stands_alone`) and outside the allowed expressions.
+    A word counts where it is a word of its own (`boundaries.stands_alone`) and outside the allowed expressions.
     """
     seen = readable(text)
     matches = _find(seen.text, lexicon)

@@ -193,7 +193,7 @@ def test_other_braces_in_a_template_are_text():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (ClassifyOptions(labels=("経済", "経済")), "stands twice"),
+        (ClassifyOptions(labels=("経済", "経済")), "is repeated"),
         (ClassifyOptions(labels=("経済", "芸能"), template="話題"), "has no {label}"),
     ],
 )

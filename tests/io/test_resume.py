@@ -182,7 +182,7 @@ def test_another_job_is_refused_and_the_part_stays(tmp_path):
         with pytest.raises(JnlpError) as caught:
             open_writer(None, out, job=job, resume=True)
         assert str(caught.value) == (
-            f"a.jsonl.part was begun by another job: {difference} (run it without --resume to start anew)"
+            f"a.jsonl.part was begun by another job: {difference} (run it without --resume to start again)"
         )
     with pytest.raises(JnlpError, match='encoding was "utf-8", is "cp932"'):
         open_writer(None, out, job=JOB, resume=True, encoding=OutputEncoding.CP932)
@@ -224,7 +224,7 @@ def test_a_damaged_part_is_not_continued(tmp_path, format):
         part.write_bytes(part.read_bytes()[:-3])
     else:
         (part / "part-00000.parquet").unlink()
-    with pytest.raises(JnlpError, match="start anew, without --resume"):
+    with pytest.raises(JnlpError, match="start again, without --resume"):
         run(out, 10, resume=True)
     (tmp_path / f"a.{format}.part.state").write_text("{", encoding="utf-8")
     with pytest.raises(JnlpError, match="state is damaged"):

@@ -169,7 +169,7 @@ def test_a_quote_that_never_closes_is_bounded(tmp_path, monkeypatch):
         ('{"text": ["一"]}', "2: column 'text' holds no text but list"),
         ('{"text": null}', "2: column 'text' is empty"),
         ('{"本文": "一"}', "2: no column 'text'"),
-        ('{"text": "\\ud83d"}', "2: half of a surrogate pair stands alone"),
+        ('{"text": "\\ud83d"}', "2: half of a surrogate pair has no other half"),
         ('["一"]', "2: neither a JSON object nor a string"),
         ("12", "2: neither a JSON object nor a string"),
         ('""', "2: the string is empty"),

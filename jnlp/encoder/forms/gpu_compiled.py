@@ -1,6 +1,6 @@
 """The encoder's forward pass on a GPU, with what lies between two attentions compiled by torch.
 
-Norms, rotation, GeGLU and residuals then read and write memory once, beside products that stay the library's own.
+Norms, rotation, GeGLU and residuals then read and write memory once, while products stay the library's own.
 There are three functions, before, between and after attentions; that between is one for all layers, and all are for
 any number of tokens. Attention itself is the kernel that `jnlp.encoder.attention` chooses.
 """

@@ -26,7 +26,7 @@ class Quantised:
 
     Args:
         weight: int8 `[outputs, inputs]`.
-        scale: fp32 `[outputs]`: what a weight of 1 stands for.
+        scale: fp32 `[outputs]`: the value of a weight of 1.
         bias: fp32 `[outputs]`, or None.
     """
 
@@ -53,7 +53,7 @@ class Quantised:
 
 
 def quantise(x: Tensor, /) -> tuple[Tensor, Tensor]:
-    """Return the rows of an fp32 matrix in int8, and what 1 stands for in each, `[rows, 1]`."""
+    """Return the rows of an fp32 matrix in int8, and the value of 1 in each, `[rows, 1]`."""
     scale = x.abs().amax(dim=1, keepdim=True).clamp_(min=1e-20) / LARGEST
     return (x / scale).round_().to(torch.int8), scale
 

@@ -173,7 +173,7 @@ class PackedTransformer(InputModule):
         self.save_config(output_path)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PackedTransformer:
-        """Follow `.to(…)`: what is loaded elsewhere is let go, and loaded anew on first use."""
+        """Follow `.to(…)`: what is loaded elsewhere is let go, and loaded again on first use."""
         before = self.place.device
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self.place.dtype != self._dtype:

@@ -23,7 +23,7 @@ TEXT_COLUMNS = ("text", "本文", "テキスト", "sentence", "文", "内容", "
 _NUMBER = re.compile(r"[\s\d.,:/+-]*")
 
 JOINED = "\n"
-"""Stands between the cells of a row that is a document as a whole."""
+"""The separator of the cells of a row that is one document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def choose(names: Sequence[str], options: ReadOptions, where: str) -> Columns:
         options: The columns asked for.
         where: The table, for messages.
 
-    Where rows are documents (`unit=document`) and no column can be told to hold the text, the whole row is it.
+    Where rows are documents (`unit=document`) and no column is known to hold the text, the whole row is it.
 
     Raises:
         UsageError: A column asked for does not exist, or none can be taken for the text; the message lists them all.

@@ -61,7 +61,7 @@ class _Table:
         self._held: list[tuple[dict[str, object] | Record | Failed, int, str]] = []
 
     def take(self, row: dict[str, object] | Record | Failed, line: int, encoding: str) -> Iterator[Record | Failed]:
-        """Yield what can be told by now: this row, and those that waited for it."""
+        """Yield what is certain by now: this row, and those that waited for it."""
         if isinstance(row, dict) and self._columns is None:
             self._names.update(dict.fromkeys(row))
             self._columns = self._choose()
@@ -101,7 +101,7 @@ def _parse(line: str, source: Input, number: int, encoding: str) -> dict[str, ob
     except json.JSONDecodeError as error:
         reason = f"broken JSON at column {error.colno}: {error.msg}"
     except UnicodeEncodeError:
-        reason = "half of a surrogate pair stands alone"
+        reason = "half of a surrogate pair has no other half"
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists thousands deep
         reason = f"JSON out of bounds: {error}"
     else:

@@ -61,7 +61,7 @@ def read(
     for all but rows. What cannot be read is a `Failed`, and the stream goes on.
 
     Args:
-        inputs: Texts and paths, told apart as `jnlp.io.reading.sources.expand` does; a `Path` is always a path.
+        inputs: Texts and paths, distinguished as `jnlp.io.reading.sources.expand` does; a `Path` is always a path.
         options: How to read.
         readers: Readers by ending; None for jnlp's own.
         stdin: What `-` reads (default: the process's).

@@ -29,7 +29,7 @@ _MAGIC = re.compile(r"[*?\[]")
 _LONGEST_PATH = 4096
 _KIND = re.compile(r"\.([a-z0-9_+-]{1,10})")
 _MOST_KINDS = 8  # named; the rest is counted together
-# What a run keeps beside its output: reading a folder never reads what is being written into it.
+# Files that a run keeps next to its output: reading a folder never reads what is being written into it.
 _UNFINISHED = re.compile(r"\.part(\.state(\.tmp)?|\.lock)?$")
 
 
@@ -119,7 +119,7 @@ def expand(
     paths_only: bool = False,
     passed_over: PassedOver | None = None,
 ) -> Iterator[Item]:
-    """Return what each argument stands for, in order; folders are walked lazily, sorted, hidden names left out.
+    """Return what each argument names, in order; folders are walked lazily, sorted, hidden names left out.
 
     Args:
         arguments: `-` is standard input; a `Path` is always a path.
@@ -289,5 +289,5 @@ def _is_broken(entry: os.DirEntry[str]) -> bool:
 
 
 def _shown(path: Path) -> str:
-    """A path as text that can be written: what is no Unicode in its name (an old archive's) stands escaped."""
+    """A path as text that can be written: what is no Unicode in its name (an old archive's) is escaped."""
     return path.as_posix().encode("utf-8", "backslashreplace").decode()

@@ -139,7 +139,7 @@ def _opened(row: Sequence[str], delimiter: str) -> int:
 
 def sniff(header: str, /) -> str:
     """Return what separates a header's names: the one of comma, semicolon and tab that makes most columns."""
-    plain = "".join(header.split('"')[::2])  # what stands outside quotes
+    plain = "".join(header.split('"')[::2])  # the text outside quotes
     return max(",;\t", key=plain.count)
 
 

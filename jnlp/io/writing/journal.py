@@ -1,4 +1,4 @@
-"""How far a job has come: a small file beside the part, replaced in one step."""
+"""How far a job has come: a small file next to the part, replaced in one step."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 Job = Mapping[str, object]
 """What makes two runs the same job, as JSON: task, options, model, inputs."""
 
-_ANEW = "run it without --resume to start anew"
+_ANEW = "run it without --resume to start again"
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Where a job stands.
+    """How far a job has come.
 
     Args:
         job: The job.
@@ -29,7 +29,7 @@ class State:
         position: Where the output ends.
         rejects: The file of rejects, or None.
         rejects_bytes: Where it ends.
-        mark: What tells the last of the records that are done from another, as the writer was told.
+        mark: Identifies the last record that is done, as given by the caller.
     """
 
     job: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""Vectors as a NumPy file: one float32 matrix, streamed, with the ids in a text file beside it."""
+"""Vectors as a NumPy file: one float32 matrix, streamed, with the ids in a text file next to it."""
 
 from __future__ import annotations
 

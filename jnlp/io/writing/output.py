@@ -200,8 +200,8 @@ class Output:
 
     def _keep(self) -> None:
         """Save what there is after an error, and say what is kept."""
-        # The first error is the one to tell. Where these fail too, the last checkpoint stands; a stream that failed is
-        # left alone, since it may have taken a part of what waits.
+        # The first error is the one to report. Where these fail too, the last checkpoint is kept; a stream that failed
+        # is left alone, since it may have taken a part of what waits.
         if not (self._broken and self._target is not None and self._target.stream is not None):
             with suppress(Exception):
                 self._guarded(self._drain)

@@ -29,7 +29,7 @@ class ParquetSink:
         present = set(self._parts())
         kept = {self._part(number) for number in range(self.start["parts"])}
         if not kept <= present:
-            raise JnlpError(f"{folder} lacks parts it had", hint="start anew, without --resume")
+            raise JnlpError(f"{folder} lacks parts it had", hint="start again, without --resume")
         for stale in present - kept:
             stale.unlink()
 

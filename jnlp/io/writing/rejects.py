@@ -39,7 +39,7 @@ class RejectsFile:
     """The file of rejects.
 
     Args:
-        path: The file, made anew unless `at` is given.
+        path: The file, created unless `at` is given.
         at: Where to continue.
         stream: Written to in place of the file.
     """

@@ -42,7 +42,7 @@ class Target:
         stream: Where bytes go when there is no file, or the file is none that can be renamed (`/dev/null`, a pipe).
         encoding: The codec of text formats.
         columns: The columns, where they are known before the first row.
-        position: Where to continue; None starts anew.
+        position: Where to continue; None starts again.
     """
 
     out: Path | None
@@ -53,7 +53,7 @@ class Target:
 
     @property
     def part(self) -> Path | None:
-        """What grows beside `out` until it is whole: `out.jsonl.part`."""
+        """The file that grows next to `out` until it is complete: `out.jsonl.part`."""
         return None if self.out is None else self.out.with_name(self.out.name + ".part")
 
 
@@ -108,7 +108,7 @@ class Growing:
     """Bytes written at positions: a file, or a stream that has no positions.
 
     Args:
-        path: The file; made anew unless `size` is given.
+        path: The file; created unless `size` is given.
         size: Bytes of the file to keep.
         stream: Written to in place of a file.
 
@@ -127,7 +127,7 @@ class Growing:
         if size is not None and self._positioned:
             if stream.seek(0, os.SEEK_END) < size:
                 stream.close()
-                raise JnlpError(f"{path} is shorter than it was", hint="start anew, without --resume")
+                raise JnlpError(f"{path} is shorter than it was", hint="start again, without --resume")
             stream.truncate(size)
 
     def write(self, data: bytes, at: int) -> None:

@@ -37,7 +37,7 @@ def builtin_extensions() -> dict[str, str]:
 
 
 def format_of(out: Path | None, /, extensions: Mapping[str, str] | None = None) -> str:
-    """Return the format that an output file's ending stands for; jsonl where there is no file.
+    """Return the format of an output file's extension; jsonl where there is no file.
 
     Raises:
         UsageError: No format has this ending; the message lists the endings.
@@ -67,7 +67,7 @@ def open_writer(
 ) -> Output:
     """Open an output; use it as a context manager.
 
-    `out` grows as `out.part` and replaces what stands at `out` when it is whole, not before.
+    `out` grows as `out.part` and replaces `out` once it is complete, not before.
 
     Args:
         format: jsonl, csv, tsv, parquet, npy, a plugin's, or `table`; None goes by the ending of `out`.
@@ -76,10 +76,10 @@ def open_writer(
         stream: Where rows go without `out` (default: standard output).
         table: Called with each row where the format is `table`.
         columns: The columns, where they are known; else a table's first row fixes them.
-        rejects: The file of records that failed; made anew unless resumed.
+        rejects: The file of records that failed; created unless resumed.
         inputs: What is read, so that it is not overwritten.
         job: What makes two runs the same job; without it the part cannot be resumed.
-        resume: Continue an interrupted run of the same job; where there is none, start anew.
+        resume: Continue an interrupted run of the same job; where there is none, start from the beginning.
         writers: Writers by name; None for jnlp's own.
 
     Raises:

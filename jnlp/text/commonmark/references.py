@@ -1,4 +1,4 @@
-"""Links' targets and definitions: what stands behind `](`, and `[label]: target "title"`."""
+"""Links' targets and definitions: what follows `](`, and `[label]: target "title"`."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Goal:
             for label in names(example):
                 if label not in place:
                     raise JnlpError(
-                        f"the label '{label}' stands in the held-out examples but not in the training set",
+                        f"the label '{label}' is in the held-out examples but not in the training set",
                         hint="give training examples of every label",
                     )
         if self.problem is ProblemType.SINGLE_LABEL:

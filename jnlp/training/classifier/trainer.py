@@ -138,7 +138,7 @@ def fit_classifier(
     Args:
         sets: What is trained on, what chooses the epoch and temperature, what is scored.
         options: The options.
-        out: The folder to make; written beside and renamed when whole.
+        out: The folder to make; written next to its place and renamed when complete.
         base: The folder of the model to start from.
         progress: Called with (phase, done, total, figures).
         name: For the card; the folder's name where none is given.

@@ -138,7 +138,7 @@ def fit(
     """Fit an embedder, and leave the weights of its best epoch in its module.
 
     The best is that of the highest mean of nDCG@10 over `valid` and Spearman over `valid_graded`; without either the
-    last epoch stands. With a `checkpoint` every epoch is written there, and a run that finds one goes on from it.
+    last epoch is kept. With a `checkpoint` every epoch is written there, and a run that finds one goes on from it.
     """
     torch.manual_seed(pace.seed)
     rng = np.random.default_rng(pace.seed)

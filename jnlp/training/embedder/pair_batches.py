@@ -89,7 +89,7 @@ def encoder_of(tokenizer: Tokenizer, prefixes: Mapping[Purpose, str], max_length
 
 
 def encode_pairs(pairs: PairSet, encode: Encode, /) -> PairIds:
-    """Return a set's texts as token ids; a pair that stands there twice is taken once."""
+    """Return a set's texts as token ids; a repeated pair is taken once."""
     seen: dict[tuple[str, str], int] = {}
     documents: dict[str, int] = {}
     by_query: dict[str, set[int]] = {}

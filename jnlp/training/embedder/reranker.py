@@ -104,7 +104,7 @@ def make_trainer() -> RerankerTrainer:
 
 
 def judged(pairs: Sequence[Pair], count: int, seed: int, /) -> list[Example]:
-    """Return every pair as relevant, and beside it `count` that are not: its own negatives, then other documents.
+    """Return every pair as relevant, and with it `count` that are not: its own negatives, then other documents.
 
     Raises:
         JnlpError: There is no document to be a negative.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Progress = Callable[[str, int, int, Mapping[str, float]], None]
 
 PREFIXES = {Purpose.QUERY: "検索クエリ: ", Purpose.DOCUMENT: "検索文書: "}
-"""What stands before texts where neither the base nor the user says: the prefixes of ruri-v3."""
+"""The prefixes of texts where neither the base nor the user gives any: the prefixes of ruri-v3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +183,8 @@ def fit_embedder(
     Args:
         sets: What is trained on, and what chooses the epoch.
         options: The options.
-        out: The folder to make; written beside and renamed when whole. A checkpoint an epoch lies beside it until
-            then: the same call goes on from it.
+        out: The folder to make; written next to its place and renamed when complete. Until then a checkpoint
+            of each epoch is kept: the same call goes on from it.
         base: The folder of the model to start from.
         progress: Called with (phase, done, total, figures).
         described: For the card.
@@ -257,7 +257,7 @@ def _lengths(pairs: Sequence[PairIds], graded: Sequence[GradedIds]) -> list[int]
 
 
 def _checkpoint(out: Path, run: object) -> Path:
-    """Return where a run's checkpoint lies: beside `out`, under a name of its own for each base, data and options."""
+    """Return the path of a run's checkpoint: next to `out`, with its own name for each base, data and options."""
     key = hashlib.sha256(repr(run).encode("utf-8", "surrogatepass")).hexdigest()[:12]
     return out.parent / f".{out.name}.{key}" / "checkpoint.pt"
 

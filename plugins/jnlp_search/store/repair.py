@@ -29,7 +29,7 @@ _CHUNK = "ordinal, start, stop, tokens, text, passage, same"
 def repair(folder: Path, /) -> RepairReport:
     """Make the index again from what is whole in it; the caller holds the writer's lock.
 
-    The new index grows beside the old one and takes its place in one step.
+    The new index grows next to the old one and takes its place in one step.
 
     Raises:
         JnlpError: The catalogue cannot be opened, or its manifest is lost: nothing can be kept.

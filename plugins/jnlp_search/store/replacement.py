@@ -1,4 +1,4 @@
-"""A new index that grows beside the old one, in a folder within it, and takes its place in one commit."""
+"""A new index that grows next to the old one, in a folder within it, and takes its place in one commit."""
 
 from __future__ import annotations
 

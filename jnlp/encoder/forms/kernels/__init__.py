@@ -1,7 +1,7 @@
 """The compiled kernels: built on demand, kept in the user's cache, used where the processor can run them.
 
-`jnlp doctor --build-kernels` compiles the sources beside this file once with the machine's C++ compiler. Without it, or
-on another processor, plain torch answers the same to rounding.
+`jnlp doctor --build-kernels` compiles the sources next to this file once with the machine's C++ compiler. Without it,
+or on another processor, plain torch answers the same to rounding.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def library_path() -> Path:
 
 
 def build() -> Path:
-    """Compile the kernels into the user's cache, try them beside plain torch, and return the library.
+    """Compile the kernels into the user's cache, try them against plain torch, and return the library.
 
     Raises:
         JnlpError: The processor cannot run them, there is no compiler, or it fails, or what it makes does not load or

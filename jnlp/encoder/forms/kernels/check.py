@@ -1,4 +1,4 @@
-"""`python -m jnlp.encoder.forms.kernels.check LIBRARY`: tries newly built kernels beside plain torch.
+"""`python -m jnlp.encoder.forms.kernels.check LIBRARY`: tries newly built kernels against plain torch.
 
 A compiler can be wrong, and what it makes can end the process that runs it.
 """

@@ -18,7 +18,7 @@ struct Int8 {
         return _mm512_mul_ps(_mm512_cvtepi32_ps((__m512i)sum), _mm512_mul_ps(_mm512_loadu_ps(scale + n), _mm512_set1_ps(row)));
     }
 
-    // Quantise a row; returns what 1 stands for.
+    // Quantise a row; returns the value of 1.
     static float enter(const float* x, int64_t width, __m512 most, uint32_t* out) {
         const float largest = std::max(_mm512_reduce_max_ps(most), 1e-20f);
         const __m512 up = _mm512_set1_ps(127.0f / largest);
