@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError
-from jnlp.executors.ordered import settle
+from jnlp.executors.ordered import apply_isolating
 from jnlp.executors.pipes import receive, send
 from jnlp.executors.processes import IN_FLIGHT
 from jnlp.types import Done, Record
@@ -66,7 +66,7 @@ def _work(jobs: queue.SimpleQueue[Work], apply: Apply[Any], answers: _Answers) -
     while True:
         number, texts = jobs.get()
         try:
-            outcomes = settle(apply, [Record(id, text) for id, text in texts])
+            outcomes = apply_isolating(apply, [Record(id, text) for id, text in texts])
             answer: Any = [
                 (True, outcome.result) if isinstance(outcome, Done) else (False, _portable(outcome.error))
                 for outcome in outcomes

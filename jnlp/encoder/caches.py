@@ -20,7 +20,7 @@ def limit_products() -> None:
         os.environ.setdefault(name, str(COMPILED))
 
 
-def forget_texts(backend: Backend, /) -> None:
+def disable_text_cache(backend: Backend, /) -> None:
     """Let a tokenizer that takes texts whole keep none of them: its library means to keep words, 10,000 of them."""
     resize = getattr(backend.model, "_resize_cache", None)
     if backend.pre_tokenizer is None and resize is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -16,7 +17,7 @@ from jnlp.encoder.modernbert import (
     ModernBertForSequenceClassification,
 )
 from jnlp.encoder.runtime import Runtime
-from jnlp.encoder.shared_weights import read_shared
+from jnlp.encoder.shared_weights import check_once, read_shared
 from jnlp.errors import JnlpError, MissingHeadError
 from jnlp.models.weights import AGAIN
 from jnlp.types import Head
@@ -76,7 +77,7 @@ def load_modernbert(
         network = kind(_config(folder, values, weights))
     _fit(weights, network.state_dict(), folder)
     placed = {name: w.to(device, dtype) for name, w in weights.items()}
-    check_finite(placed, folder)
+    check_once(shared, f"{folder.resolve()} {dtype} {kind.__name__}", partial(check_finite, placed, folder))
     network.load_state_dict(placed, strict=True, assign=True)
     return network.requires_grad_(False).eval()
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from jnlp.encoder.pooling import pool
-from jnlp.encoder.runtime import uncounted
+from jnlp.encoder.runtime import ignore_counts
 from jnlp.encoder.windows import Window, frame, mean_by_tokens
 from jnlp.errors import RecordError, UsageError
 from jnlp.types import Embeddings, Logits, Overflow, ProblemType, Purpose, TokenStates
@@ -63,7 +63,7 @@ class Reader:
     runner: BatchRunner
     max_length: int
     overflow: Overflow = Overflow.WINDOW
-    count: Callable[[int, int], None] = uncounted
+    count: Callable[[int, int], None] = ignore_counts
 
     def frame(self, texts: Sequence[Text], overflow: Overflow | None, /, *, prefix: str = "") -> list[Framed]:
         """Lay out the windows of texts, and report what was windowed and what was cut."""

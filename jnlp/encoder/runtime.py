@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DTYPES = ("auto", "fp32", "bf16", "int8")
 
 
-def uncounted(windowed: int, cut: int, /) -> None:
+def ignore_counts(windowed: int, cut: int, /) -> None:
     """Count nothing."""
 
 
@@ -49,7 +49,7 @@ class Runtime:
     compile: bool = False
     overflow: Overflow = Overflow.WINDOW
     normalize: Callable[[str], Any] | None = None
-    count: Callable[[int, int], None] = uncounted
+    count: Callable[[int, int], None] = ignore_counts
     usage: Usage = field(default_factory=Usage)
     converted: Path | None = None
 

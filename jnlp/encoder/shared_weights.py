@@ -43,6 +43,17 @@ def share_weights(shared: Path | None, key: str, make: Callable[[], Weights], /)
     return weights
 
 
+def check_once(shared: Path | None, key: str, check: Callable[[], None], /) -> None:
+    """Run a check; where processes share a folder, those that come later do not run it again once it has passed."""
+    if shared is None:
+        check()
+        return
+    passed = shared / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.checked"
+    if not passed.exists():
+        check()
+        passed.touch()
+
+
 def read_shared(folder: Path, dtype: torch.dtype, shared: Path, /) -> Weights:
     """Map a model folder's weights in `dtype`; tensors by name.
 

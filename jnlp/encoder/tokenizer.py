@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jnlp.encoder.caches import forget_texts
+from jnlp.encoder.caches import disable_text_cache
 from jnlp.encoder.files import read_json
 from jnlp.encoder.threads import limit_tokenizer
 from jnlp.errors import JnlpError
@@ -127,7 +127,7 @@ class Tokenizer:
         from jnlp.text.sentences import cut
 
         tiles: list[tuple[int, str, int]] = []  # owner, string, offset of its first character in the text
-        size, done, held = 0, 0, _Held()
+        size, done, unfinished = 0, 0, _Unfinished()
         long = {owner for owner, text in enumerate(texts) if len(text) > LIMIT}
         for owner, text in enumerate(texts):
             for start, end in cut(text, LIMIT) if owner in long else [(0, len(text))]:
@@ -135,17 +135,17 @@ class Tokenizer:
                 tiles.append((owner, head + text[start:end], start - len(head)))
                 size += end - start
                 if size >= _AT_ONCE:
-                    held.add(tiles, self.backend, long)
+                    unfinished.add(tiles, self.backend, long)
                     tiles, size = [], 0
                     while done < owner:
-                        yield held.take(done)
+                        yield unfinished.take(done)
                         done += 1
-        held.add(tiles, self.backend, long)
+        unfinished.add(tiles, self.backend, long)
         for owner in range(done, len(texts)):
-            yield held.take(owner)
+            yield unfinished.take(owner)
 
 
-class _Held:
+class _Unfinished:
     """Encoded tiles of texts that are not whole yet."""
 
     def __init__(self) -> None:
@@ -207,7 +207,7 @@ def load_tokenizer(
         backend = Backend.from_buffer(written)
     except Exception as error:  # the library raises nothing narrower
         raise JnlpError(f"{path} is no tokenizer: {error}", hint="copy or download the model again") from error
-    forget_texts(backend)
+    disable_text_cache(backend)
     special = _special(_special_files(model), backend)
     digest = hashlib.sha256(written).hexdigest()
     return Tokenizer(backend, special=special, normalize=normalize, usage=usage, digest=digest)

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from jnlp.executors.chunks import CHUNK_RECORDS, GPU_CHUNK_RECORDS
-from jnlp.executors.ordered import Future, run, settle
+from jnlp.executors.ordered import Future, apply_isolating, run
 from jnlp.shutdown import stop_at_exit
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Threads:
         while (job := self._jobs.get()) is not None:
             future, apply, records = job
             try:
-                future.resolve(settle(apply, records))
+                future.resolve(apply_isolating(apply, records))
             except BaseException as error:  # raised where the outcomes are taken
                 future.fail(error)
             del job, future, records  # a thread that waits holds no chunk

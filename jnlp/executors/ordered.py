@@ -100,17 +100,17 @@ def _in_flight(
         raise broken
 
 
-def _merge(chunk: Chunk, settled: list[Outcome[Any]], worked: bool) -> list[Outcome[Any]]:
+def _merge(chunk: Chunk, outcomes: list[Outcome[Any]], worked: bool) -> list[Outcome[Any]]:
     """Put the records that were never read back into their places."""
-    bugs = [o.error for o in settled if isinstance(o, Failed) and not isinstance(o.error, JnlpError)]
-    if bugs and not worked and len(bugs) == len(settled):
+    bugs = [o.error for o in outcomes if isinstance(o, Failed) and not isinstance(o.error, JnlpError)]
+    if bugs and not worked and len(bugs) == len(outcomes):
         raise bugs[0]
-    results = iter(settled)
+    results = iter(outcomes)
     return [record if isinstance(record, Failed) else next(results) for record in chunk.records]
 
 
-def settle(apply: Apply[Any], records: Sequence[Record], /) -> list[Outcome[Any]]:
-    """Apply a task to a chunk; when it raises, halve the chunk until the bad records stand alone.
+def apply_isolating(apply: Apply[Any], records: Sequence[Record], /) -> list[Outcome[Any]]:
+    """Apply a task to a chunk; when it raises, halve the chunk until each bad record is alone.
 
     Raises:
         JnlpError: An error other than `RecordError`: it would meet every record (a missing model, a full disk).
@@ -125,7 +125,7 @@ def settle(apply: Apply[Any], records: Sequence[Record], /) -> list[Outcome[Any]
         if len(records) == 1:
             return [Failed(records[0].id, records[0].source, error)]
         middle = len(records) // 2
-        return settle(apply, records[:middle]) + settle(apply, records[middle:])
+        return apply_isolating(apply, records[:middle]) + apply_isolating(apply, records[middle:])
     if len(results) != len(records):
         raise RuntimeError(f"the task returned {len(results)} results for {len(records)} texts")
     return [Done(record, result) for record, result in zip(records, results, strict=True)]

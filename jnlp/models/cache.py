@@ -17,9 +17,9 @@ _TRUE = {"1", "ON", "YES", "TRUE"}
 def cache_folder() -> Path:
     """Return the hub cache: `HF_HUB_CACHE`, else `hub` below `HF_HOME`, else `~/.cache/huggingface/hub`."""
     if hub := os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE"):
-        return _expanded(hub)
+        return _expand(hub)
     home = os.environ.get("HF_HOME")
-    base = _expanded(home) if home else _expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
+    base = _expand(home) if home else _expand(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
     return base / "hub"
 
 
@@ -41,5 +41,5 @@ def snapshot(repo: str, revision: str) -> Path | None:
     return folder if commit and folder.is_dir() else None
 
 
-def _expanded(path: str) -> Path:
+def _expand(path: str) -> Path:
     return Path(os.path.expandvars(path)).expanduser()

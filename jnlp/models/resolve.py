@@ -57,7 +57,7 @@ def resolve(
     offline = is_offline() if offline is None else offline
     if found is None or (refresh and spec.repo is not None and not offline):
         try:
-            found = _fetched(spec, offline, allow_download, progress, download)
+            found = _fetch(spec, offline, allow_download, progress, download)
         except hub.UnreachableError as error:
             if found is None:
                 raise absent(spec, ", and the hub cannot be reached") from error
@@ -98,7 +98,7 @@ def _kind(name: str) -> str | None:
 
 def present(spec: ModelSpec) -> Path | None:
     """Return the folder of a model that is whole on this machine, or None."""
-    folder = _located(spec)
+    folder = _locate(spec)
     return folder if folder is not None and missing(folder) is None else None
 
 
@@ -116,7 +116,7 @@ def about(size: int) -> str:
     return f"about {size / 1e9:.1f} GB" if size >= 1e9 else f"about {max(1, round(size / 1e6))} MB"
 
 
-def _located(spec: ModelSpec) -> Path | None:
+def _locate(spec: ModelSpec) -> Path | None:
     if spec.builtin is not None:
         folder = BUILTIN / spec.builtin
         return folder if folder.is_dir() else None
@@ -127,13 +127,13 @@ def _present(spec: ModelSpec) -> Path | None:
     """Return where a model is; a built-in one must be there, a cached one that is not whole counts as absent."""
     if spec.builtin is None:
         return present(spec)
-    folder = _located(spec)
+    folder = _locate(spec)
     if folder is None:
         raise JnlpError(f"the built-in model {spec.name} is missing from this installation", hint="reinstall jnlp")
     return folder
 
 
-def _fetched(
+def _fetch(
     spec: ModelSpec,
     offline: bool,
     allowed: bool,

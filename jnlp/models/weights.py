@@ -1,6 +1,7 @@
 """Reads the headers of safetensors files: names and shapes of tensors, without their values.
 
-The format: eight bytes, little endian, the length of a JSON header; the header; the values.
+The format: eight bytes, little endian, the length of a JSON header; the header; the values. Read here rather than by
+`safetensors.safe_open`, which imports numpy or torch: `jnlp models` and `jnlp doctor` need neither.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError
 
@@ -19,6 +20,7 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 AGAIN = "fetch or copy the model again"
 _LARGEST_HEADER = 100_000_000  # the format's own limit
+_NONSENSE = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ def weight_files(folder: Path) -> list[Path]:
         shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         if any("/" in shard or "\\" in shard for shard in shards):
             raise ValueError("a shard outside the folder")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (*_NONSENSE, OSError) as error:
         raise JnlpError(f"{index} is damaged", hint=AGAIN) from error
     return [folder / shard for shard in shards]
 
@@ -76,13 +78,19 @@ def _header(path: Path) -> dict[str, tuple[int, ...]]:
     try:
         tensors = json.loads(raw)
         tensors.pop("__metadata__", None)
-        shapes = {str(name): tuple(map(int, tensor["shape"])) for name, tensor in tensors.items()}
-        end = max((int(tensor["data_offsets"][1]) for tensor in tensors.values()), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        shapes = {str(name): tuple(map(_size, tensor["shape"])) for name, tensor in tensors.items()}
+        end = max((_size(tensor["data_offsets"][1]) for tensor in tensors.values()), default=0)
+    except _NONSENSE as error:
         raise _damaged(path, size) from error
     if size < 8 + length + end:
         raise JnlpError(f"{path} is truncated: {size:,} of {8 + length + end:,} bytes", hint=AGAIN)
     return shapes
+
+
+def _size(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{value!r} is no size")
+    return value
 
 
 def _damaged(path: Path, size: int) -> JnlpError:

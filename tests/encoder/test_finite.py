@@ -12,8 +12,9 @@ from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
 
 from jnlp.cli import build_cli
+from jnlp.encoder import checkpoint
 from jnlp.encoder.config import TEMPERATURE
-from jnlp.encoder.load import load_classifier, load_embedder, load_masked_lm
+from jnlp.encoder.load import Runtime, load_classifier, load_embedder, load_masked_lm
 from jnlp.errors import JnlpError, RecordError
 from jnlp.testing import make_model
 
@@ -88,3 +89,15 @@ def test_a_masked_lm_too(tmp_path: Path) -> None:
     spoil(folder, float("inf"), "head.dense.weight")
     with pytest.raises(JnlpError, match=r"head\.dense"):
         load_masked_lm(folder)
+
+
+def test_processes_that_share_weights_check_them_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks: list[Path] = []
+    monkeypatch.setattr(checkpoint, "check_finite", lambda _, of: checks.append(of))
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    for where in (shared, shared, None, None):
+        load_classifier(folder, runtime=Runtime(device="cpu", dtype="fp32", converted=where))
+    assert len(checks) == 3

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jnlp.errors import JnlpError, RecordError, UsageError
 from jnlp.executors.chunks import CHUNK_CHARACTERS, CHUNK_RECORDS, chunks
 from jnlp.executors.local import IN_FLIGHT, LocalExecutor
-from jnlp.executors.ordered import settle
+from jnlp.executors.ordered import apply_isolating
 from jnlp.types import Done, Failed, Job, Record, Source
 
 JOB = Job("upper", "{}", "{}")
@@ -56,7 +56,7 @@ def test_one_bad_record_costs_few_calls() -> None:
         calls += 1
         return shout(texts)
 
-    settle(counted, records(["あ"] * 255 + ["毒"] + ["い"] * 256))
+    apply_isolating(counted, records(["あ"] * 255 + ["毒"] + ["い"] * 256))
     assert calls <= 2 * 9 + 1  # two for each halving of 512
 
 

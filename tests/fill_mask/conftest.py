@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from jnlp.encoder.runtime import uncounted
+from jnlp.encoder.runtime import ignore_counts
 from jnlp.types import Encoded, Overflow
 
 SPECIAL = ["<unk>", "<s>", "</s>", "<pad>", "<sep>", "<mask>", "<cls>"]
@@ -77,7 +77,7 @@ class ReferenceMaskedLM:
 
     def __init__(self, model, tokenizer, max_length=512):
         self.model, self.tokenizer, self.max_length = model, ReferenceTokenizer(tokenizer), max_length
-        self.overflow, self.count = Overflow.WINDOW, uncounted
+        self.overflow, self.count = Overflow.WINDOW, ignore_counts
         self.calls = 0
 
     def at_masks(self, ids, positions):

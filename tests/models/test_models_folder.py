@@ -258,3 +258,40 @@ def test_shards_outside_the_folder_are_refused(tmp_path, kit):
     kit.write_json(folder / "model.safetensors.index.json", {"weight_map": {"x": "../other.safetensors"}})
     with pytest.raises(JnlpError, match="damaged"):
         inspect(folder)
+
+
+HEADERS = [
+    b"[" * 5000,
+    b'{"a":' * 5000,
+    b"[]",
+    b'"a"',
+    b"{}{",
+    b'{"a": 1}',
+    b'{"a": {"shape": [1e400], "data_offsets": [0, 4]}}',
+    b'{"a": {"shape": [-1], "data_offsets": [0, 4]}}',
+    b'{"a": {"shape": ["2"], "data_offsets": [0, 4]}}',
+    b'{"a": {"shape": [2], "data_offsets": [0, 1e400]}}',
+    b'{"a": {"shape": [2], "data_offsets": [0]}}',
+    b'{"a": {"shape": [2], "data_offsets": {"1": 4}}}',
+    b'{"a": {"shape": [2], "data_offsets": [0, 4' + b"0" * 5000 + b"]}}",
+    b'{"\xff": {}}',
+]
+
+
+@pytest.mark.parametrize("header", HEADERS, ids=range(len(HEADERS)))
+def test_nonsense_in_the_header_of_weights(tmp_path, kit, header):
+    folder = kit.write_model(tmp_path / "m")
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+    with pytest.raises(JnlpError, match=r"model\.safetensors is (truncated|not a safetensors file)"):
+        inspect(folder)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 5000, '{"weight_map": {"a": 1}}', '{"weight_map": []}', "{}", '{"weight_map": {"a": null}}']
+)
+def test_nonsense_in_the_index_of_weights(tmp_path, kit, text):
+    folder = kit.write_model(tmp_path / "m")
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(text, encoding="utf-8")
+    with pytest.raises(JnlpError, match=r"model\.safetensors\.index\.json is damaged"):
+        inspect(folder)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _LINEARS = ("attn.Wqkv", "attn.Wo", "mlp.Wi", "mlp.Wo")
 
 
-def _quantised(layers: list[Any]) -> dict[str, Tensor]:
+def _quantise_layers(layers: list[Any]) -> dict[str, Tensor]:
     """Return the parts of all layers' products by name."""
     parts: dict[str, Tensor] = {}
     for index, layer in enumerate(layers):
@@ -49,7 +49,7 @@ class TorchInt8Steps:
     def __init__(self, encoder: ModernBert, share: ShareWeights = lambda _, make: make(), /) -> None:
         layers: list[Any] = list(encoder.layers)
         self._norms = [(layer.attn_norm, layer.mlp_norm) for layer in layers]
-        held = share("int8, by torch", lambda: _quantised(layers))
+        held = share("int8, by torch", lambda: _quantise_layers(layers))
         self._linears = [
             tuple(Quantised.named(held, f"{index}.{name}") for name in _LINEARS) for index in range(len(layers))
         ]

@@ -117,12 +117,12 @@ def _compile(command: list[str], path: Path) -> None:
             objects.append(str(Path(folder) / f"{name}.o"))
             _run(*command, *FLAGS, *flags, "-c", str(FOLDER / name), "-o", objects[-1])
         _run(*command, "-shared", *objects, "-o", str(made), *_openmp())
-        if wrong := _tried(made):
+        if wrong := _try_library(made):
             raise JnlpError(f"what {' '.join(command)} built is of no use: {wrong}", hint=_OTHER)
         made.replace(path)
 
 
-def _tried(made: Path) -> str | None:
+def _try_library(made: Path) -> str | None:
     """Return what is wrong with a library, or None: tried in a process of its own, which may die of it."""
     done = subprocess.run(
         [sys.executable, "-m", "jnlp.encoder.forms.kernels.check", str(made)],
