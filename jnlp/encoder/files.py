@@ -58,16 +58,17 @@ def read_weights(folder: Path, /) -> dict[str, Tensor]:
 def check_finite(weights: Mapping[str, Tensor], folder: Path, /) -> None:
     """Raise JnlpError where a weight is NaN or infinite; a model with one would answer with nothing else.
 
-    A sum is such wherever a summand is, and takes a few milliseconds for ten million weights.
+    The least and the greatest of a tensor are such wherever a weight is: both take one pass, in bf16 a tenth of the
+    time of a sum.
     """
     import torch
 
     names = [name for name, weight in weights.items() if weight.is_floating_point() and weight.numel()]
     if not names:
         return
-    sums = torch.stack([weights[name].sum(dtype=torch.float32) for name in names])
-    if not bool(torch.isfinite(sums).all()):
-        wrong = names[int((~torch.isfinite(sums)).nonzero()[0])]
+    ends = torch.stack([torch.stack(torch.aminmax(weights[name])).float() for name in names])
+    if not bool(torch.isfinite(ends).all()):
+        wrong = names[int((~torch.isfinite(ends)).any(dim=1).nonzero()[0])]
         raise JnlpError(f"the weights in {folder} hold NaN or infinity: {wrong}", hint=AGAIN)
 
 

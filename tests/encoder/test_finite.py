@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from jnlp.cli import build_cli
 from jnlp.encoder import checkpoint
 from jnlp.encoder.config import TEMPERATURE
+from jnlp.encoder.files import check_finite
 from jnlp.encoder.load import Runtime, load_classifier, load_embedder, load_masked_lm
 from jnlp.errors import JnlpError, RecordError
 from jnlp.testing import make_model
@@ -101,3 +102,15 @@ def test_processes_that_share_weights_check_them_once(
     for where in (shared, shared, None, None):
         load_classifier(folder, runtime=Runtime(device="cpu", dtype="fp32", converted=where))
     assert len(checks) == 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("size", [1, 7, 4099])
+def test_a_weight_is_found_at_any_place(size: int, value: float, dtype: torch.dtype, tmp_path: Path) -> None:
+    for at in {0, size // 3, size - 1}:
+        tensor = torch.full((size,), torch.finfo(dtype).max, dtype=dtype)
+        check_finite({"a": tensor}, tmp_path)  # however large they are
+        tensor[at] = value
+        with pytest.raises(JnlpError, match="NaN or infinity: b"):
+            check_finite({"a": torch.ones(2), "b": tensor}, tmp_path)
