@@ -145,7 +145,12 @@ class Builder:
 
 
 def identity(text: str, /) -> Aligned:
-    """Return the text itself, every offset mapping to itself."""
+    """Return the text itself, every offset mapping to itself.
+
+    Example:
+        >>> identity("東京").span(0, 1)
+        (0, 1)
+    """
     return retext(text, text)
 
 
@@ -153,6 +158,10 @@ def retext(source: str, text: str, /) -> Aligned:
     """Return `text` aligned character by character with a source of the same length (ＡＢＣ → ABC).
 
     Raises ValueError if the lengths differ.
+
+    Example:
+        >>> retext("ＡＢＣ", "ABC").span(1, 3)
+        (1, 3)
     """
     if len(source) != len(text):
         raise ValueError(f"lengths differ: {len(source)} and {len(text)}")
@@ -165,6 +174,13 @@ def compose(inner: Aligned, outer: Aligned, /) -> Aligned:
     """Join two steps, original → `inner.text` → `outer.text`, into one alignment.
 
     Raises ValueError if `outer` was not made from a text as long as `inner.text`.
+
+    Example:
+        >>> from jnlp.text import fold_kana, nfkc
+        >>> inner = nfkc("㍻ガ")
+        >>> both = compose(inner, fold_kana(inner.text))
+        >>> both.text, both.span(2, 3)
+        ('平成が', (1, 2))
     """
     if outer.source_length != len(inner.text):
         raise ValueError(f"the outer text was made from {outer.source_length} characters, not {len(inner.text)}")

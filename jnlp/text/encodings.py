@@ -136,6 +136,10 @@ def detect(data: bytes, /, *, name: str = "data", replace: bool = False) -> Dete
     """Find the encoding of a whole file's bytes; RecordError if it looks binary or nothing decodes it.
 
     With `replace`, a codec also counts that lacks a few of the bytes (three, and 5 % of what is not ASCII).
+
+    Example:
+        >>> detect("契約書を作成します。".encode("cp932")).codec
+        'cp932'
     """
     return detect_prefix(data, final=True, name=name, replace=replace)
 
@@ -146,6 +150,10 @@ def decode(data: bytes, encoding: str | None = None, /, *, name: str = "data", r
     With `replace`, bytes that cannot be decoded become U+FFFD.
 
     Raises RecordError naming the file and the byte that cannot be decoded, UsageError for an unknown encoding.
+
+    Example:
+        >>> decode("契約書を作成します。".encode("euc_jp")).text
+        '契約書を作成します。'
     """
     codec = canonical(encoding) if encoding else detect(data, name=name, replace=replace).codec
     return Decoded(Decoder(codec, name, replace=replace).decode(data, True).removeprefix("\ufeff"), codec)
@@ -193,7 +201,12 @@ class Decoder:
 
 
 def canonical(encoding: str, /) -> str:
-    """Return the name of Python's codec for what a user wrote (shift_jis is cp932); UsageError if unknown."""
+    """Return the name of Python's codec for what a user wrote (shift_jis is cp932); UsageError if unknown.
+
+    Example:
+        >>> canonical("Shift_JIS")
+        'cp932'
+    """
     plain = re.sub(r"[-\s]", "_", encoding.strip().lower())
     if plain in _SHIFT_JIS:
         return "cp932"

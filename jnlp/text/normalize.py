@@ -41,7 +41,13 @@ _KANA = str.maketrans({chr(code): chr(code - 0x60) for code in (*range(0x30A1, 0
 
 
 def nfkc(text: str, /) -> Aligned:
-    """Return Unicode NFKC of the text, equal to `unicodedata.normalize("NFKC", text)`, with offsets back."""
+    """Return Unicode NFKC of the text, equal to `unicodedata.normalize("NFKC", text)`, with offsets back.
+
+    Example:
+        >>> aligned = nfkc("㍻元年")
+        >>> aligned.text, aligned.span(0, 2)
+        ('平成元年', (0, 1))
+    """
     if text.isascii() or is_normalized("NFKC", text):
         return identity(text)
     singles, others = _split(text, lambda character: normalize("NFKC", character))
@@ -63,6 +69,12 @@ def fold(text: str, /, *, width: bool = True, kana: bool = False, case: bool = T
             characters (variation selectors, zero-width and filler characters) and marks without a composed form go.
         kana: Katakana becomes hiragana.
         case: Unicode case folding.
+
+    Example:
+        >>> fold("ＡＢＣ").text
+        'abc'
+        >>> fold("ﾊﾟｿｺﾝ", kana=True).text
+        'ぱそこん'
     """
     if width and _INVISIBLE.search(text):
         visible = without_invisible(text)
@@ -112,12 +124,22 @@ def _without_marks(text: str) -> Aligned:
 
 
 def search_fold(text: str, /) -> Aligned:
-    """Fold width and case, keeping hiragana and katakana apart: the normaliser `fold`."""
+    """Fold width and case, keeping hiragana and katakana apart: the normaliser `fold`.
+
+    Example:
+        >>> search_fold("ＰＤＦファイル").text
+        'pdfファイル'
+    """
     return fold(text)
 
 
 def fold_kana(text: str, /) -> Aligned:
-    """Fold width, case and kana, for word lists: the normaliser `fold-kana`."""
+    """Fold width, case and kana, for word lists: the normaliser `fold-kana`.
+
+    Example:
+        >>> fold_kana("バカ").text
+        'ばか'
+    """
     return fold(text, kana=True)
 
 

@@ -32,7 +32,12 @@ _NEVER = 1 << 30
 
 
 def lines(text: str, /) -> Iterator[tuple[int, int]]:
-    """Yield the lines that are not blank, without their ends and outer white space."""
+    r"""Yield the lines that are not blank, without their ends and outer white space.
+
+    Example:
+        >>> list(lines("一行目\n\n  二行目\n"))
+        [(0, 3), (7, 10)]
+    """
     for match in _LINE.finditer(text):
         start, end = trim(text, *match.span())
         if start < end:
@@ -40,9 +45,13 @@ def lines(text: str, /) -> Iterator[tuple[int, int]]:
 
 
 def paragraphs(text: str, /) -> Iterator[tuple[int, int]]:
-    """Yield the paragraphs without outer white space; a hard-wrapped paragraph is one.
+    r"""Yield the paragraphs without outer white space; a hard-wrapped paragraph is one.
 
     A blank line, a list item, a heading and a line indented by an ideographic space begin a new one.
+
+    Example:
+        >>> list(paragraphs("前の段落\n\n後の段落"))
+        [(0, 4), (6, 10)]
     """
     block: list[tuple[int, int]] = []
     for match in _LINE.finditer(text):
@@ -63,7 +72,12 @@ def paragraphs(text: str, /) -> Iterator[tuple[int, int]]:
 
 
 def trim(text: str, start: int, end: int, /) -> tuple[int, int]:
-    """Return the range without white space at its ends."""
+    """Return the range without white space at its ends.
+
+    Example:
+        >>> trim("  本文 ", 0, 5)
+        (2, 4)
+    """
     while start < end and text[end - 1].isspace():
         end -= 1
     while start < end and text[start].isspace():

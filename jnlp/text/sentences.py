@@ -63,6 +63,10 @@ def sentences(text: str, /) -> Iterator[tuple[int, int]]:
 
     They end at 。．！？!? and the brackets and quotes after them, at a full stop that is no abbreviation, and where a
     paragraph ends. Linear in time.
+
+    Example:
+        >>> list(sentences("雨だ。「行こう。」と言った。"))
+        [(0, 3), (3, 14)]
     """
     for start, end in paragraphs(text):
         begin = start
@@ -78,6 +82,10 @@ def cut(text: str, limit: int, /) -> Iterator[tuple[int, int]]:
 
     They end at sentence ends if they can, else after 、 or white space, else before any character but a combining one.
     Raises ValueError if limit < 1.
+
+    Example:
+        >>> list(cut("雨だ。風もある。", 5))
+        [(0, 3), (3, 8)]
     """
     if limit < 1:
         raise ValueError(f"limit must be at least 1, not {limit}")
