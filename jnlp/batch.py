@@ -7,8 +7,7 @@ import itertools
 import sys
 import time
 import zlib
-from collections import deque
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,22 +17,26 @@ from jnlp.executors.ahead import Ahead
 from jnlp.io.reading.options import ReadOptions
 from jnlp.io.reading.readers import read
 from jnlp.io.reading.sources import PassedOver
+from jnlp.io.writing.flat import flatten
 from jnlp.io.writing.record_columns import carry, head
 from jnlp.io.writing.sinks import OutputEncoding
 from jnlp.io.writing.writers import format_of, open_writer, standard_stream
 from jnlp.registry import Kind, import_target
-from jnlp.types import Done, Failed, OnError, Option
+from jnlp.types import Done, Failed, ModelSpec, OnError, Option, Record
 from jnlp.usage import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from jnlp.engine import Engine
     from jnlp.io.writing.output import Output
     from jnlp.io.writing.sinks import Row
-    from jnlp.types import Outcome, Record, TaskSpec
+    from jnlp.types import Outcome, TaskSpec
 
 TABLE = "table"
+
+FLAT = ("csv", "tsv")
+"""Formats that are flat unless `--no-flat` says otherwise."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,6 +60,10 @@ class WriteOptions:
     output_encoding: Annotated[OutputEncoding, Option(help="Codec of the output, for spreadsheets.")] = (
         OutputEncoding.UTF_8
     )
+    flat: Annotated[
+        bool | None,
+        Option(help="A column for each label or category, and lists as text; the default of csv and tsv."),
+    ] = None
     on_error: Annotated[
         OnError, Option(help="What to do with a record that fails: report and skip it, or end the run.")
     ] = OnError.SKIP
@@ -145,7 +152,10 @@ def run_batch(
         resume=writing.resume,
         writers=engine.writers(),
     )
-    drain = _Drain(spec, option_values.from_json(spec.options, job.options), output, name == TABLE, writing, on_failed)
+    made = option_values.from_json(spec.options, job.options)
+    flat = name in FLAT if writing.flat is None else writing.flat
+    columns = _Columns(engine, spec, made, job.model) if flat else None
+    drain = _Drain(spec, made, output, name == TABLE, writing, on_failed, columns)
     marks = _Marks()
     clock, writing_took = time.perf_counter, 0.0
     idle = output.flush if writing.out is None else _nothing  # into a pipe: no answer waits for the next question
@@ -157,7 +167,7 @@ def run_batch(
         ):
             for outcome in outcomes:
                 start = clock()
-                drain.take(outcome, *marks.next())
+                drain.take(outcome, marks.next(outcome))
                 writing_took += clock() - start
                 advance(1)
     except BaseException as error:
@@ -190,36 +200,56 @@ def _still_to_do(records: Iterator[Record | Failed], output: Output, marks: _Mar
         raise JnlpError(
             f"the input is not what the interrupted run read: {found}", hint="run it without --resume to start again"
         )
-    for record in records:
-        marks.expect(record)
-        yield record
+    yield from records
 
 
 class _Marks:
     """Marks of records: the id, and a checksum over all records up to this one.
 
-    They are made where records are read and wait, with the records, for the outcomes, which come one a record and in
-    order: a task that fails on a record gives its text back no more.
+    Outcomes come one a record and in order, each with its record, so that a resumed run makes the same marks from the
+    records that it reads.
     """
 
     def __init__(self) -> None:
         self._sum = 0
-        self._waiting: deque[tuple[str, Record | None]] = deque()
 
-    def of(self, record: Record | Failed) -> str:
+    def of(self, item: Record | Failed) -> str:
         """Return the mark of the record that comes next."""
+        record = item if isinstance(item, Record) else item.record or item
         text = "" if isinstance(record, Failed) else record.text
         whole = "\0".join((record.id, *((text,) if isinstance(text, str) else text)))
         self._sum = zlib.crc32(whole.encode("utf-8", "backslashreplace"), self._sum)
         return f"{record.id}\t{self._sum:08x}"
 
-    def expect(self, record: Record | Failed) -> None:
-        """Hold the record that comes next, and its mark, for its outcome."""
-        self._waiting.append((self.of(record), None if isinstance(record, Failed) else record))
+    def next(self, outcome: Outcome[Any]) -> str:
+        """Return the mark of the next outcome's record."""
+        return self.of(outcome.record if isinstance(outcome, Done) else outcome)
 
-    def next(self) -> tuple[str, Record | None]:
-        """Return the next outcome's mark and its record, None if that could not be read."""
-        return self._waiting.popleft()
+
+class _Columns:
+    """The keys of a result's mappings, known before the first row where the task can say; looked up once.
+
+    Args:
+        engine: Resolves the model.
+        spec: The task.
+        options: Its options.
+        model: The model of the run.
+    """
+
+    def __init__(self, engine: Engine, spec: TaskSpec[Any, Any], options: Any, model: str | None) -> None:
+        self._engine, self._spec, self._options, self._model = engine, spec, options, model
+        self._keys: dict[str, tuple[str, ...]] | None = None
+
+    def keys(self) -> dict[str, tuple[str, ...]]:
+        """Return the keys by field."""
+        if self._keys is None:
+            self._keys = {}
+            if self._spec.keys is not None:
+                model = ModelSpec(self._model or "")
+                with suppress(JnlpError):  # what is wrong with it is said where it is used
+                    model = self._engine.resolve(self._model).spec
+                self._keys = dict(import_target(self._spec.keys)(self._options, model))
+        return self._keys
 
 
 class _Drain:
@@ -233,7 +263,9 @@ class _Drain:
         as_table: bool,
         writing: WriteOptions,
         on_failed: Callable[[Failed], None],
+        columns: _Columns | None,
     ) -> None:
+        self._columns = columns
         self._counts = {"done": 0, "failed": 0, "dropped": 0}
         self._spec, self._options, self._output, self._writing, self._on_failed = (
             spec,
@@ -251,39 +283,44 @@ class _Drain:
         counts = self._counts
         return Summary(sum(counts.values()), counts["done"], counts["failed"], counts["dropped"])
 
-    def take(self, outcome: Outcome[Any], mark: str, record: Record | None) -> None:
-        """Write one outcome, with its record and that one's mark; one that cannot be written has failed too."""
+    def take(self, outcome: Outcome[Any], mark: str) -> None:
+        """Write one outcome, with the mark of its record; one that cannot be written has failed too."""
         if isinstance(outcome, Done):
             why = self._drop(outcome.result, self._options) if self._drop else None
             if why is not None:
-                self._output.reject(Failed(outcome.record.id, outcome.record.source, RecordError(why)), mark, record)
+                self._output.reject(Failed.of(outcome.record, RecordError(why)), mark)
                 self._counts["dropped"] += 1
                 return
             try:
                 self._output.write(*self._rows(outcome), mark=mark)
             except RecordError as error:
-                outcome = Failed(outcome.record.id, outcome.record.source, error)
+                outcome = Failed.of(outcome.record, error)
             else:
                 self._counts["done"] += 1
                 return
         if self._writing.on_error is OnError.FAIL:
             raise outcome.error
-        self._output.reject(outcome, mark, record)
+        self._output.reject(outcome, mark)
         self._on_failed(outcome)
         self._counts["failed"] += 1
 
     def _rows(self, outcome: Done[Any]) -> Iterable[Row]:
         if self._view is not None:
             return self._view(outcome.record.text, outcome.result)  # type: ignore[no-any-return]
-        return rows(self._spec, outcome.record, outcome.result)
+        keys = self._columns.keys() if self._columns is not None else None
+        return rows(self._spec, outcome.record, outcome.result, keys)
 
 
-def rows(spec: TaskSpec[Any, Any], record: Record, result: Any, /) -> Iterator[dict[str, object]]:
+def rows(
+    spec: TaskSpec[Any, Any], record: Record, result: Any, keys: Mapping[str, Sequence[str]] | None = None, /
+) -> Iterator[dict[str, object]]:
     """Yield the output rows of a record: id, text, the result's fields, then the columns that were carried through.
 
-    A carried column that has the name of another is written as `input.NAME`, as often as it takes.
+    With `keys` the fields are flat (`jnlp.io.writing.flat`). A carried column that has the name of another is written
+    as `input.NAME`, as often as it takes.
     """
     start = head(record)
     items = [result] if spec.explode is None else getattr(result, spec.explode)
     for item in items:
-        yield carry({**start, **{f.name: getattr(item, f.name) for f in dataclasses.fields(item)}}, record.fields)
+        found = {field.name: getattr(item, field.name) for field in dataclasses.fields(item)}
+        yield carry({**start, **(found if keys is None else flatten(found, keys))}, record.fields)

@@ -373,7 +373,7 @@ def _checked(records: Iterable[Record | Failed], spec: TaskSpec[Any, Any]) -> It
     """Yield records; one that no model can read (half a character, a pair for a task of single texts) has failed."""
     for record in records:
         why = None if isinstance(record, Failed) else _unreadable(record.text, spec)
-        yield record if why is None else Failed(record.id, record.source, RecordError(f"{record.id}: {why}"))
+        yield record if why is None else Failed.of(record, RecordError(f"{record.id}: {why}"))
 
 
 def _unreadable(text: Text, spec: TaskSpec[Any, Any]) -> str | None:

@@ -123,7 +123,7 @@ def apply_isolating(apply: Apply[Any], records: Sequence[Record], /) -> list[Out
         if isinstance(error, JnlpError) and not isinstance(error, RecordError):
             raise
         if len(records) == 1:
-            return [Failed(records[0].id, records[0].source, error)]
+            return [Failed.of(records[0], error)]
         middle = len(records) // 2
         return apply_isolating(apply, records[:middle]) + apply_isolating(apply, records[middle:])
     if len(results) != len(records):

@@ -196,4 +196,4 @@ class Worker:
 
 
 def _outcome(record: Record, ok: bool, value: Any) -> Outcome[Any]:
-    return Done(record, value) if ok else Failed(record.id, record.source, value)
+    return Done(record, value) if ok else Failed.of(record, value)

@@ -74,12 +74,19 @@ class Failed:
         source: Where it was read.
         error: Why.
         fields: The columns of a row that could be read and holds no text.
+        record: The record that could not be processed; None where none could be read.
     """
 
     id: str
     source: Source
     error: Exception
     fields: Mapping[str, object] = field(default_factory=dict)
+    record: Record | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, record: Record, error: Exception, /) -> Failed:
+        """Return the failure of a record that was read."""
+        return cls(record.id, record.source, error, record=record)
 
 
 Outcome = Done[R] | Failed

@@ -35,6 +35,8 @@ class TaskSpec(Generic[O, R]):
         pairs: True when the task reads pairs too (`--text-pair`).
         command: `"package.module:attribute"`, a `click.Command` that replaces the task's command line where its
             arguments are not texts and files (`jnlp search DIR QUERY`); None is the command that every task has.
+        keys: `"package.module:function"`, called as `keys(options, model)` with the `ModelSpec`; returns the keys of
+            the result's mappings by field, which are columns of a csv file. None: those of the first row.
     """
 
     name: str
@@ -48,6 +50,7 @@ class TaskSpec(Generic[O, R]):
     explode: str | None = None
     pairs: bool = False
     command: str | None = None
+    keys: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from jnlp_classify.ranking import rank_labels
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jnlp.types import Apply, Classifier, Models, Text
+    from jnlp.types import Apply, Classifier, Models, ModelSpec, Text
     from jnlp_classify.spec import Classified, ClassifyOptions
 
 _WIDTH = 60
@@ -41,6 +41,11 @@ def by_model(classifier: Classifier, texts: Sequence[Text], options: ClassifyOpt
     scores = probabilities(mean_logits(logits), logits.problem_type)
     floor = options.threshold if logits.problem_type is ProblemType.MULTI_LABEL and len(logits.labels) > 1 else None
     return [rank_labels(logits.labels, row, options.top, floor) for row in scores]
+
+
+def keys(options: ClassifyOptions, model: ModelSpec, /) -> dict[str, tuple[str, ...]]:
+    """Return the labels that a text can have, which are columns of a table."""
+    return {"scores": options.labels or model.labels}
 
 
 def rows(text: Text, result: Classified, /) -> list[dict[str, object]]:

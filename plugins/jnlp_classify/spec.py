@@ -55,6 +55,7 @@ CLASSIFY: TaskSpec[ClassifyOptions, Classified] = TaskSpec(
     "jnlp_classify.logic:make",
     Classified,
     rows="jnlp_classify.logic:rows",
+    keys="jnlp_classify.logic:keys",
     pairs=True,
 )
 

@@ -17,7 +17,7 @@ from jnlp_toxicity.spec import Span, Toxicity
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jnlp.types import Apply, Classifier, Logits, Models, Text
+    from jnlp.types import Apply, Classifier, Logits, Models, ModelSpec, Text
     from jnlp_toxicity.lexicon import Lexicon
     from jnlp_toxicity.matcher import Match
     from jnlp_toxicity.spec import ToxicityOptions
@@ -123,6 +123,12 @@ def drop(result: Toxicity, options: ToxicityOptions, /) -> str | None:
         return None
     reasons = sorted(result.categories, key=lambda name: -result.categories[name])
     return f"toxic {result.score:.3f}: {', '.join(reasons)}"
+
+
+def keys(options: ToxicityOptions, _model: ModelSpec, /) -> dict[str, tuple[str, ...]]:
+    """Return the categories that a text can have, which are columns of a table."""
+    found = load(options.lists, options.allow).categories
+    return {"categories": found if options.rules_only else (*found, MODEL)}
 
 
 def rows(text: Text, result: Toxicity, /) -> list[dict[str, object]]:

@@ -62,4 +62,5 @@ TOXICITY: TaskSpec[ToxicityOptions, Toxicity] = TaskSpec(
     model="tiny-toxicity",
     rows="jnlp_toxicity.logic:rows",
     drop="jnlp_toxicity.logic:drop",
+    keys="jnlp_toxicity.logic:keys",
 )

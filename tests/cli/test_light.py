@@ -35,8 +35,8 @@ def probe(*arguments: str, env: dict[str, str] | None = None) -> tuple[str, list
 
 
 def light(loaded: list[str]) -> bool:
-    """A plugin's package and its spec are values; anything else is loaded only when it is asked for."""
-    return all(name.partition(".")[2] in ("", "spec", "options") for name in loaded)
+    """A plugin's package, its spec and the door of its library are light; all else is loaded when it is asked for."""
+    return all(name.partition(".")[2] in ("", "spec", "options", "index") for name in loaded)
 
 
 def test_help_loads_nothing_heavy() -> None:

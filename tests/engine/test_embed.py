@@ -130,7 +130,8 @@ def read_back(out: Path) -> np.ndarray:
         import csv
 
         with out.open(encoding="utf-8", newline="") as file:
-            return np.array([json.loads(row["vector"]) for row in csv.DictReader(file)], np.float32)
+            vectors = [row["vector"].split() for row in csv.DictReader(file)]
+        return np.array([[float(number) for number in vector] for vector in vectors], np.float32)
     return np.array([json.loads(line)["vector"] for line in out.read_text(encoding="utf-8").splitlines()], np.float32)
 
 

@@ -192,9 +192,9 @@ def test_rejects(tmp_path):
         output.reject(Failed("a.csv:3", Source("a.csv", 3), RecordError("a.csv:3: broken", hint="mend it")))
         output.reject(Failed("x", Source("arg", 1), ValueError("二行の\n文")))
         record = Record("p", ("前提", "仮説"), {"星": 5, "error": "前の"}, Source("b.csv", 4))
-        output.reject(Failed("p", record.source, RecordError("no")), record=record)
+        output.reject(Failed("p", record.source, RecordError("no"), record=record))
         left = Record("q", "文", {"path": "b.csv", "line": 4, "error": "前の", "星": 5}, Source("bad.jsonl", 1))
-        output.reject(Failed("q", left.source, RecordError("まだ")), record=left)
+        output.reject(Failed("q", left.source, RecordError("まだ"), record=left))
         output.reject(Failed("c.csv:2", Source("c.csv", 2), RecordError("empty"), {"本文": "", "id": 7}))
     assert [json.loads(line) for line in rejects.read_text(encoding="utf-8").splitlines()] == [
         {"id": "a.csv:3", "path": "a.csv", "line": 3, "error": "a.csv:3: broken (mend it)"},

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from jnlp.io.durable import Lock
     from jnlp.io.writing.sinks import Position, Row, Sink, Target
-    from jnlp.types import Failed, Record
+    from jnlp.types import Failed
 
 _BEAT = 0.5  # seconds between looks at what waits
 
@@ -88,9 +88,9 @@ class Output:
         prepared, size = self._sink.prepare(rows) if self._sink else (None, 0)
         self._take(prepared, b"", size, mark)
 
-    def reject(self, failed: Failed, mark: str = "", record: Record | None = None) -> None:
-        """Count an input record that failed, and write it to the rejects where there are any, with `record` as read."""
-        line = reject_line(failed, record).encode("utf-8", "backslashreplace") if self._rejects else b""
+    def reject(self, failed: Failed, mark: str = "") -> None:
+        """Count an input record that failed, and write it to the rejects where there are any."""
+        line = reject_line(failed).encode("utf-8", "backslashreplace") if self._rejects else b""
         self._take(None, line, len(line), mark)
 
     def flush(self) -> None:

@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from jnlp.types import Failed, Record
+    from jnlp.types import Failed
 
 
-def reject_line(failed: Failed, record: Record | None = None, /) -> str:
+def reject_line(failed: Failed, /) -> str:
     """Return `{"id", "text", "path", "line", "error"}`, the record's other columns, and a line break.
 
     What could not be read has no record, and so no text, nor columns if it is no row. The file can be read again as an
     input; what is rejected once more has the newer place and error alone.
     """
+    record = failed.record
     where = {"path": failed.source.path, "line": failed.source.line, "error": reason(failed.error)}
     row = {**(head(record) if record is not None else {"id": failed.id}), **where}
     fields = failed.fields if record is None else record.fields
