@@ -372,8 +372,10 @@ def as_records(texts: Iterable[Text | Record | Failed], /) -> Iterator[Record | 
 def _checked(records: Iterable[Record | Failed], spec: TaskSpec[Any, Any]) -> Iterator[Record | Failed]:
     """Yield records; one that no model can read (half a character, a pair for a task of single texts) has failed."""
     for record in records:
-        why = None if isinstance(record, Failed) else _unreadable(record.text, spec)
-        yield record if why is None else Failed.of(record, RecordError(f"{record.id}: {why}"))
+        if isinstance(record, Record) and (why := _unreadable(record.text, spec)) is not None:
+            yield Failed.of(record, RecordError(f"{record.id}: {why}"))
+        else:
+            yield record
 
 
 def _unreadable(text: Text, spec: TaskSpec[Any, Any]) -> str | None:

@@ -42,7 +42,7 @@ def flatten(row: Mapping[str, Any], keys: Mapping[str, Sequence[str]], /) -> dic
 
 
 def _is_list(value: object) -> bool:
-    return isinstance(value, list | tuple | set | frozenset) or (hasattr(value, "tolist") and bool(value.shape))
+    return isinstance(value, list | tuple | set | frozenset) or bool(getattr(value, "shape", ()))
 
 
 def _is_parts(value: object) -> bool:
