@@ -66,7 +66,8 @@ def test_layers_that_run_in_blocks_have_room_for_more(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("blocks", [False, True])
 def test_a_loaded_model_says_if_its_layers_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocks: bool) -> None:
-    monkeypatch.setattr(inference, "compiled", lambda encoder, *_: Stepwise(encoder, SimpleNamespace(blocks=blocks)))
+    steps = SimpleNamespace(blocks=blocks)
+    monkeypatch.setattr(inference, "compile_steps", lambda encoder, *_: Stepwise(encoder, steps))
     monkeypatch.setattr(budget, "cache_bytes", lambda *_: 64 << 20)
     folder = make_model(tmp_path / "model", hidden=512, heads=8, layers=1, intermediate_size=2048)
     model = load_masked_lm(folder, runtime=Runtime(device="cpu", dtype="fp32"))
