@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jnlp.types import Chunker, Embedder, FloatArray, Record
-    from jnlp_search.store.catalog import Catalog, Document
+    from jnlp_search.store.catalog import Catalog
+    from jnlp_search.store.entries import Document
     from jnlp_search.store.schema import Manifest
 
 BATCH_CHUNKS = 1_024

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from jnlp.errors import RecordError
 from jnlp.types import Purpose
-from jnlp_search.store.catalog import Document
+from jnlp_search.store.entries import Document
 
 if TYPE_CHECKING:
     from jnlp.types import Chunker, Embedder, Record

@@ -13,13 +13,14 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from jnlp.errors import UsageError
-from jnlp_search.store.catalog import Root
+from jnlp_search.store.entries import Root
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jnlp.types import Record
-    from jnlp_search.store.catalog import Catalog, Document
+    from jnlp_search.store.catalog import Catalog
+    from jnlp_search.store.entries import Document
 
 NO_FILE = frozenset({"arg", "stdin"})
 """Sources of records that were not read from a file."""

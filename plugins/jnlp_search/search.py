@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from jnlp.types import Embedder, FloatArray, Models
-    from jnlp_search.store.catalog import Document, Passage, Root
+    from jnlp_search.store.entries import Document, Passage, Root
     from jnlp_search.store.schema import Manifest
 
 CANDIDATES = 100

@@ -7,12 +7,12 @@ import json
 import os
 import sqlite3
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError, UsageError
 from jnlp_search.store.checks import DamagedIndexError, damage_reported, row_crc, seal_of, vector_crc
+from jnlp_search.store.entries import Document, Passage, Root, Segment
 from jnlp_search.store.schema import APPLICATION_ID, FORMAT, TABLES, Manifest
 
 if TYPE_CHECKING:
@@ -28,66 +28,7 @@ SEGMENTS = "segments"
 _NO_LOCKS = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 _SLICE = 500  # variables of one SQL statement
 _CRC = "crc"
-
-
-@dataclass(frozen=True, slots=True)
-class Root:
-    """A folder that was indexed: its number, its absolute path ("" is /), and how the user wrote it."""
-
-    id: int
-    path: str
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """A document as the catalogue holds it; see `schema.TABLES` for the columns."""
-
-    root: int
-    path: str
-    key: str
-    named: int
-    line: int | None
-    encoding: str | None
-    title: str | None
-    characters: int
-    chunks: int
-    sha256: bytes
-    metadata: str
-
-    @property
-    def identity(self) -> tuple[int, str, str]:
-        """What makes it this document and no other: root, path and key."""
-        return self.root, self.path, self.key
-
-
 _DOCUMENT = ", ".join(field.name for field in dataclasses.fields(Document))
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """A chunk as a search reads it; `document` is the document's number."""
-
-    chunk: int
-    document: int
-    ordinal: int
-    start: int
-    stop: int
-    text: str
-    same: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A FAISS file as the catalogue holds it."""
-
-    id: int
-    file: str
-    kind: str
-    sha256: str
-    count: int
-    first: int
-    last: int
 
 
 class Catalog:

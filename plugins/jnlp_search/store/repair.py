@@ -13,7 +13,7 @@ from jnlp.errors import JnlpError
 from jnlp.types import RepairReport
 from jnlp_search.analyse import analyser
 from jnlp_search.store import replacement, segments
-from jnlp_search.store.catalog import Catalog, Document
+from jnlp_search.store.catalog import Catalog
 from jnlp_search.store.checks import damage_reported, row_crc, vector_crc
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jnlp_search.analyse import Analyser
+    from jnlp_search.store.entries import Document
 
 _BATCH = 512
 _CHUNK = "ordinal, start, stop, tokens, text, passage, same"

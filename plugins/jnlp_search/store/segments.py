@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jnlp.types import FloatArray, IntArray
-    from jnlp_search.store.catalog import Catalog, Segment
+    from jnlp_search.store.catalog import Catalog
+    from jnlp_search.store.entries import Segment
 
 SMALL = 50_000
 """Segments under so many vectors are merged when there are more than `MANY`, up to about so many in one: a merge holds

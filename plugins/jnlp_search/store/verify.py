@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from jnlp.errors import JnlpError
 from jnlp.types import Verification
-from jnlp_search.store.catalog import NAME, SEGMENTS, Catalog, Document
+from jnlp_search.store.catalog import NAME, SEGMENTS, Catalog
 from jnlp_search.store.checks import damage_reported, row_crc, vector_crc
+from jnlp_search.store.entries import Document
 from jnlp_search.store.filesum import SUM, check_sum
 from jnlp_search.store.lock import NAME as LOCK
 from jnlp_search.store.segments import intact, read_file
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from jnlp_search.store.catalog import Segment
+    from jnlp_search.store.entries import Segment
     from jnlp_search.store.schema import Manifest
 
 _COUNTS = {

@@ -1,0 +1,62 @@
+"""What the catalogue holds, as values: roots, documents, passages and segments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A folder that was indexed: its number, its absolute path ("" is /), and how the user wrote it."""
+
+    id: int
+    path: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document as the catalogue holds it; see `schema.TABLES` for the columns."""
+
+    root: int
+    path: str
+    key: str
+    named: int
+    line: int | None
+    encoding: str | None
+    title: str | None
+    characters: int
+    chunks: int
+    sha256: bytes
+    metadata: str
+
+    @property
+    def identity(self) -> tuple[int, str, str]:
+        """What makes it this document and no other: root, path and key."""
+        return self.root, self.path, self.key
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A chunk as a search reads it; `document` is the document's number."""
+
+    chunk: int
+    document: int
+    ordinal: int
+    start: int
+    stop: int
+    text: str
+    same: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A FAISS file as the catalogue holds it."""
+
+    id: int
+    file: str
+    kind: str
+    sha256: str
+    count: int
+    first: int
+    last: int
