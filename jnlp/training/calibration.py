@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.floating]
 
 _RANGE = (0.05, 20.0)
-_STEPS = 60
 
 
 def fit_temperature(logits: Floats, targets: NDArray[np.generic], problem: ProblemType, /) -> float:
@@ -29,19 +28,19 @@ def fit_temperature(logits: Floats, targets: NDArray[np.generic], problem: Probl
         targets: int `[n]` classes, or 0/1 `[n, k]` for multi-label.
         problem: How the logits are read; a regression has temperature 1.
     """
+    from scipy.optimize import minimize_scalar
+
     if problem is ProblemType.REGRESSION or len(logits) == 0:
         return 1.0
     aims = _smoothed(targets, logits.shape, problem)
-    low, high = (float(np.log(edge)) for edge in _RANGE)
-    # The loss is convex in 1/T, so unimodal in log T: golden-section search.
-    ratio = (np.sqrt(5) - 1) / 2
-    for _ in range(_STEPS):
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        if _loss(logits, aims, problem, left) < _loss(logits, aims, problem, right):
-            high = right
-        else:
-            low = left
-    return float(np.exp((low + high) / 2))
+    # The loss is convex in 1/T, so it has one minimum over log T.
+    found = minimize_scalar(
+        lambda logarithm: _loss(logits, aims, problem, logarithm),
+        bounds=np.log(_RANGE),
+        method="bounded",
+        options={"xatol": 1e-9},
+    )
+    return float(np.exp(found.x))
 
 
 def _smoothed(targets: NDArray[np.generic], shape: tuple[int, ...], problem: ProblemType) -> NDArray[np.float64]:

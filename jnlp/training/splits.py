@@ -39,25 +39,34 @@ def duplicate_key(text: Text, /) -> str:
 
 def components(examples: Sequence[Example], /) -> list[list[int]]:
     """Return the positions that must stay together: those linked by an equal text or an equal group, in order."""
-    parent = list(range(len(examples)))
+    texts = [[("text", duplicate_key(example.text))] for example in examples]
+    groups = [[("group", example.group)] if example.group is not None else [] for example in examples]
+    return linked([[*text, *group] for text, group in zip(texts, groups, strict=True)])
 
-    def root(node: int) -> int:
-        while parent[node] != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
 
-    first: dict[Hashable, int] = {}
-    for position, example in enumerate(examples):
-        keys: list[Hashable] = [("text", duplicate_key(example.text))]
-        if example.group is not None:
-            keys.append(("group", example.group))
-        for key in keys:
-            older = root(first.setdefault(key, position))
-            parent[root(position)] = older
+def linked(keys: Sequence[Sequence[Hashable]], /) -> list[list[int]]:
+    """Return the rows that share a key, directly or through others, as ascending lists in the order of their first.
+
+    Args:
+        keys: The keys of each row.
+
+    Example:
+        >>> linked([["a"], ["b"], ["a", "c"], ["c"]])
+        [[0, 2, 3], [1]]
+    """
+    import numpy as np
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    numbers: dict[Hashable, int] = {}
+    rows = [row for row, own in enumerate(keys) for _ in own]
+    columns = [len(keys) + numbers.setdefault(key, len(numbers)) for own in keys for key in own]
+    size = len(keys) + len(numbers)
+    graph = coo_array((np.ones(len(rows), np.int8), (rows, columns)), shape=(size, size))
+    _, component = connected_components(graph, directed=False)
     members: dict[int, list[int]] = defaultdict(list)
-    for position in range(len(examples)):
-        members[root(position)].append(position)
+    for row, number in enumerate(component[: len(keys)].tolist()):
+        members[number].append(row)
     return list(members.values())
 
 
@@ -80,11 +89,11 @@ def split(examples: Sequence[Example], /, *, valid: float = 0.1, test: float = 0
         raise JnlpError(f"the shares valid={valid} and test={test} leave nothing to train on")
     shares = {"train": 1 - valid - test, "valid": valid, "test": test}
     wanted = {name: share for name, share in shares.items() if share > 0}
-    linked = components(examples)
-    dealt = _deal(linked, _strata([example.target for example in examples]), wanted, seed)
+    together = components(examples)
+    dealt = _deal(together, _strata([example.target for example in examples]), wanted, seed)
     for name in wanted:
         if not dealt[name]:
-            groups = f" in {len(linked)} groups that belong together" if len(linked) < len(examples) else ""
+            groups = f" in {len(together)} groups that belong together" if len(together) < len(examples) else ""
             raise JnlpError(
                 f"{len(examples)} examples{groups} are too few to hold out a {name} set",
                 hint=f"give more examples, or --{name}-share 0; are --text and --label the right columns?",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jnlp.errors import JnlpError
-from jnlp.training.splits import duplicate_key
+from jnlp.training.splits import duplicate_key, linked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -169,22 +169,7 @@ def _keys(first: str, second: str, group: str | None) -> list[str]:
 
 def _held(keys: Sequence[Sequence[str]], share: float, seed: int) -> set[int]:
     """Return about a share of the rows, whole components of rows that have a key in common."""
-    parent: dict[str, str] = {}
-
-    def root(key: str) -> str:
-        parent.setdefault(key, key)
-        while parent[key] != key:
-            parent[key] = parent[parent[key]]
-            key = parent[key]
-        return key
-
-    for own in keys:
-        for key in own[1:]:
-            parent[root(key)] = root(own[0])
-    members: dict[str, list[int]] = defaultdict(list)
-    for position, own in enumerate(keys):
-        members[root(own[0])].append(position)
-    parts = list(members.values())
+    parts = linked(keys)
     random.Random(seed).shuffle(parts)
     wanted, held = max(1, round(share * len(keys))), set[int]()
     for part in parts if len(parts) > 1 else []:
