@@ -293,7 +293,7 @@ class Engine:
         from jnlp.io.reading.sources import PassedOver
 
         spec, passed_over = self.trainer(trainer), PassedOver()
-        made = option_values.build(spec.options, options, where=trainer)
+        made = configuration.task_options(self.config, trainer, spec.options, options)
         reading = option_values.build(ReadOptions, read or {}, where="input")
         columns: dict[str, Any] = {name: getattr(made, name, None) for name in ("negatives", "group")}
         columns["passed_over"] = passed_over

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
 from jnlp import config as configuration
 from jnlp import options
+from jnlp.cli.options import SectionCommand
 from jnlp.config import Settings
+from jnlp.errors import UsageError
+from jnlp.registry import Kind
+
+if TYPE_CHECKING:
+    from jnlp.registry import Registry
 
 
 @click.group(help="Show settings and where each comes from; change the config file.", invoke_without_command=True)
@@ -60,14 +67,26 @@ def path_command() -> None:
 
 
 def _check_task_key(ctx: click.Context, key: str, value: str) -> None:
-    """Raise where KEY is a task's option (`fill-mask.top`) that does not exist or cannot have this value."""
-    task, _, name = key.rpartition(".")
+    """Raise where KEY is an option (`index.chunk-tokens`) that does not exist or cannot have this value."""
+    table, _, name = key.rpartition(".")
     if key == "model":
         from jnlp.engine import Engine
         from jnlp.models.resolve import find
 
         find(value, Engine(ctx.find_root().obj).specs())
-    if task:
-        from jnlp.engine import Engine
+    if table:
+        options.build(_options_of(ctx, table), {name: value}, where=table)
 
-        options.build(Engine(ctx.find_root().obj).task(task).options, {name: value}, where=task)
+
+def _options_of(ctx: click.Context, name: str) -> type:
+    """Return the options of a task, a command or a trainer: the keys of its table in the config file."""
+    registry: Registry = ctx.find_root().obj.registry
+    for kind in (Kind.TASK, Kind.COMMAND, Kind.TRAINER):
+        if registry.find(kind, name) is not None:
+            made = registry.get(kind, name)
+            command = getattr(made, "default", made)  # a group that runs a command by default, such as `index`
+            cls = command.options_type if isinstance(command, SectionCommand) else getattr(made, "options", None)
+            if isinstance(cls, type):
+                return cls
+    known = sorted({entry.name for kind in (Kind.TASK, Kind.TRAINER) for entry in registry.entries(kind)})
+    raise UsageError(f"no task, command or trainer with options is called '{name}'", hint=f"such as {', '.join(known)}")

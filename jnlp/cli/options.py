@@ -34,6 +34,9 @@ class SectionOption(click.Option):
 class SectionCommand(click.Command):
     """A command whose `--help` shows options by section."""
 
+    options_type: type | None = None
+    """The options dataclass of the command: the keys of its table in the config file."""
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one section after the other, each in the order its options were given."""
         sections: dict[str, list[tuple[str, str]]] = {}

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jnlp.batch import TABLE, WriteOptions, run_batch
-from jnlp.cli.common import engine_params, make_engine, quiet_param, stats_param
-from jnlp.cli.options import SectionCommand, click_options, given
+from jnlp.cli.common import Call, build_command, stats_param
+from jnlp.cli.options import click_options, given
 from jnlp.cli.report import report_stats, report_usage, tell_failed
-from jnlp.errors import JnlpError, UsageError
+from jnlp.errors import UsageError
 from jnlp.io.reading.estimate import estimate
 from jnlp.io.reading.options import ReadOptions
-from jnlp.options import build
+from jnlp.options import build, fields
 
 if TYPE_CHECKING:
     from jnlp.batch import Summary
-    from jnlp.engine import Engine
     from jnlp.types import TaskSpec
 
 
@@ -29,58 +28,51 @@ def task_command(spec: TaskSpec[Any, Any], /) -> click.Command:
     Raises:
         JnlpError: An option of the task has the name of one that every task has.
     """
-    reading = click_options(ReadOptions, "Input")
-    own: list[click.Parameter] = list(click_options(spec.options, "Options"))
-    shared: list[click.Parameter] = [
-        *(option for option in reading if option.name != "label" and (spec.pairs or option.name != "text_pair")),
-        *click_options(WriteOptions, "Output"),
-        *engine_params(runs=True),
-        stats_param(),
-        quiet_param(),
-    ]
-    taken = {param.name for param in own} & {param.name for param in shared}
-    if taken:
-        raise JnlpError(
-            f"task '{spec.name}' has an option '{min(map(str, taken))}', as every task has", hint="rename it"
-        )
-    inputs = click.Argument(["inputs"], nargs=-1, metavar="[TEXT|FILE|FOLDER|-]…")
-    params = [inputs, *own, *shared]
+    skipped = ("label",) if spec.pairs else ("label", "text_pair")
 
-    def callback(inputs: tuple[str, ...], quiet: bool, stats: bool, **_: Any) -> None:
-        ctx = click.get_current_context()
+    def work(call: Call) -> None:
+        inputs = call.values["inputs"]
         if not inputs and sys.stdin.isatty():
             raise UsageError("nothing to read", hint=f"jnlp {spec.name} TEXT, or FILE, or … | jnlp {spec.name}")
-        engine = make_engine(ctx)
         try:
-            _run(ctx, engine, spec, inputs or ("-",), quiet)
+            _run(call, spec, inputs or ("-",))
         finally:
-            if stats:
-                report_stats(engine.usage)
+            if call.values["stats"]:
+                report_stats(call.engine.usage)
 
-    return SectionCommand(spec.name, callback=callback, params=params, help=spec.summary)
+    return build_command(
+        spec.name,
+        work,
+        summary=spec.summary,
+        options=spec.options,
+        params=[click.Argument(["inputs"], nargs=-1, metavar="[TEXT|FILE|FOLDER|-]…")],
+        reading=[field.name for field in fields(ReadOptions) if field.name not in skipped],
+        more=[*click_options(WriteOptions, "Output"), stats_param()],
+        noun="task",
+    )
 
 
-def _run(ctx: click.Context, engine: Engine, spec: TaskSpec[Any, Any], inputs: tuple[str, ...], quiet: bool) -> None:
+def _run(call: Call, spec: TaskSpec[Any, Any], inputs: tuple[str, ...]) -> None:
     from jnlp.cli import console
 
+    ctx, engine, quiet = click.get_current_context(), call.engine, call.quiet
     writing = build(WriteOptions, given(ctx, WriteOptions), where="output").resolved()
-    reading = build(ReadOptions, given(ctx, ReadOptions), where="input")
     if writing.format is None and writing.out is None and console.is_terminal():
         writing = replace(writing, format=TABLE)
     to_screen = writing.out is None and console.is_terminal()  # rows and a bar would run through each other
     shows_bar = not quiet and not to_screen and sys.stderr.isatty()
-    total = estimate(inputs, reading, engine.readers()) if shows_bar else None
+    total = estimate(inputs, call.reading, engine.readers()) if shows_bar else None
     with console.Pages() as pages, console.progress(spec.name, total=total, quiet=not shows_bar) as advance:
         summary = run_batch(
             engine,
             spec,
             inputs,
-            reading=reading,
+            reading=call.reading,
             writing=writing,
             table=pages.add,
             on_failed=tell_failed,
             advance=advance,
-            **given(ctx, spec.options),
+            **call.given,
         )
     if not quiet:
         _report(summary, writing)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jnlp.cli.common import engine_params, make_engine, quiet_param
+from jnlp.cli.common import Call, build_command
 from jnlp.cli.group import SuggestingGroup
-from jnlp.cli.options import SectionCommand, SectionOption, click_options, given
+from jnlp.cli.options import SectionOption, given
 from jnlp.io.reading.options import ReadOptions
+from jnlp.options import fields
 from jnlp.registry import Kind
 
 if TYPE_CHECKING:
@@ -67,29 +68,33 @@ def trainer_command(spec: TrainerSpec[Any], /) -> click.Command:
             help="Validation file; without one, part of TRAIN is held out.",
             section=section,
         ),
-        *click_options(spec.options, section),
-        *(option for option in click_options(ReadOptions, "Input") if option.name not in ("unit", "literal")),
-        *(option for option in engine_params() if option.name in ("model", "device", "threads")),
-        quiet_param(),
     ]
 
-    def callback(inputs: tuple[str, ...], out: Path, valid: tuple[str, ...], quiet: bool, **_: Any) -> None:
-        ctx = click.get_current_context()
-        engine = make_engine(ctx)
-        with Steps(quiet) as steps:
-            report = engine.train(
+    def work(call: Call) -> None:
+        with Steps(call.quiet) as steps:
+            report = call.engine.train(
                 spec.name,
-                inputs,
-                out,
-                valid=valid,
-                read=given(ctx, ReadOptions),
+                call.values["inputs"],
+                call.values["out"],
+                valid=call.values["valid"],
+                read=given(click.get_current_context(), ReadOptions),
                 progress=steps,
-                warn=lambda line: None if quiet else click.echo(f"jnlp: {line}", err=True),
-                **given(ctx, spec.options),
+                warn=lambda line: None if call.quiet else click.echo(f"jnlp: {line}", err=True),
+                **call.given,
             )
-        show(report, quiet=quiet)
+        show(report, quiet=call.quiet)
 
-    return SectionCommand(spec.name, callback=callback, params=params, help=spec.summary)
+    return build_command(
+        spec.name,
+        work,
+        summary=spec.summary,
+        options=spec.options,
+        section=section,
+        params=params,
+        reading=[field.name for field in fields(ReadOptions) if field.name not in ("unit", "literal")],
+        settings=("model", "device", "threads"),
+        noun="trainer",
+    )
 
 
 class Steps:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jnlp.cli.common import quiet_param
-from jnlp.cli.options import SectionCommand, SectionOption, click_options, given
-from jnlp.options import build
+from jnlp.cli.common import build_command
+from jnlp.cli.options import SectionCommand, SectionOption
 from jnlp_pretrain.options import PretrainOptions
 from jnlp_pretrain.printing import say, show
 
 if TYPE_CHECKING:
+    from jnlp.cli.common import Call
     from jnlp_pretrain.recipe import Recipe
 
 _SECTION = "Training"
@@ -35,22 +35,30 @@ class _Pretrain(SectionCommand):
         return super().parse_args(ctx, spread)
 
 
-def _run(recipe: str, corpus: tuple[Path, ...], out: Path, quiet: bool, **_: object) -> None:
+def _run(call: Call) -> None:
     from jnlp.training.loop import Stopped
     from jnlp.training.team import assemble
     from jnlp_pretrain.pretraining import RunOptions
     from jnlp_pretrain.pretraining import pretrain as train
 
-    options = build(PretrainOptions, given(click.get_current_context(), PretrainOptions), where="pretrain")
+    options: PretrainOptions = call.options
+    corpus: tuple[Path, ...] = call.values["corpus"]
+    device = call.engine.settings.device if options.device == "auto" else options.device
     chosen = RunOptions(
         runs=options.runs,
         hours=options.hours,
         start=_folder(options.start) if options.start else None,
         compiler=options.compiler,
-        team=assemble(options.device),
+        team=assemble(device),
     )
     try:
-        report = train(_load(recipe, corpus, quiet=quiet), corpus, out, chosen, progress=None if quiet else say)
+        report = train(
+            _load(call.values["recipe"], corpus, quiet=call.quiet),
+            corpus,
+            call.values["out"],
+            chosen,
+            progress=None if call.quiet else say,
+        )
     except Stopped as stopped:
         click.echo("jnlp: stopped with a checkpoint; the same command goes on from there", err=True)
         raise click.exceptions.Exit(128 + stopped.number) from stopped
@@ -98,9 +106,14 @@ def _show_recipe(ctx: click.Context, _param: click.Parameter, name: str | None) 
         ctx.exit()
 
 
-pretrain = _Pretrain(
+pretrain = build_command(
     "pretrain",
-    callback=_run,
+    _run,
+    summary="Pre-train a tokenizer and a masked LM by a recipe: a TOML file, or a shipped one (see --list and --show).",
+    options=PretrainOptions,
+    section=_SECTION,
+    settings=(),
+    cls=_Pretrain,
     params=[
         click.Argument(["recipe"], metavar="RECIPE"),
         SectionOption(
@@ -120,7 +133,8 @@ pretrain = _Pretrain(
             help="The model folder to make.",
             section=_SECTION,
         ),
-        *click_options(PretrainOptions, _SECTION),
+    ],
+    more=[
         SectionOption(
             ["--list"],
             is_flag=True,
@@ -139,7 +153,5 @@ pretrain = _Pretrain(
             help="Print a recipe, to copy and change, and exit.",
             section=_SECTION,
         ),
-        quiet_param(),
     ],
-    help="Pre-train a tokenizer and a masked LM by a recipe: a TOML file, or a shipped one (see --list and --show).",
 )
