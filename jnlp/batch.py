@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from jnlp import options as option_values
+from jnlp.engine import checked
 from jnlp.errors import JnlpError, RecordError
 from jnlp.executors.ahead import Ahead
 from jnlp.io.reading.options import ReadOptions
@@ -162,7 +163,7 @@ def run_batch(
     try:
         with (
             output,
-            Ahead(_still_to_do(engine.usage.reading(records), output, marks), idle=idle) as ahead,
+            Ahead(checked(_still_to_do(engine.usage.reading(records), output, marks), spec), idle=idle) as ahead,
             closing(engine.execute(job, ahead)) as outcomes,
         ):
             for outcome in outcomes:

@@ -204,7 +204,7 @@ class Engine:
     ) -> Iterator[Outcome[R]]:
         """Yield one outcome a record, in order: `Done`, or `Failed` where one could not be read or processed."""
         job = self.job(task, model=model, **options)
-        return self.execute(job, self.usage.reading(as_records(records)))
+        return self.execute(job, checked(self.usage.reading(as_records(records)), self.task(job.task)))
 
     def job(self, task: str | TaskSpec[Any, Any], /, *, model: str | None = None, **options: Any) -> Job:
         """Return a task with its options as a value that any worker can rebuild."""
@@ -233,9 +233,12 @@ class Engine:
         return executor
 
     def execute(self, job: Job, records: Iterable[Record | Failed], /) -> Generator[Outcome[Any]]:
-        """Yield one outcome a record, in order, from the executor of the settings, by the clock of `usage`."""
+        """Yield one outcome a record, in order, from the executor of the settings, by the clock of `usage`.
+
+        The records are handed on as they are: an iterable that knows whether more is at hand keeps that.
+        """
         with self.usage.clock():
-            outcomes = self.executor().map(job, _checked(records, self.task(job.task)))
+            outcomes = self.executor().map(job, records)
             with closing(outcomes) if isinstance(outcomes, Generator) else nullcontext():
                 yield from outcomes
 
@@ -369,7 +372,7 @@ def as_records(texts: Iterable[Text | Record | Failed], /) -> Iterator[Record | 
             )
 
 
-def _checked(records: Iterable[Record | Failed], spec: TaskSpec[Any, Any]) -> Iterator[Record | Failed]:
+def checked(records: Iterable[Record | Failed], spec: TaskSpec[Any, Any], /) -> Iterator[Record | Failed]:
     """Yield records; one that no model can read (half a character, a pair for a task of single texts) has failed."""
     for record in records:
         if isinstance(record, Record) and (why := _unreadable(record.text, spec)) is not None:

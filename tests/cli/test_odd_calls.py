@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import subprocess
 import sys
 import time
@@ -277,3 +278,20 @@ def test_a_c_locale_reads_and_names_japanese(tmp_path):
     done = subprocess.run(command, capture_output=True, cwd=tmp_path, env={**os.environ, **C_LOCALE})
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "結果.jsonl").read_text(encoding="utf-8"))["id"] == "文書/苦情.txt:1"
+
+
+def test_a_line_into_a_pipe_is_answered_before_the_next(tmp_path):
+    command = [sys.executable, "-m", "jnlp", "toxicity", "--rules-only", "--format", "jsonl", "-q"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        for text, toxic in (("消えろ", True), ("ありがとう", False), ("クズ", True)):
+            child.stdin.write(f"{text}\n".encode())
+            child.stdin.flush()
+            ready, _, _ = select.select([child.stdout], [], [], 60)
+            if not ready:
+                child.kill()
+            assert ready, f"no answer to {text}"
+            assert json.loads(child.stdout.readline())["toxic"] is toxic
+        child.stdin.close()
+        assert child.wait(60) == 0
