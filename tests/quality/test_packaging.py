@@ -59,7 +59,9 @@ def test_the_wheel_holds_the_core_the_plugins_and_the_weights(wheel: Path) -> No
         "jnlp/models/builtin/tiny-toxicity/model.safetensors",
     ):
         assert expected in names, expected
-    assert not [name for name in names if name.startswith(("plugins/", "tests/", "docs/"))]
+    assert not [name for name in names if name.startswith(("plugins/", "tests/", "docs/", "jnlp_family"))]
+    for package in ("jnlp", "jnlp_fill_mask", "jnlp_classify", "jnlp_toxicity", "jnlp_search", "jnlp_pretrain"):
+        assert f"{package}/py.typed" in names
     assert wheel.stat().st_size < 95e6
 
 
