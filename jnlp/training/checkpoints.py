@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from jnlp.errors import JnlpError
 from jnlp.io.durable import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from jnlp.training.loop import Objective
@@ -44,9 +47,35 @@ def load(folder: Path, objective: Objective, optimisers: Sequence[torch.optim.Op
     path = folder / NAME
     if not path.exists():
         return 0, 0, 0.0
-    saved: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-    objective.model.load_state_dict(saved["model"])
-    objective.load_state(saved["data"])
-    for optimiser, state in zip(optimisers, saved["optimisers"], strict=True):
-        optimiser.load_state_dict(state)
-    return int(saved["step"]), int(saved["tokens"]), float(saved["seconds"])
+    with reading(path):
+        saved: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        objective.model.load_state_dict(saved["model"])
+        objective.load_state(saved["data"])
+        for optimiser, state in zip(optimisers, saved["optimisers"], strict=True):
+            optimiser.load_state_dict(state)
+        return int(saved["step"]), int(saved["tokens"]), float(saved["seconds"])
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Report a checkpoint that is cut off, damaged or of another run in one line.
+
+    Raises:
+        JnlpError: It cannot be used; the message names the file.
+    """
+    try:
+        yield
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        UnpicklingError,
+    ) as error:
+        why = " ".join(str(error).split())[:200]
+        raise JnlpError(
+            f"the checkpoint {path} cannot be read: {why}", hint="remove it, and the run starts from the beginning"
+        ) from error

@@ -10,6 +10,7 @@ import torch
 
 from jnlp.encoder.vectors import unit
 from jnlp.io.durable import replacing
+from jnlp.training.checkpoints import reading
 from jnlp.training.embedder.grad_cache import backward
 from jnlp.training.embedder.hard_negatives import by_document, mine
 from jnlp.training.embedder.losses import cosent, info_nce, matryoshka
@@ -235,14 +236,15 @@ def _load(
     rng: np.random.Generator,
     banks: Sequence[_Bank],
 ) -> _State:
-    saved: dict[str, Any] = torch.load(path, weights_only=True, map_location=encoder.device)
-    encoder.module.load_state_dict(saved["model"])
-    optimiser.load_state_dict(saved["optimiser"])
-    torch.set_rng_state(saved["torch"].cpu())
-    rng.bit_generator.state = saved["order"]
-    for bank, (queries, documents) in zip(banks, saved["banks"], strict=True):
-        bank.queries[:], bank.documents[:] = queries.cpu().numpy(), documents.cpu().numpy()
-    return _State(**saved["state"])
+    with reading(path):
+        saved: dict[str, Any] = torch.load(path, weights_only=True, map_location=encoder.device)
+        encoder.module.load_state_dict(saved["model"])
+        optimiser.load_state_dict(saved["optimiser"])
+        torch.set_rng_state(saved["torch"].cpu())
+        rng.bit_generator.state = saved["order"]
+        for bank, (queries, documents) in zip(banks, saved["banks"], strict=True):
+            bank.queries[:], bank.documents[:] = queries.cpu().numpy(), documents.cpu().numpy()
+        return _State(**saved["state"])
 
 
 def evaluate(encoder: SequenceEncoder, valid: Sequence[PairIds], graded: Sequence[GradedIds], /) -> dict[str, float]:
