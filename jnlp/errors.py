@@ -43,7 +43,7 @@ class MissingHeadError(JnlpError):
 
 
 class BrokenPluginError(JnlpError):
-    """A plugin's code cannot be imported.
+    """A plugin's code cannot be imported, or has a bug.
 
     Args:
         message: What cannot be loaded, and why.

@@ -10,7 +10,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from jnlp.cli.shown import InterruptedRun, ShownError, ShownUsageError
-from jnlp.errors import JnlpError, UsageError
+from jnlp.errors import BrokenPluginError, JnlpError, UsageError
+from jnlp.plugin_traceback import own_line, own_traceback
 from jnlp.registry import Kind, Registration, import_target
 
 if TYPE_CHECKING:
@@ -112,3 +113,20 @@ class RegistryGroup(SuggestingGroup):
             # The reader (`| head`) has gone. What is still buffered must not raise again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            bug = self._plugin_bug(error)
+            if bug is None:
+                raise
+            raise ShownError(bug) from error
+
+    def _plugin_bug(self, error: Exception) -> BrokenPluginError | None:
+        """Return a bug in the code of a third party's plugin as an error with its own traceback, or None."""
+        for info in self.plugins.infos:
+            if info.distribution != "jnlp" and (trace := own_traceback(error, info.module)):
+                bug = BrokenPluginError(f"plugin '{info.name}' failed: {own_line(error, info.module)}", trace=trace)
+                for note in getattr(error, "__notes__", ()):
+                    bug.add_note(note)
+                return bug
+        return None
