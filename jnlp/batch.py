@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from jnlp import options as option_values
 from jnlp.engine import checked
-from jnlp.errors import JnlpError, RecordError
+from jnlp.errors import JnlpError, RecordError, UsageError
 from jnlp.executors.ahead import Ahead
 from jnlp.io.reading.options import ReadOptions
 from jnlp.io.reading.readers import read
@@ -135,6 +135,7 @@ def run_batch(
     )  # before the output is opened: what is wrong here touches nothing
     endings = {ending: e.name for ending, e in engine.plugins.registry.by_extension(Kind.WRITER).items()}
     name = writing.format or format_of(writing.out, endings)
+    _check_ending(writing, endings)
     output = open_writer(
         name,
         writing.out,
@@ -178,6 +179,19 @@ def run_batch(
     finally:
         engine.usage.spend(Stage.WRITER, writing_took)
     return dataclasses.replace(drain.summary, resumed=output.skip, passed_over=passed_over)
+
+
+def _check_ending(writing: WriteOptions, endings: Mapping[str, str]) -> None:
+    """Raise UsageError where a file's ending and what is written into it are two formats."""
+    meant = endings.get(writing.out.suffix.lower()) if writing.out is not None else None
+    if meant is not None and writing.format not in (None, meant):
+        raise UsageError(
+            f"--format {writing.format} and the name {writing.out} ask for two formats",
+            hint=f"leave --format out to write {meant}, or give -o another ending",
+        )
+    rejects = writing.rejects
+    if rejects is not None and endings.get(rejects.suffix.lower(), "jsonl") != "jsonl":
+        raise UsageError(f"{rejects}: rejects are lines of JSON", hint=f"--rejects {rejects.with_suffix('.jsonl')}")
 
 
 def _nothing() -> None:

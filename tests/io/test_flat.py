@@ -74,6 +74,24 @@ def test_a_column_for_each_label(tmp_path: Path) -> None:
         assert given == [f"scores.{row['label']}"]
 
 
+@pytest.mark.parametrize(
+    ("form", "name", "code"), [("csv", "x.npy", 2), ("jsonl", "x.CSV", 2), ("jsonl", "x.ndjson", 0)]
+)
+def test_a_format_and_an_ending_that_differ(form: str, name: str, code: int, tmp_path: Path) -> None:
+    out = tmp_path / name
+    done = CliRunner().invoke(build_cli(), ["toxicity", "文", "--rules-only", "--format", form, "-o", str(out)])
+    assert done.exit_code == code, done.output
+    assert out.exists() is (code == 0)
+
+
+def test_rejects_are_not_called_csv(tmp_path: Path) -> None:
+    out = tmp_path / "rejects.csv"
+    done = CliRunner().invoke(build_cli(), ["toxicity", "文", "--rules-only", "--rejects", str(out)])
+    assert done.exit_code == 2, done.output
+    assert "rejects.jsonl" in done.stderr
+    assert not out.exists()
+
+
 def test_json_in_cells_is_there_for_the_asking() -> None:
     done = CliRunner().invoke(build_cli(), ["toxicity", "消えろ", "--rules-only", "--format", "csv", "--no-flat", "-q"])
     assert '"{""violence"": 0.55}"' in done.stdout
