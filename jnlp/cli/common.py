@@ -1,144 +1,21 @@
-"""What commands share: the engine's flags, and the engine they make. Plugins' commands use these too."""
+"""The decorator of a plugin's command: a function with the engine's flags and those of an options dataclass."""
 
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from jnlp import config as configuration
-from jnlp.cli.options import SectionCommand, SectionOption, click_options, given
+from jnlp.cli.builder import RUNNING, SETTINGS, Call, build_command
 from jnlp.cli.report import report_usage
-from jnlp.config import Settings
-from jnlp.encoder.threads import limit_threads
-from jnlp.engine import Engine
-from jnlp.errors import JnlpError
-from jnlp.io.reading.options import ReadOptions
-from jnlp.options import build, fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
-
+    from collections.abc import Callable, Collection, Mapping
 
 NO_HINT: Mapping[str, str] = {}
 
 C = TypeVar("C", bound="Callable[..., Any]")
-
-ENGINE_SECTION = "Model and machine"
-
-SETTINGS = tuple(field.name for field in fields(Settings))
-"""All settings; each can be a flag of a command."""
-
-RUNNING = ("workers", "executor")
-"""Settings that matter where a task runs over records."""
-
-
-def stats_param() -> click.Parameter:
-    """Return `--stats`."""
-    return SectionOption(
-        ["--stats"], is_flag=True, help="Say on stderr what the run cost: tokens, time, memory.", section=ENGINE_SECTION
-    )
-
-
-def quiet_param() -> click.Parameter:
-    """Return `--quiet`."""
-    return SectionOption(
-        ["-q", "--quiet", "quiet"], is_flag=True, help="Say nothing on stderr but errors.", section=ENGINE_SECTION
-    )
-
-
-def make_engine(ctx: click.Context, /, *, threads: bool = True) -> Engine:
-    """Return the engine of a command: plugins, configuration, and the flags that were given.
-
-    Args:
-        ctx: The command's context.
-        threads: True limits the threads of libraries to those of the settings, before one starts.
-    """
-    engine = Engine(ctx.find_root().obj, configuration.load_config()).with_settings(given(ctx, Settings))
-    if threads:
-        limit_threads(engine.settings.threads)
-    return engine
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One call of a command.
-
-    Args:
-        engine: Plugins, the configuration, and the settings given as flags.
-        options: The command's options object: defaults, then the config file's values, then the flags.
-        given: The options that were given as flags.
-        reading: How inputs become records.
-        quiet: True where nothing but errors goes to stderr.
-        values: All parameters by name.
-    """
-
-    engine: Engine
-    options: Any
-    given: Mapping[str, Any]
-    reading: ReadOptions
-    quiet: bool
-    values: Mapping[str, Any]
-
-
-def build_command(
-    name: str,
-    function: Callable[[Call], Any],
-    /,
-    *,
-    summary: str,
-    options: type | None = None,
-    section: str = "Options",
-    params: Sequence[click.Parameter] = (),
-    reading: Collection[str] = (),
-    more: Sequence[click.Parameter] = (),
-    settings: Collection[str] = SETTINGS,
-    noun: str = "command",
-    cls: type[SectionCommand] = SectionCommand,
-) -> click.Command:
-    """Build the command of a task, a trainer or anything else; the config file's `[tasks.NAME]` reaches each.
-
-    Args:
-        name: The command's name, and that of its table in the config file.
-        function: What the command does.
-        summary: The command's help.
-        options: The options dataclass of the command, or None.
-        section: The title of its options in `--help`.
-        params: Arguments and options that come first.
-        reading: The fields of `ReadOptions` that are flags of this command.
-        more: Options that come after those of `ReadOptions`.
-        settings: The fields of `Settings` that are flags of this command.
-        noun: What it is, for an error about a name that is taken.
-        cls: The click class.
-
-    Raises:
-        JnlpError: Two options have the same name.
-    """
-    own = list(click_options(options, section)) if options is not None else []
-    shared: list[click.Parameter] = [
-        *(option for option in click_options(ReadOptions, "Input") if option.name in reading),
-        *more,
-        *(option for option in click_options(Settings, ENGINE_SECTION) if option.name in settings),
-        quiet_param(),
-    ]
-    if taken := {param.name for param in own} & {param.name for param in (*params, *shared)}:
-        raise JnlpError(
-            f"{noun} '{name}' has an option '{min(map(str, taken))}', as every {noun} has", hint="rename it"
-        )
-
-    def callback(**values: Any) -> Any:
-        ctx = click.get_current_context()
-        engine = make_engine(ctx, threads="threads" in settings)
-        given_options = given(ctx, options) if options is not None else {}
-        made = configuration.task_options(engine.config, name, options, given_options) if options is not None else None
-        read = build(ReadOptions, given(ctx, ReadOptions) if reading else {}, where="input")
-        return function(Call(engine, made, given_options, read, values["quiet"], values))
-
-    command = cls(name, callback=callback, params=[*params, *own, *shared], help=summary)
-    command.options_type = options
-    return command
 
 
 def command(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jnlp.batch import TABLE, WriteOptions, run_batch
-from jnlp.cli.common import Call, build_command, stats_param
+from jnlp.cli.builder import Call, build_command, stats_param
 from jnlp.cli.options import click_options, given
 from jnlp.cli.report import report_stats, report_usage, tell_failed
 from jnlp.errors import UsageError

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from jnlp.cli.common import Call, build_command
+from jnlp.cli.builder import Call, build_command
 from jnlp.cli.group import SuggestingGroup
 from jnlp.cli.options import SectionOption, given
 from jnlp.io.reading.options import ReadOptions

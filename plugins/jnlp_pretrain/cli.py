@@ -7,32 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jnlp.cli.common import build_command
-from jnlp.cli.options import SectionCommand, SectionOption
+from jnlp.cli.builder import build_command
+from jnlp.cli.options import SectionOption
+from jnlp_pretrain.cli_corpus import CorpusCommand
 from jnlp_pretrain.options import PretrainOptions
 from jnlp_pretrain.printing import say, show
 
 if TYPE_CHECKING:
-    from jnlp.cli.common import Call
+    from jnlp.cli.builder import Call
     from jnlp_pretrain.recipe import Recipe
 
 _SECTION = "Training"
-
-
-class _Pretrain(SectionCommand):
-    """A command whose `--corpus` takes all paths that follow it; the recipe comes first."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        spread: list[str] = []
-        taking = False
-        for arg in args:
-            if arg.startswith("-"):
-                taking = False
-            if taking and spread[-1] != "--corpus":
-                spread.append("--corpus")
-            spread.append(arg)
-            taking = taking or (arg == "--corpus" and not args[0].startswith("-"))
-        return super().parse_args(ctx, spread)
 
 
 def _run(call: Call) -> None:
@@ -113,7 +98,7 @@ pretrain = build_command(
     options=PretrainOptions,
     section=_SECTION,
     settings=(),
-    cls=_Pretrain,
+    cls=CorpusCommand,
     params=[
         click.Argument(["recipe"], metavar="RECIPE"),
         SectionOption(
