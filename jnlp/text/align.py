@@ -125,6 +125,16 @@ class Builder:
         if text:
             self._add(text, start, _COPIED if len(text) == end - start == 1 else end)
 
+    def since(self, start: int, /) -> str:
+        """Return the new text from an offset on; it takes as long as that text has pieces."""
+        parts, length = [], self._length
+        for part in reversed(self._parts):
+            if length <= start:
+                break
+            parts.append(part)
+            length -= len(part)
+        return "".join(reversed(parts))[max(0, start - length) :]
+
     def build(self) -> Aligned:
         """Return the text made so far with its offsets."""
         return Aligned("".join(self._parts), len(self._source), self._at, self._starts, self._stops)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from html import unescape
 
+from jnlp.types import Mark
+
 from .align import Aligned, Builder
 
 _TOKEN = re.compile(
@@ -39,7 +41,9 @@ _PARAGRAPHS = {
 # fmt: on
 _BREAKS = {"br", "li", "dt", "dd", "tr", "caption", "summary", "option", "legend", "thead", "tbody", "tfoot"}
 _CELLS = {"td", "th"}
+_HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 _TITLE = re.compile(r"<title(?:\s[^<>]*)?>(.*?)(?:</title\s*>|\Z)", re.DOTALL | re.IGNORECASE)
+_LONGEST_HEADING = 300  # characters; an element that is longer was not closed, or is no heading
 _STRENGTH = {"": 0, " ": 1, "\t": 2, "\n": 3, "\n\n": 4}
 _WIDE = re.compile("[\u3000-\u30ff\u3400-\u9fff\uff01-\uff9f]")
 
@@ -49,9 +53,24 @@ def html(text: str, /) -> Aligned:
     return _Page(text).read()
 
 
-def html_fragment(text: str, /) -> Aligned:
-    """Return the text that a piece of a page shows; a comment or a script that does not end in it is text."""
-    return _Page(text, whole=False).read()
+def html_with_outline(text: str, /) -> tuple[Aligned, tuple[Mark, ...]]:
+    """Return the text that a page shows, and its headings.
+
+    Example:
+        >>> html_with_outline("<h2>第1条</h2>目的")[1]
+        (Mark(start=0, kind='heading', level=2, title='第1条', number=None),)
+    """
+    page = _Page(text)
+    return page.read(), page.outline()
+
+
+def html_fragment(text: str, /) -> tuple[Aligned, tuple[Mark, ...]]:
+    """Return the text that a piece of a page shows, and its headings.
+
+    A comment or a script that does not end in it is text.
+    """
+    page = _Page(text, whole=False)
+    return page.read(), page.outline()
 
 
 def html_title(text: str, /) -> str | None:
@@ -74,13 +93,21 @@ class _Page:
         self._last = ""
         self._pre = 0
         self._gloss = False
+        self._heading: int | None = None  # the level of the heading that is open
+        self._heading_start: int | None = None  # where it begins in the new text
+        self._headings: list[tuple[int, int, str]] = []
 
     def read(self) -> Aligned:
         """Go through the page once."""
         position = 0
         while token := _TOKEN.match(self._source, position):
             position = self._take(token)
+        self._end_heading()
         return self.builder.build()
+
+    def outline(self) -> tuple[Mark, ...]:
+        """Return the headings of what was read."""
+        return tuple(Mark(start, "heading", level, title) for start, level, title in self._headings)
 
     def _take(self, token: re.Match[str]) -> int:
         """Write one token and return where to go on."""
@@ -166,6 +193,9 @@ class _Page:
         elif tag in _PARAGRAPHS:
             self._gloss = False
             self._separate("\n\n", start, end)
+            if tag in _HEADINGS:
+                self._end_heading()
+                self._heading = None if closes else int(tag[1])
             if tag == "pre":
                 self._pre = max(0, self._pre + (-1 if closes else 1))
         elif tag in _BREAKS:
@@ -173,6 +203,16 @@ class _Page:
         elif tag in _CELLS:
             self._separate("\t", start, end)
         return end
+
+    def _end_heading(self) -> None:
+        """Keep the heading that was open, if it has a text."""
+        start, level = self._heading_start, self._heading
+        self._heading = self._heading_start = None
+        if start is None or level is None or len(self.builder) - start > _LONGEST_HEADING:
+            return
+        title = " ".join(self.builder.since(start).split())
+        if title:
+            self._headings.append((start, level, title))
 
     def _skip(self, tag: str, end: int) -> int:
         """Past the end tag of an element whose inside is no text; an unclosed one takes the rest, as in browsers."""
@@ -213,6 +253,8 @@ class _Page:
         if self._due and self._last and not self._joins(text):
             self.builder.replace(self._due, self._due_start, self._due_end)
         self._due = ""
+        if self._heading is not None and self._heading_start is None:
+            self._heading_start = len(self.builder)
         if copied:
             self.builder.copy(start, end)
         else:

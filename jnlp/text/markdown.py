@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
+
+from jnlp.types import Mark
 
 from .align import Aligned, Builder
 from .commonmark.blocks import Block, Blocks, Kind, cells_of
@@ -16,7 +19,7 @@ from .paragraphs import trim
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["front_matter", "markdown", "markdown_with_heading"]
+__all__ = ["front_matter", "markdown", "markdown_with_outline"]
 
 
 def markdown(text: str, /) -> Aligned:
@@ -28,24 +31,26 @@ def markdown(text: str, /) -> Aligned:
         >>> markdown("# 契約\n**甲**は[乙](https://例.jp)に`払う`。").text
         '契約\n\n甲は乙に払う。'
     """
-    return markdown_with_heading(text)[0]
+    return markdown_with_outline(text)[0]
 
 
-def markdown_with_heading(text: str, /) -> tuple[Aligned, str | None]:
-    """Return the text of a Markdown file, and that of its first heading, or None."""
+def markdown_with_outline(text: str, /) -> tuple[Aligned, tuple[Mark, ...]]:
+    r"""Return the text of a Markdown file and its headings; those in quotes and lists head no part of it.
+
+    Example:
+        >>> markdown_with_outline("# 契約\n本文")[1]
+        (Mark(start=0, kind='heading', level=1, title='契約', number=None),)
+    """
     blocks = Blocks(text, front_matter(text)[1])
-    labels = Labels(blocks.links, blocks.notes)
-    shown = _Writer(text, labels).write(blocks.found)
-    first = next((block for block in blocks.found if block.kind in (Kind.HEADING, Kind.UNDERLINED)), None)
-    if first is None:
-        return shown, None
-    return shown, _Writer(text, labels).write([first]).text.strip() or None
+    writer = _Writer(text, Labels(blocks.links, blocks.notes))
+    return writer.write(blocks.found), tuple(writer.outline)
 
 
 class _Writer:
     def __init__(self, source: str, labels: Labels) -> None:
         self._source, self._labels = source, labels
         self._builder = Builder(source)
+        self.outline: list[Mark] = []
 
     def write(self, blocks: Sequence[Block]) -> Aligned:
         for block in blocks:
@@ -54,6 +59,7 @@ class _Writer:
 
     def _write(self, block: Block) -> None:
         kind, builder = block.kind, self._builder
+        start = len(builder)
         if kind in (Kind.PARAGRAPH, Kind.UNDERLINED, Kind.HTML):
             self._joined(block)
         elif kind is Kind.HEADING:
@@ -65,8 +71,10 @@ class _Writer:
             ((start, end, _),) = block.lines
             builder.replace("・", start, end)
         else:
-            for start, _, stop in block.lines:
-                builder.copy(start, stop)
+            for first, _, stop in block.lines:
+                builder.copy(first, stop)
+        if block.level and (title := " ".join(builder.since(start).split())):
+            self.outline.append(Mark(start, "heading", block.level, title))
 
     def _row(self, start: int, end: int, stop: int) -> None:
         """A table's row: its cells with tabs between them."""
@@ -83,9 +91,12 @@ class _Writer:
         """Read the lines of a block together, and write what they show; `end` replaces the last line break."""
         source, builder = self._source, self._builder
         content = "\n".join([source[first:last] for first, last, _ in block.lines])
-        shown = html_fragment(content) if block.kind is Kind.HTML else inlines(content, self._labels)
+        shown, headings = html_fragment(content) if block.kind is Kind.HTML else (inlines(content, self._labels), ())
+        marks = {mark.start: mark for mark in headings}
         offsets = [0, *accumulate(last - first + 1 for first, last, _ in block.lines)]
         for start, stop, begin, behind, copied in shown.pieces():
+            if start in marks:
+                self.outline.append(replace(marks[start], start=len(builder)))
             if copied:
                 self._copy(block, offsets, begin, behind)
             else:

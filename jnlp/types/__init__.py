@@ -18,7 +18,7 @@ from jnlp.types.heads import (
     TokenStates,
 )
 from jnlp.types.options import Option, Target
-from jnlp.types.records import Alignment, Done, Failed, OnError, Outcome, Record, Source, Text
+from jnlp.types.records import Alignment, Done, Failed, Mark, OnError, Outcome, Record, Source, Text
 from jnlp.types.search import (
     AddReport,
     Chunk,
@@ -60,6 +60,7 @@ __all__ = [
     "IndexInfo",
     "Job",
     "Logits",
+    "Mark",
     "MaskedLM",
     "ModelSpec",
     "Models",

@@ -35,6 +35,27 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in a document that a reader can name: a heading, a page, a slide, a sheet or a row.
+
+    It holds up to the next mark of its kind with the same or a lower level. A sheet's rows have level 2.
+
+    Args:
+        start: The offset in `Record.text` where it begins.
+        kind: `heading`, `page`, `slide`, `sheet` or `row`.
+        level: 1 to 6 for a heading, 2 for a row, else 1.
+        title: The heading, the slide's title or the sheet's name; "" where there is none.
+        number: Of a page, slide, sheet or row, from 1 as the file's own program shows it; None for a heading.
+    """
+
+    start: int
+    kind: str
+    level: int
+    title: str
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """One text, or pair, to work on, with the other columns of its row.
 
@@ -45,7 +66,9 @@ class Record:
         source: Where it was read.
         original: The text as written in its source, where `text` is derived from it (markup removed), else None.
         alignment: Maps offsets in `text` to offsets in `original`; None when they are the same.
-        title: What the file itself says it is called (md, html, pdf), for an index: no column of its row.
+        title: What the file itself says it is called (md, html, pdf …), for an index: no column of its row.
+        about: What else the file says of itself, for an index: `author`, `date` (ISO 8601), `language`.
+        outline: The headings, pages, slides, sheets and rows of a document that is one record, by `start`.
     """
 
     id: str
@@ -55,6 +78,8 @@ class Record:
     original: str | None = field(default=None, repr=False)
     alignment: Alignment | None = field(default=None, repr=False)
     title: str | None = None
+    about: Mapping[str, str] = field(default_factory=dict)
+    outline: tuple[Mark, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,10 @@ def test_pages_are_joined_by_form_feeds(tmp_path):
     assert record.id == path.as_posix()
     assert (record.title, dict(record.fields)) == ("契約書", {})
     assert (record.original, record.alignment) == (None, None)
+    assert [(mark.kind, mark.number, record.text[mark.start :][:3]) for mark in record.outline] == [
+        ("page", 1, "第一条"),
+        ("page", 2, "第二条"),
+    ]
     lines = [record.text for record in read([path], ReadOptions(unit=Unit.LINE))]
     assert lines == ["第一条 目的", "本契約は", "第二条 解約"]
     (document,) = documents([path])

@@ -255,10 +255,15 @@ def test_documents_know_their_file(tmp_path):
     table.write_text("本文,size\n甲,大\n乙,小\n", encoding="utf-8")
     whole, first, second = documents([str(text), str(table)])
     status = text.stat()
-    assert whole.fields == {"path": text.as_posix(), "mtime": status.st_mtime, "size": status.st_size}
+    assert whole.fields == {
+        "path": text.as_posix(),
+        "mtime": status.st_mtime,
+        "size": status.st_size,
+        "kind": "txt",
+    }
     assert (whole.id, whole.text) == (text.as_posix(), "一行目。\n二行目。\n")
     assert [first.id, second.id] == [f"{table.as_posix()}:2", f"{table.as_posix()}:3"]
-    assert first.fields == {"path": table.as_posix(), "mtime": table.stat().st_mtime, "size": "大"}
+    assert first.fields == {"path": table.as_posix(), "mtime": table.stat().st_mtime, "size": "大", "kind": "csv"}
 
 
 @pytest.mark.parametrize("ending", ["gz", "xz", "bz2"])

@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 
 from jnlp.text import html, markdown
 from jnlp.text.align import Aligned
-from jnlp.text.markdown import markdown_with_heading
+from jnlp.text.markdown import markdown_with_outline
 
 HIDDEN = ("script", "style", "template", "iframe", "noembed", "noframes")
 
@@ -276,15 +276,25 @@ def test_markdown_by_the_rules_of_commonmark(source: str, text: str) -> None:
     ("source", "title"),
     [
         ("本文\n\n## **契約**の`書`\n", "契約の書"),
-        ("題\n二行\n===\n", "題\n二行"),
+        ("題\n二行\n===\n", "題 二行"),
         ("```\n# 違う\n```\n", None),
         ("    # 違う\n", None),
-        ("#\n# 次\n", None),
+        ("#\n# 次\n", "次"),
         ("# [題][a]\n\n[a]: x.md", "題"),
+        ("> # 引用\n\n- # 項目\n", None),
     ],
 )
 def test_the_first_heading(source: str, title: str | None) -> None:
-    assert markdown_with_heading(source)[1] == title
+    outline = markdown_with_outline(source)[1]
+    assert (outline[0].title if outline else None) == title
+
+
+def test_the_outline_has_offsets_in_the_new_text() -> None:
+    source = "序\r\n\r\n# **第1章** 総則\r\n甲\r\n\r\n第1条\r\n---\r\n\r\n乙\r\n\r\n<h3>第 &amp; 2条</h3>\r\n\r\n丙\r\n"
+    aligned, outline = markdown_with_outline(source)
+    assert [(mark.level, mark.title) for mark in outline] == [(1, "第1章 総則"), (2, "第1条"), (3, "第 & 2条")]
+    for mark in outline:
+        assert aligned.text.startswith(mark.title, mark.start)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jnlp.text import MARKUPS, aozora, html, html_title, is_aozora, markdown
+from jnlp.text.hypertext import html_with_outline
 
 WORK = """吾輩は猫である
 夏目漱石
@@ -27,6 +28,25 @@ WORK = """吾輩は猫である
 底本：「全集1」文庫
 　　　1987（昭和62）年発行
 """
+
+
+@pytest.mark.parametrize(
+    ("source", "headings"),
+    [
+        ("<body><h1> 契約\n書 </h1><p>本文</p><H2 class=x><b>第1条</b></H2>", [(1, "契約書"), (2, "第1条")]),
+        ("<h1></h1><h2>&nbsp;</h2><h3>題", [(3, "題")]),
+        ("<h1>一<h2>二</h2>", [(1, "一"), (2, "二")]),
+        (f"<h1>閉じない<p>{'本文。' * 200}", []),
+        ("<h2><ruby>契約<rt>けいやく</rt></ruby></h2>", [(2, "契約")]),
+        ("<h2><div>第1条</div><div>目的</div></h2>", [(2, "第1条 目的")]),
+        ("<script><h1>違う</h1></script><h7>違う</h7>", []),
+    ],
+)
+def test_headings_of_a_page(source: str, headings: list[tuple[int, str]]) -> None:
+    aligned, outline = html_with_outline(source)
+    assert [(mark.level, mark.title) for mark in outline] == headings
+    for mark in outline:
+        assert aligned.text.startswith(mark.title[:1], mark.start)
 
 
 def test_an_aozora_file_becomes_its_text() -> None:

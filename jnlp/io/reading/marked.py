@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from jnlp.io.reading.decoded import whole
 from jnlp.io.reading.options import Unit
 from jnlp.io.reading.units import Whole, cut
-from jnlp.text import decode_page, front_matter, html, html_title
-from jnlp.text.markdown import markdown_with_heading
+from jnlp.text import decode_page, front_matter, html_title
+from jnlp.text.hypertext import html_with_outline
+from jnlp.text.markdown import markdown_with_outline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,17 +25,18 @@ _TITLE = re.compile(r"^title[ \t]*[:=][ \t]*([^\r\n]+)", re.MULTILINE)
 def read_markdown(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:
     """Yield the file as one record (or as `unit` says), titled by its front matter, else by its first heading."""
     decoded = whole(source, options)
-    aligned, heading = markdown_with_heading(decoded.text)
-    title = _named(front_matter(decoded.text)[0]) or heading
-    whole_text = Whole(aligned.text, decoded.encoding, decoded.text, aligned, title)
+    aligned, outline = markdown_with_outline(decoded.text)
+    title = _named(front_matter(decoded.text)[0]) or (outline[0].title if outline else None)
+    whole_text = Whole(aligned.text, decoded.encoding, decoded.text, aligned, title, outline=outline)
     yield from cut(source, whole_text, options.unit or Unit.DOCUMENT)
 
 
 def read_html(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:
     """Yield the page as one record (or as `unit` says), with its title, by the encoding it declares if that is true."""
     decoded = whole(source, options, decode_page)
-    aligned = html(decoded.text)
-    whole_text = Whole(aligned.text, decoded.encoding, decoded.text, aligned, html_title(decoded.text) or None)
+    aligned, outline = html_with_outline(decoded.text)
+    title = html_title(decoded.text)
+    whole_text = Whole(aligned.text, decoded.encoding, decoded.text, aligned, title, outline=outline)
     yield from cut(source, whole_text, options.unit or Unit.DOCUMENT)
 
 

@@ -11,6 +11,7 @@ from jnlp.io.reading.options import Unit
 from jnlp.io.reading.streams import read_all
 from jnlp.io.reading.units import Whole, cut
 from jnlp.text.spacing import join_spaced
+from jnlp.types import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from jnlp.io.reading.options import ReadOptions
     from jnlp.io.reading.sources import Input
     from jnlp.types import Failed, Record
+
+PAGE_BREAK = "\f"
 
 
 def read_pdf(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:
@@ -31,7 +34,15 @@ def read_pdf(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed
         text, title = extract(read_all(stream, source.name), source.name)
     if not text.strip("\f \n"):
         raise RecordError(f"{source.name}: no text layer (a scan?)", hint="run OCR over it first")
-    yield from cut(source, Whole(text, None, None, None, title), options.unit or Unit.DOCUMENT)
+    whole = Whole(text, None, None, None, title, outline=tuple(_pages(text)))
+    yield from cut(source, whole, options.unit or Unit.DOCUMENT)
+
+
+def _pages(text: str) -> Iterator[Mark]:
+    start = 0
+    for number, page in enumerate(text.split(PAGE_BREAK), start=1):
+        yield Mark(start, "page", 1, "", number)
+        start += len(page) + 1
 
 
 def extract(data: bytes, name: str) -> tuple[str, str | None]:
@@ -52,7 +63,9 @@ def extract(data: bytes, name: str) -> tuple[str, str | None]:
             raise RecordError(f"{name}: encrypted with a password", hint="remove the password first")
         title = reader.metadata.title if reader.metadata else None
         pages = [join_spaced(page.extract_text()) for page in reader.pages]
-        return "\f".join(pages), (str(title).strip() or None if title else None)
+        return PAGE_BREAK.join(page.replace(PAGE_BREAK, " ") for page in pages), (
+            str(title).strip() or None if title else None
+        )
     except RecordError:
         raise
     # A malformed file makes pypdf raise nearly anything (KeyError, RecursionError …); none of it is a bug of ours.

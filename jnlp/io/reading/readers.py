@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from jnlp.io.reading.sources import Item, PassedOver
 
 
+_KINDS = {extension: spec.name for spec in READERS for extension in spec.extensions}
+
+
 class Reader(Protocol):
     """Reads one kind of file.
 
@@ -93,9 +96,10 @@ def documents(
 ) -> Iterator[Record | Failed]:
     """Return what an index is made of: a record per file, or per row of a table, in order and lazily.
 
-    The id is the path as given, or for a row its id column, else `PATH:ROW`. `fields` hold `path`, `mtime` (seconds)
-    and `size` (bytes) of the file, `title` for md, html and pdf that have one, and the other columns of a row, which
-    win where names clash. `passed_over` counts the files of folders that have no reader.
+    The id is the path as given, or for a row its id column, else `PATH:ROW`. `fields` hold `path`, `mtime` (seconds),
+    `size` (bytes) and `kind` (`md`, `pdf` …) of the file, its `title`, `author`, `date` and `language` where it has
+    them, and the other columns of a row, which win where names clash. `passed_over` counts the files of folders that
+    have no reader.
 
     Raises:
         UsageError: As `read`; a text in place of a path is one too.
@@ -104,7 +108,7 @@ def documents(
     readers = _checked(options, readers)
     items = expand(paths, options, readers, stdin=stdin, paths_only=True, passed_over=passed_over)
     return (
-        replace(record, fields={**about, **_title(record), **record.fields}) if isinstance(record, Record) else record
+        replace(record, fields={**about, **_said(record), **record.fields}) if isinstance(record, Record) else record
         for item, alone in _alone(items)
         for about in (_about(item),)
         for record in _records(item, options, readers, alone)
@@ -150,8 +154,9 @@ def _records(item: Item, options: ReadOptions, readers: Loaders, alone: bool) ->
         yield item.failed(f"cannot be read: {(error.strerror or str(error)).lower()}")
 
 
-def _title(record: Record) -> dict[str, object]:
-    return {"title": record.title} if record.title else {}
+def _said(record: Record) -> dict[str, object]:
+    """What a file says of itself."""
+    return {**({"title": record.title} if record.title else {}), **record.about}
 
 
 def _about(item: Item) -> dict[str, object]:
@@ -162,4 +167,8 @@ def _about(item: Item) -> dict[str, object]:
         status = item.path.stat() if item.path is not None else None
     except OSError:  # gone meanwhile: reading it will say so
         status = None
-    return {"path": item.name, **({"mtime": status.st_mtime, "size": status.st_size} if status else {})}
+    return {
+        "path": item.name,
+        **({"mtime": status.st_mtime, "size": status.st_size} if status else {}),
+        "kind": _KINDS.get(item.extension, item.extension[1:] or "txt"),
+    }

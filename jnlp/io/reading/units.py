@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from jnlp.io.reading.options import Unit
@@ -10,10 +10,10 @@ from jnlp.text import lines, paragraphs
 from jnlp.types import Record, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from jnlp.io.reading.sources import Input
-    from jnlp.types import Alignment
+    from jnlp.types import Alignment, Mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ class Whole:
         original: The text it was derived from, or None.
         alignment: From `text` to `original`.
         title: Of each of its records.
+        about: What else the file says of itself.
+        outline: Its headings, pages and the like, with offsets in `text`.
     """
 
     text: str
@@ -51,6 +53,8 @@ class Whole:
     original: str | None
     alignment: Alignment | None
     title: str | None = None
+    about: Mapping[str, str] = field(default_factory=dict)
+    outline: tuple[Mark, ...] = ()
 
 
 def cut(source: Input, whole: Whole, unit: Unit) -> Iterator[Record]:
@@ -60,8 +64,16 @@ def cut(source: Input, whole: Whole, unit: Unit) -> Iterator[Record]:
     """
     if unit is Unit.DOCUMENT:
         if whole.text.strip():
-            where = Source(source.name, None, whole.encoding)
-            yield Record(source.name, whole.text, {}, where, whole.original, whole.alignment, whole.title)
+            yield Record(
+                id=source.name,
+                text=whole.text,
+                source=Source(source.name, None, whole.encoding),
+                original=whole.original,
+                alignment=whole.alignment,
+                title=whole.title,
+                about=whole.about,
+                outline=whole.outline,
+            )
         return
     line, counted, same = 1, 0, 0
     file = whole.text if whole.original is None else whole.original
@@ -77,6 +89,7 @@ def cut(source: Input, whole: Whole, unit: Unit) -> Iterator[Record]:
             original=whole.original,
             alignment=Part(whole.alignment, start, end) if whole.alignment else None,
             title=whole.title,
+            about=whole.about,
         )
 
 

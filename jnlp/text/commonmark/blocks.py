@@ -64,6 +64,7 @@ class Block:
     kind: Kind
     lines: list[tuple[int, int, int]] = field(default_factory=list)
     is_text: bool = False  # a paragraph that is known not to be definitions alone
+    level: int = 0  # of a heading, from 1; 0 for one in a quote or a list, which heads no part of the file
 
 
 @dataclass(slots=True)
@@ -217,7 +218,9 @@ class Blocks:
         here = self._leaf is not None and not opened and matched == len(self._containers)
         if mark == "#" and (heading := _HEADING.match(text, at, end)):
             self._begin(matched, opened)
-            self.found.append(Block(Kind.HEADING, [(heading.end(), self._heading_end(heading.end()), self._stop)]))
+            level = 0 if self._containers else heading[0].count("#")
+            lines = [(heading.end(), self._heading_end(heading.end()), self._stop)]
+            self.found.append(Block(Kind.HEADING, lines, level=level))
         elif mark in "`~" and (fence := _FENCE.match(text, at, end)):
             self._begin(matched, opened)
             self._fence = (fence[1] or fence[3], self._indent()[1])
@@ -256,6 +259,7 @@ class Blocks:
         if leaf is None or self._only_defines(leaf):
             return False
         leaf.kind = Kind.UNDERLINED
+        leaf.level = 0 if self._containers else 1 if "=" in self.text[self._at : self._end] else 2
         self._close()
         self.found.append(Block(Kind.GAP, [(self._end, self._end, self._stop)]))
         return True
