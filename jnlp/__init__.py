@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jnlp._version import __version__
-from jnlp.config import Settings
 from jnlp.engine import Engine, load, prepare
 from jnlp.errors import JnlpError, MissingExtraError, RecordError, UsageError
 from jnlp.hookspecs import hookimpl
@@ -30,6 +29,7 @@ from jnlp.types import (
     ProblemType,
     Purpose,
     Record,
+    Settings,
     Source,
     TaskSpec,
     TrainerSpec,

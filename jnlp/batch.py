@@ -144,8 +144,8 @@ def run_batch(
         rejects=writing.rejects,
         inputs=inputs,
         job={
-            "task": job.task,
-            "options": job.options,
+            "task": spec.name,
+            "options": option_values.to_json(job.options),
             "settings": {name: getattr(engine.settings, name) for name in ("on_overflow", "normalize")},
             "model": job.model,
             "inputs": [str(i) for i in inputs],
@@ -154,10 +154,9 @@ def run_batch(
         resume=writing.resume,
         writers=engine.writers(),
     )
-    made = option_values.from_json(spec.options, job.options)
     flat = name in FLAT if writing.flat is None else writing.flat
-    columns = _Columns(engine, spec, made, job.model) if flat else None
-    drain = _Drain(spec, made, output, name == TABLE, writing, on_failed, columns)
+    columns = _Columns(engine, spec, job.options, job.model) if flat else None
+    drain = _Drain(spec, job.options, output, name == TABLE, writing, on_failed, columns)
     marks = _Marks()
     clock, writing_took = time.perf_counter, 0.0
     idle = output.flush if writing.out is None else _nothing  # into a pipe: no answer waits for the next question

@@ -204,14 +204,12 @@ class Engine:
     ) -> Iterator[Outcome[R]]:
         """Yield one outcome a record, in order: `Done`, or `Failed` where one could not be read or processed."""
         job = self.job(task, model=model, **options)
-        return self.execute(job, checked(self.usage.reading(as_records(records)), self.task(job.task)))
+        return self.execute(job, checked(self.usage.reading(as_records(records)), job.task))
 
     def job(self, task: str | TaskSpec[Any, Any], /, *, model: str | None = None, **options: Any) -> Job:
-        """Return a task with its options as a value that any worker can rebuild."""
+        """Return a task with its options, the settings and the model: what an executor runs."""
         spec = self._known(task)
-        made = self.options(spec, **options)
-        settings = option_values.to_json(self.settings)
-        return Job(spec.name, option_values.to_json(made), settings, self._model(model, spec.model))
+        return Job(spec, self.options(spec, **options), self.settings, self._model(model, spec.model))
 
     def options(self, spec: TaskSpec[O, Any], /, **given: Any) -> O:
         """Return a task's options: defaults, then the config file's, then those given."""
@@ -219,9 +217,8 @@ class Engine:
 
     def prepare(self, job: Job, /) -> Apply[Any]:
         """Return the function of a job, with its models loaded on first use."""
-        spec = self.task(job.task)
-        models = self.models(job.model, spec.model)
-        apply: Apply[Any] = import_target(spec.make)(models, option_values.from_json(spec.options, job.options))
+        models = self.models(job.model, job.task.model)
+        apply: Apply[Any] = import_target(job.task.make)(models, job.options)
         return apply
 
     def executor(self) -> Executor:
@@ -342,14 +339,31 @@ class Engine:
         return task
 
 
-def prepare(job: Job, /) -> Apply[Any]:
-    """Return the function of a job in a process of its own: what an executor's worker calls."""
-    return load_settings(job.settings).prepare(job)
+def prepare(job: Job | str, /) -> Apply[Any]:
+    """Return the function of a job in a process of its own: what an executor's worker calls.
+
+    Args:
+        job: The job, or what its `to_json` returned.
+
+    Example:
+        >>> apply = jnlp.prepare(nlp.job("fill-mask", top=1).to_json())
+        >>> apply(["今日の天気は<mask>です。"])[0].fills[0].tokens
+        ('晴れ',)
+    """
+    if isinstance(job, str):
+        engine, job = rebuild(job)
+    else:
+        engine = load(**dataclasses.asdict(job.settings))
+    return engine.prepare(job)
 
 
-def load_settings(settings: str, /) -> Engine:
-    """Return the engine of a job's settings, in a process of its own."""
-    return load(**json.loads(settings))
+def rebuild(text: str, /) -> tuple[Engine, Job]:
+    """Return the job that `Job.to_json` wrote, and an engine with its settings."""
+    values = json.loads(text)
+    engine = load(**values["settings"])
+    spec = engine.task(values["task"])
+    made = option_values.build(spec.options, values["options"], where=spec.name)
+    return engine, Job(spec, made, engine.settings, values["model"])
 
 
 def as_records(texts: Iterable[Text | Record | Failed], /) -> Iterator[Record | Failed]:

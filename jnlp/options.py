@@ -6,7 +6,6 @@ The command line, the config file, the docs and jobs all build options here, so 
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 import types
 from enum import Enum
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_
 
 from jnlp.errors import UsageError
 from jnlp.types import Option
+from jnlp.types.options import to_json as to_json
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -216,14 +216,3 @@ def _allowed(field: Field) -> str:
     bounds = [f"{sign} {bound:g}" for sign, bound in limits if bound is not None]
     allowed = " ".join([names.get(field.kind, "a list"), " and ".join(bounds)]).rstrip()
     return f"{field.option.none} or {allowed}" if field.option.none else allowed
-
-
-def to_json(options: Any) -> str:
-    """Return an options object as JSON that `from_json` reads back."""
-    plain = lambda value: value.value if isinstance(value, Enum) else str(value)  # noqa: E731
-    return json.dumps(dataclasses.asdict(options), ensure_ascii=False, default=plain, sort_keys=True)
-
-
-def from_json(options: type[O], text: str) -> O:
-    """Return the options object that `to_json` wrote."""
-    return build(options, json.loads(text))

@@ -41,13 +41,13 @@ def main() -> None:
 
 
 def _serve(inbox: BinaryIO, outbox: BinaryIO) -> None:
-    job, shared, path = receive(inbox)
+    text, shared, path = receive(inbox)
     sys.path[:] = path
     answers = _Answers(outbox)
     try:
-        from jnlp.engine import load_settings
+        from jnlp.engine import rebuild
 
-        engine = load_settings(job.settings)
+        engine, job = rebuild(text)
         engine.converted = Path(shared)
         answers.usage = engine.usage
         apply = engine.prepare(job)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import queue
 import sys
 import threading
@@ -51,7 +50,7 @@ class LocalExecutor:
 def _on_gpu(job: Job) -> bool:
     """Whether a job's models, which are loaded when it is prepared, compute on a GPU; loads nothing by itself."""
     torch = sys.modules.get("torch")
-    return json.loads(job.settings).get("device", "auto") != "cpu" and torch is not None and torch.cuda.is_available()
+    return job.settings.device != "cpu" and torch is not None and torch.cuda.is_available()
 
 
 class Threads:

@@ -1,13 +1,12 @@
 """The executor of several processes on one machine: each has its own interpreter and threads, all map the same weights.
 
-A worker runs `jnlp.worker`. It receives the job as a value and rebuilds it, receives texts, and sends results
+A worker runs `jnlp.worker`. It receives the job as JSON and rebuilds it, receives texts, and sends results
 back; the records themselves stay here.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import signal
 import subprocess
 import sys
@@ -50,7 +49,7 @@ class ProcessesExecutor:
         Raises:
             JnlpError: As the local executor does; and where a worker process ends by itself.
         """
-        count = int(json.loads(job.settings).get("workers", 1))
+        count = job.settings.workers
         with Pool(job, count, self._usage) as pool:
             yield from run(pool.submit, records, IN_FLIGHT * count)
 
@@ -68,10 +67,9 @@ class Pool:
         self._stack = ExitStack()
         # The weights in the dtype of the run lie here once, for all of them.
         shared = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="jnlp-", ignore_cleanup_errors=True))
-        settings = json.loads(job.settings)
-        each = _share(settings.get("threads"), count)
-        of_worker = json.dumps({**settings, "workers": 1, "executor": "local", "threads": each})
-        message = (dataclasses.replace(job, settings=of_worker), shared, sys.path)
+        each = _share(job.settings.threads, count)
+        of_worker = dataclasses.replace(job.settings, workers=1, executor="local", threads=each)
+        message = (dataclasses.replace(job, settings=of_worker).to_json(), shared, sys.path)
         self._workers: list[Worker] = []
         try:
             for _ in range(count):
@@ -106,11 +104,11 @@ class Worker:
     """One worker process, and a thread that takes what it sends.
 
     Args:
-        message: Its first message: the job, the folder of shared weights, where Python finds modules.
+        message: Its first message: the job as JSON, the folder of shared weights, where Python finds modules.
         usage: Collects its reports.
     """
 
-    def __init__(self, message: tuple[Job, str, list[str]], usage: Usage, /) -> None:
+    def __init__(self, message: tuple[str, str, list[str]], usage: Usage, /) -> None:
         # The package may be importable through `sys.path` alone; a worker is sent the whole of it, once it runs.
         root = str(Path(__file__).resolve().parents[2])
         start = f"import sys; sys.path.insert(0, {root!r}); from jnlp.worker import main; main()"

@@ -32,6 +32,7 @@ from jnlp.types.search import (
     Store,
     Verification,
 )
+from jnlp.types.settings import Settings
 from jnlp.types.specs import Head, ModelSpec, Overflow, Pooling, ProblemType, Purpose
 from jnlp.types.tasks import Apply, Executor, Job, TaskSpec
 from jnlp.types.training import Example, Trainer, TrainerSpec, TrainReport
@@ -75,6 +76,7 @@ __all__ = [
     "Record",
     "RepairReport",
     "SearchIndex",
+    "Settings",
     "Source",
     "Store",
     "Target",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, is_dataclass
+from enum import Enum
 from typing import Any
 
 Target = str | Callable[[], object]
@@ -47,3 +49,14 @@ class Option:
         for name, kind in (("ge", "Ge"), ("gt", "Gt"), ("le", "Le"), ("lt", "Lt")):
             if (bound := getattr(self, name)) is not None:
                 yield getattr(annotated_types, kind)(bound)
+
+
+def to_json(value: Any, /) -> str:
+    """Return options or settings, or a mapping of them, as JSON; `jnlp.options.build` reads the values back."""
+    return json.dumps(value, ensure_ascii=False, default=_plain, sort_keys=True)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    return value.value if isinstance(value, Enum) else str(value)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
+from jnlp.types.options import to_json
 from jnlp.types.records import Failed, Outcome, Record, Text
+from jnlp.types.settings import Settings
 
 O = TypeVar("O")  # noqa: E741 - the options of a task
 R = TypeVar("R")
@@ -55,12 +57,33 @@ class TaskSpec(Generic[O, R]):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A task with its options and settings as JSON, and its model: rebuilt in each worker, never a pickled callable."""
+    """A task with its options, the settings and the model: a value, which an executor turns into a function.
 
-    task: str
-    options: str
-    settings: str
+    Args:
+        task: The task.
+        options: An object of `task.options`.
+        settings: The settings of the run.
+        model: The model that was chosen for it; None is the one that ships for the head the task asks for.
+
+    Example:
+        >>> job = nlp.job("fill-mask", top=3)
+        >>> job.task.name, job.options.top, job.settings.workers
+        ('fill-mask', 3, 1)
+    """
+
+    task: TaskSpec[Any, Any]
+    options: Any
+    settings: Settings = field(default_factory=Settings)
     model: str | None = None
+
+    def to_json(self) -> str:
+        """Return the job as JSON, for a worker in another process: `jnlp.prepare` rebuilds it there.
+
+        The task is sent by its name, so a plugin must register it in the other process too.
+        """
+        return to_json(
+            {"task": self.task.name, "options": self.options, "settings": self.settings, "model": self.model}
+        )
 
 
 @runtime_checkable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import pickle
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import pytest
 
 import jnlp
 from jnlp.config import Config, Settings
-from jnlp.engine import Engine
+from jnlp.engine import Engine, rebuild
 from jnlp.plugins import load_plugins
 from jnlp.types import Option, Record, TaskSpec
 
@@ -154,10 +155,40 @@ def test_a_wrong_call_is_a_usage_error(engine: Engine, call, message: str) -> No
     assert caught.value.message == message
 
 
-def test_a_job_can_be_rebuilt_from_its_values(engine: Engine) -> None:
+def test_a_job_holds_the_task_the_options_and_the_settings_themselves(engine: Engine) -> None:
     job = engine.job(COUNT, times=5)
-    assert job == jnlp.Job("count", '{"times": 5}', job.settings, None)
+    assert job == jnlp.Job(COUNT, CountOptions(5), engine.settings)
+    assert job.task is COUNT
+    assert job.settings is engine.settings
     assert engine.prepare(job)(["あい"]) == [Count(10)]
+
+
+def test_in_one_process_options_reach_the_task_as_they_are(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    received: list[CountOptions] = []
+    original = make
+    monkeypatch.setattr(
+        f"{__name__}.make", lambda models, options: received.append(options) or original(models, options)
+    )
+    job = engine.job(COUNT, times=2)
+    assert [outcome.result for outcome in engine.execute(job, [Record("甲", "あい")])] == [Count(4)]  # type: ignore[union-attr]
+    assert received[0] is job.options
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_another_process_rebuilds_a_job(as_text: bool) -> None:
+    nlp = jnlp.load(device="cpu", threads=1)
+    job = nlp.job("toxicity", rules_only=True, threshold=0.3)
+    sent = job.to_json() if as_text else pickle.loads(pickle.dumps(job))
+    assert [result.toxic for result in jnlp.prepare(sent)(["消えろ、クズ。", "ありがとう。"])] == [True, False]
+
+
+@pytest.mark.parametrize("task", ["embed", "fill-mask", "classify", "toxicity", "search", "rerank"])
+def test_a_job_crosses_a_process_unchanged(task: str) -> None:
+    nlp = jnlp.load("tiny", workers=2, on_overflow="truncate", batch_tokens=512)
+    job = nlp.job(task, index="索引") if task == "search" else nlp.job(task)
+    engine, rebuilt = rebuild(job.to_json())
+    assert rebuilt == job
+    assert engine.settings == nlp.settings
 
 
 def test_settings_are_those_asked_for() -> None:

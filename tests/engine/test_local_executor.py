@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import pytest
@@ -17,9 +16,14 @@ from jnlp.errors import JnlpError, RecordError, UsageError
 from jnlp.executors.chunks import CHUNK_CHARACTERS, CHUNK_RECORDS, chunks
 from jnlp.executors.local import IN_FLIGHT, LocalExecutor
 from jnlp.executors.ordered import apply_isolating
-from jnlp.types import Done, Failed, Job, Record, Source
+from jnlp.types import Done, Failed, Job, Record, Settings, Source, TaskSpec
 
-JOB = Job("upper", "{}", "{}")
+
+@dataclass(frozen=True, slots=True)
+class NoOptions: ...
+
+
+JOB = Job(TaskSpec("upper", "Shouts.", NoOptions, f"{__name__}:shout", str), NoOptions())
 
 
 def records(texts: Sequence[str]) -> list[Record]:
@@ -115,7 +119,7 @@ def test_chunks_for_a_gpu_are_larger(monkeypatch: pytest.MonkeyPatch) -> None:
         cuda = SimpleNamespace(is_available=lambda gpu=gpu: gpu)
         monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
         sizes.clear()
-        job = replace(JOB, settings=json.dumps({"device": device}))
+        job = replace(JOB, settings=Settings(device=device))
         assert len(list(LocalExecutor(lambda _job: note).map(job, records(["あ"] * 20_000)))) == 20_000
         assert max(sizes) == largest
 

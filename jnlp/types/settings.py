@@ -1,0 +1,48 @@
+"""The settings that every task shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from jnlp.types.options import Option
+from jnlp.types.specs import Overflow
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What every task shares. Each field is a flag, a config key and a `JNLP_<FIELD>` variable."""
+
+    model: Annotated[
+        str | None, Option(help="Model: a name of `jnlp models`, a folder, or a hub id.", metavar="MODEL")
+    ] = None
+    device: Annotated[str, Option(help="Where the model runs: auto, cpu, cuda, cuda:1 …", metavar="DEVICE")] = "auto"
+    dtype: Annotated[
+        str,
+        Option(
+            help="Number format of the weights; auto is bf16 where the processor has it, int8 faster and less exact.",
+            choices=("auto", "fp32", "bf16", "int8"),
+        ),
+    ] = "auto"
+    threads: Annotated[
+        int | None,
+        Option(help="Threads of torch, the tokenizer and FAISS; auto: the cores at hand.", ge=1, none="auto"),
+    ] = None
+    workers: Annotated[int, Option(help="Processes that share the records, the threads and the weights.", ge=1)] = 1
+    batch_tokens: Annotated[
+        int | None,
+        Option(help="Tokens in one batch; auto: what fits the caches, or the GPU's memory.", ge=1, none="auto"),
+    ] = None
+    compile: Annotated[bool, Option(help="Let torch compile the model's layers for the GPU first: for long jobs.")] = (
+        False
+    )
+    on_overflow: Annotated[
+        Overflow, Option(help="A text longer than the model: read in windows, cut (and counted), or refused.")
+    ] = Overflow.WINDOW
+    normalize: Annotated[
+        str, Option(help="Normaliser before the model's own; offsets stay those of the original.", metavar="NAME")
+    ] = "identity"
+    executor: Annotated[
+        str, Option(help="Where the records are worked on: local, processes, or a plugin's.", metavar="NAME")
+    ] = "local"
+    hints: Annotated[bool, Option(help="Say on stderr which built-in model answered.", hidden=True)] = True
