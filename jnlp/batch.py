@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from jnlp import options as option_values
 from jnlp.engine import checked
 from jnlp.errors import JnlpError, RecordError, UsageError
-from jnlp.executors.ahead import Ahead
+from jnlp.executors.prefetch import Prefetcher
 from jnlp.io.reading.options import ReadOptions
 from jnlp.io.reading.readers import read
 from jnlp.io.reading.sources import PassedOver
@@ -163,8 +163,10 @@ def run_batch(
     try:
         with (
             output,
-            Ahead(checked(_still_to_do(engine.usage.reading(records), output, marks), spec), idle=idle) as ahead,
-            closing(engine.execute(job, ahead)) as outcomes,
+            Prefetcher(
+                checked(_still_to_do(engine.usage.reading(records), output, marks), spec), idle=idle
+            ) as prefetched,
+            closing(engine.execute(job, prefetched)) as outcomes,
         ):
             for outcome in outcomes:
                 start = clock()

@@ -87,6 +87,6 @@ def register_trainers(register: Register) -> None:
 def register_executors(register: Register) -> None:
     """Executors: the target is called as `target(prepare)` and returns an `Executor`; `--executor NAME` chooses it.
 
-    `prepare(job)` makes the job's function here; `prepare.usage` counts for `--stats`. A worker elsewhere rebuilds the
-    job with `jnlp.prepare`.
+    `prepare(job)` makes the job's function in this process; `prepare.usage` counts for `--stats`. A worker in another
+    process gets `job.to_json()` and calls `jnlp.prepare(text)`.
     """

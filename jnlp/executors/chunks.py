@@ -43,7 +43,7 @@ class Chunk:
 
 @runtime_checkable
 class Polled(Protocol):
-    """Records that say whether one is at hand: `jnlp.executors.ahead.Ahead`."""
+    """Records that say whether one is at hand: `jnlp.executors.prefetch.Prefetcher`."""
 
     def ready(self, seconds: float, /) -> bool:
         """Wait for a record or the end, for `seconds` at most; return True where `next` would not block."""

@@ -1,4 +1,4 @@
-"""Reads records ahead in a thread of its own, within bounds, and knows whether one is at hand."""
+"""Reads records in advance in a thread, within bounds, and knows whether one is ready."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from jnlp.types import Failed, Record
 
 
-class Ahead:
-    """An iterator over `records`, which a thread reads: for inputs that are our own, such as files and pipes.
+class Prefetcher:
+    """An iterator over `records` that a thread reads in advance: for files, pipes and other inputs of our own.
 
     Twice a chunk's worth of records or characters is held at most, and one record more. An error of `records` comes
     out after what was read before it. Reading begins at once.
