@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 FAMILY = ("tiny", "tiny-toxicity", "tiny-search")
 """The built-in models, in the order they are made."""
 
-_QUALITY = """# What the built-in models can do
+_QUALITY = """# Quality of the built-in models
 
-The figures of the models that ship with jnlp, from the `scores.json` beside their weights; the cards
-(`jnlp models show NAME`) have the same ones. This page is written by
+Scores of the models that ship with jnlp, from the `scores.json` next to their weights. The model cards
+(`jnlp models show NAME`) have the same scores. This page is written by
 `python -m jnlp_family.make cards --quality docs/quality.md`.
 """
 
@@ -32,8 +32,8 @@ def write_cards(folder: Path, quality: Path | None = None, /) -> None:
     """Write the cards of a family's models, and the page of their scores.
 
     Args:
-        folder: Holds a folder for each model; those that are not there are left out.
-        quality: The page to write; the tables that decide go into `benchmarks.md` beside it, if it has a place.
+        folder: Contains a folder for each model; missing models are skipped.
+        quality: The page to write. The main tables also go into `benchmarks.md` next to it, if it has marks for them.
     """
     for name in present(folder):
         made = card(name, folder / name)
@@ -41,18 +41,18 @@ def write_cards(folder: Path, quality: Path | None = None, /) -> None:
             (folder / name / "README.md").write_text(made, encoding="utf-8")
     if quality is not None:
         quality.write_text(page(folder), encoding="utf-8")
-        beside = quality.with_name("benchmarks.md")
-        if beside.is_file():
-            beside.write_text(with_headlines(beside.read_text(encoding="utf-8"), folder), encoding="utf-8")
+        benchmarks = quality.with_name("benchmarks.md")
+        if benchmarks.is_file():
+            benchmarks.write_text(with_headlines(benchmarks.read_text(encoding="utf-8"), folder), encoding="utf-8")
 
 
 def present(folder: Path, /) -> list[str]:
-    """Return the models of the family that a folder holds with their scores."""
+    """Return the names of the family's models that a folder contains with scores."""
     return [name for name in FAMILY if (folder / name / "scores.json").is_file()]
 
 
 def card(name: str, model: Path, /) -> str | None:
-    """Return a model's card, or None where its own trainer writes it (`tiny-toxicity`)."""
+    """Return a model's card, or None if its trainer writes it (`tiny-toxicity`)."""
     text = resources.files("jnlp_family") / "card_texts" / f"{name}.md"
     if not text.is_file():
         return None
@@ -71,7 +71,7 @@ def card(name: str, model: Path, /) -> str | None:
         "data": _data(training),
         "training": _training(training),
         "scores": tables.scores(found),
-        "weak": _listed(tables.weak(found)),
+        "weak": _bullets(tables.weak(found)),
     }
     return Template(text.read_text(encoding="utf-8")).substitute(values)
 
@@ -81,12 +81,12 @@ def page(folder: Path, /) -> str:
     parts = [_QUALITY]
     for name in present(folder):
         found = read(folder / name / "scores.json")
-        parts += [f"## `{name}`\n", tables.scores(found) + "\n", "Weak:\n", _listed(tables.weak(found)) + "\n"]
+        parts += [f"## `{name}`\n", tables.scores(found) + "\n", "Weak:\n", _bullets(tables.weak(found)) + "\n"]
     return "\n".join(parts)
 
 
 def with_headlines(text: str, folder: Path, /) -> str:
-    """Return a page with the tables that decide between its marks of `quality`; one without the marks as it is."""
+    """Return a page with the main tables between its `quality` marks; a page without marks is unchanged."""
     before, opening, rest = text.partition(_OPENING)
     _, closing, after = rest.partition(_CLOSING)
     if not closing:
@@ -98,12 +98,12 @@ def with_headlines(text: str, folder: Path, /) -> str:
 
 
 def read(path: Path, /) -> dict[str, Any]:
-    """Return the object of a JSON file, empty where there is no file."""
+    """Return the object in a JSON file, or an empty one if there is no file."""
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found
 
 
-def _listed(sentences: list[str]) -> str:
+def _bullets(sentences: list[str]) -> str:
     return "\n".join(f"- {sentence}" for sentence in sentences) or "- Nothing that was measured; other things were not."
 
 
@@ -119,7 +119,7 @@ def _data(training: Mapping[str, Any]) -> str:
 
 
 def _training(training: Mapping[str, Any]) -> str:
-    """Return what `training.json` says: a paragraph of its own (`text`), and figures by name."""
+    """Return the content of `training.json`: its paragraph (`text`), then its figures by name."""
     figures = training.get("figures", {})
     lines = [
         f"- {name}: {value:,}" if isinstance(value, int) else f"- {name}: {value}" for name, value in figures.items()

@@ -1,8 +1,8 @@
 """The built-in family in one command: `python -m jnlp_family.make make DATA` (`make models DATA=DIR`).
 
-`tiny` is pre-trained, `tiny-toxicity` and `tiny-search` are trained from it, all are measured and get their cards, in a
-folder of their own under `$JNLP_RUNS`; what is done there is not done again. Only when all is whole do the new models
-take the place of the old ones. The trainers of other plugins are called as commands: plugins do not import each other.
+It pre-trains `tiny`, trains `tiny-toxicity` and `tiny-search` from it, measures all three and writes their cards, in a
+folder under `$JNLP_RUNS`. Steps that are finished there are not repeated. The new models replace the old ones only when
+all are complete. The trainers of other plugins are called as commands, because plugins do not import each other.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from jnlp_pretrain.recipe import Recipe
 
 CORPUS = ("corpus", "tasks/jsts/train.jsonl", "tasks/jcommonsenseqa/train.jsonl", "tasks/commonsense_moral/train.jsonl")
-"""What `tiny` is trained on, within the folder of the data."""
+"""Files in the data folder that `tiny` is trained on."""
 
 NEEDED = (
     *CORPUS,
@@ -48,15 +48,15 @@ NEEDED = (
     "tasks/jaquad/valid.jsonl",
     "tasks/jaquad/train.jsonl.xz",
 )
-"""What the whole family needs of it."""
+"""Files in the data folder that the whole family needs."""
 
 LARGEST = 90_000_000
-"""Bytes that the family may take together."""
+"""The family's maximum size in bytes."""
 
 MARGIN = 0.01
-"""The share of its held-out loss by which a `tiny` that goes on from the shipped one has to be better to replace it.
+"""Required improvement of the held-out loss, as a share, for a further trained `tiny` to replace the shipped one.
 
-The models that are made of it may be worse by this share of their scores.
+The models trained from it may lose at most this share of their scores.
 """
 
 _DONE, _START = "done.json", "start"
@@ -64,17 +64,17 @@ _DONE, _START = "done.json", "start"
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A family in the making.
+    """The settings of one `make` run.
 
     Args:
-        data: The folder of the data.
-        work: Where it is made.
-        recipe: Of `tiny`.
-        recipe_name: A shipped recipe or a path, as the commands take it.
-        smoke: At a scale that makes nothing of use.
-        final: Open the valid splits for the scores.
-        start: What `tiny` goes on from, in place of the recipe's first stages.
-        after: How many stages these are.
+        data: The data folder.
+        work: The folder to work in.
+        recipe: The recipe of `tiny`.
+        recipe_name: The name of a bundled recipe, or a path, as given to the commands.
+        smoke: A short trial run whose models are useless.
+        final: Use the valid splits for the scores.
+        start: The model that `tiny` continues from, instead of the recipe's first stages.
+        after: The number of these stages.
     """
 
     data: Path
@@ -94,14 +94,14 @@ class Family:
 def prepare(
     data: Path, recipe_name: str = "tiny", /, *, smoke: bool = False, final: bool = False, after: int = 0
 ) -> Family:
-    """Return a family to make, in its folder under `$JNLP_RUNS`.
+    """Return the settings of a run, and make its folder under `$JNLP_RUNS`.
 
     Args:
-        data: The folder of the data.
-        recipe_name: Of `tiny`.
-        smoke: At a scale that makes nothing of use.
-        final: Open the valid splits for the scores.
-        after: How many of the recipe's stages the shipped `tiny` has behind it: it goes on with the next one.
+        data: The data folder.
+        recipe_name: The recipe of `tiny`.
+        smoke: A short trial run whose models are useless.
+        final: Use the valid splits for the scores.
+        after: The number of the recipe's stages that the shipped `tiny` has had; training continues with the next one.
 
     Raises:
         JnlpError: Data is missing, or the recipe has no such stage.
@@ -116,7 +116,7 @@ def prepare(
         lacking = f": {', '.join(missing)} missing" if data.is_dir() else ""
         raise JnlpError(
             f"the data of the built-in models is not at {data}{lacking}",
-            hint="make models DATA=DIR, where DIR holds what the model cards list; the shipped models stay as they are",
+            hint="make models DATA=DIR, where DIR contains the data listed in the model cards; nothing was changed",
         )
     recipe = load_recipe(recipe_name)
     recipe = smaller.smoke(recipe) if smoke else recipe
@@ -132,15 +132,15 @@ def prepare(
 
 
 def make(family: Family, /, *, say: Callable[[str], None], guard: bool = False) -> None:
-    """Make and measure the models that are not made yet, and write their cards.
+    """Train and measure the models that are still missing, and write their cards.
 
     Args:
-        family: What to make.
-        say: Told what is done.
-        guard: Go no further with a `tiny` that is not better than the one it went on from.
+        family: The run's settings.
+        say: Called with a line for each step.
+        guard: Stop if the new `tiny` is not better than the one it continued from.
 
     Raises:
-        JnlpError: A step failed; what was done before it is kept.
+        JnlpError: A step failed; the steps before it are kept.
     """
     guarded = [("gain of tiny", lambda: say(better(_run_of(family))))] if guard and family.start else []
     steps: list[tuple[str, Callable[[], None]]] = [
@@ -155,20 +155,20 @@ def make(family: Family, /, *, say: Callable[[str], None], guard: bool = False) 
     done = read(family.work / _DONE)
     code = {"tiny-toxicity": _digest("jnlp_family.toxicity.train"), "tiny-search": _digest("jnlp_family.search.train")}
     for name, step in steps:
-        told = {"final": family.final, **code} if name.startswith("scores") else {"by": code.get(name)}
-        if done.get(name) == told:
+        inputs = {"final": family.final, **code} if name.startswith("scores") else {"by": code.get(name)}
+        if done.get(name) == inputs:
             say(f"{name}: done before")
             continue
         say(name)
         step()
-        done[name] = told
+        done[name] = inputs
         (family.work / _DONE).write_text(json.dumps(done) + "\n", encoding="utf-8")
     write_cards(family.work)
     say(f"whole, {check(family.work) / 1e6:.1f} MB: {family.work}")
 
 
 def _digest(module: str) -> str:
-    """Return a hash of a script: what it trains on, and how, stands in it."""
+    """Return a hash of a script, which determines the training data and settings."""
     found = find_spec(module)
     assert found is not None  # bundled
     assert found.origin is not None
@@ -176,7 +176,7 @@ def _digest(module: str) -> str:
 
 
 def check(folder: Path, /) -> int:
-    """Return the bytes of a family, once each model in it is whole, with its scores and a card, and all are small.
+    """Check that each model is complete with scores and card, and small enough; return the family's size in bytes.
 
     Raises:
         JnlpError: Something is missing or too large, or scores are those of other weights.
@@ -198,13 +198,13 @@ def check(folder: Path, /) -> int:
 
 
 def better(run: Path, /) -> str:
-    """Return what a run that went on from a model has gained, in a sentence.
+    """Return a sentence about the improvement of a run over the model that it continued from.
 
     Args:
-        run: Its folder; the log begins with the held-out loss of the model that it went on from.
+        run: The run's folder. Its log begins with the held-out loss of that model.
 
     Raises:
-        JnlpError: The held-out loss has not fallen by `MARGIN` of it.
+        JnlpError: The held-out loss did not improve by `MARGIN`.
     """
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     losses = [row["held_out_loss"] for row in rows if "held_out_loss" in row]
@@ -212,40 +212,40 @@ def better(run: Path, /) -> str:
     said = f"held-out loss {before:.3f} before, {after:.3f} now"
     if after > before * (1 - MARGIN):
         raise JnlpError(
-            f"{said}: not {MARGIN:.0%} better, so that the shipped models stay",
+            f"{said}: not {MARGIN:.0%} better, so the shipped models are kept",
             hint="train longer: another stage in the recipe",
         )
     return said
 
 
 def worse(made: Path, shipped: Path, /) -> list[str]:
-    """Return which of the models that are made of `tiny` are worse than others by over `MARGIN`, each in a sentence.
+    """Return a sentence for each model trained from `tiny` that is worse than the shipped one by over `MARGIN`.
 
-    They are compared by what chose their epoch: validation rows, and development articles.
+    The score compared is the one that selected the epoch: on validation rows or on development articles.
     """
     said = []
     for name, file, *keys in (
         ("tiny-toxicity", "metrics.json", "valid_scores", "macro_f1"),
         ("tiny-search", "scores.json", "development", "systems", "model", "ndcg@10"),
     ):
-        after, before = (_at(read(folder / name / file), keys) for folder in (made, shipped))
+        after, before = (_lookup(read(folder / name / file), keys) for folder in (made, shipped))
         if after is not None and before is not None and after < before * (1 - MARGIN):
             said.append(f"{name}: {keys[-1]} {before:.3f} before, {after:.3f} now")
     return said
 
 
-def _at(found: Any, keys: Sequence[str]) -> float | None:
+def _lookup(found: Any, keys: Sequence[str]) -> float | None:
     for key in keys:
         found = found.get(key) if isinstance(found, dict) else None
     return found if isinstance(found, float) else None
 
 
 def swap(made: Path, out: Path, /) -> None:
-    """Put a whole family in the place of another; where that fails midway, the old one is put back.
+    """Replace a family of models by a new one; restore the old one if that fails midway.
 
     Args:
-        made: Holds the new models.
-        out: Where they go.
+        made: The folder of the new models.
+        out: The folder to replace.
     """
     check(made)
     out.mkdir(parents=True, exist_ok=True)
@@ -276,12 +276,14 @@ def swap(made: Path, out: Path, /) -> None:
 def _pretrain(family: Family, say: Callable[[str], None]) -> None:
     from jnlp_pretrain.pretraining import RunOptions, pretrain
 
-    def tell(phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
+    def print_progress(phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
         shown = "  ".join(f"{name} {figure(value)}" for name, value in figures.items())
         say(f"  {phase} {done:,} of {total:,}  {shown}")
 
     corpus = [family.data / part for part in CORPUS]
-    report = pretrain(family.recipe, corpus, family.folder("tiny"), RunOptions(start=family.start), progress=tell)
+    report = pretrain(
+        family.recipe, corpus, family.folder("tiny"), RunOptions(start=family.start), progress=print_progress
+    )
     before = read(family.start / "training.json") if family.start else {}
     text = json.dumps(training(family.recipe, report, before), ensure_ascii=False, indent=2)
     (family.folder("tiny") / "training.json").write_text(text + "\n", encoding="utf-8")
@@ -289,12 +291,12 @@ def _pretrain(family: Family, say: Callable[[str], None]) -> None:
 
 
 def training(recipe: Recipe, report: TrainReport, before: Mapping[str, Any], /) -> dict[str, Any]:
-    """Return `training.json` of a pre-trained model: what its card says of data and compute.
+    """Return `training.json` of a pre-trained model: data and compute for its card.
 
     Args:
-        recipe: What was done now.
-        report: What came of it.
-        before: The `training.json` of the model it went on from; empty where it began from nothing.
+        recipe: The recipe of this run.
+        report: The result of this run.
+        before: The `training.json` of the model that the run continued from; empty for a new model.
     """
     stages = "; ".join(
         f"{stage.tokens / 1e6:,.1f}M tokens in rows of {', '.join(str(span.length) for span in stage.rows)},"
@@ -314,15 +316,15 @@ def training(recipe: Recipe, report: TrainReport, before: Mapping[str, Any], /) 
     data = {
         name: f"{count:,} documents, {tokens[name] / 1e6:.1f}M tokens" for name, count in report.rows.items() if count
     }
-    told = f"{before['text']} Then, from these weights, {text}" if before else text
-    return {"text": told, "figures": figures, "data": data}
+    history = f"{before['text']} Then, from these weights, {text}" if before else text
+    return {"text": history, "figures": figures, "data": data}
 
 
 def _toxicity_command(family: Family) -> list[str]:
     base, out = family.folder("tiny"), family.folder("tiny-toxicity")
     if not family.smoke:
         return ["jnlp_family.toxicity.train", str(family.data), "--base", str(base), "--out", str(out)]
-    few = few_judged(family.data, family.work / "few")
+    few = link_few_rows(family.data, family.work / "few")
     return [
         "jnlp_family.toxicity.train",
         str(few),
@@ -337,8 +339,8 @@ def _toxicity_command(family: Family) -> list[str]:
     ]
 
 
-def few_judged(data: Path, folder: Path, /, *, rows: int = 150) -> Path:
-    """Make a folder of the data with links to all of it, but with the first rows of RTP-LX alone, and return it."""
+def link_few_rows(data: Path, folder: Path, /, *, rows: int = 150) -> Path:
+    """Make a data folder that links to all files but has only the first rows of RTP-LX, and return it."""
     task = Path("tasks/rtplx_toxicity")
     (folder / task).mkdir(parents=True, exist_ok=True)
     for part in ("corpus", "tasks/commonsense_moral"):
@@ -402,7 +404,7 @@ def _toxicity_scores(family: Family) -> None:
 
 
 def toxicity_scores(folder: Path, /) -> str:
-    """Return `scores.json` of the toxicity model, from the `metrics.json` that its trainer wrote."""
+    """Return the text of `scores.json` of the toxicity model, made from its trainer's `metrics.json`."""
     from jnlp.encoder.files import digest_weights
 
     found = {"model": "toxicity", "toxicity": read(folder / "metrics.json")["toxicity"]}
@@ -418,11 +420,11 @@ def _run(command: Sequence[str]) -> None:
             process.terminate()
             raise
     if status:
-        raise JnlpError(f"{command[0]} failed with status {status}", hint="its own message stands above")
+        raise JnlpError(f"{command[0]} failed with status {status}", hint="see its message above")
 
 
 def main(arguments: Sequence[str] | None = None, /) -> int:
-    """Make the family, or write its cards anew; return the exit status."""
+    """Make the family, or rewrite its cards; return the exit status."""
     from jnlp.training.loop import Stopped
 
     def stop(number: int, _frame: object) -> None:
@@ -438,20 +440,20 @@ def main(arguments: Sequence[str] | None = None, /) -> int:
         number = signal.SIGINT
     finally:
         signal.signal(signal.SIGTERM, former)
-    click.echo("stopped: the same command goes on", err=True)
+    click.echo("stopped: run the same command to continue", err=True)
     return 128 + number
 
 
 def _make(args: argparse.Namespace) -> None:
     if args.smoke and args.out is None:
-        raise JnlpError("a smoke run makes nothing of use: it does not replace the built-in models", hint="name --out")
+        raise JnlpError("a smoke run does not replace the built-in models", hint="name --out")
     family = prepare(args.data, args.recipe, smoke=args.smoke, final=args.final, after=args.after)
     replaces = args.out is None and not args.force
     make(family, say=lambda what: click.echo(what, err=True), guard=replaces)
     if replaces and (said := worse(family.work, BUILTIN)):
         raise JnlpError(
-            f"{'; '.join(said)}: the shipped models stay",
-            hint="--force puts the new ones in their place all the same, --out DIR elsewhere",
+            f"{'; '.join(said)}: the shipped models are kept",
+            hint="--force replaces them anyway; --out DIR writes the new ones elsewhere",
         )
     swap(family.work, args.out or BUILTIN)
     if args.quality:
@@ -461,18 +463,22 @@ def _make(args: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m jnlp_family.make", description="Make the built-in models.")
     commands = parser.add_subparsers(dest="what", required=True)
-    making = commands.add_parser("make", help="train, measure, write the cards, and put them in place")
-    making.add_argument("data", type=Path, help="the folder of the data that the cards list")
+    making = commands.add_parser("make", help="train, measure, write the cards, and replace the shipped models")
+    making.add_argument("data", type=Path, help="the folder of the data listed in the cards")
     making.add_argument("--out", type=Path, help="where the models go (default: the package)")
-    making.add_argument("--recipe", default="tiny", help="of tiny: a TOML file, or a shipped one")
+    making.add_argument("--recipe", default="tiny", help="the recipe of tiny: a bundled one or a TOML file")
     making.add_argument(
-        "--after", type=int, default=0, metavar="N", help="the shipped tiny is the recipe's stage N: go on from it"
+        "--after",
+        type=int,
+        default=0,
+        metavar="N",
+        help="continue from the shipped tiny, the recipe's stage N",
     )
     making.add_argument("--smoke", action="store_true", help="a trial of minutes, into --out")
-    making.add_argument("--force", action="store_true", help="put it in place though a model is worse than before")
-    making.add_argument("--final", action="store_true", help="open the valid splits for the scores")
+    making.add_argument("--force", action="store_true", help="replace the shipped models even if a new one is worse")
+    making.add_argument("--final", action="store_true", help="use the valid splits for the scores")
     making.add_argument("--quality", type=Path, help="the page of scores to write")
-    cards = commands.add_parser("cards", help="write cards and page from the scores that are there")
+    cards = commands.add_parser("cards", help="write cards and page from existing scores")
     cards.add_argument("--models", type=Path, default=BUILTIN, help="a folder of the models")
     cards.add_argument("--quality", type=Path, help="the page of scores to write")
     return parser

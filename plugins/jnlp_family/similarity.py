@@ -1,4 +1,4 @@
-"""Sentence similarity (STS): pairs that people graded, divided once for all who choose by them or score on them."""
+"""Sentence similarity (STS): human-graded pairs, with one split for selection and for scores."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from jnlp.types import Embedder
 
 DEVELOPMENT_SHARE = 0.1
-"""The share of a train split, by hash of a key, that embedders are chosen by and not trained on."""
+"""The share of a train split that is held out to select embedders, by hash of a key."""
 
 
 class Split(StrEnum):
-    """What rows are for: to learn from, to choose by, or for the final table alone."""
+    """What rows are used for: training, selection, or only the final table."""
 
     TRAIN = "train"
     DEVELOPMENT = "development"
@@ -34,8 +34,8 @@ class Split(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Likeness:
-    """Pairs of sentences, and how alike people found them, 0 to 5."""
+class SimilarityPairs:
+    """Pairs of sentences with human similarity scores, 0 to 5."""
 
     first: tuple[str, ...]
     second: tuple[str, ...]
@@ -43,7 +43,7 @@ class Likeness:
 
 
 def is_development(key: str, /) -> bool:
-    """Return whether an article (its title) or a pair (its first sentence) of a train split is for choosing by."""
+    """Return whether an article (by its title) or a pair (by its first sentence) of a train split is held out."""
     return fraction(key, "development") < DEVELOPMENT_SHARE
 
 
@@ -51,19 +51,19 @@ def split_rows(folder: Path, split: Split, /, *, extension: str, key: str) -> It
     """Yield a task's rows of a split: of `valid.jsonl` for the final one, else of the train file.
 
     Args:
-        folder: Holds the files.
-        split: Which rows.
-        extension: Of the train file: `.jsonl`, or `.jsonl.xz`.
-        key: The field by which the train file is divided.
+        folder: The folder of the files.
+        split: Which rows to read.
+        extension: The train file's extension: `.jsonl` or `.jsonl.xz`.
+        key: The field whose hash splits the train file.
 
     Raises:
-        JnlpError: The data is not there.
+        JnlpError: The data is missing.
     """
     path = folder / ("valid.jsonl" if split is Split.FINAL else f"train{extension}")
     if not path.is_file():
         raise JnlpError(
             f"{path} is not there",
-            hint="name the folder of the data that the cards list",
+            hint="give the folder of the data listed in the cards",
         )
     with lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8") as lines:
         for line in lines:
@@ -72,21 +72,21 @@ def split_rows(folder: Path, split: Split, /, *, extension: str, key: str) -> It
                 yield row
 
 
-def likeness(data: Path, split: Split, /) -> Likeness:
+def similarity_pairs(data: Path, split: Split, /) -> SimilarityPairs:
     """Return the pairs of JSTS.
 
     Raises:
         JnlpError: The data is not there.
     """
     rows = list(split_rows(data / "tasks/jsts", split, extension=".jsonl", key="sentence1"))
-    return Likeness(
+    return SimilarityPairs(
         tuple(row["sentence1"] for row in rows),
         tuple(row["sentence2"] for row in rows),
         tuple(float(row["label"]) for row in rows),
     )
 
 
-def similarity(embedder: Embedder, pairs: Likeness, /) -> float:
-    """Return Spearman's correlation of cosines with what people said."""
+def similarity(embedder: Embedder, pairs: SimilarityPairs, /) -> float:
+    """Return Spearman's correlation of cosines with the human scores."""
     first, second = (unit(embedder.embed(texts).vectors) for texts in (pairs.first, pairs.second))
     return metrics.spearman((first * second).sum(axis=1), np.array(pairs.scores))

@@ -1,4 +1,4 @@
-"""Scores as Markdown: the tables of the model cards and of docs/quality.md, and what is to be called weak."""
+"""Scores as Markdown: the tables and the lists of weaknesses in the model cards and docs/quality.md."""
 
 from __future__ import annotations
 
@@ -20,51 +20,52 @@ _TABLES = "\n\n"
 
 CLOZE_BAR, KIND_BAR, FIRST_BAR, JSTS_BAR, NEEDLE_BAR = 0.6, 0.5, 0.25, 0.7, 0.5
 RECALL_BAR, AUC_BAR, ALARM_BAR = 0.9, 0.95, 0.03
-"""Below these (for false alarms: above) a figure is called weak."""
+"""A score below these (for false alarms: above) counts as a weakness."""
 
 
 def scores(found: Scores, /) -> str:
-    """Return the tables of a `scores.json`, by the kind of its model, and the `note` that stands in it, if any."""
+    """Return the tables of a `scores.json` for its kind of model, and its `note`, if any."""
     made = {"masked-lm": _masked_lm, "embedder": _embedder, "toxicity": _toxicity}[found["model"]](found)
     return _TABLES.join([made, *([found["note"]] if "note" in found else [])])
 
 
 def headline(found: Scores, /) -> str | None:
-    """Return the tables that decide, for a page of benchmarks: held-out text and cloze, retrieval; else None."""
+    """Return the main tables for docs/benchmarks.md (held-out text and cloze, or retrieval), or None."""
     if found["model"] == "masked-lm":
-        head = "Held-out text, pseudo-perplexity a character, and sixty cloze items, first guess / among five:"
-        return _TABLES.join([head, _held_out(found), _cloze(found["cloze"])])
+        head = "Held-out text with pseudo-perplexity per character, and sixty cloze items (first guess / among five):"
+        return _TABLES.join([head, _held_out_table(found), _cloze_table(found["cloze"])])
     return _embedder(found) if found["model"] == "embedder" else None
 
 
 def weak(found: Scores, /) -> list[str]:
-    """Return what is weak about a `scores.json`, each in a sentence with its figure."""
+    """Return the weaknesses in a `scores.json`, each as a sentence with its figure."""
     return list({"masked-lm": _weak_lm, "embedder": _weak_embedder, "toxicity": _weak_toxicity}[found["model"]](found))
 
 
 WEATHER_WORDS = frozenset(
     {"晴れ", "晴", "快晴", "晴天", "雨", "大雨", "雨天", "雪", "大雪", "曇り", "くもり", "曇", "嵐"}
 )
-"""Of these one should be among the first five for a sentence that asks for the weather."""
+"""One of these words should be among the first five guesses for the sentence about the weather."""
 
 
 def _masked_lm(found: Scores) -> str:
     return _TABLES.join(
         [
-            "Held-out documents, a few passages of each, every token masked once; accuracy with every seventh token"
-            " masked together, pseudo-perplexity a character (lower is better) with one in"
-            f" {found['measured_with']['sparse']}, beside {_ngram(found)}, which sees one side alone.",
-            _held_out(found),
+            "Held-out documents, a few passages of each. Every token is masked once: for accuracy every seventh token"
+            " at a time, for pseudo-perplexity per character (lower is better) one token in"
+            f" {found['measured_with']['sparse']}. The baseline, {_ngram(found)}, sees only the text before a gap.",
+            _held_out_table(found),
             "Sixty cloze items, fixed before any checkpoint was scored: the right word as first guess / among the"
             " first five.",
-            _cloze(found["cloze"]),
-            f"The first five for おはようございます、今日の天気は`<mask>`です。: {' '.join(found['weather'])}.",
+            _cloze_table(found["cloze"]),
+            f"First five guesses for おはようございます、今日の天気は`<mask>`です。: {' '.join(found['weather'])}.",
             *_jsts(found),
-            "A word said once in a text and asked for at its end, as first guess / among five, in brackets where it was"
-            f" never said; its own length is {found['length']:,} tokens, and longer texts are beyond what it has seen.",
-            _needle({**found["stages"], "the model": found}),
-            *_stages(found),
-            _made(found),
+            "Needle test: a word that occurs once in a text is masked at its end. Share right as first guess / among"
+            " five; in brackets, without the word in the text."
+            f" The model was trained on up to {found['length']:,} tokens; longer texts are beyond its training.",
+            _needle_table({**found["stages"], "the model": found}),
+            *_stage_table(found),
+            _provenance(found),
         ]
     )
 
@@ -76,7 +77,7 @@ def _ngram(found: Scores) -> str:
     return f"a character {base['order']}-gram (modified Kneser-Ney, {base['characters'] / 1e6:,.1f} million characters)"
 
 
-def _held_out(found: Scores) -> str:
+def _held_out_table(found: Scores) -> str:
     rows = []
     for kind, row in found["held_out"].items():
         base = f"{row['ngram_perplexity']:.2f}" if "ngram_perplexity" in row else ""
@@ -87,7 +88,7 @@ def _held_out(found: Scores) -> str:
     return table(head, rows)
 
 
-def _cloze(found: Scores) -> str:
+def _cloze_table(found: Scores) -> str:
     names = [name for name in _CLOZE if name in found]
     rows = [
         (kind, f"{found['model'][kind]['items']}", *(_pair(found[name][kind]) for name in names))
@@ -110,7 +111,7 @@ def _jsts(found: Scores) -> list[str]:
     ]
 
 
-def _needle(models: Mapping[str, Scores]) -> str:
+def _needle_table(models: Mapping[str, Scores]) -> str:
     lengths = list(dict.fromkeys(length for found in models.values() for length in found["needle"]))
     rows = []
     for name, found in models.items():
@@ -122,7 +123,7 @@ def _needles(row: Mapping[str, float] | None) -> str:
     return f"{_pair(row)} ({_pair(row, 'unsaid_')})" if row else "not asked"
 
 
-def _stages(found: Scores) -> list[str]:
+def _stage_table(found: Scores) -> list[str]:
     if not found["stages"]:
         return []
     kinds = list(found["held_out"])
@@ -152,7 +153,7 @@ def _weak_lm(found: Scores) -> Iterable[str]:
         if row.get("ngram_perplexity", float("inf")) <= row["pseudo_perplexity"]:
             yield (
                 f"{kind.capitalize()}: pseudo-perplexity {row['pseudo_perplexity']:.2f} a character is no better than"
-                f" the {row['ngram_perplexity']:.2f} of a character 5-gram, which sees one side alone."
+                f" the {row['ngram_perplexity']:.2f} of a character 5-gram, which sees only the text before."
             )
     missed: dict[float, list[str]] = {}
     for length, row in found["needle"].items():
@@ -160,11 +161,11 @@ def _weak_lm(found: Scores) -> Iterable[str]:
             missed.setdefault(row["top5"], []).append(f"{int(length):,}")
     for share, lengths in missed.items():
         often = f"only {share:.0%} of the time" if share else "never"
-        yield f"A word said once in {' or '.join(lengths)} tokens is {often} among its five guesses at the end."
+        yield f"Needle test with {' or '.join(lengths)} tokens: the word is {often} among the first five guesses."
     if not WEATHER_WORDS & set(found["weather"]):
-        yield f"Asked for the weather it names none among its first five: {' '.join(found['weather'])}."
+        yield f"No weather word is among its first five guesses for the sentence above: {' '.join(found['weather'])}."
     if found.get("jsts") and found["jsts"]["spearman"] < JSTS_BAR:
-        yield f"Its mean-pooled vectors tell likeness badly: Spearman {found['jsts']['spearman']:.3f} on JSTS."
+        yield f"Its mean-pooled vectors measure similarity poorly: Spearman {found['jsts']['spearman']:.3f} on JSTS."
 
 
 def _embedder(found: Scores) -> str:
@@ -172,31 +173,31 @@ def _embedder(found: Scores) -> str:
     part, name = found[split], {"final": "JaQuAD valid", "development": "development articles of JaQuAD train"}[split]
     rows = []
     for system, row in part["systems"].items():
-        rows.append((_system(system), *(f"{row[k]:.3f}" for k in ("recall@1", "recall@10", "ndcg@10", "mrr@10"))))
+        rows.append((_system_name(system), *(f"{row[k]:.3f}" for k in ("recall@1", "recall@10", "ndcg@10", "mrr@10"))))
     against = [
         f"Fused against {system}: nDCG@10 {row['difference']:+.4f} (95 % {row['low']:+.4f} to {row['high']:+.4f},"
         f" p {_p(row['p'])}), paired bootstrap over questions."
         for system, row in part["fused_against"].items()
     ]
-    likeness = [f"{_SYSTEMS[model]} {value:.3f}" for model, value in part.get("jsts_spearman", {}).items()]
+    similarity = [f"{_SYSTEMS[model]} {value:.3f}" for model, value in part.get("jsts_spearman", {}).items()]
     return _TABLES.join(
         [
-            f"{name}: {part['questions']:,} questions over {part['passages']:,} passages. The share of the vectors in"
-            f" the fusion, {found.get('dense_weight', 0):.2f}, was chosen on development articles, cut from train.",
+            f"{name}: {part['questions']:,} questions over {part['passages']:,} passages. The vectors' weight in the"
+            f" fusion, {found.get('dense_weight', 0):.2f}, was selected on development articles from the train split.",
             table(("system", "recall@1", "recall@10", "nDCG@10", "MRR@10"), rows),
             " ".join(against),
             *(
-                [f"JSTS ({part['jsts_pairs']:,} pairs), Spearman of cosines: {'; '.join(likeness)}."]
-                if likeness
+                [f"JSTS ({part['jsts_pairs']:,} pairs), Spearman of cosines: {'; '.join(similarity)}."]
+                if similarity
                 else []
             ),
-            _made(found),
+            _provenance(found),
         ]
     )
 
 
-def _system(name: str) -> str:
-    """Return what a system is called: `model, first 64` is the model by so many of its dimensions."""
+def _system_name(name: str) -> str:
+    """Return the display name of a system; `model, first 64` is the model truncated to 64 dimensions."""
     model, comma, width = name.partition(", first ")
     return f"{_SYSTEMS.get(model, model)}{f', first {width} dimensions' if comma else ''}"
 
@@ -216,23 +217,23 @@ def _weak_embedder(found: Scores) -> Iterable[str]:
     for system, row in part["fused_against"].items():
         if row["low"] <= 0:
             gain = f"nDCG@10 {row['difference']:+.4f}, p {_p(row['p'])}"
-            yield f"It is not shown to help {system}: {gain}."
-    likeness = part.get("jsts_spearman", {}).get("model", 1.0)
-    if likeness < JSTS_BAR:
-        yield f"It tells likeness of sentences badly: Spearman {likeness:.3f} on JSTS."
+            yield f"Its gain over {system} is not significant: {gain}."
+    similarity = part.get("jsts_spearman", {}).get("model", 1.0)
+    if similarity < JSTS_BAR:
+        yield f"It measures sentence similarity poorly: Spearman {similarity:.3f} on JSTS."
 
 
 def _toxicity(found: Scores) -> str:
     rows = []
     for kind in ("all", "prompts", "completions"):
-        for leg, kinds in found["toxicity"]["test"].items():
+        for method, kinds in found["toxicity"]["test"].items():
             row = kinds[kind]
             auc = f"{row['auc']:.3f} ({row['low']:.3f}–{row['high']:.3f})"
-            rows.append((f"{kind} ({row['rows']})", leg, auc, f"{row['f1']:.3f}"))
+            rows.append((f"{kind} ({row['rows']})", method, auc, f"{row['f1']:.3f}"))
     alarms = [(kind, *(f"{v:.1%}" for v in row.values())) for kind, row in found["toxicity"]["false_alarms"].items()]
     return _TABLES.join(
         [
-            table(("test rows", "leg", "AUC (95 %)", "F1 at 0.5"), rows),
+            table(("test rows", "method", "AUC (95 %)", "F1 at 0.5"), rows),
             table(("plain texts", "word lists", "model", "both"), alarms),
         ]
     )
@@ -247,7 +248,7 @@ def _weak_toxicity(found: Scores) -> Iterable[str]:
             yield f"It calls {row['both']:.1%} of plain {kind} toxic."
 
 
-def _made(found: Scores) -> str:
+def _provenance(found: Scores) -> str:
     return f"Measured on {found['date']} by `{found['command']}`."
 
 

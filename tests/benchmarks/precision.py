@@ -27,7 +27,7 @@ from jnlp.models.resolve import BUILTIN
 from jnlp.text.sentences import sentences
 from jnlp.training import metrics
 from jnlp.types import Embedder, Failed, Overflow
-from jnlp_family.similarity import Split, likeness, similarity
+from jnlp_family.similarity import Split, similarity, similarity_pairs
 from tests.benchmarks.contenders import ROOT
 from tests.benchmarks.report import PAGE, between
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from jnlp.types import FloatArray
-    from jnlp_family.similarity import Likeness
+    from jnlp_family.similarity import SimilarityPairs
 
 DTYPES = ("fp32", "bf16", "int8")
 ALONE = 200
@@ -56,7 +56,7 @@ class Row:
     mean: float
     least: float
     beside: float
-    likeness: float | None
+    similarity: float | None
     toxicity: float | None
 
 
@@ -81,7 +81,7 @@ def by_torch() -> Iterator[None]:
 def measure(data: Path | None) -> dict[str, Row]:
     """Return a row for each precision, in plain torch and by the kernels; all beside plain torch in fp32."""
     texts = sample()
-    pairs = likeness(data, Split.FINAL) if data else None
+    pairs = similarity_pairs(data, Split.FINAL) if data else None
     judged = (
         [row for row in _rows(data / "tasks/rtplx_toxicity/test.jsonl") if row["label"] is not None] if data else []
     )
@@ -98,7 +98,7 @@ def measure(data: Path | None) -> dict[str, Row]:
 def _row(
     runtime: Runtime,
     texts: list[str],
-    pairs: Likeness | None,
+    pairs: SimilarityPairs | None,
     judged: Sequence[dict[str, object]],
     exact: FloatArray | None,
 ) -> tuple[Row, FloatArray]:
@@ -133,7 +133,7 @@ def table(found: dict[str, Row], texts: int) -> str:
         "|---|---|---|---|---|---|",
     ]
     for name, row in found.items():
-        scores = [f"{score:.4f}" if score is not None else "–" for score in (row.likeness, row.toxicity)]
+        scores = [f"{score:.4f}" if score is not None else "–" for score in (row.similarity, row.toxicity)]
         lines.append(f"| {name} | {row.mean:.6f} | {row.least:.4f} | {row.beside:.1e} | {' | '.join(scores)} |")
     lines += ["", f"`tiny-search` and `tiny-toxicity`, {texts:,} texts of the sample documents."]
     return "\n".join(lines)

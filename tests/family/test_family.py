@@ -23,7 +23,7 @@ from jnlp.types import TrainReport
 from jnlp_family import cards, tables
 from jnlp_family import make as family
 from jnlp_family.masked_lm.__main__ import scores_before
-from jnlp_family.similarity import Split, likeness
+from jnlp_family.similarity import Split, similarity_pairs
 from jnlp_pretrain.recipe_files import load_recipe
 from jnlp_pretrain.tokenizer_train import MASK
 
@@ -158,20 +158,20 @@ def test_a_weak_figure_is_called_weak() -> None:
     assert tables.weak(found) == [
         "Cloze, fact: a right word among five for only 25% of 12 items.",
         "Cloze, fact: the first guess is right for only 8% of 12 items.",
-        "A word said once in 512 tokens is only 4% of the time among its five guesses at the end.",
-        "A word said once in 8,192 tokens is never among its five guesses at the end.",
+        "Needle test with 512 tokens: the word is only 4% of the time among the first five guesses.",
+        "Needle test with 8,192 tokens: the word is never among the first five guesses.",
     ]
-    told = "Asked for the weather it names none among its first five: 本当 残念."
-    assert tables.weak(found | {"weather": ["本当", "残念"]})[-1] == told
+    last = tables.weak(found | {"weather": ["本当", "残念"]})[-1]
+    assert last == "No weather word is among its first five guesses for the sentence above: 本当 残念."
     found["baselines"] = {"characters": 40_000_000}
-    for theirs, told in (
+    for theirs, weak in (
         ({"top1": 0.95}, True),
         ({"top1": 0.5, "top5": 1.0}, True),
         ({"top1": 0.5, "top5": 0.9}, False),
     ):
         found["cloze"]["ngram"] = {"all": good | theirs}
         said = "\n".join(tables.weak(found))
-        assert ("A character 5-gram of 40 million characters fills the cloze items" in said) is told
+        assert ("A character 5-gram of 40 million characters fills the cloze items" in said) is weak
 
 
 def test_scores_of_earlier_stages_are_kept_where_they_are_of_the_same_text(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_an_embedder_that_does_not_help_is_called_so() -> None:
     assert tables.weak(found) == [
         "By vectors alone the passage is among the first ten for only 50.0% of the questions.",
         "Full text alone finds more (95.0%): use them together.",
-        "It is not shown to help BM25 (words): nDCG@10 +0.0010, p 0.4000.",
+        "Its gain over BM25 (words) is not significant: nDCG@10 +0.0010, p 0.4000.",
     ]
     shown = tables.scores(found)
     assert "| tiny-search | 0.200 | 0.500 | 0.300 | 0.300 |" in shown
@@ -237,7 +237,7 @@ def test_stopped_midway_it_says_how_to_go_on(
 
         monkeypatch.setattr(family, "prepare", stopping)
         assert family.main(["make", str(tmp_path)]) == status
-        assert capsys.readouterr().err == "stopped: the same command goes on\n"
+        assert capsys.readouterr().err == "stopped: run the same command to continue\n"
 
 
 @pytest.mark.parametrize(("after", "taken"), [(2.46, True), (2.475, True), (2.48, False), (2.6, False)])
@@ -247,7 +247,7 @@ def test_a_model_that_is_not_better_by_a_margin_stays_outside(tmp_path: Path, af
     if taken:
         assert family.better(tmp_path) == f"held-out loss 2.500 before, {after:.3f} now"
         return
-    with pytest.raises(JnlpError, match="not 1% better, so that the shipped models stay"):
+    with pytest.raises(JnlpError, match="not 1% better"):
         family.better(tmp_path)
 
 
@@ -385,7 +385,7 @@ def test_no_pair_that_is_scored_by_its_likeness_trains_the_embedder(shared: Path
 
     made = sets(shared)
     (nli,) = [one for one in made.pairs if one.name == "nli"]
-    scored = [likeness(shared, split) for split in (Split.DEVELOPMENT, Split.FINAL)]
+    scored = [similarity_pairs(shared, split) for split in (Split.DEVELOPMENT, Split.FINAL)]
     known = {key_of(Pair(a, b)) for pairs in scored for a, b in zip(pairs.first, pairs.second, strict=True)}
     used = {key_of(pair) for pair in nli.pairs} | {key_of(Pair(p.query, n)) for p in nli.pairs for n in p.negatives}
     assert len(nli.pairs) > 7_000
@@ -393,8 +393,8 @@ def test_no_pair_that_is_scored_by_its_likeness_trains_the_embedder(shared: Path
 
 
 def test_plain_text_of_every_source_chooses_the_epoch_of_the_toxicity_model(shared: Path) -> None:
-    from jnlp_family.toxicity.train import divided, plain_rows
+    from jnlp_family.toxicity.train import plain_rows, split_plain
 
-    kept, held = divided(plain_rows(shared, 20))
+    kept, held = split_plain(plain_rows(shared, 20))
     assert {row.kind for row in held} == {row.kind for row in kept}
     assert (len(kept), len(held)) == (90, 10)

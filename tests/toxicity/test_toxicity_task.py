@@ -258,8 +258,8 @@ def test_the_word_lists_alone_tell_rtplx_apart():
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data is not beside the project")
 def test_the_word_lists_leave_everyday_dialogue_alone():
-    from jnlp_family.toxicity.train import unseen
+    from jnlp_family.toxicity.train import unseen_texts
 
-    texts = unseen(SHARED, 300)["dialogue"]
+    texts = unseen_texts(SHARED, 300)["dialogue"]
     results = make(NoModels(), ToxicityOptions(rules_only=True))(texts)
     assert sum(result.toxic for result in results) <= 0.02 * len(texts)

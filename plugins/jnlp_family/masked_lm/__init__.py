@@ -1,1 +1,1 @@
-"""What a masked LM that was pre-trained here can do, beside baselines: `python -m jnlp_family.masked_lm MODEL DATA`."""
+"""Measures a pre-trained masked LM and its baselines: `python -m jnlp_family.masked_lm MODEL DATA`."""

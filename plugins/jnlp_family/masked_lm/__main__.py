@@ -1,4 +1,4 @@
-"""`python -m jnlp_family.masked_lm MODEL DATA`: measure a model that a recipe made, and write `scores.json`."""
+"""`python -m jnlp_family.masked_lm MODEL DATA`: measures a pre-trained model and writes `scores.json`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _run(args: argparse.Namespace) -> None:
     from jnlp.encoder.runtime import Runtime
     from jnlp_family.masked_lm.needle import LENGTHS
     from jnlp_family.masked_lm.report import Amount, Measured, measure
-    from jnlp_family.similarity import Split, likeness, similarity
+    from jnlp_family.similarity import Split, similarity, similarity_pairs
     from jnlp_pretrain.recipe_files import load_recipe
 
     if not args.data.is_dir():
@@ -47,8 +47,8 @@ def _run(args: argparse.Namespace) -> None:
         sys.stderr.write(f"{time.monotonic() - start:6.0f} s  {what}\n")
 
     def load(folder: Path) -> Measured:
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as beside:
-            far = load_masked_lm(_lengthened(folder, max(LENGTHS), Path(beside)), runtime=runtime)
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as copy:
+            far = load_masked_lm(_lengthen(folder, max(LENGTHS), Path(copy)), runtime=runtime)
         return Measured(cast("MaskedLM", load_masked_lm(folder, runtime=runtime)), cast("MaskedLM", far))
 
     recipe, runtime = load_recipe(args.recipe), Runtime(threads=args.threads)
@@ -62,7 +62,7 @@ def _run(args: argparse.Namespace) -> None:
     say("JSTS")
     embedder = cast("Embedder", load_embedder(args.model, runtime=runtime))
     split = Split.FINAL if args.final else Split.DEVELOPMENT
-    pairs = likeness(args.data, split)
+    pairs = similarity_pairs(args.data, split)
     named = "valid" if args.final else split.value
     report["jsts"] = {"split": named, "pairs": len(pairs.scores), "spearman": similarity(embedder, pairs)}
     report["command"] = _command(args)
@@ -74,8 +74,8 @@ def _run(args: argparse.Namespace) -> None:
     say("written")
 
 
-def _lengthened(folder: Path, positions: int, into: Path) -> Path:
-    """Copy a model folder, told that it may read so many tokens."""
+def _lengthen(folder: Path, positions: int, into: Path) -> Path:
+    """Copy a model folder and set its maximum length in tokens."""
     shutil.copytree(folder, into, dirs_exist_ok=True)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config["max_position_embeddings"] = max(positions, config["max_position_embeddings"])
@@ -84,20 +84,20 @@ def _lengthened(folder: Path, positions: int, into: Path) -> Path:
 
 
 def scores_before(stages: list[tuple[str, Path]], held_out: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """Return the scores of stages before the first one given, told beside its weights, that are of the same text."""
-    told = stages[0][1] / "scores.json" if stages else None
-    if told is None or not told.is_file():
+    """Return the scores of stages before the first one given, from its `scores.json`, if measured on the same text."""
+    path = stages[0][1] / "scores.json" if stages else None
+    if path is None or not path.is_file():
         return {}
 
     def text(rows: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
         return {kind: row["characters"] for kind, row in rows.items()}
 
-    earlier = json.loads(told.read_text(encoding="utf-8")).get("stages", {})
+    earlier = json.loads(path.read_text(encoding="utf-8")).get("stages", {})
     return {name: found for name, found in earlier.items() if text(found["held_out"]) == text(held_out)}
 
 
 def _command(args: argparse.Namespace) -> str:
-    """Return how this was called, without the folders of one machine."""
+    """Return this run's command line, with folder names but without their paths."""
     stages = f" --stages {' '.join(name for name, _ in args.stages)}" if args.stages else ""
     given = "".join(f" --{name}" for name in ("final", "smoke") if getattr(args, name))
     characters = f" --characters {args.characters}" if args.characters != _CHARACTERS else ""
@@ -114,13 +114,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m jnlp_family.masked_lm", description=__doc__)
     parser.add_argument("model", type=Path, help="the model folder")
     parser.add_argument("data", type=Path, help="the folder of the corpus, and of tasks/jsts")
-    parser.add_argument("--recipe", default="tiny", help="the recipe it was made by: a TOML file, or a shipped one")
+    parser.add_argument("--recipe", default="tiny", help="the recipe of the model: a bundled one or a TOML file")
     parser.add_argument(
         "--stages", type=_stage, nargs="+", default=[], help="folders of earlier stages, or NAME=FOLDER, to compare"
     )
-    parser.add_argument("--final", action="store_true", help="open the valid split of JSTS: for the last table alone")
-    parser.add_argument("--characters", type=int, default=_CHARACTERS, help="for the n-gram to learn from; 0: none")
-    parser.add_argument("--smoke", action="store_true", help="a trial of a minute, of figures that say nothing")
+    parser.add_argument("--final", action="store_true", help="use the valid split of JSTS: only for the final table")
+    parser.add_argument(
+        "--characters", type=int, default=_CHARACTERS, help="characters that the n-gram is trained on; 0: no n-gram"
+    )
+    parser.add_argument("--smoke", action="store_true", help="a trial of a minute; its scores mean nothing")
     parser.add_argument("--threads", type=int, help="processor threads")
     parser.add_argument("-o", "--out", type=Path, help="the file to write (default: scores.json in the model folder)")
     return parser

@@ -1,7 +1,7 @@
-"""The cloze set: sixty sentences with a gap, and how often the word that belongs there is among the first guesses.
+"""The cloze test: sixty sentences with a gap, and how often a right word is among the first guesses.
 
-An item is right at rank k where one of its answers, as a whole, is among the first k pieces. An answer that is no
-single piece of a vocabulary can never be; it stays in the set, so that a poor vocabulary costs what it costs.
+An item is right at rank k if one of its answers is among the first k pieces. An answer that is not a single piece of
+the vocabulary can never be right. It stays in the set, so that a poor vocabulary lowers the score.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The rank of the first right guess, from 1, or 0 where none of the vocabulary is right; and the first five."""
+    """The rank of the first right guess, from 1 (0 if no piece is right), and the first five guesses."""
 
     item: Item
     rank: int
@@ -107,7 +107,7 @@ def by_frequency(counts: IntArray, tokenizer: Tokenizer, items: Sequence[Item], 
 
 
 def piece_counts(tokenizer: Tokenizer, texts: Sequence[str], /) -> IntArray:
-    """Return int64 `[vocabulary]`: how often each piece comes in texts."""
+    """Return int64 `[vocabulary]`: the count of each piece in texts."""
     counts = np.zeros(tokenizer.vocabulary, np.int64)
     for encoded in tokenizer.encode(texts):
         counts += np.bincount(encoded.ids, minlength=tokenizer.vocabulary)
@@ -116,7 +116,7 @@ def piece_counts(tokenizer: Tokenizer, texts: Sequence[str], /) -> IntArray:
 
 
 def pieces(tokenizer: Tokenizer, /) -> list[str]:
-    """Return the text of every piece, without the mark of a space; special pieces and bytes are empty."""
+    """Return the text of every piece without its space marker; special and byte pieces are empty."""
     found = [tokenizer.token(number).removeprefix("▁").strip() for number in range(tokenizer.vocabulary)]
     return ["" if _is_byte(word) or number < len(SPECIAL) else word for number, word in enumerate(found)]
 
@@ -126,7 +126,7 @@ def _is_byte(word: str) -> bool:
 
 
 def script(word: str, /) -> str:
-    """Return the script of a word's characters where they share one: kanji, hiragana, katakana, else other."""
+    """Return the script that all characters of a word share: kanji, hiragana or katakana; otherwise `other`."""
     found = {_script(character) for character in word} or {"other"}
     return found.pop() if len(found) == 1 else "other"
 
@@ -150,7 +150,7 @@ def _answers(items: Sequence[Item], words: Sequence[str], scores: Callable[[int]
 
 
 def table(answers: Sequence[Answer], /) -> dict[str, dict[str, float]]:
-    """Return by kind, for content words and in all: items, and the share right at rank 1 and within 5."""
+    """Return the number of items and the share right at rank 1 and within 5: by kind, for content words, for all."""
     groups: Mapping[str, list[Answer]] = {
         **{kind: [a for a in answers if a.item.kind == kind] for kind in Counter(a.item.kind for a in answers)},
         "content words": [a for a in answers if a.item.content],

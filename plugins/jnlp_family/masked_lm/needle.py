@@ -1,4 +1,4 @@
-"""A needle in a haystack for a masked LM: a word that was said once, far back, and is asked for at the end."""
+"""A needle-in-a-haystack test for a masked LM: recall, at the end of a text, a word that occurs once far before."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _COMMON = 2_000  # pieces after the special ones and the bytes that no needle is
 def needle(
     model: MaskedLM, haystack: Sequence[str], /, *, trials: int = TRIALS, seed: int = 0
 ) -> dict[str, dict[str, float]]:
-    """Return by length in tokens how often the word is the first guess, and among five, said before and never said.
+    """Return, by length in tokens, how often the word is the first guess and among the first five.
 
-    A text of held-out passages holds 合言葉は「X」です。 at a depth of 0 to 90 %, and ends with the same sentence with
-    X masked; X is a word of two kanji, one piece, drawn anew for each trial.
+    Held-out passages contain 合言葉は「X」です。 at a depth of 0 to 90 %, and end with the same sentence with X masked.
+    X is a word of two kanji and one piece, sampled for each trial. The control (`unsaid_`) lacks the first sentence.
 
     Args:
-        model: Lengths beyond its own are left out.
-        haystack: Text, joined; lengths beyond it are left out.
-        trials: For each length.
-        seed: Of the draws.
+        model: Lengths beyond its maximum are skipped.
+        haystack: The text; lengths beyond it are skipped.
+        trials: Trials for each length.
+        seed: The random seed.
     """
     rng = np.random.default_rng(seed)
     straw = np.concatenate([np.array(model.tokenizer.pieces(text + "\n"), np.int64) for text in haystack])

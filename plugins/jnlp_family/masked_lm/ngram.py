@@ -7,8 +7,8 @@ it), c(h) its sum over w, and N1, N2, N3+ how many w follow h once, twice, more 
     p(w | h) = max(c(h w) - D[c(h w)], 0) / c(h) + (D1 N1 + D2 N2 + D3 N3+) / c(h) * p(w | h without its first)
     Y = n1 / (n1 + 2 n2),  D1 = 1 - 2 Y n2/n1,  D2 = 2 - 3 Y n3/n2,  D3 = 3 - 4 Y n4/n3
 
-n1 to n4 count the n-grams of one order that were seen once to four times; below order one stands the uniform
-distribution. Everything is a sorted array: an n-gram is a number in base V, V the size of the alphabet.
+n1 to n4 count the n-grams of one order that were seen once to four times. Below order one, the distribution is
+uniform. All tables are sorted arrays: an n-gram is a number in base V, where V is the size of the alphabet.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 ORDER = 5
 ALPHABET = 7131
-"""The largest V with V^5 < 2^64; what is rarer than its last character is one symbol, "unknown"."""
+"""The largest V with V^5 < 2^64. Characters that are too rare for the alphabet share one symbol, "unknown"."""
 
 UNKNOWN, END = 0, 1  # END is the line end, which also begins every text
 _FALLBACK = (0.5, 1.0, 1.5)  # discounts where the counts of counts give none, as KenLM's --discount_fallback
@@ -39,7 +39,7 @@ _CODES = 0x110000
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """One order: n-grams and the discounted share of each in its context; contexts and what each leaves to the next."""
+    """One order: n-grams with their discounted probabilities, and contexts with their back-off weights."""
 
     grams: Keys
     shares: NDArray[np.float32]
@@ -66,18 +66,18 @@ class CharacterNGram:
         """
         ids = _alphabet(texts, alphabet)
         size = int(ids.max()) + 1
-        grams, counts = _counted(texts, ids, order, size)
+        grams, counts = _count_ngrams(texts, ids, order, size)
         orders: list[_Order] = []
         for length in range(order, 0, -1):
-            orders.append(_smoothed(grams, counts, size))
+            orders.append(_smooth(grams, counts, size))
             if length > 1:
                 grams, counts = np.unique(grams % np.uint64(size ** (length - 1)), return_counts=True)
         return cls(ids, orders[::-1], sum(map(len, texts)))
 
     def probabilities(self, texts: Sequence[str], /) -> list[Floats]:
-        """Return float64 `[len(text)]` for each text: of each character, given those before it in the text.
+        """Return float64 `[len(text)]` for each text: the probability of each character given those before it.
 
-        Every text is taken to begin after a line end.
+        The character before a text is taken to be a line end.
         """
         parts = [_codes("\n" + text) for text in texts]
         found = self._flat(self._ids[np.concatenate(parts)], np.concatenate([np.arange(len(p)) for p in parts]))
@@ -121,7 +121,7 @@ class CharacterNGram:
 
 
 def _alphabet(texts: Iterable[str], most: int) -> Ids:
-    """Return the symbol of every code point: the commonest characters have their own."""
+    """Return the symbol of every code point; only the most frequent characters have their own."""
     counts = np.zeros(_CODES, np.int64)
     for text in texts:
         found, times = np.unique(_codes(text), return_counts=True)
@@ -139,8 +139,8 @@ def _codes(text: str) -> NDArray[np.uint32]:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
-def _counted(texts: Iterable[str], ids: Ids, order: int, size: int) -> tuple[Keys, Ids]:
-    """Return the distinct n-grams of a corpus, ascending, and how often each was seen."""
+def _count_ngrams(texts: Iterable[str], ids: Ids, order: int, size: int) -> tuple[Keys, Ids]:
+    """Return the distinct n-grams of a corpus, ascending, and their counts."""
     parts: list[tuple[Keys, Ids]] = []
     for chunk in _chunks(texts):
         stream = ids[_codes(chunk)].astype(np.uint64)
@@ -149,13 +149,13 @@ def _counted(texts: Iterable[str], ids: Ids, order: int, size: int) -> tuple[Key
             keys = keys * np.uint64(size) + stream[place : place + len(keys)]
         parts.append(np.unique(keys, return_counts=True))
         while len(parts) > 1 and len(parts[-1][0]) * 2 > len(parts[-2][0]):  # merges of equals: n log n in all
-            parts.append(_merged(parts.pop(), parts.pop()))
+            parts.append(_merge(parts.pop(), parts.pop()))
     while len(parts) > 1:
-        parts.append(_merged(parts.pop(), parts.pop()))
+        parts.append(_merge(parts.pop(), parts.pop()))
     return parts[0]
 
 
-def _merged(one: tuple[Keys, Ids], other: tuple[Keys, Ids]) -> tuple[Keys, Ids]:
+def _merge(one: tuple[Keys, Ids], other: tuple[Keys, Ids]) -> tuple[Keys, Ids]:
     keys = np.concatenate([one[0], other[0]])
     counts = np.concatenate([one[1], other[1]])
     order = np.argsort(keys, kind="stable")
@@ -178,7 +178,7 @@ def _chunks(texts: Iterable[str]) -> Iterator[str]:
         yield "\n" + "\n".join(held) + "\n"
 
 
-def _smoothed(grams: Keys, counts: Ids, size: int) -> _Order:
+def _smooth(grams: Keys, counts: Ids, size: int) -> _Order:
     contexts = grams // np.uint64(size)
     starts = _starts(contexts)
     kinds = np.minimum(counts, 3)
@@ -208,6 +208,6 @@ def _starts(keys: Keys) -> Ids:
 
 
 def _lookup(table: Keys, asked: Keys) -> tuple[Ids, NDArray[np.bool_]]:
-    """Return the place of each key in an ascending table, and whether it is there."""
+    """Return the index of each key in an ascending table, and whether it was found."""
     place = np.minimum(np.searchsorted(table, asked), len(table) - 1)
     return place, table[place] == asked

@@ -1,4 +1,4 @@
-"""All figures of one masked LM as a value that JSON can write: `scores.json`."""
+"""All scores of one masked LM as JSON values: `scores.json`."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Measured:
 
     Args:
         model: As it is.
-        far: The same, told that it may read `needle.LENGTHS`, however short the texts it was trained on.
+        far: The same model with its maximum length raised to `needle.LENGTHS`, beyond its training lengths.
     """
 
     model: MaskedLM
@@ -77,26 +77,26 @@ def measure(
     amount: Amount | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Measure a masked LM on held-out text, the cloze set and the needle, beside the baselines.
+    """Measure a masked LM and the baselines on held-out text, the cloze test and the needle test.
 
     Args:
         model: The model.
-        recipe: Whose held-out documents are read.
-        data: The folder that holds its corpus.
-        stages: What its run kept of earlier stages, by name: held-out text, cloze and needle show what a stage brought.
-        amount: How much.
-        say: Told what is done next.
+        recipe: The recipe that defines the held-out documents.
+        data: The folder of its corpus.
+        stages: Models of earlier stages by name, to show what each stage gained.
+        amount: How much to measure.
+        say: Called with a line for each step.
     """
     amount = amount or Amount()
     say("reading the corpus")
     texts = read_texts(recipe, data, held_out=amount.held_out, training=amount.training)
-    report: dict[str, Any] = {"model": "masked-lm", "recipe": recipe.name, **_scored(model, texts, amount, say)}
+    report: dict[str, Any] = {"model": "masked-lm", "recipe": recipe.name, **_score(model, texts, amount, say)}
     report["length"] = model.model.max_length
     report["weather"] = _first_five(model.model)
     report["stages"] = {}
     for name, stage in (stages or {}).items():
         say(f"{name}:")
-        report["stages"][name] = _scored(stage, texts, amount, say)
+        report["stages"][name] = _score(stage, texts, amount, say)
     if amount.training:
         report["baselines"] = _baselines(model.model, texts, report, say)
     report["measured_with"] = {
@@ -109,8 +109,8 @@ def measure(
     return report
 
 
-def _scored(measured: Measured, texts: Texts, amount: Amount, say: Callable[[str], None]) -> dict[str, Any]:
-    held_out = _held_out(measured.model, texts, amount.sparse, say)
+def _score(measured: Measured, texts: Texts, amount: Amount, say: Callable[[str], None]) -> dict[str, Any]:
+    held_out = _score_texts(measured.model, texts, amount.sparse, say)
     say("cloze")
     answers = cloze.by_model(measured.model, cloze.read_items())
     say("needle")
@@ -119,7 +119,7 @@ def _scored(measured: Measured, texts: Texts, amount: Amount, say: Callable[[str
     return {"held_out": held_out, "cloze": {"model": cloze.table(answers)}, "needle": found}
 
 
-def _held_out(model: MaskedLM, texts: Texts, every: int, say: Callable[[str], None]) -> dict[str, dict[str, float]]:
+def _score_texts(model: MaskedLM, texts: Texts, every: int, say: Callable[[str], None]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for kind, passages in sorted(texts.passages.items()):
         say(f"held-out {kind}")
@@ -142,7 +142,7 @@ def _baselines(model: MaskedLM, texts: Texts, report: dict[str, Any], say: Calla
         report["held_out"][kind]["ngram_perplexity"] = ngram.perplexity(passages)
     say("cloze of the baselines")
     items, tokenizer = cloze.read_items(), model.tokenizer
-    counts = cloze.piece_counts(tokenizer, _some(texts.training))
+    counts = cloze.piece_counts(tokenizer, _sample(texts.training))
     for kind, passages in texts.passages.items():
         share = _first_piece_share(counts, cloze.piece_counts(tokenizer, passages))
         report["held_out"][kind]["frequent_accuracy"] = share
@@ -155,7 +155,7 @@ def _baselines(model: MaskedLM, texts: Texts, report: dict[str, Any], say: Calla
     return {"order": ORDER, "characters": ngram.characters, "alphabet": ngram.size}
 
 
-def _some(texts: Sequence[str]) -> list[str]:
+def _sample(texts: Sequence[str]) -> list[str]:
     """Return an even choice of documents, `COUNTED` characters of them."""
     step = max(1, sum(map(len, texts)) // COUNTED)
     return [text[:10_000] for text in texts[::step]]

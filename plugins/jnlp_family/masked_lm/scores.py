@@ -1,4 +1,4 @@
-"""How well a masked LM knows text: masked accuracy, and pseudo-perplexity per character, over every token once."""
+"""Masked accuracy and pseudo-perplexity per character of a masked LM; every token is masked once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ROWS = 64  # rows reduced at once, so that the exponentials stay in the cache
 
 @dataclass(frozen=True, slots=True)
 class MaskedScores:
-    """What became of the tokens of a text, each masked once.
+    """The predictions for the tokens of a text, each masked once.
 
     Args:
         tokens: Tokens that were masked, all but the special ones.
@@ -57,9 +57,9 @@ def masked_scores(model: MaskedLM, texts: Sequence[str], /, *, every: int) -> Ma
     """Mask every token of the texts once, every `every`-th of a text together, and return the sums.
 
     A text of n tokens is read `every` times, token i in pass i mod `every`. With `every` at least n each token is
-    masked alone, which is the pseudo-log-likelihood of Salazar et al. 2020 ("Masked Language Model Scoring"); a
-    smaller one hides 1/`every` of the text at a time, which costs less and scores a little worse. 7 is about the
-    15 % of BERT.
+    masked alone, which is the pseudo-log-likelihood of Salazar et al. 2020 ("Masked Language Model Scoring"). A
+    smaller value masks 1/`every` of the text at a time, which is faster and gives slightly worse scores. 7 is about
+    the 15 % of BERT.
 
     Args:
         model: The masked LM.
@@ -73,9 +73,9 @@ def masked_scores(model: MaskedLM, texts: Sequence[str], /, *, every: int) -> Ma
     tokens = first = five = 0
     nats = 0.0
     for ids, positions in _batches(model, sequences, every):
-        hidden = [_hidden(sequence, at, model.tokenizer.mask_id) for sequence, at in zip(ids, positions, strict=True)]
+        hidden = [_mask_at(sequence, at, model.tokenizer.mask_id) for sequence, at in zip(ids, positions, strict=True)]
         targets = np.concatenate([sequence[at] for sequence, at in zip(ids, positions, strict=True)])
-        ranks, lost = _judged(model.at_masks(hidden, positions), targets)
+        ranks, lost = _rank_targets(model.at_masks(hidden, positions), targets)
         tokens += len(targets)
         first += int((ranks == 1).sum())
         five += int((ranks <= 5).sum())
@@ -104,13 +104,13 @@ def _batches(
         yield ids, positions
 
 
-def _hidden(sequence: IntArray, at: IntArray, mask: int) -> IntArray:
+def _mask_at(sequence: IntArray, at: IntArray, mask: int) -> IntArray:
     hidden = sequence.copy()
     hidden[at] = mask
     return hidden
 
 
-def _judged(logits: FloatArray, targets: IntArray) -> tuple[IntArray, NDArray[np.float64]]:
+def _rank_targets(logits: FloatArray, targets: IntArray) -> tuple[IntArray, NDArray[np.float64]]:
     """Return the rank of each target, from 1, and its -log p; equal logits are counted against it."""
     ranks, lost = np.empty(len(targets), np.int64), np.empty(len(targets))
     for start in range(0, len(targets), _ROWS):

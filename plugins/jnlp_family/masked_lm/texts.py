@@ -1,4 +1,4 @@
-"""The text that is measured on, which no run has seen, and the text that the baselines learn from."""
+"""Held-out text to measure on, and text to train the baselines on."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KINDS = {
     "personachat": "dialogue",
     "jaquad": "encyclopaedia",
 }
-"""The sources that are measured on, and what kind of text they are."""
+"""The kind of text of each source that is measured."""
 
 PASSAGE = 300  # characters: short enough for every model
 _LEAST = 50
@@ -32,7 +32,7 @@ _OF_ONE = 4  # passages of one document, so that no long one decides the figures
 
 @dataclass(slots=True)
 class Texts:
-    """What is read for a measurement.
+    """The texts of one measurement.
 
     Args:
         passages: Held-out passages by kind of text, after NFKC.
@@ -46,9 +46,9 @@ class Texts:
 def read_texts(recipe: Recipe, data: Path, /, *, held_out: int, training: int) -> Texts:
     """Read a fixed sample of a recipe's corpus: documents that its runs leave out, and others for the baselines.
 
-    Both are the first of each source in file order; the corpora stand in hash order or are read whole. The small
-    sources are read first, and what they leave of the characters to train on goes to the others. Where no source has
-    a kind (`KINDS`), each is one of its own.
+    Both are the first documents of each source in file order; the corpora are in hash order or read completely. Small
+    sources are read first, and characters that they leave unused go to the larger ones. If no source has a kind in
+    `KINDS`, each source is its own kind.
 
     Args:
         recipe: Its sources and its held-out share.
@@ -68,7 +68,7 @@ def read_texts(recipe: Recipe, data: Path, /, *, held_out: int, training: int) -
     ordered = sorted((s for s in sources if table[s.name]), key=lambda s: _size(table[s.name]))
     for number, source in enumerate(ordered):
         room = held_out if source.name in kinds else 0
-        passages, documents = _of_source(source, table, recipe.held_out, room, left // (len(ordered) - number))
+        passages, documents = _read_source(source, table, recipe.held_out, room, left // (len(ordered) - number))
         left -= sum(map(len, documents))
         texts.training += documents
         if room and not passages:
@@ -82,7 +82,7 @@ def _size(paths: Sequence[Path]) -> int:
     return sum(path.stat().st_size for path in paths)
 
 
-def _of_source(
+def _read_source(
     source: Source, table: Mapping[str, Sequence[Path]], share: float, held_out: int, training: int
 ) -> tuple[list[str], list[str]]:
     passages: list[str] = []
@@ -90,7 +90,7 @@ def _of_source(
     for key, text in corpora.documents(source, table[source.name]):
         if corpora.fraction(key, "held out") < share:
             if held_out > 0:
-                found = _spread(list(cut(unicodedata.normalize("NFKC", text))))
+                found = _select_passages(list(cut(unicodedata.normalize("NFKC", text))))
                 passages += found
                 held_out -= sum(map(len, found))
         elif training > 0:
@@ -102,7 +102,7 @@ def _of_source(
 
 
 def cut(text: str, /, longest: int = PASSAGE) -> Iterator[str]:
-    """Cut a document at line and sentence ends into passages of at most `longest` characters; crumbs are left out."""
+    """Cut a document at line and sentence ends into passages of at most `longest` characters; drop very short ones."""
     start = 0
     while start < len(text):
         stop = min(start + longest, len(text))
@@ -115,7 +115,7 @@ def cut(text: str, /, longest: int = PASSAGE) -> Iterator[str]:
         start = stop
 
 
-def _spread(passages: Sequence[str]) -> list[str]:
-    """Return at most a few of a document's passages, evenly apart."""
+def _select_passages(passages: Sequence[str]) -> list[str]:
+    """Return a few evenly spaced passages of a document."""
     step = max(1, len(passages) / _OF_ONE)
     return [passages[int(number * step)] for number in range(min(_OF_ONE, len(passages)))]

@@ -1,7 +1,7 @@
-"""JaQuAD as it is read here: which articles are for training, which for choosing, which for the table.
+"""The splits of JaQuAD: articles for training, for selection, and for the final table.
 
-Nothing is chosen on `FINAL`: weights of a fusion, epochs and options are chosen on `DEVELOPMENT`, the tenth of the
-train split's articles that `TRAIN` leaves out. What `tiny` is pre-trained on holds the text of all train articles.
+Fusion weights, epochs and options are selected on `DEVELOPMENT`, a tenth of the train split's articles that `TRAIN`
+excludes; never on `FINAL`. The pre-training text of `tiny` contains all train articles.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """A collection, queries, and for each query the number of the one passage that answers it.
+    """A retrieval task: passages, queries, and for each query the index of its one relevant passage.
 
     Args:
         passages: Each passage once, in the order of the file.

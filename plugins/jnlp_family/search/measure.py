@@ -1,7 +1,7 @@
 """`python -m jnlp_family.search.measure DATA --model DIR`: what an embedder adds to full text, on JaQuAD and JSTS.
 
-The collection is all contexts of a split of JaQuAD, each one passage; both legs and their fusion are those of a search.
-The fusion's weight is chosen on development articles, cut from the train split. Only `--final` opens the valid split.
+The passages are all contexts of a JaQuAD split. Both retrievers and their fusion are those of `jnlp search`. The
+fusion weight is selected on development articles, taken from the train split. Only `--final` uses the valid split.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from jnlp.errors import JnlpError, status_of
 from jnlp.training import retrieval
 from jnlp.types import Purpose
 from jnlp_family.search.jaquad import questions
-from jnlp_family.similarity import Split, likeness, similarity
+from jnlp_family.similarity import Split, similarity, similarity_pairs
 from jnlp_search.analyse import analyser
 from jnlp_search.fuse import convex, with_phrases
 from jnlp_search.options import ANALYSER
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
     Cosines = NDArray[np.float32]
 
 WEIGHTS = tuple(round(0.05 * step, 2) for step in range(21))
-"""The shares of the vectors that are tried on development articles."""
+"""The weights of the vectors that are tried on development articles."""
 
 WORDS, FULL_TEXT, FUSED = "BM25 (words)", "full text (words and phrases)", "fused"
 BEST = 10
 
 
 def full_text(task: Retrieval, /) -> tuple[list[dict[int, float]], list[dict[int, float]]]:
-    """Return BM25 by passage for each question: of words, and of words and phrases as a search takes them."""
+    """Return BM25 by passage for each question: of words, and of words and phrases as in `jnlp search`."""
     words = analyser(ANALYSER)
     with Catalog(sqlite3.connect(":memory:", isolation_level=None), Path(":memory:")) as catalog:
         catalog.db.executescript(TABLES)
@@ -64,7 +64,7 @@ def full_text(task: Retrieval, /) -> tuple[list[dict[int, float]], list[dict[int
 
 
 def cosines(embedder: Embedder, task: Retrieval, widths: Sequence[int] = (), /) -> dict[int, Cosines]:
-    """Return float32 `[questions, passages]` of whole vectors, at 0, and of their first so many numbers."""
+    """Return cosines, float32 `[questions, passages]`, by vector width: 0 is the full width."""
     asked = embedder.embed(task.queries, purpose=Purpose.QUERY).vectors
     held = embedder.embed(task.passages, purpose=Purpose.DOCUMENT).vectors
     return {width: unit(asked[:, : width or None]) @ unit(held[:, : width or None]).T for width in (0, *widths)}
@@ -84,9 +84,10 @@ def lexical_ranks(found: Sequence[Mapping[int, float]], task: Retrieval, /) -> R
 
 
 def fused_ranks(lexical: Sequence[Mapping[int, float]], found: Cosines, task: Retrieval, weight: float, /) -> Ranks:
-    """Return the rank of each question's passage as a search fuses both legs.
+    """Return the rank of each question's passage in the fused results of both retrievers.
 
-    The candidates are the best of each leg; what only one leg found has its exact cosine, or a BM25 of 0.
+    Candidates are the best passages of each retriever. A candidate that only one retriever found gets its exact cosine,
+    or a BM25 score of 0.
     """
     count = min(CANDIDATES, found.shape[1])
     ranks = np.empty(len(found), np.int64)
@@ -99,7 +100,7 @@ def fused_ranks(lexical: Sequence[Mapping[int, float]], found: Cosines, task: Re
 
 
 def choose_weight(lexical: Sequence[Mapping[int, float]], found: Cosines, task: Retrieval, /) -> dict[float, float]:
-    """Return nDCG@10 by weight of the vectors, the best first."""
+    """Return nDCG@10 by weight of the vectors, best first."""
     scores = {
         weight: float(retrieval.ndcg_at(fused_ranks(lexical, found, task, weight), BEST).mean()) for weight in WEIGHTS
     }
@@ -109,18 +110,18 @@ def choose_weight(lexical: Sequence[Mapping[int, float]], found: Cosines, task: 
 def measure(
     data: Path, models: Mapping[str, Embedder], /, *, final: bool, most: int = 0, widths: Sequence[int] = ()
 ) -> dict[str, Any]:
-    """Measure full text, and embedders beside it, on development articles, and with `final` on the valid split.
+    """Measure full text and embedders on development articles, and with `final` on the valid split.
 
     Args:
-        data: The folder that holds `tasks/jaquad` and `tasks/jsts`.
-        models: `model`, which is fused with full text too, and `base`, which it was made from, mean-pooled.
-        final: Open the valid split.
-        most: The most questions of a split; 0 is all.
-        widths: Of `model`'s vectors, so many first numbers are measured alone too.
+        data: The folder that contains `tasks/jaquad` and `tasks/jsts`.
+        models: `model`, which is also fused with full text, and `base`, the mean-pooled model it was trained from.
+        final: Also use the valid split.
+        most: The maximum number of questions of a split; 0 is all.
+        widths: Also measure `model`'s vectors truncated to these widths.
     """
     report: dict[str, Any] = {"model": "embedder"}
-    task = _first(questions(data, Split.DEVELOPMENT), most)
-    lexical, found = full_text(task), _found(models, task, widths)
+    task = _limit_questions(questions(data, Split.DEVELOPMENT), most)
+    lexical, found = full_text(task), _all_cosines(models, task, widths)
     weight = 0.0
     if "model" in found:
         weights = choose_weight(lexical[1], found["model"], task)
@@ -128,13 +129,13 @@ def measure(
         report |= {"dense_weight": weight, "ndcg_by_weight": {str(k): weights[k] for k in WEIGHTS}}
     report["development"] = _retrieval(task, lexical, found, weight) | _similarity(data, Split.DEVELOPMENT, models)
     if final:
-        task = _first(questions(data, Split.FINAL), most)
-        lexical, found = full_text(task), _found(models, task, widths)
+        task = _limit_questions(questions(data, Split.FINAL), most)
+        lexical, found = full_text(task), _all_cosines(models, task, widths)
         report["final"] = _retrieval(task, lexical, found, weight) | _similarity(data, Split.FINAL, models)
     return report
 
 
-def _found(models: Mapping[str, Embedder], task: Retrieval, widths: Sequence[int]) -> dict[str, Cosines]:
+def _all_cosines(models: Mapping[str, Embedder], task: Retrieval, widths: Sequence[int]) -> dict[str, Cosines]:
     """Return cosines by system: a model's name, and `NAME, first N` for its narrower vectors."""
     found: dict[str, Cosines] = {}
     for name, model in models.items():
@@ -143,7 +144,7 @@ def _found(models: Mapping[str, Embedder], task: Retrieval, widths: Sequence[int
     return found
 
 
-def _first(task: Retrieval, most: int) -> Retrieval:
+def _limit_questions(task: Retrieval, most: int) -> Retrieval:
     if not most:
         return task
     return type(task)(task.passages, task.queries[:most], task.relevant[:most])
@@ -173,7 +174,7 @@ def _retrieval(
 def _similarity(data: Path, split: Split, models: Mapping[str, Embedder]) -> dict[str, Any]:
     if not models:
         return {}
-    pairs = likeness(data, split)
+    pairs = similarity_pairs(data, split)
     return {
         "jsts_pairs": len(pairs.scores),
         "jsts_spearman": {name: similarity(model, pairs) for name, model in models.items()},
@@ -214,7 +215,7 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _widths(model: Path | None) -> tuple[int, ...]:
-    """Return the widths that a model was trained for besides its own, from the record of its training."""
+    """Return the truncated widths that a model was trained for, from its training record."""
     path = model / "metrics.json" if model else None
     if path is None or not path.is_file():
         return ()
@@ -223,7 +224,7 @@ def _widths(model: Path | None) -> tuple[int, ...]:
 
 
 def _command(args: argparse.Namespace) -> str:
-    """Return how this was called, without the folders of one machine."""
+    """Return this run's command line, with folder names but without their paths."""
     folders = "".join(f" --{name} {getattr(args, name).name}" for name in ("model", "base") if getattr(args, name))
     most = f" --questions {args.questions}" if args.questions else ""
     return f"python -m jnlp_family.search.measure DATA{folders}{most}{' --final' if args.final else ''}"
@@ -233,10 +234,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m jnlp_family.search.measure", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("data", type=Path, help="the folder that holds tasks/jaquad and tasks/jsts")
+    parser.add_argument("data", type=Path, help="the folder that contains tasks/jaquad and tasks/jsts")
     parser.add_argument("--model", type=Path, help="the embedder's folder (default: full text alone)")
     parser.add_argument("--base", type=Path, help="the folder it was made from, to compare with, mean-pooled")
-    parser.add_argument("--final", action="store_true", help="open the valid splits: for the last table alone")
+    parser.add_argument("--final", action="store_true", help="use the valid splits: only for the final table")
     parser.add_argument("--questions", type=int, default=0, help="the most questions of a split (default: all)")
     parser.add_argument("--threads", type=int, help="processor threads")
     parser.add_argument("-o", "--out", type=Path, help="the file to write (default: scores.json in the model folder)")

@@ -1,9 +1,9 @@
-"""`python -m jnlp_family.search.train DATA --base TINY -o DIR`: makes `tiny-search` from what may train a model.
+"""`python -m jnlp_family.search.train DATA --base TINY -o DIR`: trains `tiny-search`.
 
-What belongs together: JaQuAD's questions and passages, a sentence and the passage it was taken from, titles and texts,
-entailed sentences with contradicted ones beside, and JSTS's graded pairs. The development articles of `jaquad` choose
-the epoch; of the valid splits, pairs of JSTS are read to keep them out. Stopped, the same command goes on from the
-last epoch.
+Training pairs: JaQuAD's questions and passages, a sentence and its passage, titles and texts, entailed sentences with
+contradicted ones as hard negatives, and JSTS's graded pairs. The development articles of `jaquad` select the epoch. The
+valid split of JSTS is read only to exclude its pairs. After an interruption, the same command continues from the last
+epoch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from jnlp.errors import JnlpError, status_of
 from jnlp.training.embedder.pairs import CONTRADICTION, ENTAILMENT, Graded, GradedSet, Pair, PairSet, key_of
 from jnlp.training.embedder.trainer import Described, EmbedderOptions, EmbedderSets, fit_embedder
 from jnlp_family.search.jaquad import questions
-from jnlp_family.similarity import Split, is_development, likeness
+from jnlp_family.similarity import Split, is_development, similarity_pairs
 from jnlp_pretrain.corpus import fraction
 
 if TYPE_CHECKING:
@@ -38,16 +38,16 @@ T = TypeVar("T")
 OPTIONS = EmbedderOptions(
     epochs=6, batch_size=64, lr=5e-4, mine=3, max_length=224, patience=0, dimensions=(128, 64), weights="fp16"
 )
-"""What `tiny-search` is trained with: half an hour on two cores."""
+"""The options of `tiny-search`'s training, which takes half an hour on two cores."""
 
 SENTENCES, TITLES, ARTICLES = 6_000, 4_000, 4_000
-"""Pairs of a sentence and its passage, of a title and its text, and articles these are taken from, of each source."""
+"""For each source: sentence–passage pairs, title–text pairs, and the articles they are taken from."""
 
 _NLI = ("jnli_neg", "janli")
 _KINDS = {"jaquad": "questions and passages", "nli": "entailed pairs, both NLI sets together", "jsts": "graded pairs"}
 
 SCORED = 800
-"""Pairs of each development set that choose the epoch: scoring all of them would take a fifth of the run."""
+"""Pairs of each development set that select the epoch. Scoring all of them would take a fifth of the run."""
 
 NOTES = """## Data and credits
 
@@ -66,49 +66,49 @@ than its positions are cut into windows. What the data says of people and groups
 
 
 def sets(data: Path, /, *, most: int | None = None) -> EmbedderSets:
-    """Return all sets of the shared data; the development articles and pairs are those that are scored.
+    """Return all training and development sets.
 
     Args:
-        data: The folder that holds `tasks` and `corpus`.
-        most: The most pairs of a set; None is all.
+        data: The folder that contains `tasks` and `corpus`.
+        most: The maximum number of pairs of a set; None is all.
 
     Raises:
         JnlpError: A file of the data is not there.
     """
-    asked = PairSet("jaquad", _cut(_jaquad(data, Split.TRAIN), most), weight=0.5)
+    asked = PairSet("jaquad", _limit(_jaquad_pairs(data, Split.TRAIN), most), weight=0.5)
     sources = [("jaquad", "jaquad-000"), ("wikinews", "wikinews-000"), ("msdocs", "msdocs-000")]
     texts = {name: list(_articles(data / f"corpus/{file}.jsonl.xz")) for name, file in sources}
     sentences = [
-        PairSet(f"{name} sentences", _cut(_inverse_cloze(rows), most or SENTENCES), weight=0.06)
+        PairSet(f"{name} sentences", _limit(_inverse_cloze(rows), most or SENTENCES), weight=0.06)
         for name, rows in texts.items()
     ]
     titles = [
-        PairSet(f"{name} titles", _cut(_titles(texts[name]), most or TITLES), weight=0.05)
+        PairSet(f"{name} titles", _limit(_title_pairs(texts[name]), most or TITLES), weight=0.05)
         for name in ("wikinews", "msdocs")
     ]
-    scored = [_graded(data, split) for split in (Split.DEVELOPMENT, Split.FINAL)]
+    scored = [_graded_pairs(data, split) for split in (Split.DEVELOPMENT, Split.FINAL)]
     known = {key_of(pair) for pairs in scored for pair in pairs}  # JNLI's captions are those of JSTS
-    nli = PairSet("nli", _cut(_nli(data, known), most), symmetric=True, weight=0.1)
+    nli = PairSet("nli", _limit(_nli_pairs(data, known), most), symmetric=True, weight=0.1)
     return EmbedderSets(
         [asked, *sentences, *titles, nli],
-        [GradedSet("jsts", _cut(_graded(data, Split.TRAIN), most), weight=0.1)],
-        [PairSet("jaquad", _cut(_jaquad(data, Split.DEVELOPMENT), most or SCORED))],
-        [GradedSet("jsts", _cut(_graded(data, Split.DEVELOPMENT), most or SCORED))],
+        [GradedSet("jsts", _limit(_graded_pairs(data, Split.TRAIN), most), weight=0.1)],
+        [PairSet("jaquad", _limit(_jaquad_pairs(data, Split.DEVELOPMENT), most or SCORED))],
+        [GradedSet("jsts", _limit(_graded_pairs(data, Split.DEVELOPMENT), most or SCORED))],
     )
 
 
-def _jaquad(data: Path, split: Split) -> list[Pair]:
+def _jaquad_pairs(data: Path, split: Split) -> list[Pair]:
     task = questions(data, split)
     return [Pair(query, task.passages[at]) for query, at in zip(task.queries, task.relevant, strict=True)]
 
 
-def _graded(data: Path, split: Split) -> list[Graded]:
-    pairs = likeness(data, split)
+def _graded_pairs(data: Path, split: Split) -> list[Graded]:
+    pairs = similarity_pairs(data, split)
     return [Graded(*row) for row in zip(pairs.first, pairs.second, pairs.scores, strict=True)]
 
 
 def _articles(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield title and passages of a source's articles, less what is for choosing by."""
+    """Yield title and passages of a source's articles, without the development articles."""
     for row in islice(_rows(path), ARTICLES):
         title = str(row.get("title") or "").strip()
         if not is_development(title):
@@ -116,9 +116,10 @@ def _articles(path: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def _inverse_cloze(articles: Iterable[tuple[str, Sequence[str]]]) -> list[Pair]:
-    """Return a sentence of each passage and the passage; without the sentence in two of three (Lee et al. 2019).
+    """Return pairs of a sentence and its passage, with the sentence removed from two of three passages.
 
-    Where it is left in, the model learns to match words; where it is taken out, what belongs together.
+    This is the inverse cloze task of Lee et al. 2019. With the sentence in the passage, the model learns to match
+    words; without it, to match topics.
     """
     found: list[Pair] = []
     for _, passages in articles:
@@ -132,12 +133,12 @@ def _inverse_cloze(articles: Iterable[tuple[str, Sequence[str]]]) -> list[Pair]:
     return found
 
 
-def _titles(articles: Iterable[tuple[str, Sequence[str]]]) -> list[Pair]:
+def _title_pairs(articles: Iterable[tuple[str, Sequence[str]]]) -> list[Pair]:
     return [Pair(title, "\n".join(parts)[:500]) for title, parts in articles if len(title) >= 6 and parts]
 
 
-def _nli(data: Path, known: Container[tuple[str, str]]) -> list[Pair]:
-    """Return entailed pairs with the contradicted sentences beside; no pair that is scored by its likeness."""
+def _nli_pairs(data: Path, known: Container[tuple[str, str]]) -> list[Pair]:
+    """Return entailed pairs with contradicted sentences as hard negatives, without pairs of the similarity test."""
     rows = [*_rows(data / "tasks/jnli_neg/train.jsonl"), *_rows(data / "tasks/janli/train.jsonl")]
     rows = [row for row in rows if key_of(Pair(row["sentence1"], row["sentence2"])) not in known]
     wrong: dict[str, list[str]] = {}
@@ -158,12 +159,12 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, lines)
 
 
-def _cut(rows: list[T], most: int | None) -> list[T]:
+def _limit(rows: list[T], most: int | None) -> list[T]:
     return rows if most is None or len(rows) <= most else random.Random(0).sample(rows, most)
 
 
 def smoke(options: EmbedderOptions, /) -> EmbedderOptions:
-    """Return options that show in a minute that all parts work, and make nothing of use."""
+    """Return options for a trial run of a minute, whose model is useless."""
     return replace(options, epochs=1, batch_size=16, max_length=48, dimensions=(), hours=None)
 
 
@@ -171,25 +172,25 @@ def train(data: Path, base: Path, out: Path, options: EmbedderOptions, /, *, mos
     """Train and write `tiny-search`.
 
     Args:
-        data: The folder that holds `tasks` and `corpus`.
+        data: The folder that contains `tasks` and `corpus`.
         base: The folder of `tiny`.
         out: The folder to make.
-        options: How.
-        most: The most pairs of a set.
+        options: The trainer's options.
+        most: The maximum number of pairs of a set.
 
     Raises:
-        JnlpError: The data or the base is not there, or `out` exists.
+        JnlpError: The data or the base is missing, or `out` exists.
     """
     about = Described("tiny-search", "tiny", "CC-BY-SA-4.0", NOTES)
     report = fit_embedder(sets(data, most=most), options, out, base=base, progress=_Said(), described=about)
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
-    text = json.dumps(recorded(metrics), ensure_ascii=False, indent=2)
+    text = json.dumps(training_record(metrics), ensure_ascii=False, indent=2)
     (out / "training.json").write_text(text + "\n", encoding="utf-8")
     return report
 
 
-def recorded(metrics: Mapping[str, Any], /) -> dict[str, Any]:
-    """Return `training.json`, what the card says of data and compute, from the trainer's `metrics.json`."""
+def training_record(metrics: Mapping[str, Any], /) -> dict[str, Any]:
+    """Return `training.json` (data and compute, for the card) from the trainer's `metrics.json`."""
     used: dict[str, list[str]] = {}
     for name, count in metrics["sets"].items():
         source, _, kind = name.partition(" ")
@@ -231,7 +232,7 @@ def main(arguments: Sequence[str] | None = None, /) -> int:
     try:
         return status_of(lambda: _run(args))
     except KeyboardInterrupt:
-        sys.stderr.write("stopped; the same command goes on from the last whole epoch\n")
+        sys.stderr.write("stopped; run the same command to continue from the last complete epoch\n")
         return 130
 
 
@@ -251,13 +252,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m jnlp_family.search.train", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("data", type=Path, help="the folder that holds tasks and corpus")
+    parser.add_argument("data", type=Path, help="the folder that contains tasks and corpus")
     parser.add_argument("--base", type=Path, required=True, help="the folder of tiny")
     parser.add_argument("-o", "--out", type=Path, required=True, help="the folder to make")
     parser.add_argument("--epochs", type=int, help=f"passes over the pairs (default: {OPTIONS.epochs})")
     parser.add_argument("--minutes", type=float, help="time limit; the learning rate falls to 0 by then")
     parser.add_argument("--threads", type=int, help="processor threads")
-    parser.add_argument("--smoke", action="store_true", help="a minute's run that shows that all parts work")
+    parser.add_argument("--smoke", action="store_true", help="a trial run of a minute")
     return parser
 
 

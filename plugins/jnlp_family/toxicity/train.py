@@ -1,8 +1,8 @@
 """Makes `tiny-toxicity`: `python -m jnlp_family.toxicity.train DATA` fine-tunes the built-in `tiny` on RTP-LX.
 
-RTP-LX (Microsoft, MIT) has prompts judged by three people, toxic completions by a language model, and benign ones by
-people, which often give themselves away. So the scores are given by kind too, prompts alone among them, beside those of
-the word lists; and plain sentences join the training as clean, lest ordinary text be taken for toxic.
+RTP-LX (Microsoft, MIT) has prompts rated by three people, toxic completions written by a language model, and benign
+completions written by people. The benign ones are easy to recognise, so scores are also reported for prompts alone, and
+for the word lists. Plain sentences are added to the training set as clean, to avoid false alarms on ordinary text.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ if TYPE_CHECKING:
 
 TOXIC, CLEAN = "toxic", "clean"
 OPTIONS = ClassifierOptions(epochs=6, lr=1e-4, batch_size=32, max_length=192, weights="fp16", patience=2)
-"""What `tiny-toxicity` is trained with."""
+"""The options of `tiny-toxicity`'s training."""
 
 SEEDS = 3
-"""Trainings, each from another seed; the validation rows choose one."""
+"""Number of trainings with different seeds; the best on the validation rows is kept."""
 
 PLAIN_EACH = 250
-"""Plain texts from each source that join the training set."""
+"""Plain texts from each source that are added to the training set."""
 
 _UNSEEN = ("dialogue", "fiction", "encyclopedia")
 _DIALOGUES = "corpus/personachat-000.jsonl.xz"
@@ -58,7 +58,7 @@ _DIALOGUES = "corpus/personachat-000.jsonl.xz"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One judged text of RTP-LX, or a plain one (kind = its source)."""
+    """One rated text of RTP-LX, or a plain text (its kind is its source)."""
 
     text: str
     toxic: bool
@@ -72,7 +72,7 @@ class Row:
 
 
 def read_rows(path: Path, /) -> list[Row]:
-    """Return the judged rows of an RTP-LX file; those between toxic and clean (label null) are left out."""
+    """Return the rated rows of an RTP-LX file, without those between toxic and clean (label null)."""
     rows = []
     for line in path.read_text("utf-8").splitlines():
         row = json.loads(line)
@@ -82,7 +82,7 @@ def read_rows(path: Path, /) -> list[Row]:
 
 
 def plain_rows(data: Path, each: int, /) -> list[Row]:
-    """Return plain texts of several kinds that no word list objects to, the same every time."""
+    """Return plain texts of several kinds without any listed word; the same texts every time."""
     lexicon = load()
     rows: list[Row] = []
     for source, texts in _plain_sources(data).items():
@@ -91,8 +91,8 @@ def plain_rows(data: Path, each: int, /) -> list[Row]:
     return rows
 
 
-def divided(rows: Sequence[Row], /) -> tuple[list[Row], list[Row]]:
-    """Return plain rows to train on, and every tenth of them, of all sources, to choose by."""
+def split_plain(rows: Sequence[Row], /) -> tuple[list[Row], list[Row]]:
+    """Split plain rows into training rows and validation rows, every tenth of each source."""
     return [row for number, row in enumerate(rows) if number % 10], list(rows[::10])
 
 
@@ -100,7 +100,7 @@ def _plain_sources(data: Path) -> dict[str, Iterator[str]]:
     news = (_opening(row["text"]) for row in _jsonl(data / "corpus/wikinews-000.jsonl.xz"))
     examples = (line for row in _jsonl(data / "corpus/tanaka-000.jsonl.xz") for line in row["text"].splitlines()[:3])
     doings = (row["sentence"] for row in _jsonl(data / "tasks/commonsense_moral/train.jsonl"))
-    talk = (_turns(row["text"]) for row in _jsonl(data / _DIALOGUES) if not _held_out(row["text"]))
+    talk = (_turns(row["text"]) for row in _jsonl(data / _DIALOGUES) if not _is_held_out(row["text"]))
     fiction = (_middle(row["text"]) for row in _jsonl(data / "corpus/aozora-002.jsonl.xz"))
     return {"wikinews": news, "tanaka": examples, "commonsense_moral": doings, "personachat": talk, "aozora": fiction}
 
@@ -115,9 +115,9 @@ def _opening(text: str) -> str:
     return "".join(part + "。" for part in text.replace("\n", "").split("。")[:2] if part)[:200]
 
 
-def unseen(data: Path, count: int = 500, /) -> dict[str, list[str]]:
-    """Return plain texts that were not trained on: other dialogues, other fiction, and a kind of its own, articles."""
-    talk = (_turns(row["text"]) for row in _jsonl(data / _DIALOGUES) if _held_out(row["text"]))
+def unseen_texts(data: Path, count: int = 500, /) -> dict[str, list[str]]:
+    """Return plain texts that were not trained on: other dialogues, other fiction, and encyclopedia articles."""
+    talk = (_turns(row["text"]) for row in _jsonl(data / _DIALOGUES) if _is_held_out(row["text"]))
     fiction = (_middle(row["text"]) for row in _jsonl(data / "corpus/aozora-003.jsonl.xz"))
     articles = (_middle(row["text"]) for row in _jsonl(data / "corpus/jaquad-000.jsonl.xz"))
     return {name: _sample(texts, count) for name, texts in zip(_UNSEEN, (talk, fiction, articles), strict=True)}
@@ -131,7 +131,7 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode()).digest()
 
 
-def _held_out(text: str) -> bool:
+def _is_held_out(text: str) -> bool:
     return _digest(text)[0] < 64
 
 
@@ -155,35 +155,35 @@ def main(
     seeds: int = SEEDS,
     progress: Progress = lambda *_: None,
 ) -> dict[str, Any]:
-    """Train a few times, score and write the model that does best on the validation rows; return its scores.
+    """Train with several seeds, write the model that is best on the validation rows, and return its scores.
 
     Args:
-        data: The folder of the shared data: `tasks/rtplx_toxicity` and the sources of plain sentences.
+        data: The data folder: `tasks/rtplx_toxicity` and the sources of plain sentences.
         base: The model to start from.
-        out: The folder to make; one that a former run made there is replaced.
+        out: The folder to write; an existing one is replaced.
         options: The trainer's options.
-        plain: Plain texts from each source that join the training set; 0 trains on RTP-LX alone.
-        seeds: Trainings, from the options' seed on.
+        plain: Plain texts from each source to add to the training set; 0 trains on RTP-LX alone.
+        seeds: Number of trainings; seeds count up from the options' seed.
         progress: Called with (phase, done, total, figures).
 
     Raises:
-        JnlpError: The data is not there, or `base` is no ModernBERT.
+        JnlpError: The data is missing, or `base` is not a ModernBERT.
     """
     folder = data / "tasks/rtplx_toxicity"
     if not folder.is_dir():
-        raise JnlpError(f"{folder} is not there", hint="name the folder of the shared data")
+        raise JnlpError(f"there is no folder {folder}", hint="give the data folder")
     if seeds < 1:
-        raise JnlpError(f"{seeds} seeds make no model", hint="--seeds 1 or more")
+        raise JnlpError(f"--seeds must be at least 1, not {seeds}")
     train, valid, test = (read_rows(folder / f"{name}.jsonl") for name in ("train", "valid", "test"))
     added = plain_rows(data, plain) if plain else []
-    kept, held = divided(added)
+    kept, held = split_plain(added)
     sets = Sets(_examples([*train, *kept]), _examples([*valid, *held]), _examples(test))
     began = time.monotonic()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as work:  # `out` stays until all is done
         made = Path(work) / "best"
         tried = _best_of_seeds(sets, options, range(options.seed, options.seed + seeds), made, base, progress)
-        scores = evaluate(made, valid, test, unseen(data))
+        scores = evaluate(made, valid, test, unseen_texts(data))
         report = json.loads((made / "metrics.json").read_text("utf-8")) | {"toxicity": scores, "seeds": tried}
         report |= {"seconds": round(time.monotonic() - began), "machine": platform.machine()}
         (made / "metrics.json").write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", "utf-8")
@@ -196,7 +196,7 @@ def main(
 def _best_of_seeds(
     sets: Sets, options: ClassifierOptions, seeds: Iterable[int], made: Path, base: Path, progress: Progress
 ) -> dict[int, float]:
-    """Leave at `made` the model whose macro F1 on the validation rows is best; return that of each seed."""
+    """Write the model with the best macro F1 on the validation rows to `made`; return the F1 of each seed."""
     tried: dict[int, float] = {}
     for seed in seeds:
         folder, chosen = made.with_name(f"seed-{seed}"), replace(options, seed=seed)
@@ -220,10 +220,10 @@ def evaluate(
     scored = {"valid": _scores(model, [row.text for row in valid]), "test": _scores(model, [row.text for row in test])}
     report: dict[str, Any] = {}
     for name, rows in (("valid", valid), ("test", test)):
-        report[name] = {leg: _by_kind(rows, scores) for leg, scores in scored[name].items()}
+        report[name] = {method: _by_kind(rows, scores) for method, scores in scored[name].items()}
     threshold = ToxicityOptions().threshold
     report["false_alarms"] = {
-        kind: {leg: float((scores >= threshold).mean()) for leg, scores in _scores(model, texts).items()}
+        kind: {method: float((scores >= threshold).mean()) for method, scores in _scores(model, texts).items()}
         for kind, texts in everyday.items()
     }
     return report
@@ -264,14 +264,14 @@ def _figures(scores: Floats, truth: Bools) -> dict[str, float]:
 
 
 def card(report: Mapping[str, Any], /) -> str:
-    """Return the model card: what it is, how it was made, how good it is, and what it is not good for."""
+    """Return the model card: what the model is, its training, its scores and its limits."""
     scores, rows = report["toxicity"], report["rows"]
-    lines = ["| test rows | leg | AUC (95 %) | F1 at 0.5 |", "|---|---|---|---|"]
+    lines = ["| test rows | method | AUC (95 %) | F1 at 0.5 |", "|---|---|---|---|"]
     for kind in ("all", "prompts", "completions"):
-        for leg, kinds in scores["test"].items():
+        for method, kinds in scores["test"].items():
             figures = kinds[kind]
             interval = f"{figures['auc']:.3f} ({figures['low']:.3f}–{figures['high']:.3f})"
-            lines.append(f"| {kind} ({figures['rows']}) | {leg} | {interval} | {figures['f1']:.3f} |")
+            lines.append(f"| {kind} ({figures['rows']}) | {method} | {interval} | {figures['f1']:.3f} |")
     alarms = ["| plain texts | word lists | model | both |", "|---|---|---|---|"]
     for kind, shares in scores["false_alarms"].items():
         alarms.append(f"| {kind} | {' | '.join(f'{share:.1%}' for share in shares.values())} |")
@@ -296,29 +296,29 @@ def card(report: Mapping[str, Any], /) -> str:
     return Template(text).substitute(values)
 
 
-def _arguments() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     root = Path(__file__).resolve().parents[3]
     parser = argparse.ArgumentParser(description="Train tiny-toxicity from tiny.")
-    parser.add_argument("data", type=Path, help="the folder of the shared data")
+    parser.add_argument("data", type=Path, help="the data folder")
     parser.add_argument("--base", type=Path, default=root / "jnlp/models/builtin/tiny")
     parser.add_argument("--out", type=Path, default=root / "jnlp/models/builtin/tiny-toxicity")
     parser.add_argument("--head-only", action="store_true", help="train the head alone")
     parser.add_argument("--plain", type=int, default=PLAIN_EACH, help="plain sentences from each source")
-    parser.add_argument("--seeds", type=int, default=SEEDS, help="trainings, of which validation chooses one")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="number of trainings; validation selects one")
     return parser.parse_args()
 
 
-def _show(phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
+def _print(phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
     if done == total or "valid" in figures:
         sys.stderr.write(f"{phase} {done}/{total} {json.dumps(figures)}\n")
 
 
-def _as_asked() -> None:
-    args = _arguments()
+def _run() -> None:
+    args = _parse_arguments()
     asked = replace(OPTIONS, head_only=True, epochs=60, patience=10) if args.head_only else OPTIONS
-    made = main(args.data, args.base, args.out, options=asked, plain=args.plain, seeds=args.seeds, progress=_show)
+    made = main(args.data, args.base, args.out, options=asked, plain=args.plain, seeds=args.seeds, progress=_print)
     sys.stdout.write(json.dumps(made, indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    sys.exit(status_of(_as_asked))
+    sys.exit(status_of(_run))
