@@ -31,7 +31,7 @@ PACKAGES = (
     "numpy",
     "pydantic",
 )
-EXTRAS = {"parquet": ("pyarrow",), "pdf": ("pypdf",), "train": ("sentencepiece", "accelerate")}
+EXTRAS = {"parquet": ("pyarrow",), "pdf": ("pypdf",), "office": ("openpyxl",), "train": ("sentencepiece", "accelerate")}
 
 
 class Level(StrEnum):

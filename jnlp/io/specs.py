@@ -37,6 +37,24 @@ READERS = (
     FormatSpec(
         "pdf", (".pdf",), "jnlp.io.reading.pdf:read_pdf", "The text layer of a PDF, a record per file (extra: pdf)."
     ),
+    FormatSpec(
+        "docx",
+        (".docx", ".docm", ".dotx", ".dotm"),
+        "jnlp.io.reading.office.word:read_docx",
+        "Word, a record per file.",
+    ),
+    FormatSpec(
+        "xlsx",
+        (".xlsx", ".xlsm", ".xltx", ".xltm"),
+        "jnlp.io.reading.office.sheets:read_xlsx",
+        "Excel, a record per row, or one per file in an index (extra: office).",
+    ),
+    FormatSpec(
+        "pptx",
+        (".pptx", ".pptm", ".ppsx", ".ppsm", ".potx"),
+        "jnlp.io.reading.office.slides:read_pptx",
+        "PowerPoint, a record per file.",
+    ),
 )
 
 WRITERS = (

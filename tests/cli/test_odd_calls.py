@@ -133,7 +133,7 @@ def hello(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     return lambda *arguments, **others: CliRunner().invoke(cli, ["hello", *arguments], **others)
 
 
-@pytest.mark.parametrize("wrong", [["nothing.txt"], ["文。", "--input-format", "docx"], ["文。", "--encoding", "x"]])
+@pytest.mark.parametrize("wrong", [["nothing.txt"], ["文。", "--input-format", "doc"], ["文。", "--encoding", "x"]])
 def test_a_wrong_call_leaves_what_an_earlier_run_kept(wrong: list[str], hello) -> None:
     kept = Path("out.jsonl.part")
     kept.write_text("earlier\n")

@@ -128,7 +128,7 @@ def test_texts_that_are_no_paths(text, tmp_path, monkeypatch):
         ("コメント*.txt", "no file matches コメント*.txt"),
         ("契約書/", "契約書/ does not exist (to use it as a text, add --literal)"),
         ("folder/", "folder/ does not exist (to use it as a text, add --literal)"),
-        ("REPORT.DOCX", "REPORT.DOCX does not exist (to use it as a text, add --literal)"),
+        ("REPORT.DOC", "REPORT.DOC does not exist (to use it as a text, add --literal)"),
         ("a.jsonl.gz", "a.jsonl.gz does not exist (to use it as a text, add --literal)"),
         (Path("無い"), "無い does not exist"),
     ],
@@ -331,8 +331,8 @@ def test_input_format(tmp_path):
     path.write_bytes(data)
     assert records(str(path), input_format="jsonl")[0].text == "標準入力から"
     assert records(str(path))[0].text == data.decode().strip()
-    with pytest.raises(UsageError, match="no reader for the format 'docx'"):
-        read([str(path)], ReadOptions(input_format="docx"))
+    with pytest.raises(UsageError, match="no reader for the format 'doc'"):
+        read([str(path)], ReadOptions(input_format="doc"))
     with pytest.raises(UsageError, match="unknown encoding: shift-jiss"):
         read([str(path)], ReadOptions(encoding="shift-jiss"))
 
@@ -394,10 +394,10 @@ def test_odd_entries_of_a_folder(tmp_path):
 def test_files_without_a_reader_are_counted_by_kind(tmp_path):
     for name in (
         "a.txt",
-        "b.docx",
-        "c.DOCX",
-        "d.xlsx",
-        "e.docx.gz",
+        "b.doc",
+        "c.DOC",
+        "d.xls",
+        "e.doc.gz",
         "f",
         "g.v2 の議事録",
         ".hidden.doc",
@@ -405,10 +405,10 @@ def test_files_without_a_reader_are_counted_by_kind(tmp_path):
     ):
         (tmp_path / name).write_text("文。\n", encoding="utf-8")
     (tmp_path / "下").mkdir()
-    (tmp_path / "下" / "h.docx").write_text("文。\n", encoding="utf-8")
+    (tmp_path / "下" / "h.doc").write_text("文。\n", encoding="utf-8")
     passed_over = PassedOver()
     assert len(list(read([tmp_path], passed_over=passed_over))) == 1
-    assert str(passed_over) == "7 files passed over: 4 docx, 2 without an extension, 1 xlsx"
+    assert str(passed_over) == "7 files passed over: 4 doc, 2 without an extension, 1 xls"
     passed_over = PassedOver()
     assert len(list(documents([tmp_path / "f", tmp_path], passed_over=passed_over))) == 2  # a named file is text
     assert len(passed_over) == 7

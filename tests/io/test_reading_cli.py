@@ -66,9 +66,9 @@ def test_a_broken_link_in_a_folder_does_not_stop_the_rest(target: str, run) -> N
 
 def test_files_without_a_reader_are_named_by_kind(run) -> None:
     write("docs/a.txt", "よい。\n")
-    for name in ("b.docx", "c.docx", "下/d.xlsx"):
+    for name in ("b.doc", "c.doc", "下/d.xls"):
         write(f"docs/{name}", b"PK")
-    assert "3 files passed over: 2 docx, 1 xlsx" in run("docs").stderr
+    assert "3 files passed over: 2 doc, 1 xls" in run("docs").stderr
     assert run("docs", "--quiet").stderr == ""
     assert "passed over" not in run("docs/a.txt").stderr
     Path("docs/a.txt").unlink()
@@ -104,20 +104,20 @@ def test_the_separator_line_of_excel(content: str, run) -> None:
 
 def test_training_counts_the_files_that_have_no_reader(tmp_path: Path) -> None:
     write_in(tmp_path / "data" / "a.csv", "text,label\n" + "よい。,良\nわるい。,悪\n" * 5)
-    write_in(tmp_path / "data" / "b.docx", "PK")
+    write_in(tmp_path / "data" / "b.doc", "PK")
     passed_over = PassedOver()
     examples, failed = read_examples([tmp_path / "data"], ReadOptions(label="label"), passed_over=passed_over)
     assert (len(examples), len(failed)) == (10, 0)
-    assert str(passed_over) == "1 file passed over: 1 docx"
+    assert str(passed_over) == "1 file passed over: 1 doc"
 
 
 def test_a_corpus_counts_the_files_that_have_no_reader(tmp_path: Path) -> None:
     write_in(tmp_path / "a.txt", "よい。\n")
-    write_in(tmp_path / "下" / "b.docx", "PK")
+    write_in(tmp_path / "下" / "b.doc", "PK")
     (tmp_path / "self").symlink_to("self")
     passed_over = PassedOver()
     assert files([tmp_path], passed_over) == [tmp_path / "a.txt"]
-    assert passed_over.kinds == {"docx": 1}
+    assert passed_over.kinds == {"doc": 1}
 
 
 def test_names_that_are_no_unicode(run, tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_names_that_are_no_unicode(run, tmp_path: Path) -> None:
         Path(os.fsdecode(folder)).mkdir()
     except OSError:
         pytest.skip("this file system has Unicode names only")
-    for name in ("一.txt", "二.md", "三.csv", "四.docx"):
+    for name in ("一.txt", "二.md", "三.csv", "四.doc"):
         Path(os.fsdecode(folder + b"/" + name.encode("cp932"))).write_text("text\nよい文。\n", encoding="utf-8")
     Path(os.fsdecode(folder + b"/" + "五".encode("cp932"))).symlink_to("nowhere")
     result = run(os.fsdecode(folder), "-o", "out.jsonl", "--rejects", "rejects.jsonl")
@@ -136,7 +136,7 @@ def test_names_that_are_no_unicode(run, tmp_path: Path) -> None:
     assert all("\\udc8e\\udc91" in row["id"] for row in written)
     (rejected,) = map(json.loads, Path("rejects.jsonl").read_text("utf-8").splitlines())
     assert "cannot be read" in rejected["error"]
-    assert "1 docx" in result.stderr
+    assert "1 doc" in result.stderr
     missing = run("\udc8e\udc91.txt")
     assert missing.exit_code == 2
     assert "does not exist" in missing.stderr

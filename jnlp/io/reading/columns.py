@@ -71,6 +71,19 @@ def choose(names: Sequence[str], options: ReadOptions, where: str) -> Columns:
     return Columns(text, options.text_pair, id)
 
 
+def distinct_names(header: Sequence[str], /) -> list[str]:
+    """Return column names, each once: an empty one becomes column_3, a second `a` becomes a_2."""
+    names: list[str] = []
+    for number, cell in enumerate(header, start=1):
+        name = base = cell.strip() or f"column_{number}"
+        count = 1
+        while name in names:
+            count += 1
+            name = f"{base}_{count}"
+        names.append(name)
+    return names
+
+
 def _no_column(asked: str, names: Sequence[str], where: str) -> UsageError:
     close = difflib.get_close_matches(asked, names, n=1, cutoff=0.5)
     guess = f"did you mean '{close[0]}'? " if close else ""

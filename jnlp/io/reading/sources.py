@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _JAPANESE = re.compile("[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
 _WRITTEN = re.compile(r"[\s。、．，！？「」『』…]")  # in texts; hardly in names of files
-_FOREIGN = (".docx", ".doc", ".xlsx", ".xls", ".pptx", ".zip")  # no reader, yet surely a file name
+_FOREIGN = (".doc", ".xls", ".ppt", ".zip")  # no reader, yet surely a file name
 _MAGIC = re.compile(r"[*?\[]")
 _LONGEST_PATH = 4096
 _KIND = re.compile(r"\.([a-z0-9_+-]{1,10})")
@@ -81,9 +81,9 @@ class PassedOver:
 
     Example:
         >>> passed_over = PassedOver()
-        >>> passed_over.add(Path("報告.docx"))
+        >>> passed_over.add(Path("報告.doc"))
         >>> str(passed_over)
-        '1 file passed over: 1 docx'
+        '1 file passed over: 1 doc'
     """
 
     def __init__(self) -> None:

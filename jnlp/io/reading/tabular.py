@@ -6,7 +6,7 @@ import csv
 import re
 from typing import TYPE_CHECKING
 
-from jnlp.io.reading.columns import choose, to_record
+from jnlp.io.reading.columns import choose, distinct_names, to_record
 from jnlp.io.reading.decoded import lines
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _read(source: Input, options: ReadOptions, delimiter: str | None) -> Iterato
             return
         if not header:
             return
-        names = rows.names = _distinct(header)
+        names = rows.names = distinct_names(header)
         columns = choose(names, options, source.name)
         for line, row in rows.read():
             yield from decoded.failed()
@@ -141,16 +141,3 @@ def sniff(header: str, /) -> str:
     """Return what separates a header's names: the one of comma, semicolon and tab that makes most columns."""
     plain = "".join(header.split('"')[::2])  # the text outside quotes
     return max(",;\t", key=plain.count)
-
-
-def _distinct(header: Sequence[str]) -> list[str]:
-    """Column names, each once: an empty one becomes column_3, a second `a` becomes a_2."""
-    names: list[str] = []
-    for number, cell in enumerate(header, start=1):
-        name = base = cell.strip() or f"column_{number}"
-        count = 1
-        while name in names:
-            count += 1
-            name = f"{base}_{count}"
-        names.append(name)
-    return names

@@ -1,0 +1,83 @@
+"""What all Office files share: parts that refer to one another, and properties."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from xml.etree.ElementTree import Element
+
+    from jnlp.io.reading.archive import Archive
+
+SKIPPED = frozenset({"del", "moveFrom", "delText", "instrText", "pPr", "rPr", "rt", "Fallback", "sdtPr", "endParaRPr"})
+"""Elements whose text is not shown: deleted, a field's code, a reading, the form for older programs."""
+
+_BREAKS = {"tab": "\t", "ptab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A reference from one part to another: the last word of its type, and the other's path."""
+
+    kind: str
+    path: str
+
+
+def relations(archive: Archive, path: str, /) -> dict[str, Relation]:
+    """Return the references of a part by id; "" is the package itself. References to the outside are left out."""
+    folder, name = posixpath.split(path)
+    rels = posixpath.join(folder, "_rels", f"{name}.rels")
+    if rels not in archive:
+        return {}
+    found = {}
+    for relation in archive.xml(rels):
+        if relation.get("TargetMode") != "External":
+            target = posixpath.normpath(posixpath.join("/", folder, relation.get("Target", "")))
+            found[relation.get("Id", "")] = Relation(relation.get("Type", "").rpartition("/")[2], target)
+    return found
+
+
+def related(archive: Archive, path: str, kind: str, /) -> Iterator[str]:
+    """Yield the parts of one kind that a part refers to and that are there."""
+    for relation in relations(archive, path).values():
+        if relation.kind == kind and relation.path in archive:
+            yield relation.path
+
+
+def main_part(archive: Archive, usual: str, /) -> str:
+    """Return the path of the document's own part."""
+    return next(related(archive, "", "officeDocument"), usual)
+
+
+def properties(archive: Archive, /) -> tuple[str | None, dict[str, str]]:
+    """Return the title, and author, date and language, of a document."""
+    path = next(related(archive, "", "core-properties"), "docProps/core.xml")
+    if path not in archive:
+        return None, {}
+    said = {element.tag: " ".join((element.text or "").split()) for element in archive.xml(path)}
+    date = max(said.get("created", ""), said.get("modified", ""))
+    about = {"author": said.get("creator", ""), "date": date, "language": said.get("language", "")}
+    return said.get("title") or None, {key: value for key, value in about.items() if value}
+
+
+def shown(element: Element, /, boxes: list[Element] | None = None) -> str:
+    """Return the text of a paragraph; `boxes` receives the text boxes that are anchored in it."""
+    parts: list[str] = []
+    _collect(element, parts, [] if boxes is None else boxes)
+    return "".join(parts)
+
+
+def _collect(element: Element, parts: list[str], boxes: list[Element]) -> None:
+    for child in element:
+        tag = child.tag
+        if tag == "t":
+            parts.append(child.text or "")
+        elif tag in _BREAKS:
+            parts.append(_BREAKS[tag])
+        elif tag == "txbxContent":
+            boxes.append(child)
+        elif tag not in SKIPPED and not (tag == "fld" and child.get("type") == "slidenum"):
+            _collect(child, parts, boxes)

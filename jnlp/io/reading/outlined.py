@@ -1,0 +1,54 @@
+"""Writes a document's text piece by piece, with the marks of its outline."""
+
+from __future__ import annotations
+
+from jnlp.types import Mark
+
+
+class Outlined:
+    r"""A text that grows, and its outline.
+
+    Example:
+        >>> written = Outlined()
+        >>> written.mark("slide", 1, "予算", 1)
+        >>> written.add("予算は前年と同じ。")
+        >>> written.text()
+        '予算は前年と同じ。'
+    """
+
+    def __init__(self) -> None:
+        self._parts: list[str] = []
+        self._length = 0
+        self._marks: list[Mark] = []
+        self._waiting: list[tuple[str, int, str, int | None]] = []
+
+    def mark(self, kind: str, level: int, title: str, number: int | None = None, /) -> None:
+        """Begin a heading, page, slide, sheet or row with the text that is added next."""
+        self._waiting.append((kind, level, title, number))
+
+    def add(self, text: str, gap: str = "\n\n", /) -> None:
+        """Add a piece, with a gap before it where something comes before; a blank one is left out."""
+        text = text.strip()
+        if not text:
+            return
+        if self._parts:
+            self._put(gap)
+        self._mark()
+        self._put(text)
+
+    def text(self) -> str:
+        """Return the text so far."""
+        return "".join(self._parts)
+
+    def outline(self) -> tuple[Mark, ...]:
+        """Return the marks so far; those after which nothing came are at the end."""
+        self._mark()
+        return tuple(self._marks)
+
+    def _put(self, text: str) -> None:
+        self._parts.append(text)
+        self._length += len(text)
+
+    def _mark(self) -> None:
+        self._marks += (Mark(self._length, *waiting) for waiting in self._waiting)
+        self._waiting.clear()
