@@ -125,8 +125,8 @@ def _tables(source: Input, sheets: Iterator[_Sheet], options: ReadOptions) -> It
             yield record
     if refused and not read:
         raise refused[0]
-    for error in refused:
-        yield source.failed(error.message.removeprefix(f"{source.name} "))
+    for refusal in refused:
+        yield source.failed(refusal.message.removeprefix(f"{source.name} "))
 
 
 def _sheets(archive: Archive, book: Any, source: Input) -> Iterator[_Sheet]:
