@@ -4,37 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import threading
 from collections.abc import Generator
 from contextlib import closing, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from jnlp import config as configuration
 from jnlp import options as option_values
 from jnlp.config import Config, Settings
 from jnlp.errors import JnlpError, RecordError, UsageError
+from jnlp.loaded_heads import DEFAULT_MODEL, BoundModels, LoadedHeads
 from jnlp.plugins import Plugins, load_plugins
 from jnlp.registry import Kind, import_target
-from jnlp.types import Failed, Head, Job, Overflow, Record, Source, TaskSpec, Text
+from jnlp.types import Failed, Job, Record, Source, TaskSpec, Text
 from jnlp.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from jnlp.encoder.runtime import Runtime
     from jnlp.models.folder import ModelFolder
     from jnlp.types import (
         Apply,
         Chunker,
-        Classifier,
-        Embedder,
         Executor,
-        MaskedLM,
         Models,
         ModelSpec,
         Outcome,
-        Pooling,
         SearchIndex,
         Store,
         TrainerSpec,
@@ -43,9 +38,6 @@ if TYPE_CHECKING:
 
 O = TypeVar("O")  # noqa: E741
 R = TypeVar("R")
-
-DEFAULT_MODEL, DEFAULT_EMBEDDER = "tiny", "tiny-search"
-"""The model that answers when nobody names one: it ships with jnlp."""
 
 LOCAL, PROCESSES = "local", "processes"
 """The executors of one machine."""
@@ -85,7 +77,7 @@ class Engine:
         self.converted: Path | None = None
         """In a worker process: where weights in the dtype of the run lie once for all workers."""
         self._specs: dict[str, TaskSpec[Any, Any]] = {}
-        self._heads = _Heads(self)
+        self._heads = LoadedHeads(self)
 
     @property
     def settings(self) -> Settings:
@@ -168,9 +160,25 @@ class Engine:
 
     # --- running -----------------------------------------------------------------------------------------------
 
+    @overload
     def run(
-        self, task: str | TaskSpec[O, R], texts: Iterable[Text | Record], /, *, model: str | None = None, **options: Any
-    ) -> list[R]:
+        self, task: TaskSpec[O, R], texts: Iterable[Text | Record], /, *, model: str | None = None, **options: Any
+    ) -> list[R]: ...
+
+    @overload
+    def run(
+        self, task: str, texts: Iterable[Text | Record], /, *, model: str | None = None, **options: Any
+    ) -> list[Any]: ...
+
+    def run(
+        self,
+        task: str | TaskSpec[Any, Any],
+        texts: Iterable[Text | Record],
+        /,
+        *,
+        model: str | None = None,
+        **options: Any,
+    ) -> list[Any]:
         """Return one result a text.
 
         Raises:
@@ -179,9 +187,25 @@ class Engine:
         """
         return list(self.stream(task, texts, model=model, **options))
 
+    @overload
     def stream(
-        self, task: str | TaskSpec[O, R], texts: Iterable[Text | Record], /, *, model: str | None = None, **options: Any
-    ) -> Iterator[R]:
+        self, task: TaskSpec[O, R], texts: Iterable[Text | Record], /, *, model: str | None = None, **options: Any
+    ) -> Iterator[R]: ...
+
+    @overload
+    def stream(
+        self, task: str, texts: Iterable[Text | Record], /, *, model: str | None = None, **options: Any
+    ) -> Iterator[Any]: ...
+
+    def stream(
+        self,
+        task: str | TaskSpec[Any, Any],
+        texts: Iterable[Text | Record],
+        /,
+        *,
+        model: str | None = None,
+        **options: Any,
+    ) -> Iterator[Any]:
         """Yield one result a text, in order, from any iterable, an endless one too.
 
         Raises:
@@ -193,15 +217,31 @@ class Engine:
                 raise outcome.error
             yield outcome.result
 
+    @overload
     def outcomes(
         self,
-        task: str | TaskSpec[O, R],
+        task: TaskSpec[O, R],
         records: Iterable[Text | Record | Failed],
         /,
         *,
         model: str | None = None,
         **options: Any,
-    ) -> Iterator[Outcome[R]]:
+    ) -> Iterator[Outcome[R]]: ...
+
+    @overload
+    def outcomes(
+        self, task: str, records: Iterable[Text | Record | Failed], /, *, model: str | None = None, **options: Any
+    ) -> Iterator[Outcome[Any]]: ...
+
+    def outcomes(
+        self,
+        task: str | TaskSpec[Any, Any],
+        records: Iterable[Text | Record | Failed],
+        /,
+        *,
+        model: str | None = None,
+        **options: Any,
+    ) -> Iterator[Outcome[Any]]:
         """Yield one outcome a record, in order: `Done`, or `Failed` where one could not be read or processed."""
         job = self.job(task, model=model, **options)
         return self.execute(job, checked(self.usage.reading(as_records(records)), job.task))
@@ -421,71 +461,3 @@ class Preparation:
     def __call__(self, job: Job, /) -> Apply[Any]:
         """Return the function of a job, with its models loaded on first use."""
         return self._engine.prepare(job)
-
-
-class _Heads:
-    """Loads heads once each, by resolved folder, kind, device and dtype; safe to ask from several threads."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self._cache: dict[tuple[object, ...], Any] = {}
-        self._lock = threading.Lock()
-
-    def get(self, head: Head, model: str, /, **changes: Any) -> Any:
-        with self._lock:
-            key = (head, model, *sorted(changes.items()))
-            if key not in self._cache:
-                with self.engine.usage.loads():
-                    from jnlp.encoder import load as loaders  # a second of torch is part of loading
-
-                    found, runtime = self.engine.resolve(model), self._runtime()
-                    changed = dataclasses.replace(found, spec=dataclasses.replace(found.spec, **changes))
-                    self._cache[key] = loaders.load_head(head, changed, runtime=runtime)
-                self.engine.usage.models[model] = found.spec
-                self.engine.usage.ran = loaders.describe_run(found, runtime)
-            return self._cache[key]
-
-    def _runtime(self) -> Runtime:
-        from jnlp.encoder.runtime import Runtime
-
-        settings = self.engine.settings
-        return Runtime(
-            device=settings.device,
-            dtype=settings.dtype,
-            threads=settings.threads,
-            batch_tokens=settings.batch_tokens,
-            compile=settings.compile,
-            overflow=Overflow(settings.on_overflow),
-            normalize=self._normalizer(),
-            count=self.engine.usage.count,
-            usage=self.engine.usage,
-            converted=self.engine.converted,
-        )
-
-    def _normalizer(self) -> Callable[[str], Any] | None:
-        name = self.engine.settings.normalize
-        return None if name == "identity" else self.engine.normalizer(name)
-
-
-class BoundModels:
-    """The models of one call: those a task asks for by name, else the call's own, else the one that ships."""
-
-    def __init__(self, heads: _Heads, name: str | None) -> None:
-        self._heads = heads
-        self._name = name
-
-    def embedder(self, model: str | None = None, /, *, pooling: Pooling | None = None) -> Embedder:
-        """Return a model's embedder; `pooling` overrides the model's own."""
-        changes = {} if pooling is None else {"pooling": pooling}
-        embedder: Embedder = self._heads.get(Head.EMBEDDING, model or self._name or DEFAULT_EMBEDDER, **changes)
-        return embedder
-
-    def masked_lm(self, model: str | None = None, /) -> MaskedLM:
-        """Return a model's masked-LM head."""
-        head: MaskedLM = self._heads.get(Head.MASKED_LM, model or self._name or DEFAULT_MODEL)
-        return head
-
-    def classifier(self, model: str | None = None, /) -> Classifier:
-        """Return a model's classifier."""
-        head: Classifier = self._heads.get(Head.CLASSIFIER, model or self._name or DEFAULT_MODEL)
-        return head

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jnlp.engine import DEFAULT_MODEL, Engine
+from jnlp.engine import Engine
+from jnlp.loaded_heads import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from jnlp.models.catalog import ModelStatus

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -81,6 +82,111 @@ def test_a_third_party_s_plugin_works_beside_the_wheel(root: Path, wheel: Path, 
     assert all(info["reason"] is None for info in plugins.values())
     code = "import jnlp; print(jnlp.load().run('hello', ['一。二。三。'])[0].sentences)"
     assert run(python, "-c", code, cwd=tmp_path).strip() == "3"
+
+
+USER_SCRIPT = """
+import jnlp
+from jnlp_classify.spec import CLASSIFY
+from jnlp_fill_mask import FILL_MASK
+from jnlp_search import Index
+from jnlp_search.tasks import RERANK, SEARCH
+from jnlp_toxicity.spec import TOXICITY
+
+nlp = jnlp.load("tiny", device="cpu")
+filled = nlp.run(FILL_MASK, ["日本の首都は<mask>です。"], top=3)
+reveal_type(filled)  # list[jnlp_fill_mask.spec.Filled]
+reveal_type(filled[0].fills)  # tuple[jnlp_fill_mask.spec.Fill, ...]
+by_name = nlp.run("fill-mask", ["今日は<mask>です。"])
+reveal_type(by_name)  # list[Any]
+for toxic in nlp.stream(TOXICITY, ("ありがとう。" for _ in range(3))):
+    reveal_type(toxic.score)  # float
+for result in nlp.stream("toxicity", ["ありがとう。"]):
+    reveal_type(result)  # Any
+for outcome in nlp.outcomes(CLASSIFY, [jnlp.Record("1", "速い。")], labels=("良い", "悪い")):
+    if isinstance(outcome, jnlp.Done):
+        reveal_type(outcome.result.scores)  # typing.Mapping[str, float]
+    else:
+        reveal_type(outcome.error)  # Exception
+reveal_type(nlp.run(RERANK, [("猫", "吾輩は猫である。")])[0].score)  # float
+reveal_type(nlp.run(SEARCH, ["猫"], index="my.idx")[0].hits)  # tuple[jnlp.types.search.Hit, ...]
+with nlp.index("my.idx") as index:
+    reveal_type(index.add(["docs/"]).added)  # int
+    hits = index.search("契約", top=5)
+    reveal_type(hits)  # list[jnlp.types.search.Hit]
+with Index.open("my.idx", nlp) as opened:
+    reveal_type(opened.search("契約")[0].text)  # str
+reveal_type(jnlp.to_json(hits))  # str
+vectors = nlp.models().embedder().embed(["猫"], purpose=jnlp.Purpose.QUERY).vectors
+reveal_type(vectors.shape)  # tuple[Any, ...]
+reveal_type(nlp.train("classifier", ["rows.csv"], "out").metrics)  # typing.Mapping[str, float]
+reveal_type(nlp.job(FILL_MASK).settings.device)  # str
+nlp.run(FILL_MASK, [3])  # error: list-item
+filled[0].filled  # error: attr-defined
+"""
+
+AUTHOR_SCRIPT = """
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import jnlp
+from jnlp.hookspecs import Register
+from jnlp.types import Apply, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    times: Annotated[int, jnlp.Option(help="Times.", ge=1)] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    characters: int
+
+
+def make(models: jnlp.Models, options: Options) -> Apply[Count]:
+    reveal_type(models.classifier().logits(["文"]).labels)  # tuple[str, ...]
+    return lambda texts: [Count(sum(map(len, text)) * options.times) for text in texts]
+
+
+COUNT = jnlp.TaskSpec("count", "Count.", Options, "mine:make", Count)
+reveal_type(COUNT)  # jnlp.types.tasks.TaskSpec[mine.Options, mine.Count]
+
+
+class OneByOne:
+    def map(self, job: jnlp.Job, records: Iterable[jnlp.Record | jnlp.Failed], /) -> Iterator[Outcome[Any]]:
+        reveal_type(job.to_json())  # str
+        reveal_type(jnlp.prepare(job)(["文"]))  # typing.Sequence[Any]
+        yield from ()
+
+
+def read(source: jnlp.io.Input, options: jnlp.io.ReadOptions) -> Iterator[jnlp.Record]:
+    yield jnlp.Record(source.name, "文")
+
+
+reader: jnlp.io.Reader = read
+
+
+@jnlp.hookimpl
+def register_tasks(register: Register) -> None:
+    register("count", "mine:COUNT", summary="Count.")
+"""
+
+
+@pytest.mark.slow
+def test_scripts_against_the_installed_wheel_are_typed(wheel: Path, tmp_path: Path) -> None:
+    """The comment of a line is the type or the error that `mypy --strict` finds there; there are no others."""
+    python = make_environment(tmp_path / "env")
+    run(python, "-m", "pip", "install", "--no-deps", "--quiet", wheel, cwd=tmp_path)
+    expected = []
+    for name, script in (("user.py", USER_SCRIPT), ("mine.py", AUTHOR_SCRIPT)):
+        (tmp_path / name).write_text(script, encoding="utf-8")
+        found = ((number, line.partition("  # ")[2]) for number, line in enumerate(script.splitlines(), 1))
+        expected += [f"{name}:{number}: {comment}" for number, comment in found if comment]
+    command = [python, "-m", "mypy", "--strict", "--no-pretty", "--no-error-summary", "user.py", "mine.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8")
+    revealed = re.sub(r'note: Revealed type is "(.*)"', r"\1", done.stdout)
+    assert sorted(re.sub(r"error: .*\[(.*)\]", r"error: \1", revealed).splitlines()) == sorted(expected)
 
 
 @pytest.mark.slow
