@@ -130,6 +130,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import jnlp
+import jnlp.io
 from jnlp.hookspecs import Register
 from jnlp.types import Apply, Outcome
 
