@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Models,
         ModelSpec,
         Outcome,
+        Progress,
         SearchIndex,
         Store,
         TrainerSpec,
@@ -307,7 +308,7 @@ class Engine:
         valid: Sequence[str | Path] = (),
         read: Mapping[str, Any] | None = None,
         model: str | None = None,
-        progress: Callable[[str, int, int, Mapping[str, float]], None] = lambda *_: None,
+        progress: Progress = lambda *_: None,
         warn: Callable[[str], None] = lambda _: None,
         **options: Any,
     ) -> TrainReport:

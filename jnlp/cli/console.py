@@ -102,12 +102,15 @@ def is_terminal() -> bool:
 
 
 @contextmanager
-def progress(label: str, /, *, total: int | None = None, quiet: bool = False) -> Iterator[Callable[[int], None]]:
+def progress(
+    label: str, /, *, total: int | None = None, done: int = 0, quiet: bool = False
+) -> Iterator[Callable[[int], None]]:
     """Show a bar on stderr for people: count, rate, time left; nothing where stderr is not a terminal.
 
     Args:
         label: What is counted.
         total: How many there will be, where that is known.
+        done: How many are done already.
         quiet: Shows nothing.
 
     Yields:
@@ -127,7 +130,7 @@ def progress(label: str, /, *, total: int | None = None, quiet: bool = False) ->
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=_console(sys.stderr), transient=True) as bar:
-        task = bar.add_task(label, total=total, rate="")
+        task = bar.add_task(label, total=total, completed=done, rate="")
 
         def advance(done: int) -> None:
             bar.advance(task, done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +11,13 @@ import click
 from jnlp.cli.builder import Call, build_command
 from jnlp.cli.group import SuggestingGroup
 from jnlp.cli.options import SectionOption, given
+from jnlp.cli.training_progress import Steps
 from jnlp.io.reading.options import ReadOptions
 from jnlp.options import fields
 from jnlp.registry import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
     from jnlp.plugins import Plugins
     from jnlp.types import TrainerSpec, TrainReport
@@ -71,7 +73,7 @@ def trainer_command(spec: TrainerSpec[Any], /) -> click.Command:
     ]
 
     def work(call: Call) -> None:
-        with Steps(call.quiet) as steps:
+        with saved_when_stopped(), Steps(call.quiet) as steps:
             report = call.engine.train(
                 spec.name,
                 call.values["inputs"],
@@ -97,40 +99,16 @@ def trainer_command(spec: TrainerSpec[Any], /) -> click.Command:
     )
 
 
-class Steps:
-    """Training progress on stderr: a bar a phase for people, a line a phase elsewhere."""
+@contextmanager
+def saved_when_stopped() -> Iterator[None]:
+    """Say how to go on after Ctrl-C or SIGTERM, and exit with the shell's status for the signal."""
+    from jnlp.training.stopping import Stopped
 
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._phase = ""
-        self._done = 0
-        self._bar: Any = None
-
-    def __call__(self, phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
-        """Show one step."""
-        from jnlp.cli.console import progress
-
-        if phase != self._phase:
-            self._close()
-            self._phase, self._done = phase, 0
-            self._bar = progress(phase, total=total, quiet=self._quiet)
-            self._advance = self._bar.__enter__()
-        self._advance(done - self._done)
-        self._done = done
-        if done >= total and figures and not self._quiet:
-            shown = "  ".join(f"{name} {value:.4f}" for name, value in figures.items())
-            click.echo(f"jnlp: {phase}  {shown}", err=True)
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.__exit__(None, None, None)
-            self._bar = None
-
-    def __enter__(self) -> Steps:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
+    try:
+        yield
+    except Stopped as stopped:
+        click.echo("jnlp: stopped with a checkpoint; the same command goes on from there", err=True)
+        raise click.exceptions.Exit(128 + stopped.number) from stopped
 
 
 def show(report: TrainReport, /, *, quiet: bool = False) -> None:

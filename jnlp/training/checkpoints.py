@@ -1,7 +1,8 @@
-"""Checkpoints of a run: written whole or not at all, and read back to the bit."""
+"""Checkpoints of training runs: written whole or not at all, checked and read back to the bit."""
 
 from __future__ import annotations
 
+import zipfile
 from contextlib import contextmanager
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -12,59 +13,38 @@ from jnlp.errors import JnlpError
 from jnlp.io.durable import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
-
-    from jnlp.training.loop import Objective
 
 NAME = "checkpoint.pt"
 
 
-def save(
-    folder: Path,
-    objective: Objective,
-    optimisers: Sequence[torch.optim.Optimizer],
-    *,
-    step: int,
-    tokens: int,
-    seconds: float,
-) -> None:
+def save(path: Path, state: Mapping[str, Any], /) -> None:
     """Write a checkpoint: it reaches the disk before it takes the place of the one before."""
-    state = {
-        "model": objective.model.state_dict(),
-        "data": objective.state(),
-        "optimisers": [optimiser.state_dict() for optimiser in optimisers],
-        "seconds": seconds,
-        "step": step,
-        "tokens": tokens,
-    }
-    with replacing(folder / NAME) as file:
-        torch.save(state, file)
-
-
-def load(folder: Path, objective: Objective, optimisers: Sequence[torch.optim.Optimizer]) -> tuple[int, int, float]:
-    """Bring model, data and optimisers to the state of a checkpoint; return its steps, tokens and seconds."""
-    path = folder / NAME
-    if not path.exists():
-        return 0, 0, 0.0
-    with reading(path):
-        saved: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-        objective.model.load_state_dict(saved["model"])
-        objective.load_state(saved["data"])
-        for optimiser, state in zip(optimisers, saved["optimisers"], strict=True):
-            optimiser.load_state_dict(state)
-        return int(saved["step"]), int(saved["tokens"]), float(saved["seconds"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        torch.save(dict(state), file)
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Report a checkpoint that is cut off, damaged or of another run in one line.
+def loaded(path: Path, /, *, device: torch.device | str = "cpu") -> Iterator[dict[str, Any]]:
+    """Give the state of a checkpoint; what goes wrong while it is put to use is reported as a damaged file.
+
+    torch does not compare the checksums that it writes: they are compared here first.
+
+    Args:
+        path: The file.
+        device: Where its tensors go.
 
     Raises:
-        JnlpError: It cannot be used; the message names the file.
+        JnlpError: It is cut off, damaged or of another run; the message names the file.
     """
     try:
-        yield
+        with zipfile.ZipFile(path) as archive:
+            if (damaged := archive.testzip()) is not None:
+                raise ValueError(f"{damaged} is damaged")
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
+        yield state
     except (
         OSError,
         EOFError,
@@ -74,6 +54,7 @@ def reading(path: Path) -> Iterator[None]:
         TypeError,
         AttributeError,
         UnpicklingError,
+        zipfile.BadZipFile,
     ) as error:
         why = " ".join(str(error).split())[:200]
         raise JnlpError(

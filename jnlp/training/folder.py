@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import shutil
@@ -14,6 +15,8 @@ from jnlp.encoder.files import read_json, read_weights
 from jnlp.encoder.tokenizer import load_tokenizer
 from jnlp.encoder.windows import frame
 from jnlp.errors import JnlpError
+from jnlp.io.durable import Lock
+from jnlp.training.checkpoints import NAME
 from jnlp.types import Overflow
 
 if TYPE_CHECKING:
@@ -99,6 +102,41 @@ def whole_folder(out: Path, /) -> Iterator[Path]:
         part.rename(out)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+@contextmanager
+def resumable(out: Path, run: object, /, *, resume: bool | None) -> Iterator[Path]:
+    """Give the path of a run's checkpoint, next to `out`; it is kept while the run is not done.
+
+    Args:
+        out: The folder that the run makes.
+        run: All that decides the run, as a value whose `repr` says it: another base, row or option is another run.
+        resume: True demands a stopped run, False forgets it; None goes on where there is one.
+
+    Raises:
+        JnlpError: There is nothing to resume, another process is at the same run, or the folder cannot be made.
+    """
+    key = hashlib.sha256(repr(run).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    folder = out.parent / f".{out.name}.{key}"
+    checkpoint = folder / NAME
+    if resume and not checkpoint.exists():
+        raise JnlpError(
+            f"no stopped run for {out} with these rows, options and model", hint="leave --resume out to start one"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise JnlpError(f"cannot write to {out.parent}: {error.strerror}") from error
+    with Lock(folder / "lock", out, hint="wait for it: it makes the same model"):
+        if resume is False:
+            checkpoint.unlink(missing_ok=True)
+        try:
+            yield checkpoint
+        except BaseException:
+            if not checkpoint.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def encode(folder: Path, texts: Sequence[Text], max_length: int, /) -> tuple[list[IntArray], int]:

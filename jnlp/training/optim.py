@@ -157,3 +157,32 @@ def optimisers(
         return [StableAdamW(groups, lr=lr)]
     adamw = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), eps=1e-8, fused=True)
     return [adamw, Muon(layers, lr=matrix_lr, weight_decay=weight_decay)] if layers else [adamw]
+
+
+def update(
+    model: nn.Module, optimisers: Sequence[torch.optim.Optimizer], factor: float, /, *, clip: float = 0.0
+) -> None:
+    """Take one step by the gradients that are there, and clear them.
+
+    Args:
+        model: Whose gradients are clipped.
+        optimisers: The steps' makers, each with its peak rates.
+        factor: Of the peak rates, in this step.
+        clip: Largest norm of all gradients together; 0 does not clip.
+    """
+    if clip:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
+        optimiser.step()
+        optimiser.zero_grad()
+
+
+def load_states(optimisers: Sequence[torch.optim.Optimizer], states: Sequence[dict[str, Any]], /) -> None:
+    """Bring optimisers to saved states; their peak rates stay those that they were made with."""
+    for optimiser, state in zip(optimisers, states, strict=True):
+        peaks = [group.get("initial_lr", group["lr"]) for group in optimiser.param_groups]
+        optimiser.load_state_dict(state)
+        for group, peak in zip(optimiser.param_groups, peaks, strict=True):
+            group["initial_lr"] = peak

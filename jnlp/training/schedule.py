@@ -23,6 +23,13 @@ def warmup_stable_decay(progress: float, warmup: float, decay: float) -> float:
     return 1.0 - (1.0 - left / decay) ** 0.5 if left < decay else 1.0
 
 
+def linear(progress: float, warmup: float) -> float:
+    """Return the factor of the peak rate at `progress` in [0, 1]: linear up over the share `warmup`, then down to 0."""
+    if progress < warmup:
+        return max(progress, 0.0) / warmup
+    return max(1.0 - progress, 0.0) / (1.0 - warmup)
+
+
 @dataclass(slots=True)
 class Clock:
     """How far a run is: by tokens, and where a time limit is set by the seconds spent, whichever is further.

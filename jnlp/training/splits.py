@@ -101,6 +101,23 @@ def split(examples: Sequence[Example], /, *, valid: float = 0.1, test: float = 0
     return Split(*(tuple(sorted(dealt[name])) for name in ("train", "valid", "test")))
 
 
+def hold_out_linked(keys: Sequence[Sequence[Hashable]], share: float, seed: int, /) -> set[int]:
+    """Return about a share of the rows: whole components of rows that have a key in common; perhaps none.
+
+    Args:
+        keys: The keys of each row.
+        share: The wanted share.
+        seed: Decides which.
+    """
+    parts = linked(keys)
+    random.Random(seed).shuffle(parts)
+    wanted, held = max(1, round(share * len(keys))), set[int]()
+    for part in parts if len(parts) > 1 else []:
+        if len(held) < wanted and len(held) + len(part) <= max(1.5 * wanted, 1):
+            held.update(part)
+    return held
+
+
 def take(items: Sequence[T], positions: Iterable[int], /) -> list[T]:
     """Return the items at the given positions."""
     return [items[position] for position in positions]

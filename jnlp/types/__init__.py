@@ -35,7 +35,7 @@ from jnlp.types.search import (
 from jnlp.types.settings import Settings
 from jnlp.types.specs import Head, ModelSpec, Overflow, Pooling, ProblemType, Purpose
 from jnlp.types.tasks import Apply, Executor, Job, TaskSpec
-from jnlp.types.training import Example, Trainer, TrainerSpec, TrainReport
+from jnlp.types.training import Example, Progress, Trainer, TrainerSpec, TrainReport
 
 if TYPE_CHECKING:
     from jnlp.types.heads import FloatArray as FloatArray
@@ -72,6 +72,7 @@ __all__ = [
     "Place",
     "Pooling",
     "ProblemType",
+    "Progress",
     "Purpose",
     "Record",
     "RepairReport",

@@ -12,6 +12,9 @@ from jnlp.types.records import Text
 if TYPE_CHECKING:
     from pathlib import Path
 
+Progress = Callable[[str, int, int, Mapping[str, float]], None]
+"""What reports the steps of a long run: called with (phase, done, total, figures)."""
+
 O = TypeVar("O")  # noqa: E741 - the options of a trainer
 
 
@@ -85,7 +88,7 @@ class Trainer(Protocol):
         models: Models,
         base: Path,
         device: str,
-        progress: Callable[[str, int, int, Mapping[str, float]], None],
+        progress: Progress,
     ) -> TrainReport:
         """Train on top of the model folder `base`, write a model folder to `out`, and report.
 

@@ -425,7 +425,7 @@ def _run(command: Sequence[str]) -> None:
 
 def main(arguments: Sequence[str] | None = None, /) -> int:
     """Make the family, or rewrite its cards; return the exit status."""
-    from jnlp.training.loop import Stopped
+    from jnlp.training.stopping import Stopped
 
     def stop(number: int, _frame: object) -> None:
         raise Stopped(number)

@@ -9,6 +9,7 @@ import click
 
 from jnlp.cli.builder import build_command
 from jnlp.cli.options import SectionOption
+from jnlp.cli.train import saved_when_stopped
 from jnlp_pretrain.cli_corpus import CorpusCommand
 from jnlp_pretrain.options import PretrainOptions
 from jnlp_pretrain.printing import say, show
@@ -21,10 +22,9 @@ _SECTION = "Training"
 
 
 def _run(call: Call) -> None:
-    from jnlp.training.loop import Stopped
-    from jnlp.training.team import assemble
     from jnlp_pretrain.pretraining import RunOptions
     from jnlp_pretrain.pretraining import pretrain as train
+    from jnlp_pretrain.team import assemble
 
     options: PretrainOptions = call.options
     corpus: tuple[Path, ...] = call.values["corpus"]
@@ -36,7 +36,7 @@ def _run(call: Call) -> None:
         compiler=options.compiler,
         team=assemble(device),
     )
-    try:
+    with saved_when_stopped():
         report = train(
             _load(call.values["recipe"], corpus, quiet=call.quiet),
             corpus,
@@ -44,9 +44,6 @@ def _run(call: Call) -> None:
             chosen,
             progress=None if call.quiet else say,
         )
-    except Stopped as stopped:
-        click.echo("jnlp: stopped with a checkpoint; the same command goes on from there", err=True)
-        raise click.exceptions.Exit(128 + stopped.number) from stopped
     if chosen.team.rank == 0:
         show(report)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tokenizers import Tokenizer
 
-    from jnlp.training.loop import Progress
+    from jnlp.types import Progress
     from jnlp_pretrain.corpus import Source
     from jnlp_pretrain.recipe import Recipe
     from jnlp_pretrain.shards import SourceSummary

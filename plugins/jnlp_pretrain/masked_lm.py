@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from jnlp.encoder.packing import Packed, pack
 from jnlp.training.row_encoder import LONGEST, RowEncoder
-from jnlp.training.team import Alone
 from jnlp_pretrain.masking import mask
 from jnlp_pretrain.predictions import cross_entropy
 from jnlp_pretrain.rows import Rows, plan_rows
+from jnlp_pretrain.team import Alone
 from jnlp_pretrain.tokenizer_train import PAD
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from jnlp.encoder.modernbert import ModernBertForMaskedLM
-    from jnlp.training.team import Team
     from jnlp_pretrain.recipe import Recipe, Stage
     from jnlp_pretrain.shards import Shard
+    from jnlp_pretrain.team import Team
 
     IntArray = NDArray[np.int64]
 

@@ -18,24 +18,24 @@ from jnlp.encoder.runtime import Runtime
 from jnlp.errors import JnlpError
 from jnlp.io.durable import Lock
 from jnlp.training.folder import refuse_taken
-from jnlp.training.loop import Plan, train
 from jnlp.training.optim import optimisers
 from jnlp.training.row_encoder import LONGEST, can_compile
 from jnlp.training.schedule import Clock
-from jnlp.training.team import Alone, Team
 from jnlp.types import TrainReport
 from jnlp_pretrain import corpus as corpora
 from jnlp_pretrain.cooccurrence import cooccurrence_embeddings, log_unigram, piece_counts
 from jnlp_pretrain.corpus_data import CorpusData, data_digest, make_data
 from jnlp_pretrain.export import export
+from jnlp_pretrain.loop import Plan, train
 from jnlp_pretrain.masked_lm import MaskedLMLoss, MaskedLMObjective, set_thetas
 from jnlp_pretrain.recipe import fingerprint
+from jnlp_pretrain.team import Alone, Team
 from jnlp_pretrain.tokenizer_train import MASK, PAD, SPECIAL, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jnlp.training.loop import Progress
+    from jnlp.types import Progress
     from jnlp_pretrain.recipe import Recipe
 
 _OUTPUTS = "outputs.txt"

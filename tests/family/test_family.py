@@ -18,7 +18,7 @@ from jnlp.models.folder import inspect
 from jnlp.models.resolve import BUILTIN
 from jnlp.models.specs import BUILTIN_SPECS
 from jnlp.training.embedder.pairs import Pair, key_of
-from jnlp.training.loop import Stopped
+from jnlp.training.stopping import Stopped
 from jnlp.types import TrainReport
 from jnlp_family import cards, tables
 from jnlp_family import make as family

@@ -86,8 +86,8 @@ def test_runs_live_in_jnlp_runs(
 def test_held_out_accuracy_is_told_on_the_way(
     runner: CliRunner, recipe: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jnlp.training.loop import Plan
     from jnlp_pretrain import pretraining
+    from jnlp_pretrain.loop import Plan
 
     monkeypatch.setattr(pretraining, "Plan", lambda clip: Plan(clip, evaluate_every=10))
     arguments = [str(recipe), "--corpus", str(corpus / "diary-000.jsonl"), "-o", str(tmp_path / "out")]
@@ -118,7 +118,7 @@ def test_a_shipped_recipe_takes_any_corpus(corpus: Path) -> None:
 def test_ctrl_c_or_sigterm_says_how_to_go_on(
     runner: CliRunner, recipe: Path, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    from jnlp.training import loop
+    from jnlp_pretrain import loop
 
     logged = loop._Run._log
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from jnlp.errors import JnlpError, MissingExtraError, UsageError
-from jnlp.training.team import Accelerated, Alone, assemble
 from jnlp_pretrain.pretraining import RunOptions, pretrain
 from jnlp_pretrain.recipe import Recipe, Span, Stage
+from jnlp_pretrain.team import Accelerated, Alone, assemble
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ import sys
 import torch
 from pathlib import Path
 from jnlp_pretrain.pretraining import RunOptions, pretrain
-from jnlp.training.team import assemble
+from jnlp_pretrain.team import assemble
 from jnlp_pretrain.recipe_files import load_recipe
 torch.set_num_threads(1)
 recipe, corpus, folder = sys.argv[1:]

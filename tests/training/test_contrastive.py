@@ -17,16 +17,16 @@ from jnlp.encoder.vectors import unit
 from jnlp.errors import JnlpError
 from jnlp.models.folder import inspect
 from jnlp.testing import make_model
-from jnlp.training.embedder.fit import _step
 from jnlp.training.embedder.grad_cache import backward
-from jnlp.training.embedder.hard_negatives import gathered, mine
+from jnlp.training.embedder.hard_negatives import gather_batches, mine
 from jnlp.training.embedder.losses import cosent, info_nce, matryoshka
+from jnlp.training.embedder.objective import EmbedderObjective, rows_of
 from jnlp.training.embedder.pair_batches import encode_pairs, encoder_of, pair_batches
 from jnlp.training.embedder.pairs import Pair, PairSet, hold_out, key_of, sets_of
-from jnlp.training.embedder.reranker import RELEVANT, RerankerOptions, RerankerTrainer, judged
+from jnlp.training.embedder.reranker import RELEVANT, RerankerOptions, RerankerTrainer, judge
 from jnlp.training.embedder.sequences import first_fit, sequence_encoder
-from jnlp.training.embedder.trainer import EmbedderOptions, EmbedderTrainer, _checkpoint, _pace, divided, load_encoder
-from jnlp.training.folder import read_config
+from jnlp.training.embedder.trainer import EmbedderOptions, EmbedderTrainer, contrast_of, divide, load_encoder
+from jnlp.training.folder import read_config, resumable
 from jnlp.types import Example, Pooling, Purpose
 
 PLACES = ("札幌", "仙台", "東京", "横浜", "京都", "大阪", "神戸", "広島", "福岡", "那覇")
@@ -124,10 +124,14 @@ def test_another_base_does_not_go_on_from_a_stopped_run(base, tmp_path):
 
 
 def test_another_text_does_not_go_on_from_a_stopped_run(base, tmp_path):
-    out, sets = tmp_path / "places", divided(rows(), None, OPTIONS)
+    sets = divide(rows(), None, OPTIONS)
     changed = replace(sets, valid=[replace(sets.valid[0], pairs=sets.valid[0].pairs[:-1])])
-    assert _checkpoint(out, [OPTIONS, sets]) == _checkpoint(out, [OPTIONS, divided(rows(), None, OPTIONS)])
-    assert _checkpoint(out, [OPTIONS, sets]) != _checkpoint(out, [OPTIONS, changed])
+    paths = []
+    for run in (sets, divide(rows(), None, OPTIONS), changed):
+        with resumable(tmp_path / "places", [OPTIONS, run], resume=None) as checkpoint:
+            paths.append(checkpoint)
+    assert paths[0] == paths[1] != paths[2]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_validation_text_may_be_longer_than_all_that_are_trained_on(base, tmp_path):
@@ -139,11 +143,11 @@ def test_a_validation_text_may_be_longer_than_all_that_are_trained_on(base, tmp_
 
 def test_pairs_of_the_validation_file_are_not_trained_on():
     every = rows()
-    sets = divided(every, every[:7], OPTIONS)
+    sets = divide(every, every[:7], OPTIONS)
     assert len(sets.pairs[0].pairs) == len(every) - 7
     assert not {key_of(p) for p in sets.pairs[0].pairs} & {key_of(p) for p in sets.valid[0].pairs}
     with pytest.raises(JnlpError, match="among those of --valid"):
-        divided(every, every, OPTIONS)
+        divide(every, every, OPTIONS)
 
 
 @pytest.mark.parametrize("size", [2, 8, 64])
@@ -231,8 +235,10 @@ def test_a_step_takes_the_mean_of_the_losses_at_all_widths(base):
     wide, narrow = (info_nce(queries[:, :w], documents[:, :w], owner, hidden, 0.05, False).item() for w in (32, 8))
     assert abs(wide - narrow) > 0.01
     for dimensions, expected in (((), wide), ((8,), (wide + narrow) / 2)):
-        pace = _pace(replace(OPTIONS, dimensions=dimensions, temperature=0.05, symmetric=False), 32)
-        assert _step(encoder, (data, batch), pace, None)[0] == pytest.approx(expected, rel=1e-4)
+        contrast = contrast_of(replace(OPTIONS, dimensions=dimensions, temperature=0.05, mine=0, batch_size=8), 32)
+        objective = EmbedderObjective(encoder, rows_of([data], [], contrast, 32), [], [], cache_tokens=10**6)
+        step = next(iter(objective.rows[0].steps(0, np.random.default_rng(0))))
+        assert objective.backward(step)[0] == pytest.approx(expected, rel=1e-4)
 
 
 def test_mining_leaves_out_answers_and_what_is_too_near():
@@ -241,10 +247,10 @@ def test_mining_leaves_out_answers_and_what_is_too_near():
     assert mine(documents[:1], documents, [frozenset({0})], 2, margin=0.95, skip=1) == [[3]]
 
 
-def test_gathered_batches_hold_every_document_once_and_neighbours_meet():
+def test_gather_batches_batches_hold_every_document_once_and_neighbours_meet():
     near = [[(d + 1) % 12] for d in range(12)]
     order = random.Random(0).sample(range(12), 12)
-    batches = list(gathered(order, near, 4, 1))
+    batches = list(gather_batches(order, near, 4, 1))
     assert sorted(d for batch in batches for d in batch) == list(range(12))
     assert any(b == near[a][0] for batch in batches for a, b in pairwise(batch))
 
@@ -299,7 +305,7 @@ def test_a_reranker_is_a_cross_encoder(base, tmp_path):
     from jnlp.encoder.load import load_classifier
 
     out = tmp_path / "reranker"
-    options = RerankerOptions(epochs=1, lr=1e-3, max_length=64, drawn=2)
+    options = RerankerOptions(epochs=1, lr=1e-3, max_length=64, sampled=2)
     report = train(base, out, options, trainer=RerankerTrainer())
     assert report.rows["valid"] == 6 * 3
     pairs = [row.text for row in rows()[:5]]
@@ -320,7 +326,7 @@ def test_a_reranker_does_not_train_on_the_validation_pairs(base, tmp_path):
 
 def test_negatives_of_a_reranker_never_answer():
     pairs = [Pair("首都は?", "東京です", ("大阪です",)), Pair("首都は?", "東京都です"), Pair("犬は?", "動物です")]
-    found = judged(pairs, 2, 0)
+    found = judge(pairs, 2, 0)
     wrong = [row.text for row in found if row.target == ()]
     assert ("首都は?", "大阪です") in wrong
     assert not {("首都は?", "東京です"), ("首都は?", "東京都です"), ("犬は?", "動物です")} & set(wrong)

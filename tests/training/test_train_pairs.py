@@ -13,7 +13,7 @@ from jnlp.errors import JnlpError, UsageError
 from jnlp.examples import read_examples
 from jnlp.io.reading.options import ReadOptions
 from jnlp.testing import make_model
-from jnlp.training.embedder import fit as contrastive_fit
+from jnlp.training.embedder import objective
 
 
 def written(path):
@@ -131,13 +131,13 @@ def test_margin_and_skip_decide_which_negatives_are_mined(embedder):
 
 def test_cached_gradients_train_as_whole_ones_do(embedder, monkeypatch):
     limits = []
-    backward = contrastive_fit.backward
+    backward = objective.backward
 
     def watched(encoder, sequences, loss_of, cache_tokens):
         limits.append(cache_tokens)
         return backward(encoder, sequences, loss_of, cache_tokens)
 
-    monkeypatch.setattr(contrastive_fit, "backward", watched)
+    monkeypatch.setattr(objective, "backward", watched)
     whole, _ = embedder("whole", "--lr", "1e-3")
     cached, _ = embedder("cached", "--lr", "1e-3", "--cache-tokens", "0")
     assert set(limits) == {65_536, 0}

@@ -1,4 +1,4 @@
-"""Fine-tunes a sequence classifier over packed tokens: the batches, the loss, the epochs.
+"""What fine-tuning a sequence classifier fits: packed tokens, the batches, the loss.
 
 What is fitted is a function from row numbers to logits: `FullModel` runs the encoder each time, `HeadOnly` has run it
 once and fits the head to its pooled states.
@@ -6,7 +6,6 @@ once and fits the head to its pooled states.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,26 +15,22 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
 from jnlp.encoder.packing import batches, pack
 from jnlp.encoder.pooling import pool
-from jnlp.encoder.runtime import has_bf16
 from jnlp.training.classifier.evaluation import main_score
-from jnlp.training.optim import optimisers
+from jnlp.training.epochs import SCORE
+from jnlp.training.micro_batches import MICRO_TOKENS, precision
 from jnlp.types import ProblemType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from jnlp.encoder.modernbert import ModernBertForSequenceClassification
     from jnlp.training.classifier.targets import Goal
+    from jnlp.types import Progress
 
     Ids = NDArray[np.int64]
-    Progress = Callable[[str, int, int, Mapping[str, float]], None]
-
-MICRO_TOKENS = 8192
-"""Tokens in one forward pass: small enough for the caches and any GPU, large enough to keep them busy."""
 
 
 class Learner(Protocol):
@@ -49,6 +44,10 @@ class Learner(Protocol):
 
     def logits(self, rows: Sequence[int], /) -> Tensor:
         """Return fp32 logits `[rows, k]`."""
+        ...
+
+    def tokens(self, rows: Sequence[int], /) -> int:
+        """Return the tokens of the rows."""
         ...
 
 
@@ -71,6 +70,10 @@ class FullModel:
             out: Tensor = self.module(packed)
         return out.float()
 
+    def tokens(self, rows: Sequence[int], /) -> int:
+        """Return the tokens of the rows."""
+        return sum(len(self.sequences[row]) for row in rows)
+
 
 class HeadOnly:
     """The head over pooled states that a frozen encoder gave once: float32 `[n, d]`."""
@@ -89,43 +92,9 @@ class HeadOnly:
         out: Tensor = inner["classifier"](inner["drop"](inner["head"](self.pooled[list(rows)])))
         return out
 
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """How a model is fitted.
-
-    Args:
-        epochs: Passes over the training rows.
-        batch_size: Rows a step.
-        lr: Peak learning rate of AdamW; it rises over `warmup` of the steps and falls to 0 linearly.
-        weight_decay: Of matrices, not of norms, biases and embeddings.
-        warmup: Share of the steps.
-        patience: Epochs without a better score before it stops; 0 never stops.
-        seed: Of the order of rows and of dropout.
-    """
-
-    epochs: int
-    batch_size: int
-    lr: float
-    weight_decay: float
-    warmup: float
-    patience: int
-    seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Fitted:
-    """The epochs' figures and the best of them; the module holds its weights."""
-
-    epochs: tuple[dict[str, float], ...]
-    best: int
-
-
-def precision(device: torch.device, /) -> AbstractContextManager[Any]:
-    """Return bf16 autocast where the device computes in bf16, else nothing."""
-    if has_bf16(str(device)):
-        return torch.autocast(device.type, torch.bfloat16)
-    return nullcontext()
+    def tokens(self, rows: Sequence[int], /) -> int:
+        """Return the number of rows: each is one pooled state."""
+        return len(rows)
 
 
 @torch.no_grad()
@@ -162,18 +131,8 @@ def predict(learner: Learner, count: int, /) -> NDArray[np.float32]:
     return out
 
 
-def fit(
-    train: Learner,
-    targets: NDArray[np.generic],
-    valid: Learner,
-    valid_targets: NDArray[np.generic],
-    goal: Goal,
-    schedule: Schedule,
-    weights: NDArray[np.float32] | None,
-    progress: Progress,
-    /,
-) -> Fitted:
-    """Fit a learner, and leave the weights of its best epoch in it.
+class ClassifierObjective:
+    """A learner, its targets and the rows that choose the epoch: what `epochs.fit` fits.
 
     Args:
         train: A learner over the training rows.
@@ -181,52 +140,54 @@ def fit(
         valid: A learner over the validation rows with the same module.
         valid_targets: Likewise.
         goal: The labels and the problem.
-        schedule: The pace.
+        batch_size: Rows a step.
         weights: float32 `[k]`, the weight of each class in the loss, or None.
-        progress: Called after each step and epoch.
     """
-    torch.manual_seed(schedule.seed)
-    order = np.random.default_rng(schedule.seed)
-    steps = -(-len(targets) // schedule.batch_size)
-    (optimiser,) = optimisers(train.module, "adamw", lr=schedule.lr, matrix_lr=0.0, weight_decay=schedule.weight_decay)
-    total = steps * schedule.epochs
-    rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _linear(step, total, schedule.warmup))
-    device = next(train.module.parameters()).device
-    truth = torch.from_numpy(targets).to(device)
-    scale = None if weights is None else torch.from_numpy(weights).to(device)
-    history: list[dict[str, float]] = []
-    best, kept = -1, {}
-    for epoch in range(schedule.epochs):
-        losses = []
-        for step, batch in enumerate(np.array_split(order.permutation(len(targets)), steps)):
-            losses.append(_step(train, batch.tolist(), truth, goal.problem, scale))
-            torch.nn.utils.clip_grad_norm_(train.module.parameters(), 1.0)
-            optimiser.step()
-            optimiser.zero_grad()
-            rate.step()
-            progress("training", epoch * steps + step + 1, total, {"loss": losses[-1]})
-        score = main_score(predict(valid, len(valid_targets)), valid_targets, goal)
-        history.append({"loss": float(np.mean(losses)), "valid": score})
-        progress("training", (epoch + 1) * steps, total, history[-1])
-        if best < 0 or score > history[best]["valid"]:
-            best, kept = epoch, {k: v.detach().clone() for k, v in train.module.state_dict().items()}
-        elif schedule.patience and epoch - best >= schedule.patience:
-            progress("training", total, total, history[best])
-            break
-    train.module.load_state_dict(kept)
-    train.module.eval()
-    return Fitted(tuple(history), best)
 
+    def __init__(
+        self,
+        train: Learner,
+        targets: NDArray[np.generic],
+        valid: Learner,
+        valid_targets: NDArray[np.generic],
+        goal: Goal,
+        /,
+        *,
+        batch_size: int,
+        weights: NDArray[np.float32] | None = None,
+    ) -> None:
+        self.train, self.valid, self.valid_targets, self.goal = train, valid, valid_targets, goal
+        self.module = train.module
+        self.batch_size = batch_size
+        device = next(train.module.parameters()).device
+        self.truth = torch.from_numpy(targets).to(device)
+        self.weights = None if weights is None else torch.from_numpy(weights).to(device)
 
-def _step(learner: Learner, rows: list[int], truth: Tensor, problem: ProblemType, weights: Tensor | None) -> float:
-    """Leave the gradients of the mean loss over the rows, part by part; return that loss."""
-    learner.module.train()
-    total = 0.0
-    for part in learner.parts(rows):
-        loss = _loss(learner.logits(part), truth[part], problem, weights) / len(rows)
-        loss.backward()  # type: ignore[no-untyped-call]
-        total += loss.item()
-    return total
+    def batches(self, epoch: int, rng: np.random.Generator, /) -> list[list[int]]:
+        """Return all rows in random order, in batches of nearly equal size."""
+        del epoch
+        rows = rng.permutation(len(self.truth))
+        return [batch.tolist() for batch in np.array_split(rows, -(-len(rows) // self.batch_size))]
+
+    def backward(self, batch: list[int], /) -> tuple[float, int]:
+        """Leave the gradients of the mean loss over the rows, part by part."""
+        total = 0.0
+        for part in self.train.parts(batch):
+            loss = _loss(self.train.logits(part), self.truth[part], self.goal.problem, self.weights) / len(batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+        return total, self.train.tokens(batch)
+
+    def evaluate(self) -> dict[str, float]:
+        """Return the main score of the validation rows: macro-F1, or Spearman's coefficient for numbers."""
+        return {SCORE: main_score(predict(self.valid, len(self.valid_targets)), self.valid_targets, self.goal)}
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing: batches depend on their order alone."""
+        return {}
+
+    def load_state(self, state: dict[str, Any], /) -> None:
+        """Do nothing."""
 
 
 def _loss(logits: Tensor, truth: Tensor, problem: ProblemType, weights: Tensor | None) -> Tensor:
@@ -236,12 +197,6 @@ def _loss(logits: Tensor, truth: Tensor, problem: ProblemType, weights: Tensor |
     if problem is ProblemType.MULTI_LABEL:
         return F.binary_cross_entropy_with_logits(logits, truth, pos_weight=weights, reduction="sum") / logits.shape[1]
     return F.mse_loss(logits, truth, reduction="sum")
-
-
-def _linear(step: int, total: int, warmup: float) -> float:
-    """Return the factor of the peak rate: up over the share `warmup` of the steps, then down to 0."""
-    rise = max(1, round(total * warmup))
-    return (step + 1) / rise if step < rise else max(0.0, (total - step) / max(1, total - rise))
 
 
 def class_weights(targets: NDArray[np.generic], goal: Goal, /) -> NDArray[np.float32]:

@@ -7,38 +7,32 @@ temperature, `evaluation` scores, `card` writes it down. This module puts them t
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 from jnlp.errors import JnlpError
+from jnlp.training.options import TrainingOptions, recorded
 from jnlp.types import Option, TrainReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import torch
 
     from jnlp.encoder.modernbert import ModernBertForSequenceClassification
-    from jnlp.training.classifier.finetune import Fitted
     from jnlp.training.classifier.targets import Goal
-    from jnlp.types import Example, Models
-
-    Progress = Callable[[str, int, int, Mapping[str, float]], None]
+    from jnlp.training.epochs import Fitted
+    from jnlp.types import Example, Models, Progress
 
 PROBLEMS = ("auto", "single", "multi", "regression")
 
 
 @dataclass(frozen=True, slots=True)
-class ClassifierOptions:
+class ClassifierOptions(TrainingOptions):
     """How a classifier is trained."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
     epochs: Annotated[int, Option("Passes over the training rows; the best is kept.", ge=1)] = 10
-    lr: Annotated[float | None, Option("Peak learning rate; by the model's width where none is given.", gt=0)] = None
-    batch_size: Annotated[int, Option("Rows a step.", ge=1)] = 16
-    max_length: Annotated[int, Option("Longest training text in tokens; the rest of it is cut.", ge=4)] = 512
     head_only: Annotated[
         bool, Option("Leave the encoder as it is and train the head alone: fast, and less accurate.")
     ] = False
@@ -47,18 +41,10 @@ class ClassifierOptions:
         str, Option("Let rare labels count as much as common ones.", choices=("none", "balanced"))
     ] = "none"
     dropout: Annotated[float, Option("Dropout before the last layer.", ge=0, lt=1)] = 0.1
-    weight_decay: Annotated[float, Option("Weight decay of AdamW.", ge=0)] = 0.01
-    warmup: Annotated[float, Option("Share of the steps in which the learning rate rises.", ge=0, lt=1)] = 0.1
-    patience: Annotated[int, Option("Epochs without a better score before it stops; 0: never.", ge=0)] = 3
-    valid_share: Annotated[
-        float, Option("Share of the rows that chooses the epoch, where --valid gives none.", gt=0, lt=0.5)
-    ] = 0.1
     test_share: Annotated[
         float, Option("Share of the rows held out for the scores; 0: report the validation scores.", ge=0, lt=0.5)
     ] = 0.1
     pooling: Annotated[str, Option("What the head reads: all tokens or the first.", choices=("mean", "cls"))] = "mean"
-    weights: Annotated[str, Option("Number format of the saved weights.", choices=("fp32", "bf16", "fp16"))] = "fp32"
-    seed: Annotated[int, Option("Decides the split, the order of rows and the first weights of the head.", ge=0)] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,18 +134,21 @@ def fit_classifier(
     Raises:
         JnlpError: No or too few examples or labels, a base that is no ModernBERT, or an `out` that exists.
     """
+    from jnlp.encoder.files import digest_weights
     from jnlp.training.classifier.evaluation import cautions
     from jnlp.training.classifier.targets import goal as goal_of
     from jnlp.training.classifier.targets import problem_of, typed
-    from jnlp.training.folder import whole_folder
+    from jnlp.training.folder import read_config, resumable, whole_folder
 
     problem = problem_of(sets.train, options.problem)
     train, valid, test = (typed(rows, problem) for rows in (sets.train, sets.valid, sets.test))
     if not valid:
         raise JnlpError("there is no validation example", hint="give --valid or a --valid-share above 0")
     goal = goal_of(train, problem)
-    with whole_folder(out) as part:
-        report = _run(Sets(train, valid, test), goal, options, part, base, progress, device)
+    typed_sets = Sets(train, valid, test)
+    run = [replace(options, resume=None), read_config(base), digest_weights(base), typed_sets]
+    with whole_folder(out) as part, resumable(out, run, resume=options.resume) as checkpoint:
+        report = _run(typed_sets, goal, options, part, base, progress, device, checkpoint)
         report["name"], report["base"] = name or out.name, base_name or base.name
         _write_report(part, goal, report)
     scores = {**report["scores"]["metrics"]}
@@ -185,6 +174,7 @@ def _run(
     base: Path,
     progress: Progress,
     device: str,
+    checkpoint: Path,
 ) -> dict[str, Any]:
     """Train, calibrate, measure and write the model; return what `metrics.json` says."""
     from jnlp.encoder.config import TEMPERATURE
@@ -192,14 +182,14 @@ def _run(
     from jnlp.training.calibration import fit_temperature
     from jnlp.training.classifier.evaluation import measure
     from jnlp.training.classifier.finetune import (
+        ClassifierObjective,
         FullModel,
         HeadOnly,
-        Schedule,
         class_weights,
-        fit,
         pooled_states,
         predict,
     )
+    from jnlp.training.epochs import Pace, fit
     from jnlp.training.folder import encode, read_config, versions, write_model
 
     place, _ = Runtime(device=device).place()
@@ -208,16 +198,16 @@ def _run(
     length = min(options.max_length, int(config.get("max_position_embeddings", 8192)))
     sequences, cuts = zip(*(encode(base, [e.text for e in rows], length) for rows in _rows(sets)), strict=True)
     rate = options.lr or _default_rate(int(config["hidden_size"]), options.head_only)
-    schedule = Schedule(
-        options.epochs, options.batch_size, rate, options.weight_decay, options.warmup, options.patience, options.seed
-    )
     if options.head_only:
         learners: list[Any] = [HeadOnly(model, pooled_states(model, s, place, progress)) for s in sequences]
     else:
         learners = [FullModel(model, s, place) for s in sequences]
     targets = [goal.targets(rows) for rows in _rows(sets)]
     weights = class_weights(targets[0], goal) if options.class_weights == "balanced" and len(goal.labels) > 1 else None
-    fitted: Fitted = fit(learners[0], targets[0], learners[1], targets[1], goal, schedule, weights, progress)
+    objective = ClassifierObjective(
+        learners[0], targets[0], learners[1], targets[1], goal, batch_size=options.batch_size, weights=weights
+    )
+    fitted: Fitted = fit(objective, Pace.of(options, rate), progress, checkpoint=checkpoint)
     chosen = predict(learners[1], len(targets[1]))
     config[TEMPERATURE] = temperature = fit_temperature(chosen, targets[1], goal.problem)
     scored = predict(learners[2], len(targets[2])) if sets.test else chosen
@@ -233,7 +223,7 @@ def _run(
         "epochs": list(fitted.epochs),
         "scores": measure(scored, targets[-1] if sets.test else targets[1], goal, temperature),
         "valid_scores": measure(chosen, targets[1], goal, temperature, draws=0)["metrics"],
-        "details": {"options": asdict(replace(options, lr=rate)), "device": place.type, "versions": versions()},
+        "details": {"options": recorded(options, lr=rate), "device": place.type, "versions": versions()},
     }
 
 

@@ -52,7 +52,9 @@ def mine(
     return found
 
 
-def gathered(order: Sequence[int], near: Sequence[Sequence[int]], size: int, count: int, /) -> Iterator[list[int]]:
+def gather_batches(
+    order: Sequence[int], near: Sequence[Sequence[int]], size: int, count: int, /
+) -> Iterator[list[int]]:
     """Yield as many documents as `order` has, each once, in batches of `size`, with up to `count` hard negatives each.
 
     So hard negatives cost nothing: they are other rows' positives, encoded anyway.

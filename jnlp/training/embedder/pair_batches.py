@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jnlp.encoder.windows import frame
-from jnlp.training.embedder.hard_negatives import gathered
+from jnlp.training.embedder.hard_negatives import gather_batches
 from jnlp.training.splits import duplicate_key
 from jnlp.types import Overflow, Purpose
 
@@ -129,7 +129,7 @@ def encode_graded(graded: GradedSet, encode: Encode, /) -> GradedIds:
     )
 
 
-def drawn(count: int, weight: float, rng: np.random.Generator, /) -> list[int]:
+def draw(count: int, weight: float, rng: np.random.Generator, /) -> list[int]:
     """Return numbers below `count` in random order, each as often as the weight's whole part, and a share once more."""
     order: list[int] = []
     while weight > 0:
@@ -163,11 +163,11 @@ def pair_batches(
     asked = [d for d, queries in enumerate(data.asked) if queries]
     weight = data.weight
     while weight > 0:  # one pass at a time, so that no document meets itself
-        order = [asked[i] for i in drawn(len(asked), min(1.0, weight), rng)]
+        order = [asked[i] for i in draw(len(asked), min(1.0, weight), rng)]
         weight -= 1.0
         # a negative that was given has no query: it comes with its own, and would take the place of a positive
         bringing = [[d for d in own if data.asked[d]] for own in near or [()] * len(data.documents)]
-        for documents in gathered(order, bringing, size, count if near is not None else 0):
+        for documents in gather_batches(order, bringing, size, count if near is not None else 0):
             yield _batch(data, rng, documents, per_document, given)
 
 

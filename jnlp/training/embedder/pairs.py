@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import random
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from jnlp.errors import JnlpError
-from jnlp.training.splits import duplicate_key, linked
+from jnlp.training.splits import duplicate_key, hold_out_linked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -127,25 +126,19 @@ def _triples(rows: Iterable[tuple[str, Example]]) -> list[Pair]:
     ]
 
 
-def hold_out(pairs: Sequence[Pair], share: float, seed: int, /) -> tuple[list[Pair], list[Pair]]:
-    """Divide pairs into those to train on and those to score; equal queries, documents and groups stay together.
+P = TypeVar("P", Pair, Graded)
+
+
+def hold_out(pairs: Sequence[P], share: float, seed: int, /) -> tuple[list[P], list[P]]:
+    """Divide pairs into those to train on and those to score; equal texts and groups stay together.
 
     Raises:
         JnlpError: One of the two would be empty.
     """
-    keys = [_keys(pair.query, pair.document, pair.group) for pair in pairs]
-    held = _held(keys, share, seed)
-    return [p for i, p in enumerate(pairs) if i not in held], [pairs[i] for i in sorted(held)]
-
-
-def hold_out_graded(pairs: Sequence[Graded], share: float, seed: int, /) -> tuple[list[Graded], list[Graded]]:
-    """Divide graded pairs as `hold_out` does.
-
-    Raises:
-        JnlpError: One of the two would be empty.
-    """
-    keys = [_keys(pair.first, pair.second, pair.group) for pair in pairs]
-    held = _held(keys, share, seed)
+    keys = [_keys(pair) for pair in pairs]
+    held = hold_out_linked(keys, share, seed)
+    if not held or len(held) == len(keys):
+        raise JnlpError(f"{len(keys)} pairs are too few, or too much linked, to hold some out", hint="give --valid")
     return [p for i, p in enumerate(pairs) if i not in held], [pairs[i] for i in sorted(held)]
 
 
@@ -162,19 +155,6 @@ def keys_of(pairs: Iterable[PairSet], graded: Iterable[GradedSet] = (), /) -> se
     return keys | {key_of(pair) for one in graded for pair in one.pairs}
 
 
-def _keys(first: str, second: str, group: str | None) -> list[str]:
-    texts = [f"text {duplicate_key(first)}", f"text {duplicate_key(second)}"]
-    return texts if group is None else [*texts, f"group {group}"]
-
-
-def _held(keys: Sequence[Sequence[str]], share: float, seed: int) -> set[int]:
-    """Return about a share of the rows, whole components of rows that have a key in common."""
-    parts = linked(keys)
-    random.Random(seed).shuffle(parts)
-    wanted, held = max(1, round(share * len(keys))), set[int]()
-    for part in parts if len(parts) > 1 else []:
-        if len(held) < wanted and len(held) + len(part) <= max(1.5 * wanted, 1):
-            held.update(part)
-    if not held or len(held) == len(keys):
-        raise JnlpError(f"{len(keys)} pairs are too few, or too much linked, to hold some out", hint="give --valid")
-    return held
+def _keys(pair: Pair | Graded) -> list[str]:
+    texts = [f"text {key}" for key in key_of(pair)]
+    return texts if pair.group is None else [*texts, f"group {pair.group}"]

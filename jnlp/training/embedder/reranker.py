@@ -6,49 +6,32 @@ It is a classifier of pairs with one label through a sigmoid: what sentence-tran
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Annotated
 
 from jnlp.errors import JnlpError
+from jnlp.training.options import PairOptions, TrainingOptions
 from jnlp.types import Example, Option
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from jnlp.training.embedder.pairs import Pair
-    from jnlp.types import Models, TrainReport
-
-    Progress = Callable[[str, int, int, Mapping[str, float]], None]
+    from jnlp.types import Models, Progress, TrainReport
 
 RELEVANT = "relevant"
 """The one label."""
 
 
 @dataclass(frozen=True, slots=True)
-class RerankerOptions:
+class RerankerOptions(PairOptions):
     """How a reranker is trained."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    negatives: Annotated[
-        str | None, Option("Column of texts that do not answer: one text or a list.", metavar="COLUMN")
-    ] = None
-    group: Annotated[
-        str | None, Option("Column of what is held out together: an article, an author.", metavar="COLUMN")
-    ] = None
-    drawn: Annotated[
+    patience: Annotated[int, Option("Epochs without a better score before it stops; 0: never.", ge=0)] = 0
+    sampled: Annotated[
         int, Option("Negatives a query; those that the rows do not give are other rows' documents.", ge=1)
     ] = 3
-    epochs: Annotated[int, Option("Passes over the training pairs; the best is kept.", ge=1)] = 3
-    lr: Annotated[float | None, Option("Peak learning rate; by the model's width where none is given.", gt=0)] = None
-    batch_size: Annotated[int, Option("Pairs a step.", ge=1)] = 16
-    max_length: Annotated[int, Option("Longest pair in tokens; the rest of it is cut.", ge=8)] = 512
-    valid_share: Annotated[
-        float, Option("Share of the pairs that chooses the epoch, where --valid gives none.", gt=0, lt=0.5)
-    ] = 0.1
-    weights: Annotated[str, Option("Number format of the saved weights.", choices=("fp32", "bf16", "fp16"))] = "fp32"
-    seed: Annotated[int, Option("Decides the split, the negatives and the order of rows.", ge=0)] = 0
 
 
 class RerankerTrainer:
@@ -83,18 +66,9 @@ class RerankerTrainer:
             rows = [pair for pair in rows if key_of(pair) not in seen]
         if not rows:
             raise JnlpError("all pairs to train on are among those of --valid", hint="give others")
-        chosen = ClassifierOptions(
-            epochs=options.epochs,
-            lr=options.lr,
-            batch_size=options.batch_size,
-            max_length=options.max_length,
-            problem="multi",
-            test_share=0.0,
-            patience=0,
-            weights=options.weights,
-            seed=options.seed,
-        )
-        sets = Sets(judged(rows, options.drawn, options.seed), judged(held, options.drawn, options.seed), [])
+        shared = {entry.name: getattr(options, entry.name) for entry in fields(TrainingOptions)}
+        chosen = ClassifierOptions(**shared, problem="multi", test_share=0.0)
+        sets = Sets(judge(rows, options.sampled, options.seed), judge(held, options.sampled, options.seed), [])
         return fit_classifier(sets, chosen, out, base=base, progress=progress, device=device)
 
 
@@ -103,7 +77,7 @@ def make_trainer() -> RerankerTrainer:
     return RerankerTrainer()
 
 
-def judged(pairs: Sequence[Pair], count: int, seed: int, /) -> list[Example]:
+def judge(pairs: Sequence[Pair], count: int, seed: int, /) -> list[Example]:
     """Return every pair as relevant, and with it `count` that are not: its own negatives, then other documents.
 
     Raises:

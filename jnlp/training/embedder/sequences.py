@@ -14,7 +14,7 @@ import torch
 
 from jnlp.encoder.packing import batches, pack
 from jnlp.encoder.pooling import pool
-from jnlp.training.classifier.finetune import MICRO_TOKENS, precision
+from jnlp.training.micro_batches import MICRO_TOKENS, precision
 from jnlp.training.row_encoder import LONGEST, RowEncoder, can_compile
 
 if TYPE_CHECKING:

@@ -1,52 +1,42 @@
 """Trains a ModernBERT into an embedder from pairs of texts that belong together.
 
-The parts: `pairs` says what is learned from, `pair_batches` makes batches, `sequences` runs them, `contrastive_loss`
-and `grad_cache` give gradients, `hard_negatives` finds what the model confuses, `contrastive_fit` fits, and
-`embedder_folder` writes what sentence-transformers loads. This module puts them together; it is light to import.
+The parts: `pairs` says what is learned from, `pair_batches` makes batches, `sequences` runs them, `losses` and
+`grad_cache` give gradients, `hard_negatives` finds what the model confuses, `objective` is what `training.epochs` fits,
+and `folder` writes what sentence-transformers loads. This module puts them together; it is light to import.
 """
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 from jnlp.errors import JnlpError
+from jnlp.training.options import PairOptions, recorded
 from jnlp.types import Option, Pooling, Purpose, TrainReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from jnlp.encoder.modernbert import ModernBert
-    from jnlp.training.embedder.fit import Pace
+    from jnlp.training.embedder.objective import Contrast
     from jnlp.training.embedder.pair_batches import GradedIds, PairIds
     from jnlp.training.embedder.pairs import GradedSet, PairSet
-    from jnlp.types import Example, Models
-
-    Progress = Callable[[str, int, int, Mapping[str, float]], None]
+    from jnlp.types import Example, Models, Progress
 
 PREFIXES = {Purpose.QUERY: "検索クエリ: ", Purpose.DOCUMENT: "検索文書: "}
 """The prefixes of texts where neither the base nor the user gives any: the prefixes of ruri-v3."""
 
 
 @dataclass(frozen=True, slots=True)
-class EmbedderOptions:
+class EmbedderOptions(PairOptions):
     """How an embedder is trained."""
 
-    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-
-    negatives: Annotated[
-        str | None, Option("Column of texts that do not answer: one text or a list.", metavar="COLUMN")
-    ] = None
-    group: Annotated[
-        str | None, Option("Column of what is held out together: an article, an author.", metavar="COLUMN")
-    ] = None
     epochs: Annotated[int, Option("Passes over the training pairs; the best is kept.", ge=1)] = 5
-    hours: Annotated[float | None, Option("Time limit; the learning rate falls to 0 by then.", gt=0)] = None
     batch_size: Annotated[int, Option("Documents a step, each with its queries; all others are negatives.", ge=2)] = 128
-    lr: Annotated[float | None, Option("Peak learning rate; by the model's width where none is given.", gt=0)] = None
+    max_length: Annotated[int, Option("Longest training text in tokens; the rest of it is cut.", ge=8)] = 256
+    patience: Annotated[int, Option("Epochs without a better score before it stops; 0: never.", ge=0)] = 2
+    hours: Annotated[float | None, Option("Time limit; the learning rate falls to 0 by then.", gt=0)] = None
     temperature: Annotated[float, Option("What cosines are divided by in the loss.", gt=0)] = 0.05
     symmetric: Annotated[bool, Option("Train documents to find their queries too.")] = False
     mine: Annotated[
@@ -59,21 +49,12 @@ class EmbedderOptions:
     dimensions: Annotated[
         tuple[int, ...], Option("Widths at which the first numbers of a vector work alone.", metavar="N,M")
     ] = ()
-    max_length: Annotated[int, Option("Longest training text in tokens; the rest of it is cut.", ge=8)] = 256
     query_prefix: Annotated[str | None, Option("Put before queries; the base's own where none is given.")] = None
     document_prefix: Annotated[str | None, Option("Put before documents; likewise.")] = None
     cache_tokens: Annotated[
         int, Option("Batches of more tokens take a third more time and little memory (GradCache).", ge=0)
     ] = 65_536
-    weight_decay: Annotated[float, Option("Weight decay of AdamW.", ge=0)] = 0.01
-    warmup: Annotated[float, Option("Share of the run in which the learning rate rises.", ge=0, lt=1)] = 0.1
-    patience: Annotated[int, Option("Epochs without a better score before it stops; 0: never.", ge=0)] = 2
-    valid_share: Annotated[
-        float, Option("Share of the pairs that chooses the epoch, where --valid gives none.", gt=0, lt=0.5)
-    ] = 0.1
     pooling: Annotated[Pooling, Option("How token states become one vector.")] = Pooling.MEAN
-    weights: Annotated[str, Option("Number format of the saved weights.", choices=("fp32", "bf16", "fp16"))] = "fp32"
-    seed: Annotated[int, Option("Decides the split and the order of rows.", ge=0)] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +105,7 @@ class EmbedderTrainer:
         Raises:
             JnlpError: Rows that are no pairs, too few of them, a base that is no ModernBERT, or an `out` that exists.
         """
-        return fit_embedder(divided(train, valid, options), options, out, base=base, progress=progress, device=device)
+        return fit_embedder(divide(train, valid, options), options, out, base=base, progress=progress, device=device)
 
 
 def make_trainer() -> EmbedderTrainer:
@@ -132,13 +113,13 @@ def make_trainer() -> EmbedderTrainer:
     return EmbedderTrainer()
 
 
-def divided(train: Sequence[Example], valid: Sequence[Example] | None, options: EmbedderOptions, /) -> EmbedderSets:
+def divide(train: Sequence[Example], valid: Sequence[Example] | None, options: EmbedderOptions, /) -> EmbedderSets:
     """Return examples as sets; pairs of `valid` are not trained on, and without it a share of each set is held out.
 
     Raises:
         JnlpError: Nothing to train on or to choose by.
     """
-    from jnlp.training.embedder.pairs import GradedSet, hold_out, hold_out_graded, key_of, keys_of, sets_of
+    from jnlp.training.embedder.pairs import GradedSet, hold_out, key_of, keys_of, sets_of
 
     pairs, graded = sets_of(train)
     if not pairs and not graded:
@@ -158,7 +139,7 @@ def divided(train: Sequence[Example], valid: Sequence[Example] | None, options: 
         train_part, valid_part = hold_out(pair_set.pairs, options.valid_share, options.seed)
         kept.append(replace(pair_set, pairs=train_part))
         held.append(replace(pair_set, pairs=valid_part))
-    parts = [hold_out_graded(g.pairs, options.valid_share, options.seed) for g in graded]
+    parts = [hold_out(g.pairs, options.valid_share, options.seed) for g in graded]
     return EmbedderSets(
         kept,
         [GradedSet(g.name, part[0]) for g, part in zip(graded, parts, strict=True)],
@@ -196,11 +177,12 @@ def fit_embedder(
     from jnlp.encoder.files import digest_weights
     from jnlp.encoder.runtime import Runtime
     from jnlp.encoder.tokenizer import load_tokenizer
-    from jnlp.training.embedder.fit import evaluate, fit
     from jnlp.training.embedder.folder import write_embedder
+    from jnlp.training.embedder.objective import EmbedderObjective, rows_of
     from jnlp.training.embedder.pair_batches import encode_graded, encode_pairs, encoder_of
     from jnlp.training.embedder.sequences import sequence_encoder
-    from jnlp.training.folder import read_config, versions, whole_folder
+    from jnlp.training.epochs import Pace, fit
+    from jnlp.training.folder import read_config, resumable, versions, whole_folder
 
     config = read_config(base)
     width = int(config["hidden_size"])
@@ -209,7 +191,8 @@ def fit_embedder(
     prefixes = prefixes_of(base, options)
     place, _ = Runtime(device=device).place()
     length = min(options.max_length, int(config.get("max_position_embeddings", 8192)))
-    with whole_folder(out) as part:
+    run = [replace(options, resume=None), config, digest_weights(base), sets]
+    with whole_folder(out) as part, resumable(out, run, resume=options.resume) as checkpoint:
         encode = encoder_of(load_tokenizer(base), prefixes, length)
         pairs, valid = ([encode_pairs(s, encode) for s in side] for side in (sets.pairs, sets.valid))
         graded, valid_graded = ([encode_graded(s, encode) for s in side] for side in (sets.graded, sets.valid_graded))
@@ -217,10 +200,14 @@ def fit_embedder(
         lengths = _lengths(pairs, graded)
         longest = max([*lengths, *_lengths(valid, valid_graded)])
         encoder = sequence_encoder(module, options.pooling, place, longest, tokens=sum(lengths) * options.epochs)
-        before = evaluate(encoder, valid, valid_graded)
-        resume = _checkpoint(out, [options, read_config(base), digest_weights(base), sets])
-        pace = _pace(options, width)
-        fitted = fit(encoder, pairs, graded, valid, valid_graded, pace, progress, checkpoint=resume)
+        contrast = contrast_of(options, width)
+        objective = EmbedderObjective(
+            encoder, rows_of(pairs, graded, contrast, width), valid, valid_graded, cache_tokens=options.cache_tokens
+        )
+        rate = options.lr or default_rate(width)
+        before = objective.evaluate()
+        module.requires_grad_(requires_grad=True)
+        fitted = fit(objective, Pace.of(options, rate, hours=options.hours), progress, checkpoint=checkpoint)
         report: dict[str, Any] = {
             "rows": {
                 "train": sum(_sizes(sets.pairs, sets.graded).values()),
@@ -235,14 +222,13 @@ def fit_embedder(
             "scores": {name: value for name, value in fitted.epochs[fitted.best].items() if name in before},
             "prefixes": {purpose.value: prefix for purpose, prefix in prefixes.items()},
             "details": {
-                "options": asdict(replace(options, lr=options.lr or default_rate(width))),
+                "options": recorded(options, lr=rate),
                 "device": place.type,
                 "versions": versions(),
             },
         }
         about = described or Described(out.name, base.name)
         write_embedder(part, base, config, module, prefixes, options, about, report)
-    shutil.rmtree(resume.parent, ignore_errors=True)
     return TrainReport(out, report["scores"], report["rows"], report["details"])
 
 
@@ -254,12 +240,6 @@ def _lengths(pairs: Sequence[PairIds], graded: Sequence[GradedIds]) -> list[int]
     """Return the tokens of every text."""
     texts = [text for p in pairs for text in (*p.queries, *p.documents)]
     return [len(text) for text in [*texts, *(text for g in graded for text in (*g.first, *g.second))]]
-
-
-def _checkpoint(out: Path, run: object) -> Path:
-    """Return the path of a run's checkpoint: next to `out`, with its own name for each base, data and options."""
-    key = hashlib.sha256(repr(run).encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return out.parent / f".{out.name}.{key}" / "checkpoint.pt"
 
 
 def prefixes_of(base: Path, options: EmbedderOptions, /) -> dict[Purpose, str]:
@@ -294,24 +274,17 @@ def load_encoder(base: Path, config: Mapping[str, Any], /) -> ModernBert:
     return module
 
 
-def _pace(options: EmbedderOptions, width: int) -> Pace:
-    from jnlp.training.embedder.fit import Pace
+def contrast_of(options: EmbedderOptions, width: int, /) -> Contrast:
+    """Return how the losses compare vectors of a model of some width."""
+    from jnlp.training.embedder.losses import matryoshka
+    from jnlp.training.embedder.objective import Contrast
 
-    return Pace(
-        epochs=options.epochs,
-        seconds=options.hours * 3600 if options.hours else None,
+    return Contrast(
         batch_size=options.batch_size,
-        lr=options.lr or default_rate(width),
-        weight_decay=options.weight_decay,
-        warmup=options.warmup,
         temperature=options.temperature,
-        graded_temperature=0.05,  # that of CoSENT's paper: cosines times 20
         symmetric=options.symmetric,
-        dimensions=options.dimensions,
+        widths=matryoshka(options.dimensions, width),
         mine=options.mine,
         margin=options.mine_margin,
         skip=options.mine_skip,
-        cache_tokens=options.cache_tokens,
-        patience=options.patience,
-        seed=options.seed,
     )

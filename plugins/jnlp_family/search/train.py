@@ -2,8 +2,8 @@
 
 Training pairs: JaQuAD's questions and passages, a sentence and its passage, titles and texts, entailed sentences with
 contradicted ones as hard negatives, and JSTS's graded pairs. The development articles of `jaquad` select the epoch. The
-valid split of JSTS is read only to exclude its pairs. After an interruption, the same command continues from the last
-epoch.
+valid split of JSTS is read only to exclude its pairs. After an interruption, the same command continues from
+its checkpoint.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jnlp.errors import JnlpError, status_of
 from jnlp.training.embedder.pairs import CONTRADICTION, ENTAILMENT, Graded, GradedSet, Pair, PairSet, key_of
 from jnlp.training.embedder.trainer import Described, EmbedderOptions, EmbedderSets, fit_embedder
+from jnlp.training.stopping import Stopped
 from jnlp_family.search.jaquad import questions
 from jnlp_family.similarity import Split, is_development, similarity_pairs
 from jnlp_pretrain.corpus import fraction
@@ -232,8 +233,10 @@ def main(arguments: Sequence[str] | None = None, /) -> int:
     try:
         return status_of(lambda: _run(args))
     except KeyboardInterrupt:
-        sys.stderr.write("stopped; run the same command to continue from the last complete epoch\n")
         return 130
+    except Stopped as stopped:
+        sys.stderr.write("stopped with a checkpoint; run the same command to continue\n")
+        return 128 + stopped.number
 
 
 def _run(args: argparse.Namespace) -> None:

@@ -34,13 +34,14 @@ from jnlp_toxicity.matcher import find
 from jnlp_toxicity.spec import ToxicityOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from jnlp.types import Progress
+
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
-    Progress = Callable[[str, int, int, Mapping[str, float]], None]
 
 TOXIC, CLEAN = "toxic", "clean"
 OPTIONS = ClassifierOptions(epochs=6, lr=1e-4, batch_size=32, max_length=192, weights="fp16", patience=2)
@@ -309,7 +310,7 @@ def _parse_arguments() -> argparse.Namespace:
 
 
 def _print(phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
-    if done == total or "valid" in figures:
+    if done == total or phase == "epoch":
         sys.stderr.write(f"{phase} {done}/{total} {json.dumps(figures)}\n")
 
 

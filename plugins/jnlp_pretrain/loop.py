@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import json
-import signal
-import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
-
 from jnlp.io.durable import replacing
 from jnlp.training import checkpoints
-from jnlp.training.plot import read_log, write_plot
-from jnlp.training.team import Alone
+from jnlp.training.optim import load_states, update
+from jnlp.training.stopping import Stopped, stop_signals
+from jnlp_pretrain.plot import read_log, write_plot
+from jnlp_pretrain.team import Alone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    import torch
     from torch import nn
 
     from jnlp.training.schedule import Clock
-    from jnlp.training.team import Team
-
-    Progress = Callable[[str, int, int, Mapping[str, float]], None]
+    from jnlp.types import Progress
+    from jnlp_pretrain.team import Team
 
 
 class Objective(Protocol):
@@ -78,18 +75,6 @@ class Plan:
     checkpoint_seconds: float = 300.0
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: the run was asked to stop and has saved itself
-    """The run was interrupted and is saved in its checkpoint.
-
-    Args:
-        number: Of the signal.
-    """
-
-    def __init__(self, number: int = signal.SIGINT, /) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.number = int(number)
-
-
 def train(
     objective: Objective,
     optimisers: Sequence[torch.optim.Optimizer],
@@ -108,7 +93,7 @@ def train(
         Stopped: After Ctrl-C or SIGTERM, with the checkpoint written.
     """
     run = _Run(objective, optimisers, clock, plan, folder, team or Alone(), progress)
-    with _stop_signals() as stopped:
+    with stop_signals() as stopped:
         run.resume()
         while run.step_once():
             run.save_if_due(asked=stopped())
@@ -130,11 +115,9 @@ class _Run:
     seen: tuple[float, int] = (0.0, 0)
     begun: tuple[float, float] = (0.0, 0.0)
     warm: bool = False
-    peaks: list[list[float]] = field(default_factory=list)
 
     def resume(self) -> None:
-        self.peaks = [[group["lr"] for group in optimiser.param_groups] for optimiser in self.optimisers]
-        self.step, self.tokens, self.clock.spent = checkpoints.load(self.folder, self.objective, self.optimisers)
+        self._load(self.folder / checkpoints.NAME)
         self.clock.start()
         if self.team.rank == 0:
             _forget_after(self.folder / "log.jsonl", self.step)
@@ -153,7 +136,7 @@ class _Run:
             return False
         factor = self.objective.rate(middle)
         loss, count = self.objective.backward(self.step, middle)
-        self._update(factor)
+        update(self.objective.model, self.optimisers, factor, clip=self.plan.clip)
         self.step, self.tokens = self.step + 1, self.tokens + count
         if self.team.rank == 0:
             if self.step % self.plan.log_every == 0:
@@ -180,15 +163,6 @@ class _Run:
             write_plot(self.folder / "log.jsonl", self.folder / "loss.svg")
         self.team.wait()
         return {**final, "steps": self.step, "tokens": self.tokens, "seconds": self.clock.elapsed}
-
-    def _update(self, factor: float) -> None:
-        if self.plan.clip:
-            torch.nn.utils.clip_grad_norm_(self.objective.model.parameters(), self.plan.clip)
-        for optimiser, rates in zip(self.optimisers, self.peaks, strict=True):
-            for group, rate in zip(optimiser.param_groups, rates, strict=True):
-                group["lr"] = rate * factor
-            optimiser.step()
-            optimiser.zero_grad()
 
     def _log_training(self, loss: float, factor: float) -> None:
         now, done = time.monotonic(), self.clock.progress(self.tokens)
@@ -217,16 +191,28 @@ class _Run:
 
     def _save(self) -> None:
         if self.team.rank == 0:
-            checkpoints.save(
-                self.folder,
-                self.objective,
-                self.optimisers,
-                step=self.step,
-                tokens=self.tokens,
-                seconds=self.clock.elapsed,
-            )
+            checkpoints.save(self.folder / checkpoints.NAME, self._state())
             write_plot(self.folder / "log.jsonl", self.folder / "loss.svg")
         self.saved = time.monotonic()
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "model": self.objective.model.state_dict(),
+            "data": self.objective.state(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "seconds": self.clock.elapsed,
+            "step": self.step,
+            "tokens": self.tokens,
+        }
+
+    def _load(self, path: Path) -> None:
+        if not path.exists():
+            return
+        with checkpoints.loaded(path) as saved:
+            self.objective.model.load_state_dict(saved["model"])
+            self.objective.load_state(saved["data"])
+            load_states(self.optimisers, saved["optimisers"])
+            self.step, self.tokens, self.clock.spent = int(saved["step"]), int(saved["tokens"]), float(saved["seconds"])
 
 
 def _forget_after(log: Path, step: int) -> None:
@@ -235,20 +221,3 @@ def _forget_after(log: Path, step: int) -> None:
         kept = (json.dumps(row) + "\n" for row in read_log(log) if row["step"] <= step)
         with replacing(log) as file:
             file.write("".join(kept).encode())
-
-
-@contextmanager
-def _stop_signals() -> Iterator[Callable[[], int]]:
-    """Give the number of a Ctrl-C or SIGTERM that came, or 0: no step is cut in half. Only the main thread can."""
-    asked: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: 0
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, lambda received, _: asked.append(received))
-    try:
-        yield lambda: asked[0] if asked else 0
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

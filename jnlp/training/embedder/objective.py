@@ -1,0 +1,261 @@
+"""What fitting an embedder fits: steps of several kinds of rows, and the scores that choose the epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+
+from jnlp.encoder.vectors import unit
+from jnlp.training.embedder.grad_cache import backward
+from jnlp.training.embedder.hard_negatives import by_document, mine
+from jnlp.training.embedder.losses import cosent, info_nce
+from jnlp.training.embedder.pair_batches import draw, pair_batches
+from jnlp.training.epochs import SCORE
+from jnlp.training.metrics import spearman
+from jnlp.training.retrieval import ranks, summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    from jnlp.training.embedder.pair_batches import Batch, GradedIds, Ids, PairIds
+    from jnlp.training.embedder.sequences import SequenceEncoder
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """How vectors are compared in the losses.
+
+    Args:
+        batch_size: Documents a step.
+        temperature: Of InfoNCE.
+        symmetric: Train documents to find their queries too.
+        widths: Widths at which the loss is taken, the full one among them.
+        mine: Hard negatives that a document meets in its batch, from the second epoch on.
+        margin: See `hard_negatives.mine`.
+        skip: Likewise.
+        graded_temperature: Of CoSENT; its paper multiplies cosines by 20.
+    """
+
+    batch_size: int
+    temperature: float
+    symmetric: bool
+    widths: tuple[int, ...]
+    mine: int = 0
+    margin: float = 0.95
+    skip: int = 0
+    graded_temperature: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Sequences that go through together, the loss of their vectors, and who looks at the vectors afterwards."""
+
+    sequences: list[Ids]
+    loss: Callable[[Tensor], Tensor]
+    seen: Callable[[Tensor], None] = lambda _: None
+
+
+class Rows(Protocol):
+    """Rows of one kind, from which an epoch takes its steps."""
+
+    def steps(self, epoch: int, rng: np.random.Generator, /) -> Iterator[Step]:
+        """Yield the steps of an epoch; they depend on `rng` and on `state()` alone."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Return what steps to come depend on."""
+        ...
+
+    def load_state(self, state: dict[str, Any], /) -> None:
+        """Go back to where `state` was taken."""
+        ...
+
+
+class PairRows:
+    """Queries with their documents: InfoNCE, with hard negatives found by the vectors of the epoch before."""
+
+    def __init__(self, data: PairIds, contrast: Contrast, width: int, /) -> None:
+        self.data, self.contrast = data, contrast
+        wanted = contrast.mine > 0
+        self._queries = np.zeros((len(data.queries) if wanted else 0, width), np.float32)
+        self._documents = np.zeros((len(data.documents) if wanted else 0, width), np.float32)
+        self._near: list[list[int]] | None = None
+        self._mined = 0  # the epoch whose negatives are there
+
+    def steps(self, epoch: int, rng: np.random.Generator, /) -> Iterator[Step]:
+        """Yield batches of documents with their queries; from the second epoch on hard negatives are with them."""
+        if self.contrast.mine and epoch != self._mined:
+            self._near, self._mined = self._find_near(), epoch
+        batches = pair_batches(self.data, rng, self.contrast.batch_size, near=self._near, count=self.contrast.mine)
+        for batch in batches:
+            yield self._step(batch)
+
+    def _step(self, batch: Batch) -> Step:
+        data, contrast = self.data, self.contrast
+        asked = len(batch.queries)
+
+        def loss(vectors: Tensor) -> Tensor:
+            owner, hidden = (torch.from_numpy(x).to(vectors.device) for x in (batch.owner, batch.hidden))
+            queries, documents = vectors[:asked], vectors[asked:]
+            args = (owner, hidden, contrast.temperature, contrast.symmetric)
+            return _mean(info_nce(queries[:, :w], documents[:, :w], *args) for w in contrast.widths)
+
+        def seen(vectors: Tensor) -> None:
+            rows = vectors.cpu().numpy()
+            self._queries[batch.queries], self._documents[batch.documents] = rows[:asked], rows[asked:]
+
+        sequences = [data.queries[i] for i in batch.queries] + [data.documents[i] for i in batch.documents]
+        return Step(sequences, loss, seen) if contrast.mine else Step(sequences, loss)
+
+    def _find_near(self) -> list[list[int]]:
+        data, contrast = self.data, self.contrast
+        found = mine(
+            unit(self._queries),
+            unit(self._documents),
+            data.positives,
+            2 * contrast.mine,
+            margin=contrast.margin,
+            skip=contrast.skip,
+        )
+        return by_document(data.owner, found, len(data.documents))
+
+    def state(self) -> dict[str, Any]:
+        """Return the vectors seen last and the negatives of this epoch."""
+        vectors = {"queries": torch.from_numpy(self._queries), "documents": torch.from_numpy(self._documents)}
+        return vectors | {"near": self._near, "mined": self._mined}
+
+    def load_state(self, state: dict[str, Any], /) -> None:
+        """Go back to them."""
+        self._queries[:], self._documents[:] = state["queries"].cpu().numpy(), state["documents"].cpu().numpy()
+        self._near, self._mined = state["near"], state["mined"]
+
+
+class GradedRows:
+    """Pairs with a grade: CoSENT."""
+
+    def __init__(self, data: GradedIds, contrast: Contrast, /) -> None:
+        self.data, self.contrast = data, contrast
+
+    def steps(self, epoch: int, rng: np.random.Generator, /) -> Iterator[Step]:
+        """Yield batches of pairs in random order."""
+        del epoch
+        size = self.contrast.batch_size
+        order = draw(len(self.data.grades), self.data.weight, rng)
+        for start in range(0, len(order), size):
+            yield self._step(order[start : start + size])
+
+    def _step(self, batch: list[int]) -> Step:
+        data, contrast = self.data, self.contrast
+
+        def loss(vectors: Tensor) -> Tensor:
+            grades = torch.from_numpy(data.grades[batch]).to(vectors.device)
+            first, second = vectors[: len(batch)], vectors[len(batch) :]
+            temperature = contrast.graded_temperature
+            return _mean(cosent(first[:, :w], second[:, :w], grades, temperature) for w in contrast.widths)
+
+        return Step([data.first[i] for i in batch] + [data.second[i] for i in batch], loss)
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing: batches depend on their order alone."""
+        return {}
+
+    def load_state(self, state: dict[str, Any], /) -> None:
+        """Do nothing."""
+
+
+class EmbedderObjective:
+    """An encoder, the rows that it learns from, and those that choose the epoch: what `epochs.fit` fits.
+
+    Args:
+        encoder: The encoder.
+        rows: What it learns from.
+        valid: Pairs that are scored by nDCG@10.
+        valid_graded: Graded pairs that are scored by Spearman's coefficient.
+        cache_tokens: Steps of more tokens go through GradCache.
+    """
+
+    def __init__(
+        self,
+        encoder: SequenceEncoder,
+        rows: Sequence[Rows],
+        valid: Sequence[PairIds],
+        valid_graded: Sequence[GradedIds],
+        /,
+        *,
+        cache_tokens: int,
+    ) -> None:
+        self.encoder, self.rows = encoder, rows
+        self.valid, self.valid_graded, self.cache_tokens = valid, valid_graded, cache_tokens
+
+    @property
+    def module(self) -> nn.Module:
+        """The encoder's module."""
+        return self.encoder.module
+
+    def batches(self, epoch: int, rng: np.random.Generator, /) -> list[Step]:
+        """Return the steps of all kinds of rows in random order."""
+        steps = [step for rows in self.rows for step in rows.steps(epoch, rng)]
+        return [steps[i] for i in rng.permutation(len(steps))]
+
+    def backward(self, batch: Step, /) -> tuple[float, int]:
+        """Leave the gradients of a step in the encoder."""
+        loss, vectors = backward(self.encoder, batch.sequences, batch.loss, self.cache_tokens)
+        batch.seen(vectors)
+        return loss, sum(map(len, batch.sequences))
+
+    def evaluate(self) -> dict[str, float]:
+        """Return retrieval and rank-correlation figures by set, and `score`, the mean of their main ones."""
+        return evaluate(self.encoder, self.valid, self.valid_graded)
+
+    def state(self) -> dict[str, Any]:
+        """Return what each kind of rows keeps."""
+        return {"rows": [rows.state() for rows in self.rows]}
+
+    def load_state(self, state: dict[str, Any], /) -> None:
+        """Go back to it."""
+        for rows, saved in zip(self.rows, state["rows"], strict=True):
+            rows.load_state(saved)
+
+
+def evaluate(encoder: SequenceEncoder, valid: Sequence[PairIds], graded: Sequence[GradedIds], /) -> dict[str, float]:
+    """Return retrieval and rank-correlation figures by set, and `score`, the mean of their main ones."""
+    encoder.module.eval()
+    figures: dict[str, float] = {}
+    main: list[float] = []
+    for data in valid:
+        queries, documents = (unit(encoder.all(side).cpu().numpy()) for side in (data.queries, data.documents))
+        found = summary(_best_ranks(queries, documents, data))
+        main.append(found["ndcg@10"])
+        figures |= found if len(valid) == 1 else {f"{data.name}/{name}": value for name, value in found.items()}
+    for pairs in graded:
+        first, second = (unit(encoder.all(side).cpu().numpy()) for side in (pairs.first, pairs.second))
+        main.append(spearman((first * second).sum(axis=1), pairs.grades))
+        figures[f"{pairs.name}/spearman"] = main[-1]
+    return figures | {SCORE: float(np.mean(main))} if main else {}
+
+
+def _best_ranks(queries: NDArray[np.float32], documents: NDArray[np.float32], data: PairIds) -> NDArray[np.int64]:
+    """Return the rank of each query's best document: several may answer it."""
+    found = ranks(queries, documents, data.owner)
+    for row, positives in enumerate(data.positives):
+        for other in positives - {int(data.owner[row])}:
+            found[row] = min(found[row], int(ranks(queries[row : row + 1], documents, np.array([other]))[0]))
+    return found
+
+
+def rows_of(pairs: Iterable[PairIds], graded: Iterable[GradedIds], contrast: Contrast, width: int, /) -> list[Rows]:
+    """Return pairs and graded pairs as what an objective learns from."""
+    return [
+        *(PairRows(data, contrast, width) for data in pairs),
+        *(GradedRows(data, contrast) for data in graded),
+    ]
+
+
+def _mean(losses: Iterator[Tensor]) -> Tensor:
+    return torch.stack(list(losses)).mean()
