@@ -89,18 +89,18 @@ def to_json(value: object, /) -> str:
 
 
 def sentence_transformer(model: str | None = None, /, **settings: Any) -> SentenceTransformer:
-    """Return a model as a SentenceTransformer that runs on jnlp's encoder: the same vectors, all its methods.
+    """Return a model as a SentenceTransformer that runs on jnlp's encoder: same vectors, all methods.
 
-    A text over the model's length is cut off, as there. Saved, it loads in sentence-transformers without jnlp. It does
-    not train: the weights take no gradients (train `SentenceTransformer(folder)`, then open the folder here).
+    As in sentence-transformers, a text longer than the model is truncated. A saved model loads there without jnlp. It
+    cannot be trained: the weights have no gradients. Train `SentenceTransformer(folder)` and open the folder here.
 
     Args:
         model: A name of `jnlp models`, a folder, or a hub id.
         settings: Fields of `Settings`: `device`, `dtype`, `threads`, `batch_tokens`, `compile`.
 
     Raises:
-        UsageError: Nobody knows the model, or a setting is not allowed.
-        JnlpError: The model cannot be had, or is not whole.
+        UsageError: The model is unknown, or a setting is not allowed.
+        JnlpError: The model cannot be loaded, or is incomplete.
     """
     from jnlp.encoder.forms.sentence_transformer import wrap
 

@@ -1,4 +1,4 @@
-"""The batch job: read anything, run a task over it, write anything; what the command of every task calls."""
+"""The batch job behind every task's command: reads inputs, runs the task, writes results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from jnlp import options as option_values
-from jnlp.engine import checked
+from jnlp.engine import check_records
 from jnlp.errors import JnlpError, RecordError, UsageError
 from jnlp.executors.prefetch import Prefetcher
 from jnlp.io.reading.options import ReadOptions
@@ -47,7 +47,7 @@ class WriteOptions:
     out: Annotated[
         Path | None,
         Option(
-            help="Write to FILE; its ending chooses the format. - is standard output.",
+            help="Write to FILE; its extension selects the format. - is standard output.",
             flags=("-o", "--out"),
             metavar="FILE",
         ),
@@ -74,7 +74,7 @@ class WriteOptions:
     resume: Annotated[bool, Option(help="Continue an interrupted run with the same -o FILE.")] = False
 
     def resolved(self) -> WriteOptions:
-        """Return the options with no `out` where it means standard output."""
+        """Return the options with `out` set to None if it names standard output."""
         standard = self.out is not None and standard_stream(self.out) is sys.stdout.buffer
         return dataclasses.replace(self, out=None) if standard else self
 
@@ -117,14 +117,14 @@ def run_batch(
         reading: How inputs become records.
         writing: Where results go.
         model: The model to run on.
-        table: Called with each row of a person's table where the format is `table`.
+        table: Called with each row of the terminal table if the format is `table`.
         on_failed: Called with each record that failed.
         advance: Called with the number of records done since the last call.
         options: The task's options.
 
     Raises:
-        JnlpError: What concerns the whole run; with `on_error=fail` the first record's error. What is kept of the
-            output is said in a note of the exception.
+        JnlpError: An error that ends the run; with `on_error=fail`, the first record's error. A note of the exception
+            says which part of the output was kept.
     """
     reading, writing = reading or ReadOptions(), (writing or WriteOptions()).resolved()
     spec = engine.task(task) if isinstance(task, str) else task
@@ -159,12 +159,12 @@ def run_batch(
     drain = _Drain(spec, job.options, output, name == TABLE, writing, on_failed, columns)
     marks = _Marks()
     clock, writing_took = time.perf_counter, 0.0
-    idle = output.flush if writing.out is None else _nothing  # into a pipe: no answer waits for the next question
+    idle = output.flush if writing.out is None else _do_nothing  # into a pipe: no answer waits for the next question
     try:
         with (
             output,
             Prefetcher(
-                checked(_still_to_do(engine.usage.reading(records), output, marks), spec), idle=idle
+                check_records(_remaining(engine.usage.reading(records), output, marks), spec), idle=idle
             ) as prefetched,
             closing(engine.execute(job, prefetched)) as outcomes,
         ):
@@ -183,7 +183,7 @@ def run_batch(
 
 
 def _check_ending(writing: WriteOptions, endings: Mapping[str, str]) -> None:
-    """Raise UsageError where a file's ending and what is written into it are two formats."""
+    """Raise UsageError if the file's extension and the chosen format disagree."""
     meant = endings.get(writing.out.suffix.lower()) if writing.out is not None else None
     if meant is not None and writing.format not in (None, meant):
         raise UsageError(
@@ -195,12 +195,12 @@ def _check_ending(writing: WriteOptions, endings: Mapping[str, str]) -> None:
         raise UsageError(f"{rejects}: rejects are lines of JSON", hint=f"--rejects {rejects.with_suffix('.jsonl')}")
 
 
-def _nothing() -> None:
-    """Leave a file to grow each second."""
+def _do_nothing() -> None:
+    """Do nothing: a file is flushed once a second."""
 
 
-def _still_to_do(records: Iterator[Record | Failed], output: Output, marks: _Marks) -> Iterator[Record | Failed]:
-    """Yield records after those that an earlier run has done; JnlpError where that was another input."""
+def _remaining(records: Iterator[Record | Failed], output: Output, marks: _Marks) -> Iterator[Record | Failed]:
+    """Yield the records that an earlier run has not done; raise JnlpError if that run read another input."""
     mark, passed = output.mark, 0
     for record in itertools.islice(records, output.skip):
         mark, passed = marks.of(record), passed + 1
@@ -212,7 +212,7 @@ def _still_to_do(records: Iterator[Record | Failed], output: Output, marks: _Mar
             found = f"a record up to {here} has changed"
         else:
             found = f"record {passed:,} is {here}"
-        output.how_on = "--resume goes on with the input it was made from"
+        output.how_on = "--resume needs the input of the interrupted run"
         raise JnlpError(
             f"the input is not what the interrupted run read: {found}", hint="run it without --resume to start again"
         )
@@ -222,8 +222,7 @@ def _still_to_do(records: Iterator[Record | Failed], output: Output, marks: _Mar
 class _Marks:
     """Marks of records: the id, and a checksum over all records up to this one.
 
-    Outcomes come one a record and in order, each with its record, so that a resumed run makes the same marks from the
-    records that it reads.
+    There is one outcome for each record, in order, so a resumed run computes the same marks from the records it reads.
     """
 
     def __init__(self) -> None:
@@ -243,7 +242,7 @@ class _Marks:
 
 
 class _Columns:
-    """The keys of a result's mappings, known before the first row where the task can say; looked up once.
+    """The keys of a result's mappings, if the task can name them before the first row; looked up once.
 
     Args:
         engine: Resolves the model.
@@ -295,12 +294,12 @@ class _Drain:
 
     @property
     def summary(self) -> Summary:
-        """What was taken so far."""
+        """The counts so far."""
         counts = self._counts
         return Summary(sum(counts.values()), counts["done"], counts["failed"], counts["dropped"])
 
     def take(self, outcome: Outcome[Any], mark: str) -> None:
-        """Write one outcome, with the mark of its record; one that cannot be written has failed too."""
+        """Write one outcome with the mark of its record; an outcome that cannot be written counts as failed."""
         if isinstance(outcome, Done):
             why = self._drop(outcome.result, self._options) if self._drop else None
             if why is not None:
@@ -330,10 +329,10 @@ class _Drain:
 def rows(
     spec: TaskSpec[Any, Any], record: Record, result: Any, keys: Mapping[str, Sequence[str]] | None = None, /
 ) -> Iterator[dict[str, object]]:
-    """Yield the output rows of a record: id, text, the result's fields, then the columns that were carried through.
+    """Yield the output rows of a record: id, text, the result's fields, then the other input columns.
 
-    With `keys` the fields are flat (`jnlp.io.writing.flat`). A carried column that has the name of another is written
-    as `input.NAME`, as often as it takes.
+    With `keys` the fields are flat (`jnlp.io.writing.flat`). An input column whose name is already used gets the prefix
+    `input.`, repeated if needed.
     """
     start = head(record)
     items = [result] if spec.explode is None else getattr(result, spec.explode)

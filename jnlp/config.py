@@ -1,4 +1,4 @@
-"""Settings of the engine: defaults < config file < `JNLP_*` variables < what the caller gives.
+"""Settings of the engine. Precedence: defaults < config file < `JNLP_*` variables < the caller's arguments.
 
 The config file is `config.toml` in the user's config folder, or the file `JNLP_CONFIG` names:
 
@@ -89,12 +89,12 @@ def task_options(config: Config, name: str, cls: type[O], given: Mapping[str, An
 
 
 def build_from(values: Mapping[str, Any], *, where: str) -> Settings:
-    """Make settings from a table of values; errors name `where`."""
+    """Return settings from a table of values; errors mention `where`."""
     return options.build(Settings, values, where=where)
 
 
 def read_table(path: Path) -> dict[str, Any]:
-    """Return the table of a TOML file, empty where there is none.
+    """Return the table of a TOML file, or an empty one if there is no file.
 
     Raises:
         JnlpError: It is not TOML, or cannot be read.
@@ -165,7 +165,7 @@ def _split(key: str) -> tuple[str, str, str]:
 
 
 def _document(path: Path) -> TOMLDocument:
-    """Return the config file with its comments and order; an empty document where there is none."""
+    """Return the config file with its comments and order, or an empty document if there is no file."""
     import tomlkit
 
     read_table(path)  # one line for what is no TOML
@@ -178,7 +178,7 @@ def _document(path: Path) -> TOMLDocument:
 
 
 def _change(document: TOMLDocument, section: str, name: str, value: str | None) -> None:
-    """Set a key of a document, or remove it where `value` is None, however the key is spelled there."""
+    """Set a key of a document, or remove it if `value` is None; the key may be spelled in any TOML form."""
     import tomlkit
 
     table: Any = document
@@ -195,7 +195,7 @@ def _change(document: TOMLDocument, section: str, name: str, value: str | None) 
 
 
 def _toml(value: str) -> bool | int | float | str:
-    """Return text as a TOML value: a boolean, or a number that reads back as the same text, else a string."""
+    """Return text as a TOML value: a boolean, a number if it formats back to the same text, or a string."""
     import re
 
     if value in ("true", "false"):

@@ -1,4 +1,4 @@
-"""What the core itself brings, registered through the same hooks as any plugin's, as plugin `core`."""
+"""The core's own registrations, made through the same hooks as a plugin's, under the name `core`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def register_tasks(register: Register) -> None:
 
 @hookimpl
 def register_commands(register: Register) -> None:
-    """Register the commands that tell about jnlp itself."""
+    """Register the commands for training, models, plugins, settings and diagnosis."""
     register("train", "jnlp.cli.train:train", summary="Train a model on your own data.")
     register("models", "jnlp.cli.models:models", summary="List, fetch and choose models.")
-    register("plugins", "jnlp.cli.plugins:plugins", summary="List plugins and what they bring.")
+    register("plugins", "jnlp.cli.plugins:plugins", summary="List plugins and what they register.")
     register("config", "jnlp.cli.config:config", summary="Show and change settings.")
     register("doctor", "jnlp.cli.doctor:doctor", summary="Check this installation and say what is missing.")
 

@@ -1,4 +1,4 @@
-"""Looks at this installation: versions, device, threads, plugins, models, and what is missing and how to get it."""
+"""Checks the installation: versions, device, threads, plugins, models, and how to install what is missing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EXTRAS = {"parquet": ("pyarrow",), "pdf": ("pypdf",), "office": ("openpyxl",), "
 
 
 class Level(StrEnum):
-    """How a finding is meant: in order, optional and absent, or something to fix."""
+    """The level of a finding: fine, optional and absent, or a problem."""
 
     OK = "ok"
     ABSENT = "absent"

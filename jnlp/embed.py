@@ -66,6 +66,6 @@ def make(models: Models, options: EmbedOptions, /) -> Apply[Embedding]:
 
 
 def rows(text: str, result: Embedding, /) -> list[dict[str, str]]:
-    """Return a person's row: the text, the dimension, and the first numbers."""
+    """Return the row of the terminal table: the text, the dimension, and the first numbers."""
     head = " ".join(f"{value:+.3f}" for value in result.vector[:6])
     return [{"text": text, "dimension": str(len(result.vector)), "vector": f"{head} …"}]

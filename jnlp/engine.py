@@ -1,4 +1,4 @@
-"""The engine: settings, plugins and models brought together; runs tasks over texts and streams."""
+"""The engine: runs tasks over texts and streams with the given plugins, settings and models."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ class Engine:
         self.plugins = plugins
         self.config = config or Config()
         self.usage = Usage()
-        """What the runs have met so far, and what they cost."""
+        """Counts and costs of the runs so far."""
         self.converted: Path | None = None
-        """In a worker process: where weights in the dtype of the run lie once for all workers."""
+        """In a worker process: the folder with the weights that all workers share."""
         self._specs: dict[str, TaskSpec[Any, Any]] = {}
         self._heads = LoadedHeads(self)
 
@@ -127,7 +127,7 @@ class Engine:
         return chunker
 
     def specs(self) -> dict[str, ModelSpec]:
-        """Return the models known by name; one that its plugin cannot supply is left out (`resolve` says why)."""
+        """Return the registered models by name, without those whose plugin fails (`resolve` raises the reason)."""
         registry = self.plugins.registry
         found: dict[str, ModelSpec] = {}
         for entry in registry.entries(Kind.MODEL):
@@ -136,7 +136,7 @@ class Engine:
         return found
 
     def resolve(self, model: str | None, /) -> ModelFolder:
-        """Return the folder of a model, fetching it where it was asked for and is absent."""
+        """Return the folder of a model; download it if the user named it and it is missing."""
         from jnlp.models.resolve import resolve
 
         name = model or self.settings.model or DEFAULT_MODEL
@@ -149,12 +149,12 @@ class Engine:
 
         Args:
             asked: The model that the caller named.
-            default: The model of the task when nobody named one.
+            default: The task's default model.
         """
         return BoundModels(self._heads, self._model(asked, default))
 
     def _model(self, asked: str | None, default: str | None) -> str | None:
-        """The call's model, else the engine's (`--model`), else the task's own, else the configured one, else none."""
+        """Return the first of: the call's model, the engine's (`--model`), the task's own, the configured one, None."""
         settled = self.settings.model
         given = settled if self.config.origins.get("model", GIVEN) == GIVEN else None
         return asked or given or default or settled
@@ -180,10 +180,10 @@ class Engine:
         model: str | None = None,
         **options: Any,
     ) -> list[Any]:
-        """Return one result a text.
+        """Return one result for each text.
 
         Raises:
-            JnlpError: A text that cannot be processed, a model that cannot be had.
+            JnlpError: A text cannot be processed, or a model cannot be loaded.
             UsageError: An unknown task or option.
         """
         return list(self.stream(task, texts, model=model, **options))
@@ -207,7 +207,7 @@ class Engine:
         model: str | None = None,
         **options: Any,
     ) -> Iterator[Any]:
-        """Yield one result a text, in order, from any iterable, an endless one too.
+        """Yield one result for each text, in order. The iterable may be endless.
 
         Raises:
             JnlpError: At the first text that cannot be processed.
@@ -243,13 +243,13 @@ class Engine:
         model: str | None = None,
         **options: Any,
     ) -> Iterator[Outcome[Any]]:
-        """Yield one outcome a record, in order: `Done`, or `Failed` where one could not be read or processed."""
+        """Yield one outcome for each record, in order: `Done`, or `Failed` if it could not be read or processed."""
         job = self.job(task, model=model, **options)
-        return self.execute(job, checked(self.usage.reading(as_records(records)), job.task))
+        return self.execute(job, check_records(self.usage.reading(as_records(records)), job.task))
 
     def job(self, task: str | TaskSpec[Any, Any], /, *, model: str | None = None, **options: Any) -> Job:
         """Return a task with its options, the settings and the model: what an executor runs."""
-        spec = self._known(task)
+        spec = self._spec(task)
         return Job(spec, self.options(spec, **options), self.settings, self._model(model, spec.model))
 
     def options(self, spec: TaskSpec[O, Any], /, **given: Any) -> O:
@@ -263,7 +263,7 @@ class Engine:
         return apply
 
     def executor(self) -> Executor:
-        """Return the executor that the settings name."""
+        """Return the executor named by the settings."""
         name = self.settings.executor
         if name == LOCAL and self.settings.workers > 1:
             name = PROCESSES
@@ -271,9 +271,9 @@ class Engine:
         return executor
 
     def execute(self, job: Job, records: Iterable[Record | Failed], /) -> Generator[Outcome[Any]]:
-        """Yield one outcome a record, in order, from the executor of the settings, by the clock of `usage`.
+        """Yield one outcome for each record, in order, from the configured executor; `usage` measures the time.
 
-        The records are handed on as they are: an iterable that knows whether more is at hand keeps that.
+        The records are passed on unchanged: an iterable that knows whether more records are ready keeps that method.
         """
         with self.usage.clock():
             outcomes = self.executor().map(job, records)
@@ -281,7 +281,7 @@ class Engine:
                 yield from outcomes
 
     def index(self, path: str | Path, /, *, store: str = "local") -> SearchIndex:
-        """Return the index at `path`, to fill, change, search and check; `add` makes it where there is none.
+        """Return the index at `path`, to fill, change, search and check. `add` creates it if it does not exist.
 
         Example:
             >>> with nlp.index("my.idx") as index:  # doctest: +SKIP
@@ -291,10 +291,10 @@ class Engine:
         return self.store(store).open(Path(path), self, create=True)
 
     def open_index(self, path: str | Path, /, *, store: str = "local") -> SearchIndex:
-        """Open an index that is there.
+        """Open an existing index.
 
         Raises:
-            JnlpError: There is none at `path`, or it cannot be read.
+            JnlpError: There is no index at `path`, or it cannot be read.
         """
         return self.store(store).open(Path(path), self)
 
@@ -318,15 +318,15 @@ class Engine:
             trainer: The trainer's name.
             inputs: Files of training rows.
             out: The model folder to make.
-            valid: Files of validation rows; without any, part of the training rows is held out.
+            valid: Files of validation rows; if empty, part of the training rows is held out.
             read: Fields of `ReadOptions`: `{"text": "本文", "label": "評価"}`.
             model: The model to start from.
             progress: Called with (phase, done, total, figures).
-            warn: Called with one line for rows, and one for files of folders, that were left out.
+            warn: Called with a line about skipped rows, and a line about skipped files of folders.
             options: The trainer's options.
 
         Raises:
-            JnlpError: No usable row, a model that cannot be had.
+            JnlpError: There is no usable row, or a model cannot be loaded.
             UsageError: An unknown option or column.
         """
         from jnlp.examples import read_examples
@@ -373,7 +373,7 @@ class Engine:
         """Return the registered writers by format name."""
         return {entry.name: entry.load for entry in self.plugins.registry.entries(Kind.WRITER)}
 
-    def _known(self, task: str | TaskSpec[O, R]) -> TaskSpec[O, R]:
+    def _spec(self, task: str | TaskSpec[O, R]) -> TaskSpec[O, R]:
         if isinstance(task, str):
             return self.task(task)
         self._specs[task.name] = task
@@ -381,7 +381,7 @@ class Engine:
 
 
 def prepare(job: Job | str, /) -> Apply[Any]:
-    """Return the function of a job in a process of its own: what an executor's worker calls.
+    """Return the function of a job. An executor's worker calls this in its own process.
 
     Args:
         job: The job, or what its `to_json` returned.
@@ -408,10 +408,10 @@ def rebuild(text: str, /) -> tuple[Engine, Job]:
 
 
 def as_records(texts: Iterable[Text | Record | Failed], /) -> Iterator[Record | Failed]:
-    """Yield records of texts, numbered from 1; records, and what could not be read, pass through.
+    """Yield texts as records, numbered from 1; `Record` and `Failed` values pass through.
 
     Raises:
-        UsageError: One string in place of several, or something that is no text.
+        UsageError: `texts` is a single string, or an item is not a text.
     """
     if isinstance(texts, str):
         raise UsageError("texts is one string", hint="pass a list: [text]")
@@ -427,7 +427,7 @@ def as_records(texts: Iterable[Text | Record | Failed], /) -> Iterator[Record | 
             )
 
 
-def checked(records: Iterable[Record | Failed], spec: TaskSpec[Any, Any], /) -> Iterator[Record | Failed]:
+def check_records(records: Iterable[Record | Failed], spec: TaskSpec[Any, Any], /) -> Iterator[Record | Failed]:
     """Yield records; one that no model can read (half a character, a pair for a task of single texts) has failed."""
     for record in records:
         if isinstance(record, Record) and (why := _unreadable(record.text, spec)) is not None:
@@ -448,7 +448,7 @@ def _unreadable(text: Text, spec: TaskSpec[Any, Any]) -> str | None:
 
 
 class Preparation:
-    """Makes the functions of jobs: what an executor is given.
+    """Makes the functions of jobs; executors receive it.
 
     Args:
         engine: Its tasks and models are used.

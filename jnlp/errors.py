@@ -13,8 +13,8 @@ class JnlpError(Exception):
     """An error the user can fix: one line that says what and where, and a hint that says what to do.
 
     Args:
-        message: One line without a full stop's worth of prose: what is wrong, and where.
-        hint: One line that says what to do about it, or None.
+        message: One short line: what is wrong, and where.
+        hint: One line that says what to do, or None.
     """
 
     exit_code = 1
@@ -29,13 +29,13 @@ class JnlpError(Exception):
 
 
 class UsageError(JnlpError):
-    """A wrong call: an unknown name, an option out of its range, a path that does not exist. Exit status 2."""
+    """Wrong usage: an unknown name, an option out of range, a path that does not exist. Exit status 2."""
 
     exit_code = 2
 
 
 class RecordError(JnlpError):
-    """One record cannot be read or processed; the others can. `--on-error` decides what follows."""
+    """One record cannot be read or processed. `--on-error` decides whether the run continues."""
 
 
 class MissingHeadError(JnlpError):
@@ -48,7 +48,7 @@ class BrokenPluginError(JnlpError):
     Args:
         message: What cannot be loaded, and why.
         hint: What to do about it, or None.
-        trace: The traceback in the plugin's own code; empty where none of it ran.
+        trace: The traceback in the plugin's own code; empty if none of it ran.
     """
 
     def __init__(self, message: str, /, *, hint: str | None = None, trace: str = "") -> None:
@@ -70,7 +70,7 @@ class MissingExtraError(JnlpError):
 
 
 def status_of(work: Callable[[], object], /) -> int:
-    """Do a script's work and return its exit status; a JnlpError is reported on stderr, with its hint."""
+    """Run a script's `work` and return its exit status; print a JnlpError and its hint on stderr."""
     try:
         work()
     except JnlpError as error:

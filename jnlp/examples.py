@@ -34,14 +34,15 @@ def read_examples(
     Args:
         inputs: Files with a header or JSON objects.
         options: `label` names the column of the target; `text` and `text_pair` those of the text.
-        readers: Readers by ending; None for jnlp's own.
-        pairs: Every row is a pair, and may do without a label.
-        negatives: The column of texts that do not belong to the first: one text or a list.
-        group: The column of what is held out together.
+        readers: Readers by extension; None for jnlp's own.
+        pairs: Each row is a pair; a label is optional.
+        negatives: The column of hard negatives: one text or a list.
+        group: The column whose rows with equal values are held out together.
         passed_over: Counts the files of folders that have no reader.
 
     Raises:
-        UsageError: No `label` is named (no `text_pair`, of pairs) or it is a text's, a column or a file does not exist.
+        UsageError: `label` (for pairs: `text_pair`) is not given or is also a text column, or a column or file does not
+            exist.
         JnlpError: No row has a text and a label.
     """
     if pairs and options.text_pair is None:

@@ -1,7 +1,7 @@
 """The hooks of jnlp. One shape: `register_<plural>(register)`.
 
-A plugin calls `register(name, target, summary=…)`. The target is `"package.module:attribute"`, or a factory without
-arguments; either is touched on first use only, so that a hook costs nothing.
+A plugin calls `register(name, target, summary=…)`. The target is `"package.module:attribute"` or a factory without
+arguments. It is resolved on first use, so a hook costs nothing at start-up.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Reads options dataclasses: what fields there are, and values checked against what each field allows.
+"""Reads options dataclasses: lists their fields, and checks and converts values.
 
-The command line, the config file, the docs and jobs all build options here, so that a bound is stated once.
+The command line, the config file, the docs and jobs all build options here, so a bound is written only once.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def fields(options: type, /) -> tuple[Field, ...]:
     """Return the fields of an options dataclass.
 
     Raises:
-        TypeError: A field has no default, no `Option`, or a type that has no form on a command line.
+        TypeError: A field has no default, no `Option`, or a type that the command line cannot express.
     """
     return _fields(options)
 
@@ -88,12 +88,12 @@ def _field(owner: type, field: dataclasses.Field[Any], hint: Any) -> Field:
 
 
 def build(options: type[O], values: Mapping[str, Any], /, *, where: str = "") -> O:
-    """Make an options object from values, each checked and converted.
+    """Return an options object from values; each is checked and converted.
 
     Args:
         options: The options dataclass.
         values: By attribute or key (`on_overflow` or `on-overflow`).
-        where: What the values belong to, for messages: "fill-mask".
+        where: The source of the values, for messages: "fill-mask".
 
     Raises:
         UsageError: An unknown name, a value of another type or out of bounds.
@@ -141,7 +141,7 @@ def _convert(field: Field, value: Any) -> Any:
 
 
 def _parts(value: str) -> list[str]:
-    """Return the items between commas; without a comma, between 、 or ，, unless there is nothing else."""
+    """Return the items between commas. Without a comma, split at 、 or ，, unless nothing else would remain."""
     for separators in (r",", r"[、，]"):
         parts = [part.strip() for part in re.split(separators, value)]
         if len(parts) > 1 and any(parts):
@@ -166,10 +166,10 @@ def _scalar(kind: type, value: Any, option: Option) -> Any:
 
 
 def text_of(value: str, /) -> str:
-    """Return a text that is one; bytes that are no text arrive as lone surrogates.
+    """Return `value` if it is valid text. Undecodable bytes of an argument arrive as lone surrogates.
 
     Raises:
-        UsageError: It is none.
+        UsageError: It is not valid.
     """
     try:
         value.encode()

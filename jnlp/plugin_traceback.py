@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def own_line(error: BaseException, module: str, /) -> str:
-    """Return an exception in one line, with the innermost place in a module's package that it came through.
+    """Return an exception in one line, with the innermost place in the module's package.
 
     `NameError: name 'x' is not defined, keigo.py:12`.
 
@@ -30,9 +30,9 @@ def own_line(error: BaseException, module: str, /) -> str:
 
 
 def own_traceback(error: BaseException, module: str, /) -> str:
-    """Return an exception's traceback from the first frame of a module's package on, without those it came from.
+    """Return an exception's traceback, starting at the first frame in a module's package.
 
-    Empty where no code of the package ran; a syntax error has no frame, and shows its place itself.
+    It is empty if no code of the package ran. A syntax error has no frame; its message has the place.
 
     Args:
         error: The exception.

@@ -1,4 +1,4 @@
-"""Finds plugins, asks each for what it brings, and keeps a broken one from breaking anything else."""
+"""Finds and loads plugins, and isolates broken ones."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
     from jnlp.types import Target
 
 SLOW_IMPORT = 0.05
-"""Seconds above which a plugin's import is named in `jnlp plugins`."""
+"""`jnlp plugins` marks a plugin whose import takes more seconds than this."""
 
 GROUP = "jnlp"
-"""The entry-point group that plugins are found by."""
+"""The entry-point group of plugins."""
 
 
 @dataclass(frozen=True, slots=True)
 class PluginInfo:
-    """One plugin: what it brings, or why it was left out.
+    """One plugin: its registrations, or why it is disabled.
 
     Args:
         name: Its entry point's name.
         module: The module the entry point names.
-        distribution: The installed package that brings it.
+        distribution: The installed package that contains it.
         version: That package's version.
-        registrations: What it registered; empty when it was left out.
-        reason: Why it was left out, or None.
-        note: What its author should know (a slow or heavy import), or None.
-        trace: The traceback in its own code, where that raised.
+        registrations: What it registered; empty if it is disabled.
+        reason: Why it is disabled, or None.
+        note: A note for its author (a slow or heavy import), or None.
+        trace: The traceback in its own code, if that raised.
     """
 
     name: str
@@ -126,7 +126,7 @@ def _load(candidate: Candidate, manager: pluggy.PluginManager, registry: Registr
     seconds = time.perf_counter() - start
     note: str | None = None
     if not had_torch and "torch" in sys.modules:
-        note = "its import pulls torch; import it where it is used"
+        note = "its import loads torch; import torch where it is used"
     elif seconds > SLOW_IMPORT:
         note = f"its import takes {seconds * 1000:.0f} ms"
     stated = getattr(module, "jnlp_api", hookspecs.API)

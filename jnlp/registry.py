@@ -1,4 +1,4 @@
-"""Names and what they stand for: filled by plugins, read by the engine and the command line."""
+"""The registry of names: filled by plugins, read by the engine and the command line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """What a name is registered as; the hook of a kind is `register_<value>`."""
+    """The kind of a registration; its hook is `register_<value>`."""
 
     TASK = "tasks"
     COMMAND = "commands"
@@ -34,12 +34,12 @@ class Kind(StrEnum):
 
     @property
     def noun(self) -> str:
-        """The word for one of them."""
+        """The noun for one item of this kind."""
         return self.value.removesuffix("s")
 
     @property
     def namespace(self) -> str:
-        """Tasks and commands are both typed after `jnlp`, so their names share one space."""
+        """The namespace; tasks and commands share one, because both are subcommands of `jnlp`."""
         return "commands" if self is Kind.TASK else self.value
 
 
@@ -58,8 +58,8 @@ class Registration:
         """Import or make the target.
 
         Raises:
-            BrokenPluginError: The target does not import, or is not there; the message names the plugin.
-            JnlpError: Its options are no options.
+            BrokenPluginError: The target cannot be imported or does not exist; the message names the plugin.
+            JnlpError: Its options dataclass is invalid.
         """
         if isinstance(self.target, str):
             loaded = import_target(self.target, f"{self.kind.noun} '{self.name}' of plugin '{self.plugin}'")
@@ -69,10 +69,10 @@ class Registration:
         return loaded
 
     def check(self) -> None:
-        """Check the target where its module is imported already; nothing is imported for it.
+        """Check the target if its module is already imported; import nothing.
 
         Raises:
-            JnlpError: Its options are no options.
+            JnlpError: Its options dataclass is invalid.
         """
         if isinstance(self.target, str):
             module, _, attribute = self.target.partition(":")
@@ -94,10 +94,10 @@ def import_target(target: str, what: str = "") -> Any:
 
     Args:
         target: Module and attribute.
-        what: What it is the target of, for the message.
+        what: The owner of the target, for the message.
 
     Raises:
-        BrokenPluginError: The module does not import, or lacks the attribute.
+        BrokenPluginError: The module cannot be imported, or lacks the attribute.
     """
     module, _, attribute = target.partition(":")
     try:
@@ -115,7 +115,7 @@ def import_target(target: str, what: str = "") -> Any:
 
 
 class Registry:
-    """All registrations, by kind and name; targets are loaded once, when they are asked for."""
+    """All registrations, by kind and name; targets are loaded on first use."""
 
     def __init__(self) -> None:
         self._entries: dict[tuple[str, str], Registration] = {}
@@ -140,7 +140,7 @@ class Registry:
         self._entries.update(new)
 
     def entries(self, kind: Kind, /) -> Iterator[Registration]:
-        """Yield the registrations of a kind, in the order they came."""
+        """Yield the registrations of a kind, in the order of registration."""
         return (entry for entry in self._entries.values() if entry.kind is kind)
 
     def find(self, kind: Kind, name: str, /) -> Registration | None:
@@ -152,7 +152,7 @@ class Registry:
         """Return the target of a name, loading it on first use.
 
         Raises:
-            UsageError: No such name; the message lists what there is.
+            UsageError: There is no such name; the message lists all names.
         """
         entry = self.find(kind, name)
         if entry is None:
@@ -164,7 +164,7 @@ class Registry:
         return self._loaded[key]
 
     def by_extension(self, kind: Kind, /) -> dict[str, Registration]:
-        """Return the registrations of readers or writers by file name ending."""
+        """Return the registrations of readers or writers by file extension."""
         return {extension: entry for entry in self.entries(kind) for extension in entry.extensions}
 
 

@@ -132,7 +132,7 @@ def write_plugin(name: str, parent: Path, /) -> Path:
         parent: The folder to make it in.
 
     Raises:
-        UsageError: The name is no name of a package, or that of a module that is installed.
+        UsageError: The name is not a valid package name, or a module of that name is installed.
         JnlpError: The folder exists or cannot be made.
     """
     module, task = name.replace("-", "_"), name.removeprefix("jnlp-")

@@ -1,7 +1,7 @@
 """Stops background threads before the interpreter exits, and waits for them.
 
-A daemon thread that returns from native code after the interpreter has shut down is killed on the spot, and the C++
-runtime then aborts the process.
+If a daemon thread returns from native code after the interpreter has shut down, it is killed immediately, and the C++
+runtime aborts the process.
 """
 
 from __future__ import annotations

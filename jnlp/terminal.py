@@ -1,4 +1,4 @@
-"""Text on its way to a terminal: what a terminal would obey is shown as symbols."""
+"""Makes text safe to print on a terminal: control characters become symbols."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _OBEYED = re.compile("\r\n|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-
 
 
 def printable(text: str, /) -> str:
-    r"""Return a text with control characters as symbols, one for one; line breaks and tabs stay.
+    r"""Return a text with each control character replaced by one symbol; line breaks and tabs stay.
 
-    Escape sequences of documents, file names and messages could clear the screen or write the clipboard; marks of
-    direction could show a text in another order than it has.
+    Escape sequences in documents, file names and messages could clear the screen or write the clipboard. Bidirectional
+    control characters could display a text in another order.
 
     Example:
         >>> printable("a\x1b[2Jb")
@@ -35,7 +35,7 @@ def _symbol(character: str) -> str:
 
 
 class Terminal:
-    """A text stream to a terminal that writes only what is printable; `raw` is the stream itself.
+    """A text stream to a terminal that makes all text printable; `raw` returns the original stream.
 
     Args:
         stream: The stream.
@@ -58,5 +58,5 @@ class Terminal:
 
 
 def raw(stream: Any, /) -> Any:
-    """Return the stream below a `Terminal`, for who writes escape sequences of his own."""
+    """Return the stream below a `Terminal`, for callers that write their own escape sequences."""
     return stream.raw if isinstance(stream, Terminal) else stream

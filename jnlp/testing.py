@@ -1,4 +1,4 @@
-"""The public kit for tests: tiny random models made on the spot, so that a test needs no network and no download."""
+"""The public test kit: makes tiny random models, so that tests need no network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SENTENCES = (
     "The quick brown fox jumps over the lazy dog.",
     "２０２６年１１月２３日、ﾃﾞｰﾀを更新した。",
 )
-"""Japanese to make tokenizers and examples of."""
+"""Japanese sentences for tokenizers and examples."""
 
 SPECIALS = ("<unk>", "<s>", "</s>", "<pad>", "<sep>", "<mask>", "<cls>")
 """Special tokens in the order of their ids, as in ModernBERT-Ja."""
@@ -34,9 +34,9 @@ def make_tokenizer(folder: Path, /, *, texts: Iterable[str] = SENTENCES, vocabul
     """Write a small `tokenizer.json` of ModernBERT-Ja's kind: unigram, NFKC, byte fallback, `<s> … </s>`.
 
     Args:
-        folder: Made if it is not there.
-        texts: What the pieces are counted in.
-        vocabulary: The number of pieces at most, the special tokens and 256 bytes included.
+        folder: The folder; created if needed.
+        texts: The texts that the pieces are counted in.
+        vocabulary: The maximum number of pieces, including the special tokens and 256 bytes.
 
     Returns:
         The folder.
@@ -62,7 +62,7 @@ def make_tokenizer(folder: Path, /, *, texts: Iterable[str] = SENTENCES, vocabul
 
 
 def _pieces(texts: Sequence[str], size: int) -> list[tuple[str, float]]:
-    """Return characters, and strings of up to four that occur twice, with log-probabilities; the same every time."""
+    """Return characters, and strings of up to four that occur twice, with log-probabilities. Deterministic."""
     counts = Counter(text[i : i + n] for text in texts for n in range(1, 5) for i in range(len(text) - n + 1))
     kept = [(piece, count) for piece, count in counts.items() if len(piece) == 1 or count > 1]
     # characters first, then by the text that a piece covers
@@ -88,15 +88,15 @@ def make_model(
     """Write a tiny ModernBERT with random weights, in Hugging Face's format, with a tokenizer.
 
     Args:
-        folder: Made if it is not there.
+        folder: The folder; created if needed.
         head: `masked-lm` or `embedding`; with `labels` it is a classifier.
-        layers: Layers; the first and every third are global.
+        layers: Number of layers; the first and every third are global.
         hidden: The size of the states.
-        heads: Attention heads.
-        positions: The longest sequence in tokens.
+        heads: Number of attention heads.
+        positions: The maximum length in tokens.
         labels: A classifier's labels.
-        seed: Of the weights.
-        texts: What the tokenizer's pieces are counted in.
+        seed: The seed of the weights.
+        texts: The texts that the tokenizer's pieces are counted in.
         **config: More fields of `ModernBertConfig`.
 
     Returns:

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class Stage(StrEnum):
-    """Where time goes; the stages overlap, so that their seconds may come to more than those of the clock."""
+    """The stages of a run. They overlap, so their seconds may add up to more than the elapsed time."""
 
     READER = "reader"
     TOKENIZER = "tokenizer"
@@ -29,21 +29,21 @@ class Stage(StrEnum):
 
 @dataclasses.dataclass(slots=True)
 class Usage:
-    """What an engine's runs have met so far; several threads may add to it.
+    """Counts and times of an engine's runs so far. Thread-safe.
 
     Args:
-        models: The models that answered, by the name they were asked for.
-        windowed: Texts that were read in windows.
-        cut: Characters that were left out.
-        texts: Records read.
-        tokens: Tokens that went through the encoder, special tokens and the overlap of windows included.
-        slots: Places in the encoder's batches; what they are more than `tokens` is padding.
-        batches: The encoder's batches.
-        seconds: Busy seconds by stage; the reader's hold what was waited for a pipe.
-        loading: Seconds in which models were loaded.
-        elapsed: Seconds by the clock, in runs.
-        budgets: After an out-of-memory: tokens a batch before, and what was gone on with.
-        ran: What the encoder ran on: device, dtype, attention, threads.
+        models: The models used, by the name they were requested by.
+        windowed: Number of texts that were read in windows.
+        cut: Number of characters left out.
+        texts: Number of records read.
+        tokens: Tokens processed by the encoder, including special tokens and window overlaps.
+        slots: Positions in the encoder's batches, including padding.
+        batches: Number of the encoder's batches.
+        seconds: Busy seconds by stage; the reader's include waiting for a pipe.
+        loading: Seconds spent loading models.
+        elapsed: Elapsed seconds of the runs.
+        budgets: For each out-of-memory: the token budget before and after.
+        ran: The encoder's device, dtype, attention and threads.
         workers: Peak memory of worker processes in bytes, by process id.
     """
 
@@ -64,16 +64,16 @@ class Usage:
 
     @property
     def padding(self) -> float:
-        """The share of the batches' places that held no token."""
+        """The share of padding in the batches."""
         return 1 - self.tokens / self.slots if self.slots else 0.0
 
     @property
     def working(self) -> float:
-        """Seconds by the clock without those in which models were loaded; rates are over these."""
+        """Elapsed seconds without model loading; rates are computed over these."""
         return max(self.elapsed - self.loading, 1e-9)
 
     def count(self, windows: int, cut: int) -> None:
-        """Add texts that were longer than the model; several threads may."""
+        """Add texts that were longer than the model."""
         with self._lock:
             self.windowed += windows
             self.cut += cut
@@ -92,7 +92,7 @@ class Usage:
             self.seconds[stage] += seconds
 
     def lower(self, before: int, after: int) -> None:
-        """Note that the encoder ran out of memory and goes on with fewer tokens a batch."""
+        """Record that the encoder ran out of memory and continues with a smaller token budget."""
         with self._lock:
             self.budgets = (self.budgets[0] if self.budgets else before, after)
 
@@ -117,7 +117,7 @@ class Usage:
                 self.loading += time.perf_counter() - start
 
     def reading(self, records: Iterable[T], /) -> Iterator[T]:
-        """Pass records on, counted, with the time that each took to come."""
+        """Pass records on; count them and the time spent waiting for each."""
         clock = time.perf_counter
         source = iter(records)
         while True:
@@ -134,7 +134,7 @@ class Usage:
             yield record
 
     def drain(self) -> dict[str, Any]:
-        """Return what was counted since the last call, as `add` takes it, and reset the counts: a worker's report."""
+        """Return a worker's counts since the last call, for `add`, and reset them."""
         with self._lock:
             report = {name: getattr(self, name) for name in _ADDED}
             report |= {"models": dict(self.models), "seconds": dict(self.seconds)}
@@ -162,7 +162,7 @@ _ADDED = ("windowed", "cut", "tokens", "slots", "batches")
 
 
 def peak_memory() -> int:
-    """Return the most memory that this process has had resident, in bytes; 0 where the system does not say."""
+    """Return this process's peak resident memory in bytes; 0 if the system does not report it."""
     try:
         import resource
     except ImportError:

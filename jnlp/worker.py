@@ -1,4 +1,4 @@
-"""A worker process of the executor `processes`: rebuilds its job, then turns texts into results till its input ends."""
+"""A worker process of the executor `processes`: rebuilds its job, then processes texts until its input ends."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Serve the process that started this one, over standard input and output; leave when it has gone."""
+    """Serve the parent process over standard input and output; exit when it has gone."""
     for number in (signal.SIGINT, signal.SIGTERM):  # they may meet the whole group: the parent decides
         signal.signal(number, signal.SIG_IGN)
     inbox = os.fdopen(os.dup(0), "rb")
@@ -82,7 +82,7 @@ def _work(jobs: queue.SimpleQueue[Work], apply: Apply[Any], answers: _Answers) -
 
 
 class _Answers:
-    """Sends answers, each with what was counted since the last."""
+    """Sends answers, each with the counts since the last one."""
 
     def __init__(self, outbox: BinaryIO) -> None:
         self.usage = Usage()
@@ -94,7 +94,7 @@ class _Answers:
 
 
 def _portable(error: BaseException) -> BaseException:
-    """Return an exception that the parent can be sent: a bug with its traceback as a note."""
+    """Return an exception that can be sent to the parent; a bug gets its traceback as a note."""
     if not isinstance(error, JnlpError):
         error.add_note("in a worker process:\n" + "".join(traceback.format_exception(error)))
     try:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from jnlp._version import __version__
+from jnlp.cli.errors import InterruptedRun, Terminated
 from jnlp.cli.group import RegistryGroup
-from jnlp.cli.shown import InterruptedRun, Terminated
 from jnlp.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -50,9 +50,9 @@ def build_cli(plugins: Plugins | None = None) -> click.Group:
 
 
 def main() -> None:
-    """Run the command line and leave; threads still at work do not hold the process."""
+    """Run the command line and exit without waiting for background threads."""
     _leave_ascii()
-    _mend_streams()
+    _prepare_streams()
     signal.signal(signal.SIGTERM, _terminate)
     code: object = 0
     try:
@@ -60,7 +60,7 @@ def main() -> None:
     except SystemExit as leaving:
         code = leaving.code
     except KeyboardInterrupt as error:  # before a command ran
-        shown = InterruptedRun.by(error)
+        shown = InterruptedRun.from_interrupt(error)
         shown.show()
         code = shown.exit_code
     except OSError as error:
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def _leave_ascii() -> None:
-    """Start again in Python's UTF-8 mode where a C locale would read file names and arguments as ASCII."""
+    """Restart in Python's UTF-8 mode if a C locale would decode file names and arguments as ASCII."""
     if sys.getfilesystemencoding() == "ascii":
         environment = {**os.environ, "PYTHONUTF8": "1"}
         os.execve(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], environment)
@@ -88,8 +88,8 @@ def _terminate(number: int, _frame: object) -> NoReturn:
     raise Terminated
 
 
-def _mend_streams() -> None:
-    """Reopen closed streams as empty, escape characters that a terminal lacks, and keep control characters from it."""
+def _prepare_streams() -> None:
+    """Replace closed streams by empty ones; escape unencodable and control characters on a terminal."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for the whole run

@@ -1,4 +1,4 @@
-"""Builds every command: its own options, input, output and engine, and one call as a value."""
+"""Builds every command: its options, input, output and engine flags; one call is a `Call` value."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ SETTINGS = tuple(field.name for field in fields(Settings))
 """All settings; each can be a flag of a command."""
 
 RUNNING = ("workers", "executor")
-"""Settings that matter where a task runs over records."""
+"""Settings that apply only when a task runs over records."""
 
 
 def stats_param() -> click.Parameter:
     """Return `--stats`."""
     return SectionOption(
-        ["--stats"], is_flag=True, help="Say on stderr what the run cost: tokens, time, memory.", section=ENGINE_SECTION
+        ["--stats"], is_flag=True, help="Print tokens, time and memory of the run on stderr.", section=ENGINE_SECTION
     )
 
 
 def quiet_param() -> click.Parameter:
     """Return `--quiet`."""
     return SectionOption(
-        ["-q", "--quiet", "quiet"], is_flag=True, help="Say nothing on stderr but errors.", section=ENGINE_SECTION
+        ["-q", "--quiet", "quiet"], is_flag=True, help="Print only errors on stderr.", section=ENGINE_SECTION
     )
 
 
@@ -48,7 +48,7 @@ def make_engine(ctx: click.Context, /, *, threads: bool = True) -> Engine:
 
     Args:
         ctx: The command's context.
-        threads: True limits the threads of libraries to those of the settings, before one starts.
+        threads: True limits the libraries' threads to the setting, before they start any.
     """
     engine = Engine(ctx.find_root().obj, configuration.load_config()).with_settings(given(ctx, Settings))
     if threads:
@@ -92,19 +92,19 @@ def build_command(
     noun: str = "command",
     cls: type[SectionCommand] = SectionCommand,
 ) -> click.Command:
-    """Build the command of a task, a trainer or anything else; the config file's `[tasks.NAME]` reaches each.
+    """Build a command. Its defaults come from the config file's table `[tasks.NAME]`.
 
     Args:
-        name: The command's name, and that of its table in the config file.
-        function: What the command does.
+        name: The name of the command and of its table in the config file.
+        function: Called with the `Call`.
         summary: The command's help.
         options: The options dataclass of the command, or None.
         section: The title of its options in `--help`.
-        params: Arguments and options that come first.
+        params: Arguments and options to put first.
         reading: The fields of `ReadOptions` that are flags of this command.
-        more: Options that come after those of `ReadOptions`.
+        more: Options to put after those of `ReadOptions`.
         settings: The fields of `Settings` that are flags of this command.
-        noun: What it is, for an error about a name that is taken.
+        noun: The kind of command, for an error about a name clash.
         cls: The click class.
 
     Raises:

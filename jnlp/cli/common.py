@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from jnlp.cli.builder import RUNNING, SETTINGS, Call, build_command
-from jnlp.cli.report import report_usage
+from jnlp.cli.messages import print_notices
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -29,9 +29,9 @@ def command(
 ) -> Callable[[C], click.Command]:
     """Make a click command with the engine's flags and those of an options dataclass.
 
-    The decorated function is called as `function(engine, options, **others)`, without `options` where the command has
-    none; `others` are the parameters added by `@click.argument` and `@click.option` below this decorator,
-    `reading=ReadOptions(…)` where fields of it are named, and `quiet=…` where the function has such a parameter.
+    The decorated function is called as `function(engine, options, **others)`, or without `options` if the command has
+    none. `others` are the parameters added by `@click.argument` and `@click.option` below this decorator,
+    `reading=ReadOptions(…)` if `reading` names fields, and `quiet=…` if the function has such a parameter.
 
     Args:
         options: The options dataclass of the command, or None.
@@ -39,7 +39,7 @@ def command(
         summary: The command's help.
         section: The title of its options in `--help`.
         reading: The fields of `ReadOptions` that are flags of this command: `("text", "encoding")`.
-        hint: `did` and `then` of `report_usage`, where its own do not fit.
+        hint: `did` and `then` for `print_notices`, to replace its defaults.
     """
 
     def decorate(function: C) -> click.Command:
@@ -56,7 +56,7 @@ def command(
                 others["reading"] = call.reading
             result = function(call.engine, *(() if options is None else (call.options,)), **others)
             if not call.quiet:
-                report_usage(call.engine, **hint)
+                print_notices(call.engine, **hint)
             return result
 
         return build_command(

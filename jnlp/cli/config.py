@@ -1,4 +1,4 @@
-"""`jnlp config`: every setting, its value, where the value came from; `set` and `unset` change the file."""
+"""`jnlp config`: prints every setting, its value and the value's source; `set` and `unset` change the file."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from jnlp.registry import Registry
 
 
-@click.group(help="Show settings and where each comes from; change the config file.", invoke_without_command=True)
+@click.group(help="Print settings and their sources; change the config file.", invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_context
 def config(ctx: click.Context, as_json: bool) -> None:
-    """Print the settings in force."""
+    """Print the current settings."""
     if ctx.invoked_subcommand is not None:
         return
     loaded = configuration.load_config()
@@ -67,7 +67,7 @@ def path_command() -> None:
 
 
 def _check_task_key(ctx: click.Context, key: str, value: str) -> None:
-    """Raise where KEY is an option (`index.chunk-tokens`) that does not exist or cannot have this value."""
+    """Raise if KEY is an option (`index.chunk-tokens`) that does not exist or cannot have this value."""
     table, _, name = key.rpartition(".")
     if key == "model":
         from jnlp.engine import Engine

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 PAGE = 200
-"""Rows of one table; a longer output is several tables, so that a stream shows as it goes."""
+"""Rows per table. A longer output is printed as several tables, so that a stream appears as it is read."""
 
 
 def _console(stream: object = None) -> Console:
@@ -26,13 +26,13 @@ def _console(stream: object = None) -> Console:
 
 
 class Pages:
-    """Prints rows as tables on stdout, a page at a time; the columns are the keys of a page's rows."""
+    """Prints rows as tables on stdout, one page at a time; the columns are the keys of the page's rows."""
 
     def __init__(self) -> None:
         self._rows: list[Mapping[str, object]] = []
 
     def add(self, row: Mapping[str, object], /) -> None:
-        """Take one row; text is printed unchanged."""
+        """Add one row; text is printed unchanged."""
         self._rows.append(row)
         if len(self._rows) >= PAGE:
             self._flush()
@@ -75,7 +75,7 @@ def _cell(value: object) -> str:
 
 
 def passage(head: str, text: str, highlights: Sequence[tuple[int, int]], /, *, foot: str = "") -> None:
-    """Print a passage found: a head line, the text with its highlights in bold, a foot line.
+    """Print a search hit: a head line, the passage with highlights in bold, a foot line.
 
     Args:
         head: The line above.
@@ -97,7 +97,7 @@ def passage(head: str, text: str, highlights: Sequence[tuple[int, int]], /, *, f
 
 
 def is_terminal() -> bool:
-    """Return True when stdout is a person's terminal."""
+    """Return True if stdout is a terminal."""
     return sys.stdout.isatty()
 
 
@@ -105,13 +105,13 @@ def is_terminal() -> bool:
 def progress(
     label: str, /, *, total: int | None = None, done: int = 0, quiet: bool = False
 ) -> Iterator[Callable[[int], None]]:
-    """Show a bar on stderr for people: count, rate, time left; nothing where stderr is not a terminal.
+    """Show a progress bar on stderr with count, rate and time left, if stderr is a terminal.
 
     Args:
-        label: What is counted.
-        total: How many there will be, where that is known.
-        done: How many are done already.
-        quiet: Shows nothing.
+        label: The label of the bar.
+        total: The total count, if known.
+        done: The count at the start.
+        quiet: Show no bar.
 
     Yields:
         A function to call with the number done since the last call.

@@ -1,4 +1,4 @@
-"""`jnlp doctor`: what is here, what is missing, and how to get it."""
+"""`jnlp doctor`: checks the installation and prints how to fix it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jnlp.engine import Engine
 @click.option("--build-kernels", is_flag=True, help="Compile the kernels for this processor, once.")
 @click.pass_context
 def doctor(ctx: click.Context, as_json: bool, build_kernels: bool) -> None:
-    """Print the findings; the exit status is 1 where something has to be mended."""
+    """Print the findings; the exit status is 1 if there is a problem to fix."""
     if build_kernels:
         from jnlp.encoder.forms import kernels
 

@@ -1,4 +1,4 @@
-"""The group `jnlp`: names and summaries come from the registry, a command is built when it is asked for."""
+"""The group `jnlp`: lists names and summaries from the registry and builds commands on demand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from jnlp.cli.shown import InterruptedRun, ShownError, ShownUsageError
+from jnlp.cli.errors import CliError, CliUsageError, InterruptedRun
 from jnlp.errors import BrokenPluginError, JnlpError, UsageError
 from jnlp.plugin_traceback import own_line, own_traceback
 from jnlp.registry import Kind, Registration, import_target
@@ -23,12 +23,12 @@ SECTIONS = ((Kind.TASK, "Tasks (texts in, results out)"), (Kind.COMMAND, "Comman
 
 
 class SuggestingGroup(click.Group):
-    """A group whose commands are not in `commands`; an unknown name gets the closest ones."""
+    """A group without a fixed list of commands; the error for an unknown name suggests the closest ones."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or say what may have been meant."""
+        """Return the command, or raise an error that suggests similar names."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
@@ -38,7 +38,7 @@ class SuggestingGroup(click.Group):
             raise
 
     def advice(self, ctx: click.Context, name: str) -> str:
-        """Return what follows the message about an unknown name, a space before it."""
+        """Return the suggestion to append to the message about an unknown name, with a leading space."""
         import difflib
 
         close = difflib.get_close_matches(name, self.list_commands(ctx), n=2)
@@ -80,7 +80,7 @@ class RegistryGroup(SuggestingGroup):
         return command
 
     def advice(self, ctx: click.Context, name: str) -> str:
-        """Return the closest names, and the plugins that could not be loaded."""
+        """Return the closest names, and the plugins that were not loaded."""
         broken = [f"Not loaded: {i.name} (see jnlp plugins): {i.reason}" for i in self.plugins.infos if i.reason]
         return "\n".join([super().advice(ctx, name), *broken])
 
@@ -102,13 +102,13 @@ class RegistryGroup(SuggestingGroup):
         return items + click.Command.shell_complete(self, ctx, incomplete)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; an error that the user can fix is shown in one line, a closed pipe ends quietly."""
+        """Run a command. A JnlpError is printed in one line; a closed pipe ends the run quietly."""
         try:
             return super().invoke(ctx)
         except JnlpError as error:
-            raise (ShownUsageError if isinstance(error, UsageError) else ShownError)(error) from error
+            raise (CliUsageError if isinstance(error, UsageError) else CliError)(error) from error
         except KeyboardInterrupt as error:
-            raise InterruptedRun.by(error) from error
+            raise InterruptedRun.from_interrupt(error) from error
         except BrokenPipeError:
             # The reader (`| head`) has gone. What is still buffered must not raise again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -119,10 +119,10 @@ class RegistryGroup(SuggestingGroup):
             bug = self._plugin_bug(error)
             if bug is None:
                 raise
-            raise ShownError(bug) from error
+            raise CliError(bug) from error
 
     def _plugin_bug(self, error: Exception) -> BrokenPluginError | None:
-        """Return a bug in the code of a third party's plugin as an error with its own traceback, or None."""
+        """Return an error with the plugin's own traceback for a bug in a third party's plugin, or None."""
         for info in self.plugins.infos:
             if info.distribution != "jnlp" and (trace := own_traceback(error, info.module)):
                 bug = BrokenPluginError(f"plugin '{info.name}' failed: {own_line(error, info.module)}", trace=trace)

@@ -1,4 +1,4 @@
-"""`jnlp models`: the list, and `pull`, `path`, `use`, `show`."""
+"""`jnlp models`: lists models; `pull`, `path`, `use` and `show`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _engine(ctx: click.Context) -> Engine:
 
 
 @click.group(
-    help="List models with size, state and licence; fetch, choose and describe them.", invoke_without_command=True
+    help="List models with size, state and licence; download, select and describe them.", invoke_without_command=True
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a model.")
 @click.pass_context
@@ -60,7 +60,7 @@ def _line(status: ModelStatus, default: str) -> str:
     return f"{mark} {spec.name:<27} {status.state:<8} {size:>9}  {spec.licence or '':<13} {spec.summary}"
 
 
-@models.command(help="Fetch MODEL into the cache, so that it works without a network.")
+@models.command(help="Download MODEL into the cache, so that it works offline.")
 @click.argument("model")
 @click.pass_context
 def pull(ctx: click.Context, model: str) -> None:
@@ -73,12 +73,12 @@ def pull(ctx: click.Context, model: str) -> None:
     seen = 0
     with progress(f"fetching {model} (bytes)", total=size) as advance:
 
-        def report(done: int, total: int) -> None:
+        def update(done: int, total: int) -> None:
             nonlocal seen
             advance(done - seen)
             seen = done
 
-        resolved = catalog.pull(model, specs, report)
+        resolved = catalog.pull(model, specs, update)
     click.echo(str(resolved.folder))
 
 
@@ -92,7 +92,7 @@ def path(ctx: click.Context, model: str) -> None:
     click.echo(str(catalog.path(model, _engine(ctx).specs())))
 
 
-@models.command(help="Make MODEL the default; `jnlp config unset model` goes back to the built-in one.")
+@models.command(help="Make MODEL the default; `jnlp config unset model` restores the built-in one.")
 @click.argument("model")
 @click.pass_context
 def use(ctx: click.Context, model: str) -> None:
@@ -110,7 +110,7 @@ def use(ctx: click.Context, model: str) -> None:
         click.echo(f"jnlp: {model} is not on this machine yet: jnlp models pull {model}", err=True)
 
 
-@models.command(help="Describe MODEL: what it can do, and its card.")
+@models.command(help="Print MODEL's properties and its card.")
 @click.argument("model")
 @click.pass_context
 def show(ctx: click.Context, model: str) -> None:

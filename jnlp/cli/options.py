@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 
 class SectionOption(click.Option):
-    """An option that knows its section of `--help`."""
+    """An option with its section of `--help`."""
 
     def __init__(self, *args: Any, section: str = "Options", **attributes: Any) -> None:
         super().__init__(*args, **attributes)
         self.section = section
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """Return flags and help; a `--no-` that only undoes what the configuration says is not shown."""
+        """Return flags and help, without a `--no-` flag that only overrides the configuration."""
         record = super().get_help_record(ctx)
         if record is None or not self.secondary_opts or self.default:
             return record
@@ -38,7 +38,7 @@ class SectionCommand(click.Command):
     """The options dataclass of the command: the keys of its table in the config file."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write one section after the other, each in the order its options were given."""
+        """Write the sections in order, each with its options in order."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for param in self.get_params(ctx):
             if isinstance(param, click.Option) and (row := param.get_help_record(ctx)) is not None:
@@ -49,7 +49,7 @@ class SectionCommand(click.Command):
 
 
 class Checked(click.ParamType[Any]):
-    """A click type that checks a value by its field, so that bounds are stated once."""
+    """A click type that checks a value by its options field, so that bounds are written only once."""
 
     def __init__(self, field: options.Field) -> None:
         self.field = field
@@ -81,7 +81,7 @@ class Checked(click.ParamType[Any]):
 
 
 def field_choices(field: options.Field) -> tuple[str, ...]:
-    """Return the allowed values of a field, or nothing where any will do."""
+    """Return the allowed values of a field, or nothing if any value is allowed."""
     if field.option.choices:
         return field.option.choices
     if issubclass(field.kind, Enum):
@@ -108,6 +108,6 @@ def click_options(cls: type, section: str, /) -> Iterator[SectionOption]:
 
 
 def given(ctx: click.Context, cls: type, /) -> dict[str, Any]:
-    """Return the values that stood on the command line, so that the config file can supply the others."""
+    """Return the values given on the command line; the config file supplies the others."""
     names = (field.name for field in options.fields(cls) if field.name in ctx.params)
     return {name: ctx.params[name] for name in names if ctx.get_parameter_source(name) is not ParameterSource.DEFAULT}

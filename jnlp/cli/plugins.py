@@ -1,4 +1,4 @@
-"""`jnlp plugins`: what is installed, what it brings, and why something was left out."""
+"""`jnlp plugins`: lists installed plugins, what each registers, and why one is disabled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from jnlp.plugins import PluginInfo, Plugins
 
 
-@click.group(invoke_without_command=True, help="List plugins, what each brings, and why one was left out.")
+@click.group(invoke_without_command=True, help="List plugins, what each registers, and why one is disabled.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a plugin.")
 @click.pass_context
 def plugins(ctx: click.Context, as_json: bool) -> None:
@@ -24,7 +24,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
         click.echo(json.dumps(_record(info), ensure_ascii=False) if as_json else _lines(info))
 
 
-@plugins.command(help="Write a plugin package that works, with a test, into the folder NAME.")
+@plugins.command(help="Write a working plugin package with a test into the folder NAME.")
 @click.argument("name")
 @click.option(
     "--dir", "parent", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Make it in this folder."

@@ -1,4 +1,4 @@
-"""The command of a task: its own options, then input, output and engine; the work is `jnlp.batch.run_batch`."""
+"""The command of a task: parses options and calls `jnlp.batch.run_batch`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import click
 
 from jnlp.batch import TABLE, WriteOptions, run_batch
 from jnlp.cli.builder import Call, build_command, stats_param
+from jnlp.cli.messages import print_failure, print_notices, print_stats
 from jnlp.cli.options import click_options, given
-from jnlp.cli.report import report_stats, report_usage, tell_failed
 from jnlp.errors import UsageError
 from jnlp.io.reading.estimate import estimate
 from jnlp.io.reading.options import ReadOptions
@@ -38,7 +38,7 @@ def task_command(spec: TaskSpec[Any, Any], /) -> click.Command:
             _run(call, spec, inputs or ("-",))
         finally:
             if call.values["stats"]:
-                report_stats(call.engine.usage)
+                print_stats(call.engine.usage)
 
     return build_command(
         spec.name,
@@ -70,14 +70,14 @@ def _run(call: Call, spec: TaskSpec[Any, Any], inputs: tuple[str, ...]) -> None:
             reading=call.reading,
             writing=writing,
             table=pages.add,
-            on_failed=tell_failed,
+            on_failed=print_failure,
             advance=advance,
             **call.given,
         )
     if not quiet:
-        _report(summary, writing)
+        _print_summary(summary, writing)
         if summary.done:
-            report_usage(engine)
+            print_notices(engine)
     if summary.done + summary.dropped + summary.resumed == 0:
         if summary.read == 0:
             named = ("standard input" if name == "-" else name for name in inputs)
@@ -85,8 +85,8 @@ def _run(call: Call, spec: TaskSpec[Any, Any], inputs: tuple[str, ...]) -> None:
         ctx.exit(1)
 
 
-def _report(summary: Summary, writing: WriteOptions) -> None:
-    """Say on stderr what became of the records, where that is not plain from the output."""
+def _print_summary(summary: Summary, writing: WriteOptions) -> None:
+    """Print the numbers of written, dropped and failed records on stderr, if the output does not show them."""
     if summary.passed_over:
         click.echo(f"jnlp: {summary.passed_over}", err=True)
     if summary.failed or summary.dropped or summary.resumed or writing.out is not None:

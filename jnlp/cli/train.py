@@ -1,4 +1,4 @@
-"""`jnlp train NAME`: one subcommand a registered trainer."""
+"""`jnlp train NAME`: one subcommand for each registered trainer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class TrainerGroup(SuggestingGroup):
-    """A group whose commands are the registry's trainers, built when they are asked for."""
+    """A group whose commands are the registered trainers, built on demand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the trainers' names."""
@@ -84,7 +84,7 @@ def trainer_command(spec: TrainerSpec[Any], /) -> click.Command:
                 warn=lambda line: None if call.quiet else click.echo(f"jnlp: {line}", err=True),
                 **call.given,
             )
-        show(report, quiet=call.quiet)
+        print_report(report, quiet=call.quiet)
 
     return build_command(
         spec.name,
@@ -101,7 +101,7 @@ def trainer_command(spec: TrainerSpec[Any], /) -> click.Command:
 
 @contextmanager
 def saved_when_stopped() -> Iterator[None]:
-    """Say how to go on after Ctrl-C or SIGTERM, and exit with the shell's status for the signal."""
+    """After Ctrl-C or SIGTERM, print how to continue, and exit with the shell's status for the signal."""
     from jnlp.training.stopping import Stopped
 
     try:
@@ -111,8 +111,8 @@ def saved_when_stopped() -> Iterator[None]:
         raise click.exceptions.Exit(128 + stopped.number) from stopped
 
 
-def show(report: TrainReport, /, *, quiet: bool = False) -> None:
-    """Print what was made and its scores, and say on stderr what keeps them from telling much."""
+def print_report(report: TrainReport, /, *, quiet: bool = False) -> None:
+    """Print the model folder and the scores; print warnings about unreliable scores on stderr."""
     rows = ", ".join(f"{name} {count:,}" for name, count in report.rows.items())
     click.echo(f"model    {report.folder}")
     click.echo(f"rows     {rows}")

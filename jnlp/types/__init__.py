@@ -1,7 +1,7 @@
-"""The contracts of jnlp, in standard-library types only: what third parties import.
+"""The public contracts of jnlp, in standard-library types only.
 
-Reading order: `records` (what goes in and comes out), `tasks` (what is done with it), `specs` and `heads` (the models
-that a task is handed), `options`, `training`, `search`.
+Reading order: `records` (inputs and outcomes), `tasks`, `specs` and `heads` (the models that a task gets), `options`,
+`training`, `search`.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What a task asks of a model: vectors, logits, predictions for masked tokens. Arrays are numpy."""
+"""The interfaces of models to tasks: vectors, logits, predictions for masked tokens. Arrays are numpy."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Embeddings:
     """Vectors of a list of texts.
 
     Args:
-        vectors: float32 `[n, d]`, one row a text, in the order of the texts.
+        vectors: float32 `[n, d]`, one for each text, in the order of the texts.
         windows: int64 `[n]`, the number of windows each text was read in.
         cut: int64 `[n]`, the number of characters of each text that were left out.
     """
@@ -47,7 +47,7 @@ class TokenStates:
 
 @dataclass(frozen=True, slots=True)
 class Logits:
-    """Scores of a classifier, one row a window.
+    """Scores of a classifier, for each window.
 
     Args:
         values: float32 `[windows, k]`.
@@ -56,7 +56,7 @@ class Logits:
         tokens: int64 `[windows]`, the number of tokens of the text in the window.
         cut: int64 `[n]`, the number of characters of each text that were left out.
         labels: The k labels.
-        problem_type: How the values are to be read.
+        problem_type: How the values become probabilities.
     """
 
     values: FloatArray
@@ -101,7 +101,7 @@ class Tokenizer(Protocol):
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors; `prefixes` are what it puts before a text, by purpose."""
+    """Turns texts into vectors; `prefixes` are put before a text, by purpose."""
 
     dimension: int
     max_length: int
@@ -112,9 +112,9 @@ class Embedder(Protocol):
     def embed(
         self, texts: Sequence[str], /, *, purpose: Purpose = Purpose.SIMILARITY, overflow: Overflow | None = None
     ) -> Embeddings:
-        """Return one pooled vector a text, not normalised; windows are joined by `mean_by_tokens`.
+        """Return one pooled vector for each text, not normalised; windows are joined by `mean_by_tokens`.
 
-        `overflow` None is the setting (`--on-overflow`).
+        With `overflow` None, the setting `--on-overflow` applies.
         """
         ...
 
@@ -124,22 +124,22 @@ class Embedder(Protocol):
 
 
 class Classifier(Protocol):
-    """Scores texts or pairs by label; its logits are calibrated, divided by the temperature fitted in training."""
+    """Scores texts or pairs by label. Logits are calibrated: divided by the temperature fitted in training."""
 
     labels: tuple[str, ...]
     problem_type: ProblemType
     max_length: int
 
     def logits(self, texts: Sequence[Text], /, *, overflow: Overflow | None = None) -> Logits:
-        """Return one row of logits a window; `overflow` None is the setting (`--on-overflow`)."""
+        """Return the logits of each window; with `overflow` None, the setting `--on-overflow` applies."""
         ...
 
 
 class MaskedLM(Protocol):
     """Predicts masked tokens.
 
-    Who asks makes the sequences, so it is also who keeps to `overflow`, and tells `count` how many texts were read in
-    windows and how many characters were left out.
+    The caller makes the sequences, so it must also respect `overflow`, and report to `count` how many texts were read
+    in windows and how many characters were left out.
     """
 
     tokenizer: Tokenizer
@@ -148,11 +148,11 @@ class MaskedLM(Protocol):
     count: Callable[[int, int], None]
 
     def at_masks(self, ids: Sequence[IntArray], positions: Sequence[IntArray], /) -> FloatArray:
-        """Return logits only where asked.
+        """Return logits only at the given positions.
 
         Args:
             ids: Token ids of each sequence, special tokens included, at most `max_length` each.
-            positions: The positions asked for in each sequence, ascending.
+            positions: The positions in each sequence, ascending.
 
         Returns:
             float32 `[sum of positions, vocabulary]`, in the order of the sequences.
@@ -161,10 +161,10 @@ class MaskedLM(Protocol):
 
 
 class Models(Protocol):
-    """Hands a task its models: lazy, and cached by resolved model, device and dtype.
+    """Gives a task its models: loaded on first use, and cached by resolved model, device and dtype.
 
-    A name is one of `jnlp models`, a folder, or a hub id; None is the model the caller asked for
-    (`--model`, `run(model=…)`), else the task's own default, else the configured one.
+    A name is one of `jnlp models`, a folder, or a hub id. None is the caller's model (`--model`, `run(model=…)`), else
+    the task's own default, else the configured one.
     """
 
     def embedder(self, model: str | None = None, /, *, pooling: Pooling | None = None) -> Embedder:
@@ -176,5 +176,5 @@ class Models(Protocol):
         ...
 
     def classifier(self, model: str | None = None, /) -> Classifier:
-        """Return a model's classifier; an error names the training command where the head is missing."""
+        """Return a model's classifier; if the head is missing, the error names the training command."""
         ...

@@ -1,4 +1,4 @@
-"""What a field of an options dataclass means, and what a plugin registers."""
+"""Descriptions of options fields, and the type of registered targets."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from enum import Enum
 from typing import Any
 
 Target = str | Callable[[], object]
-"""What a plugin registers: `"package.module:attribute"`, or a factory; either is touched on first use only."""
+"""What a plugin registers: `"package.module:attribute"` or a factory, resolved on first use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What a field of an options dataclass means: `top: Annotated[int, Option(help="…", ge=1)] = 5`.
+    """Describes a field of an options dataclass: `top: Annotated[int, Option(help="…", ge=1)] = 5`.
 
     The click option, the config key, the JSON schema and the documentation derive from it.
 
@@ -22,7 +22,7 @@ class Option:
         help: One sentence for `--help`.
         ge, gt, le, lt: Bounds of a number.
         choices: The allowed values of a string.
-        flags: Flags in place of the one made from the field's name, e.g. `("--top", "-k")`.
+        flags: Flags instead of the one made from the field's name, e.g. `("--top", "-k")`.
         metavar: The placeholder of the value in `--help`.
         hidden: Keeps the option out of `--help`.
         none: The word for None on the command line and in the configuration: `auto`.

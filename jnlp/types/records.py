@@ -1,4 +1,4 @@
-"""What goes into a task and what comes out: records, where they were read, and outcomes."""
+"""Inputs and outcomes of tasks: records, their sources, and results or failures."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ class Record:
         source: Where it was read.
         original: The text as written in its source, where `text` is derived from it (markup removed), else None.
         alignment: Maps offsets in `text` to offsets in `original`; None when they are the same.
-        title: What the file itself says it is called (md, html, pdf …), for an index: no column of its row.
-        about: What else the file says of itself, for an index: `author`, `date` (ISO 8601), `language`.
+        title: The title stated in the file itself (md, html, pdf …), for an index; not a column.
+        about: Other metadata stated in the file, for an index: `author`, `date` (ISO 8601), `language`.
         outline: The headings, pages, slides, sheets and rows of a document that is one record, by `start`.
     """
 
@@ -84,7 +84,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[R]):
-    """A record and what the task made of it."""
+    """A record and the task's result."""
 
     record: Record
     result: R
@@ -98,7 +98,7 @@ class Failed:
         id: The record's, else that of its file.
         source: Where it was read.
         error: Why.
-        fields: The columns of a row that could be read and holds no text.
+        fields: The columns of a row that was read but has no text.
         record: The record that could not be processed; None where none could be read.
     """
 
@@ -118,7 +118,7 @@ Outcome = Done[R] | Failed
 
 
 class OnError(StrEnum):
-    """What a record that fails does to the run: it is reported and skipped, or it ends the run."""
+    """What happens when a record fails: it is reported and skipped, or the run ends."""
 
     SKIP = "skip"
     FAIL = "fail"

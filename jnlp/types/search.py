@@ -1,4 +1,4 @@
-"""An index on disk, as those who fill and search it see it."""
+"""The interface of an index on disk."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ share.
 
 @dataclass(frozen=True, slots=True)
 class AddReport:
-    """What became of the documents given to an index.
+    """The outcome of adding documents to an index.
 
     Args:
         added, updated, unchanged, removed, failed: Documents.
@@ -95,17 +95,17 @@ class AddReport:
 
     @property
     def documents(self) -> int:
-        """The documents that came and could be indexed."""
+        """The number of documents that could be indexed."""
         return self.added + self.updated + self.unchanged
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a check of an index found.
+    """The result of checking an index.
 
     Args:
-        problems: One line each; empty for an index that is whole.
-        leftovers: Files of an interrupted writer: harmless, and removed by the next.
+        problems: One line each; empty if the index is intact.
+        leftovers: Files of an interrupted writer. They are harmless; the next writer removes them.
         counts: Rows by table: documents, chunks, segments, tombstones.
     """
 
@@ -116,11 +116,11 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class RepairReport:
-    """What a repair kept.
+    """The result of repairing an index.
 
     Args:
-        documents: How many documents are whole.
-        dropped: The names of those that were not; indexing their files again brings them back.
+        documents: The number of intact documents, which were kept.
+        dropped: The names of damaged documents, which were dropped; index their files again to restore them.
     """
 
     documents: int
@@ -129,12 +129,12 @@ class RepairReport:
 
 @dataclass(frozen=True, slots=True)
 class IndexInfo:
-    """What an index holds and how it was made.
+    """The contents and settings of an index.
 
     Args:
         path: The folder.
-        documents, chunks: How many there are.
-        characters: Of all documents.
+        documents, chunks: Their numbers.
+        characters: The characters of all documents.
         bytes: The size of the folder.
         roots: The folders that were indexed, absolute.
         made_with: The model, its fingerprint, the chunker and the other settings.
@@ -150,7 +150,7 @@ class IndexInfo:
 
 
 class SearchIndex(Protocol):
-    """An index: documents go in, passages come out. A store that cannot be changed raises `UsageError`."""
+    """An index of documents, searched for passages. A read-only store raises `UsageError` on changes."""
 
     def add(
         self,
@@ -162,11 +162,11 @@ class SearchIndex(Protocol):
         progress: Callable[[AddReport], None] | None = None,
         **options: Any,
     ) -> AddReport:
-        """Bring the index up to date with records, or with files and folders; it is made if it is not there."""
+        """Update the index with records, or with files and folders; create it if it does not exist."""
         ...
 
     def remove(self, names: Iterable[str | Path] | str | Path, /) -> int:
-        """Remove documents by name, file or folder, and return how many."""
+        """Remove documents by name, file or folder, and return their number."""
         ...
 
     def search(self, query: str, /, **options: Any) -> list[Hit]:
@@ -174,19 +174,19 @@ class SearchIndex(Protocol):
         ...
 
     def documents(self) -> Iterator[Place]:
-        """Yield what is in the index."""
+        """Yield the documents of the index."""
         ...
 
     def info(self) -> IndexInfo:
-        """Return what the index holds and how it was made."""
+        """Return the contents and settings of the index."""
         ...
 
     def verify(self) -> Verification:
-        """Check every byte that counts, without changing anything."""
+        """Check the whole index without changing it."""
         ...
 
     def repair(self) -> RepairReport:
-        """Keep what is whole, make again what can be, and drop the rest."""
+        """Keep intact documents, rebuild what can be rebuilt, and drop the rest."""
         ...
 
     def close(self) -> None:
@@ -203,7 +203,7 @@ class SearchIndex(Protocol):
 
 
 class IndexEngine(Protocol):
-    """What a store asks of the engine."""
+    """What a store needs from the engine."""
 
     def models(self, asked: str | None = None, default: str | None = None, /) -> Models:
         """Return the models: `asked` by the caller, else by the settings, else `default`."""
@@ -222,5 +222,5 @@ class Store(Protocol):
     """A kind of index on disk."""
 
     def open(self, path: Path, engine: IndexEngine, /, *, create: bool = False) -> SearchIndex:
-        """Open the index at `path`; where there is none, `create` makes it when the first document is added."""
+        """Open the index at `path`. With `create`, a missing index is created when the first document is added."""
         ...

@@ -11,7 +11,7 @@ from jnlp.types.specs import Overflow
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What every task shares. Each field is a flag, a config key and a `JNLP_<FIELD>` variable."""
+    """The settings of every task. Each field is a flag, a config key and a `JNLP_<FIELD>` variable."""
 
     model: Annotated[
         str | None, Option(help="Model: a name of `jnlp models`, a folder, or a hub id.", metavar="MODEL")
@@ -20,29 +20,29 @@ class Settings:
     dtype: Annotated[
         str,
         Option(
-            help="Number format of the weights; auto is bf16 where the processor has it, int8 faster and less exact.",
+            help="Number format of the weights; auto: bf16 if the processor has it; int8 is faster, less exact.",
             choices=("auto", "fp32", "bf16", "int8"),
         ),
     ] = "auto"
     threads: Annotated[
         int | None,
-        Option(help="Threads of torch, the tokenizer and FAISS; auto: the cores at hand.", ge=1, none="auto"),
+        Option(help="Threads of torch, the tokenizer and FAISS; auto: the available cores.", ge=1, none="auto"),
     ] = None
-    workers: Annotated[int, Option(help="Processes that share the records, the threads and the weights.", ge=1)] = 1
+    workers: Annotated[int, Option(help="Number of processes; they share records, threads and weights.", ge=1)] = 1
     batch_tokens: Annotated[
         int | None,
-        Option(help="Tokens in one batch; auto: what fits the caches, or the GPU's memory.", ge=1, none="auto"),
+        Option(help="Tokens in one batch; auto: as many as fit the caches, or the GPU's memory.", ge=1, none="auto"),
     ] = None
-    compile: Annotated[bool, Option(help="Let torch compile the model's layers for the GPU first: for long jobs.")] = (
+    compile: Annotated[bool, Option(help="Compile the model's layers for the GPU first; worth it for long jobs.")] = (
         False
     )
     on_overflow: Annotated[
-        Overflow, Option(help="A text longer than the model: read in windows, cut (and counted), or refused.")
+        Overflow, Option(help="A text longer than the model is read in windows, cut (and counted), or refused.")
     ] = Overflow.WINDOW
     normalize: Annotated[
-        str, Option(help="Normaliser before the model's own; offsets stay those of the original.", metavar="NAME")
+        str, Option(help="Normaliser before the model's own; offsets refer to the original text.", metavar="NAME")
     ] = "identity"
     executor: Annotated[
-        str, Option(help="Where the records are worked on: local, processes, or a plugin's.", metavar="NAME")
+        str, Option(help="Where records are processed: local, processes, or a plugin's executor.", metavar="NAME")
     ] = "local"
     hints: Annotated[bool, Option(help="Say on stderr which built-in model answered.", hidden=True)] = True

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Purpose(StrEnum):
-    """What an embedding is for; the model's spec supplies the prefix."""
+    """The purpose of an embedding; the model's spec has the prefix for it."""
 
     QUERY = "query"
     DOCUMENT = "document"
@@ -17,7 +17,7 @@ class Purpose(StrEnum):
 
 
 class Overflow(StrEnum):
-    """What to do with a text longer than the model: overlapping windows, a cut that is counted, or an error."""
+    """What to do with a text longer than the model: read overlapping windows, cut and count, or raise an error."""
 
     WINDOW = "window"
     TRUNCATE = "truncate"
@@ -32,7 +32,7 @@ class Pooling(StrEnum):
 
 
 class Head(StrEnum):
-    """What a checkpoint can do."""
+    """A head of a checkpoint."""
 
     EMBEDDING = "embedding"
     MASKED_LM = "masked-lm"
@@ -52,14 +52,14 @@ class ModelSpec:
     """A model by name: where it comes from, what it can do, how its embeddings are made.
 
     Args:
-        name: What a user types.
+        name: The name that users type.
         summary: One line for `jnlp models`.
         repo: The Hugging Face hub id; None for a model that is a folder.
         revision: The hub revision to load.
         architecture: `modernbert` runs on jnlp's encoder, anything else through transformers.
-        heads: What the checkpoint can do.
+        heads: The heads of the checkpoint.
         pooling: How its embeddings are pooled.
-        prefixes: What is put before a text, by purpose.
+        prefixes: The prefix of a text, by purpose.
         max_length: The longest input in tokens, special tokens included.
         licence: SPDX identifier of the weights.
         parameters: The number of weights.
@@ -67,7 +67,7 @@ class ModelSpec:
         labels: A classifier's labels in the order of its logits.
         problem_type: How a classifier's logits are read.
         builtin: The folder below `jnlp/models/builtin` when the model ships with jnlp.
-        larger: The name of a model that does the same work better, for those that ship.
+        larger: For a built-in model, the name of a larger model for the same work.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A task as a value, and where its jobs run."""
+"""Tasks as values, jobs, and executors."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ R = TypeVar("R")
 
 
 Apply = Callable[[Sequence[Text]], Sequence[R]]
-"""What `make` returns: texts to results, one for one. It may be called from two threads at once."""
+"""What `make` returns: a function from texts to one result each. Two threads may call it at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskSpec(Generic[O, R]):
-    """A task as a value: picklable, light to import, the whole of what the core needs to know.
+    """Everything the core needs to know about a task. It is a picklable value and light to import.
 
     Args:
-        name: What a user types: `jnlp NAME`.
+        name: The name that users type: `jnlp NAME`.
         summary: One line for `--help`.
         options: A frozen slotted dataclass whose fields are `Annotated[T, Option(…)]` with defaults.
         make: `"package.module:function"`, called as `make(models, options)`; returns an `Apply`.
         result: The frozen dataclass of results; its fields are the output's columns.
-        model: The model it runs on when nobody names one; None is the configured default.
-        rows: For a person's table: `"package.module:function"`, called as `rows(text, result)`; returns dicts of
+        model: The task's default model; None is the configured default.
+        rows: For the terminal table: `"package.module:function"`, called as `rows(text, result)`; returns dicts of
             cells. None shows the text and the result's fields.
-        drop: `"package.module:function"`, called as `drop(result, options)`; returns why the record is to be left out
-            of the output (it goes to `--rejects`), or None to keep it. None keeps all.
+        drop: `"package.module:function"`, called as `drop(result, options)`; returns the reason to drop the record from
+            the output (it goes to `--rejects`), or None to keep it. None keeps all.
         explode: The field of the result whose items are the output's rows (search hits), or None.
         pairs: True when the task reads pairs too (`--text-pair`).
-        command: `"package.module:attribute"`, a `click.Command` that replaces the task's command line where its
-            arguments are not texts and files (`jnlp search DIR QUERY`); None is the command that every task has.
+        command: `"package.module:attribute"`, a `click.Command` that replaces the generated command, for a task whose
+            arguments are not texts and files (`jnlp search DIR QUERY`). None is the generated command.
         keys: `"package.module:function"`, called as `keys(options, model)` with the `ModelSpec`; returns the keys of
             the result's mappings by field, which are columns of a csv file. None: those of the first row.
     """
@@ -57,13 +57,13 @@ class TaskSpec(Generic[O, R]):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A task with its options, the settings and the model: a value, which an executor turns into a function.
+    """A task with its options, settings and model. An executor turns this value into a function.
 
     Args:
         task: The task.
         options: An object of `task.options`.
         settings: The settings of the run.
-        model: The model that was chosen for it; None is the one that ships for the head the task asks for.
+        model: The chosen model; None is the built-in model with the head that the task needs.
 
     Example:
         >>> job = nlp.job("fill-mask", top=3)
@@ -88,8 +88,8 @@ class Job:
 
 @runtime_checkable
 class Executor(Protocol):
-    """Runs a job over a stream of records: in order, bounded in memory, one outcome a record."""
+    """Runs a job over a stream of records, in bounded memory."""
 
     def map(self, job: Job, records: Iterable[Record | Failed], /) -> Iterator[Outcome[Any]]:
-        """Yield one outcome a record, in the order of the records; a record that failed to be read passes through."""
+        """Yield one outcome for each record, in order; a record that could not be read passes through."""
         ...

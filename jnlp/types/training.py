@@ -1,4 +1,4 @@
-"""What a trainer is, what it reads and what it reports."""
+"""Trainers, their examples and their reports."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Example:
 
     Args:
         text: The text or pair.
-        target: What is to be learned; empty for a pair that belongs together.
-        group: What is held out together: an article, an author.
-        negatives: Of a pair: second texts that do not belong to the first.
+        target: What the model learns to predict; empty for a positive pair.
+        group: Examples of one group (an article, an author) are held out together.
+        negatives: For a pair, hard negatives: second texts that do not match the first.
     """
 
     text: Text
@@ -37,14 +37,14 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class TrainReport:
-    """What a training run made: the model folder, its scores, and how they were measured.
+    """The result of a training run: the model folder, its scores, and how they were measured.
 
     Args:
         folder: Where the model was written.
         metrics: Scores on held-out data, by name.
         rows: The number of examples by split.
         details: Everything needed to repeat the run: seed, versions, options, base model.
-        caution: What keeps the scores from telling much and what to do about it, a line each, or None.
+        caution: Why the scores are unreliable and what to do about it, a line each, or None.
     """
 
     folder: Path
@@ -59,11 +59,11 @@ class TrainerSpec(Generic[O]):
     """A trainer as a value: `jnlp train NAME TRAIN.csv -o DIR`.
 
     Args:
-        name: What a user types.
+        name: The name that users type.
         summary: One line for `--help`.
-        options: A frozen slotted dataclass, as a task's.
+        options: A frozen slotted dataclass, like a task's.
         make: `"package.module:function"`, called with no argument; returns a `Trainer`.
-        pairs: It learns from pairs: a second text is needed, a label is not. Its options may name the columns
+        pairs: True if it learns from pairs, which need a second text and no label. Its options may name the columns
             `negatives` and `group`.
     """
 

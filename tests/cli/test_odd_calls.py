@@ -228,7 +228,7 @@ def test_an_input_that_changed_is_not_resumed(lines: list[str], found: str, inte
     assert result.stderr.splitlines() == [
         f"jnlp: error: the input is not what the interrupted run read: {found}",
         "      hint: run it without --resume to start again",
-        "jnlp: partial output kept: out.jsonl.part, 5 records (--resume goes on with the input it was made from)",
+        "jnlp: partial output kept: out.jsonl.part, 5 records (--resume needs the input of the interrupted run)",
     ]
     assert Path("out.jsonl.part").read_bytes() == part
 

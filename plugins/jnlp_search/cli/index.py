@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from jnlp.cli.common import command
-from jnlp.cli.report import tell_failed
+from jnlp.cli.messages import print_failure
 from jnlp_search.cli.group import IndexGroup
 from jnlp_search.cli.search import asked_model
 from jnlp_search.options import IndexOptions
@@ -60,7 +60,7 @@ def add(
         report = index.add(
             paths,
             read=read,
-            on_failed=tell_failed,
+            on_failed=print_failure,
             progress=show,
             passed_over=passed_over,
             **dataclasses.asdict(options),

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from jnlp.cli.common import command
+from jnlp.cli.messages import print_failure
 from jnlp.cli.options import given
-from jnlp.cli.report import tell_failed
 from jnlp.config import Settings
 from jnlp_search.options import Retriever, SearchOptions
 
@@ -76,7 +76,7 @@ def _lines() -> Iterator[str]:
 
     for record in read(["-"]):
         if isinstance(record, Failed):
-            tell_failed(record)
+            print_failure(record)
         elif isinstance(record.text, str):
             yield record.text
 

@@ -1,4 +1,4 @@
-"""What commands say on stderr once they are done: what failed, which model answered, what the run cost."""
+"""Messages of commands on stderr: failed records, the model used, long texts, costs of the run."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from jnlp.usage import Usage
 
 
-def tell_failed(failed: Failed, /) -> None:
-    """Say on stderr what failed, in one line: a user's error as its line and hint, a bug by its type."""
+def print_failure(failed: Failed, /) -> None:
+    """Print a failed record on stderr, in one line: a JnlpError with its hint, a bug with its type."""
     error = failed.error
     text = str(error) if isinstance(error, JnlpError) else f"{type(error).__name__}: {error}"
     where = "" if failed.id in text else f"{failed.id}: "
@@ -24,13 +24,13 @@ def tell_failed(failed: Failed, /) -> None:
     click.echo(f"jnlp: skipped {line}", err=True)
 
 
-def report_usage(engine: Engine, /, *, did: str = "answered by", then: str = "--model {larger}") -> None:
-    """Say on stderr which built-in model answered and how to get a larger one, and what was windowed or cut.
+def print_notices(engine: Engine, /, *, did: str = "answered by", then: str = "--model {larger}") -> None:
+    """Print on stderr which built-in model was used, how to get a larger one, and which texts were windowed or cut.
 
     Args:
-        engine: It has done something.
-        did: What the model did.
-        then: How a larger model is used once it is there.
+        engine: The engine, after a run.
+        did: What the model did, for the message.
+        then: How to use the larger model.
     """
     usage = engine.usage
     builtin = [spec for spec in usage.models.values() if spec.builtin]
@@ -47,22 +47,22 @@ def report_usage(engine: Engine, /, *, did: str = "answered by", then: str = "--
     if usage.budgets:
         before, after = usage.budgets
         click.echo(
-            f"jnlp: memory ran out at {before:,} tokens a batch; went on with {after:,} (--batch-tokens {after})",
+            f"jnlp: memory ran out at {before:,} tokens a batch; continued with {after:,} (--batch-tokens {after})",
             err=True,
         )
     if usage.cut:
         click.echo(f"jnlp: {usage.cut:,} characters were cut off (--on-overflow truncate)", err=True)
 
 
-def report_stats(usage: Usage, /) -> None:
-    """Say on stderr what the runs have cost, in three lines."""
-    done = f"{_counted(usage.texts, 'text')}, {_counted(usage.tokens, 'token')} in {usage.working:.1f} s"
+def print_stats(usage: Usage, /) -> None:
+    """Print the costs of the runs on stderr, in three lines."""
+    done = f"{_count(usage.texts, 'text')}, {_count(usage.tokens, 'token')} in {usage.working:.1f} s"
     loading = f" (and {usage.loading:.1f} s to load)" if usage.loading else ""
     rates = f"{usage.tokens / usage.working:,.0f} tokens/s, {usage.texts / usage.working:,.1f} texts/s"
     click.echo(f"jnlp: {done}{loading}: {rates}", err=True)
     shares = ", ".join(f"{stage.value} {seconds / usage.working:.1%}" for stage, seconds in usage.seconds.items())
     click.echo(
-        f"jnlp: {_counted(usage.batches, 'batch', 'batches')}, padding {usage.padding:.1%}; busy: {shares}", err=True
+        f"jnlp: {_count(usage.batches, 'batch', 'batches')}, padding {usage.padding:.1%}; busy: {shares}", err=True
     )
     memory = f"peak memory {peak_memory() / 1e6:,.0f} MB"
     if usage.workers:
@@ -70,5 +70,5 @@ def report_stats(usage: Usage, /) -> None:
     click.echo(f"jnlp: {usage.ran or 'no model'}; {memory}", err=True)
 
 
-def _counted(count: int, one: str, more: str | None = None, /) -> str:
+def _count(count: int, one: str, more: str | None = None, /) -> str:
     return f"{count:,} {one if count == 1 else more or one + 's'}"

@@ -1,4 +1,4 @@
-"""How an error is shown: one line for what is wrong, one for what to do, one for what is kept."""
+"""Errors as click exceptions: they print the message, the hint, and notes about kept output."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from jnlp.errors import JnlpError
 
 
-class ShownError(click.ClickException):
-    """A JnlpError as click shows it: the message, then what to do."""
+class CliError(click.ClickException):
+    """Prints a JnlpError: the message, then the hint."""
 
     def __init__(self, error: JnlpError) -> None:
         super().__init__(error.message)
@@ -22,7 +22,7 @@ class ShownError(click.ClickException):
         self.notes = getattr(error, "__notes__", [])
 
     def show(self, file: Any = None) -> None:
-        """Write the message and the hint to stderr; before them, of a plugin's bug, the traceback in the plugin."""
+        """Write the message and the hint to stderr; for a bug in a plugin, its traceback first."""
         if self.trace:
             click.echo(self.trace.rstrip(), err=True)
         click.echo(f"jnlp: error: {self.message}", err=True)
@@ -32,18 +32,18 @@ class ShownError(click.ClickException):
             click.echo(f"jnlp: {note}", err=True)
 
 
-class ShownUsageError(ShownError):
-    """A wrong call, as click shows it."""
+class CliUsageError(CliError):
+    """Prints a UsageError."""
 
     exit_code = UsageError.exit_code
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, by which a cluster takes a machine back: a run ends as by Ctrl-C, and keeps what it keeps then."""
+    """SIGTERM, as sent by a cluster scheduler. It ends a run like Ctrl-C and keeps the same output."""
 
 
 class InterruptedRun(click.ClickException):
-    """Ctrl-C, and what is kept of the output."""
+    """Ctrl-C, with notes about kept output."""
 
     exit_code = 130
     word = "interrupted"
@@ -53,19 +53,19 @@ class InterruptedRun(click.ClickException):
         self.notes = getattr(error, "__notes__", [])
 
     @classmethod
-    def by(cls, error: KeyboardInterrupt) -> InterruptedRun:
-        """Return what is shown of Ctrl-C, or of SIGTERM."""
+    def from_interrupt(cls, error: KeyboardInterrupt) -> InterruptedRun:
+        """Return the exception for Ctrl-C or SIGTERM."""
         return (TerminatedRun if isinstance(error, Terminated) else cls)(error)
 
     def show(self, file: Any = None) -> None:
-        """Write one line to stderr, and one for what is kept."""
+        """Write one line to stderr, and the notes about kept output."""
         click.echo(f"jnlp: {self.message}", err=True)
         for note in self.notes:
             click.echo(f"jnlp: {note}", err=True)
 
 
 class TerminatedRun(InterruptedRun):
-    """SIGTERM, and what is kept of the output."""
+    """SIGTERM, with notes about kept output."""
 
     exit_code = 143
     word = "terminated"
