@@ -130,7 +130,7 @@ class Index:
 
         Args:
             query: A question or words.
-            options: Fields of `SearchOptions`: `top=5`, `retriever="lexical"`, `per_document=1`, `group=False`.
+            options: Fields of `SearchOptions`: `top=5`, `where="year >= 2020"`, `retriever="lexical"`, `group=False`.
 
         Raises:
             UsageError: The query is empty or no text, an unknown option, or there is no index.

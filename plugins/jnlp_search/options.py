@@ -55,6 +55,9 @@ class SearchOptions:
     """How an index is searched."""
 
     top: Annotated[int, Option(help="How many passages to return.", ge=1, le=10_000, flags=("--top", "-k"))] = 10
+    where: Annotated[
+        str | None, Option(help="Search only documents that meet a condition: \"year >= 2020 and kind = 'pdf'\".")
+    ] = None
     retriever: Annotated[Retriever, Option(help="Ask the vectors, the full text, or both.")] = Retriever.HYBRID
     per_document: Annotated[int, Option(help="At most so many passages of one document; 0 is no limit.", ge=0)] = 3
     group: Annotated[

@@ -20,13 +20,14 @@ from jnlp_search.roots import shown_name, shown_path
 from jnlp_search.store.catalog import Catalog
 from jnlp_search.store.checks import damage_reported
 from jnlp_search.store.segments import Segments
+from jnlp_search.store.selection import SMALL, TABLE, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
     from typing import Self
 
-    from jnlp.types import Embedder, FloatArray, Models
+    from jnlp.types import Embedder, FloatArray, IntArray, Models
     from jnlp_search.store.entries import Document, Passage, Root
     from jnlp_search.store.schema import Manifest
 
@@ -65,6 +66,7 @@ class Reader:
         self._models, self._model = models, model
         self._catalog = Catalog.reading(folder)
         self._segments = Segments(folder)
+        self._selection: Selection | None = None
         self._lock = threading.Lock()
         if model is not None:
             try:
@@ -109,7 +111,8 @@ class Reader:
                 if self._catalog.manifest() != manifest:
                     continue  # rebuilt since the query was embedded
                 self._segments.sync(self._catalog, version)
-                best = self._found(_NO_WORDS if options.retriever is Retriever.DENSE else asked, vector, options)
+                among = self._selected(options.where, version)
+                best = self._found(_NO_WORDS if options.retriever is Retriever.DENSE else asked, vector, among, options)
                 hits = list(self._hits(best, options))
             break
         return [_with_highlights(hit, highlights(words, asked, hit.text)) for hit in hits]
@@ -137,28 +140,51 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _found(self, asked: Query, vector: FloatArray | None, options: SearchOptions) -> list[tuple[Passage, float]]:
+    def _selected(self, where: str | None, version: int) -> IntArray | None:
+        if where is None:
+            return None
+        if self._selection is None:
+            self._selection = Selection(self._catalog)
+        return self._selection.chunks(where, version)
+
+    def _found(
+        self, asked: Query, vector: FloatArray | None, among: IntArray | None, options: SearchOptions
+    ) -> list[tuple[Passage, float]]:
         """Ask for candidates, more of them while too few are left when doubles and crowding documents are out."""
         limit = max(CANDIDATES, 4 * options.top)
         while True:
-            order = ranked(self._scores(asked, vector, limit, options.dense_weight))
+            order = ranked(self._scores(asked, vector, limit, among, options.dense_weight))
             found = _chosen(order, self._catalog.passages([chunk for chunk, _ in order]), options)
             if len(found) >= options.top or len(order) < limit or limit >= MOST:
                 return found
             limit *= 4
 
-    def _scores(self, asked: Query, vector: FloatArray | None, limit: int, dense_weight: float) -> Mapping[int, float]:
-        words = with_phrases(self._catalog.lexical(asked.match, limit), self._catalog.lexical(asked.phrases, limit))
+    def _scores(
+        self, asked: Query, vector: FloatArray | None, limit: int, among: IntArray | None, dense_weight: float
+    ) -> Mapping[int, float]:
+        table = "" if among is None else TABLE
+        words = with_phrases(
+            self._catalog.lexical(asked.match, limit, among=table),
+            self._catalog.lexical(asked.phrases, limit, among=table),
+        )
         if vector is None:
             return words
-        dense = self._segments.search(vector, limit)
+        dense = self._nearest(vector, limit, among)
         if not asked.match:
             return dense
         # What only the words found gets its exact cosine too.
-        chunks, rows = self._catalog.vectors([chunk for chunk in words if chunk not in dense])
-        if chunks:
-            dense |= dict(zip(chunks, (rows @ vector).tolist(), strict=True))
-        return convex(words, dense, dense_weight)
+        return convex(
+            words, dense | self._cosines(vector, [chunk for chunk in words if chunk not in dense]), dense_weight
+        )
+
+    def _nearest(self, vector: FloatArray, limit: int, among: IntArray | None) -> dict[int, float]:
+        if among is None or len(among) > SMALL:
+            return self._segments.search(vector, limit, among=among)
+        return dict(ranked(self._cosines(vector, among.tolist()))[:limit])
+
+    def _cosines(self, vector: FloatArray, chunks: list[int]) -> dict[int, float]:
+        found, rows = self._catalog.vectors(chunks)
+        return dict(zip(found, (rows @ vector).tolist(), strict=True)) if found else {}
 
     def _hits(self, chosen: list[tuple[Passage, float]], options: SearchOptions) -> Iterator[Hit]:
         """Yield hits without highlights, each with the other documents that have its passage."""

@@ -127,7 +127,10 @@ class Catalog:
             yield int(self._value("PRAGMA data_version"))
         finally:
             with suppress(sqlite3.DatabaseError):  # a damaged file cannot even end a reading
-                self.db.execute("ROLLBACK")
+                self.db.execute("COMMIT")  # nothing was written but temporary tables, which stay
+            if self.db.in_transaction:
+                with suppress(sqlite3.DatabaseError):
+                    self.db.execute("ROLLBACK")
 
     def _value(self, sql: str, *values: Any) -> Any:
         row = self.db.execute(sql, values).fetchone()
@@ -321,12 +324,19 @@ class Catalog:
 
     # --- words and vectors -----------------------------------------------------------------------------------------
 
-    def lexical(self, match: str, limit: int, /) -> dict[int, float]:
-        """Return BM25 by chunk, higher is better, of the best chunks for an FTS5 expression."""
+    def lexical(self, match: str, limit: int, /, *, among: str = "") -> dict[int, float]:
+        """Return BM25 by chunk, higher is better, of the best chunks for an FTS5 expression.
+
+        Args:
+            match: The expression.
+            limit: How many at most.
+            among: A table of chunks: the others are left out.
+        """
         if not match:
             return {}
-        # FTS5's bm25() is negative, the best the least.
-        sql = "SELECT rowid, -bm25(fulltext) FROM fulltext WHERE fulltext MATCH ? ORDER BY rank, rowid LIMIT ?"
+        # FTS5's bm25() is negative, the best the least. The plus keeps SQLite from asking row by row.
+        only = f"AND +rowid IN (SELECT chunk FROM {among})" if among else ""
+        sql = f"SELECT rowid, -bm25(fulltext) FROM fulltext WHERE fulltext MATCH ? {only} ORDER BY rank, rowid LIMIT ?"
         return dict(self.db.execute(sql, (match, limit)))
 
     def vectors(self, chunks: Sequence[int], /) -> tuple[list[int], FloatArray]:

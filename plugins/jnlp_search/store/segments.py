@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from jnlp.types import FloatArray, IntArray
     from jnlp_search.store.catalog import Catalog
     from jnlp_search.store.entries import Segment
@@ -140,23 +143,27 @@ class Segments:
             loaded[segment.id] = _Loaded(index, catalog.tombstones(segment.id))
         self._loaded, self._version = loaded, version
 
-    def search(self, vector: FloatArray, limit: int, /) -> dict[int, float]:
+    def search(self, vector: FloatArray, limit: int, /, *, among: IntArray | None = None) -> dict[int, float]:
         """Return the cosine by chunk of the nearest chunks.
 
         Args:
             vector: float32 `[d]` of length 1.
             limit: How many at most.
+            among: The chunks to look among, int64 ascending; None is all.
         """
         import faiss
 
         # FAISS keeps this number for each calling thread. One query takes one: searches do not crowd each other.
         faiss.omp_set_num_threads(1)
         found: list[tuple[float, int]] = []
+        chosen = None if among is None else faiss.IDSelectorBitmap(_bitmap(among))  # type: ignore[call-arg]
         for segment in self._loaded.values():
             if not segment.index.ntotal:
                 continue
             parameters = None
-            if len(segment.dead):
+            if chosen is not None:
+                parameters = faiss.SearchParameters(sel=chosen)  # type: ignore[call-arg]
+            elif len(segment.dead):
                 batch = faiss.IDSelectorBatch(segment.dead)
                 parameters = faiss.SearchParameters(sel=faiss.IDSelectorNot(batch))  # type: ignore[call-arg]
             count = min(limit, segment.index.ntotal)
@@ -171,6 +178,15 @@ class Segments:
                 return read_file(self._folder / segment.file)
         # A reader never writes: it searches what it makes in memory, and the next writer makes the file.
         return _index(*catalog.segment_vectors([segment.id]))
+
+
+def _bitmap(chunks: IntArray) -> NDArray[np.uint8]:
+    """Return a bit for each number up to the greatest chunk: set for the chunks. Deleted chunks are not among them."""
+    import numpy as np
+
+    bits = np.zeros(int(chunks[-1]) + 1 if len(chunks) else 1, np.bool_)
+    bits[chunks] = True
+    return np.packbits(bits, bitorder="little")
 
 
 def read_file(path: Path, /) -> Any:
