@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from jnlp.encoder.packing import Packed
     from jnlp.encoder.tokenizer import Tokenizer
     from jnlp.encoder.windows import Framed
-    from jnlp.types import FloatArray, IntArray, Pooling, Text
+    from jnlp.types import FloatArray, IntArray, Pooling, SearchScores, Text
 
 
 class Network(Protocol):
@@ -89,9 +89,11 @@ class PackedEmbedder:
         pooling: Pooling,
         prefixes: Mapping[Purpose, str],
         fingerprint: str,
+        search: SearchScores | None = None,
     ) -> None:
         self._encoder = encoder
         self._reader = reader
+        self.search = search
         self.dimension = dimension
         self.pooling = pooling
         self.prefixes = prefixes

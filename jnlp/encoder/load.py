@@ -63,6 +63,7 @@ def load_embedder(
         pooling=model.spec.pooling,
         prefixes=model.spec.prefixes,
         fingerprint=_fingerprint(model, reader),
+        search=model.spec.search,
     )
 
 

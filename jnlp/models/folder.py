@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from jnlp.errors import JnlpError
 from jnlp.models import schema
 from jnlp.models.weights import AGAIN, INDEX, WEIGHTS, read_weights, weight_files
-from jnlp.types import Head, ModelSpec, Pooling, ProblemType, Purpose
+from jnlp.types import Head, ModelSpec, Pooling, ProblemType, Purpose, SearchScores
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TOKENIZER = "tokenizer.json"
 MODULES = "modules.json"
+SEARCH = "search.json"
 BESIDE_TOKENIZER = ("special_tokens_map.json", "tokenizer_config.json")
 """The files next to `tokenizer.json` that name special tokens; a later one wins."""
 
@@ -129,6 +130,7 @@ def _read_folder(folder: Path, name: str) -> ModelFolder:
         size=weights.size,
         labels=labels,
         problem_type=_problem_type(folder, config, labels) if labels else None,
+        search=_search(folder),
     )
     return ModelFolder(folder, spec, config, special)
 
@@ -255,6 +257,15 @@ def _prefixes(config: dict[str, Any]) -> dict[Purpose, str]:
     default = named.get(str(config.get("default_prompt_name")).lower(), "")
     prefixes = {purpose: prefix or default for purpose, prefix in found.items()}
     return prefixes if any(prefixes.values()) else {}
+
+
+def _search(folder: Path) -> SearchScores | None:
+    """Return how the model does in a search, where its folder says so."""
+    found = _read(folder / SEARCH)
+    if found.get("dense_weight") is None:
+        return None
+    hybrid, dense = (tuple(map(float, found.get(name) or ())) for name in ("hybrid", "dense"))
+    return SearchScores(float(found["dense_weight"]), hybrid, dense)
 
 
 def _licence(folder: Path) -> str | None:

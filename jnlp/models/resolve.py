@@ -166,5 +166,6 @@ def complete(spec: ModelSpec, folder: Path) -> ModelFolder:
         problem_type=spec.problem_type or found.problem_type,
         builtin=spec.builtin,
         larger=spec.larger,
+        search=found.search or spec.search,
     )
     return replace(model, spec=stated)

@@ -138,12 +138,20 @@ PROMPTS: Mapping[str, Rule] = {
 
 MODULE: Mapping[str, Rule] = {"type": _TEXT, "path": _TEXT}
 
+_WEIGHTS = Rule(
+    lambda value: isinstance(value, list) and len(value) <= 100 and all(map(_number(-1e6, 1e6).holds, value)),
+    "a list of numbers",
+)
+
+SEARCH: Mapping[str, Rule] = {"dense_weight": _SHARE, "hybrid": _WEIGHTS, "dense": _WEIGHTS}
+
 FILES: Mapping[str, Mapping[str, Rule]] = {
     "config.json": CONFIG,
     "sentence_bert_config.json": SENTENCE_BERT,
     "tokenizer_config.json": TOKENIZER_CONFIG,
     "special_tokens_map.json": TOKENIZER_CONFIG,
     "config_sentence_transformers.json": PROMPTS,
+    "search.json": SEARCH,
 }
 """The rules of a file, by its name."""
 

@@ -23,6 +23,7 @@ from jnlp.types.search import (
     AddReport,
     Chunk,
     Chunker,
+    Explanation,
     Hit,
     IndexEngine,
     IndexInfo,
@@ -33,7 +34,7 @@ from jnlp.types.search import (
     Verification,
 )
 from jnlp.types.settings import Settings
-from jnlp.types.specs import Head, ModelSpec, Overflow, Pooling, ProblemType, Purpose
+from jnlp.types.specs import Head, ModelSpec, Overflow, Pooling, ProblemType, Purpose, SearchScores
 from jnlp.types.tasks import Apply, Executor, Job, TaskSpec
 from jnlp.types.training import Example, Progress, Trainer, TrainerSpec, TrainReport
 
@@ -54,6 +55,7 @@ __all__ = [
     "Encoded",
     "Example",
     "Executor",
+    "Explanation",
     "Failed",
     "Head",
     "Hit",
@@ -77,6 +79,7 @@ __all__ = [
     "Record",
     "RepairReport",
     "SearchIndex",
+    "SearchScores",
     "Settings",
     "Source",
     "Store",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from jnlp.types.records import Text
-from jnlp.types.specs import Overflow, Pooling, ProblemType, Purpose
+from jnlp.types.specs import Overflow, Pooling, ProblemType, Purpose, SearchScores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,13 +101,14 @@ class Tokenizer(Protocol):
 
 
 class Embedder(Protocol):
-    """Turns texts into vectors; `prefixes` are put before a text, by purpose."""
+    """Turns texts into vectors; `prefixes` are put before a text, by purpose; `search` says how well it searches."""
 
     dimension: int
     max_length: int
     prefixes: Mapping[Purpose, str]
     tokenizer: Tokenizer
     fingerprint: str
+    search: SearchScores | None
 
     def embed(
         self, texts: Sequence[str], /, *, purpose: Purpose = Purpose.SIMILARITY, overflow: Overflow | None = None

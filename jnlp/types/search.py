@@ -23,12 +23,35 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Explanation:
+    """How a hit came to its rank and its score.
+
+    Args:
+        bm25: What full text gives it; None where it was not asked or has no word of the query.
+        bm25_rank: Its rank in full text, from 1.
+        cosine: What the vectors give it; None where they were not asked.
+        cosine_rank: Its rank by vectors; None where it is not among the candidates they found.
+        fused: What it is ranked by, from 0 to 1 relative to the other candidates.
+        coverage: The share of the query's words, by weight, that the best of the first passages has.
+        reranked: What the reranker says; None where there is none.
+    """
+
+    bm25: float | None = None
+    bm25_rank: int | None = None
+    cosine: float | None = None
+    cosine_rank: int | None = None
+    fused: float = 0.0
+    coverage: float = 0.0
+    reranked: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """One passage found.
 
     Args:
         rank: From 1.
-        score: A similarity: higher is better.
+        score: The share of questions for which such a hit was right, from 0 to 1 (docs/search.md, "Scores").
         document: The document's name: the id of its row, else its file.
         chunk: The chunk's number in its document, from 0.
         start, end: Character offsets of the passage (`docs/library.md`, "What offsets mean").
@@ -39,6 +62,7 @@ class Hit:
         line: The document's row in the file; None where it is the whole file.
         count: The number of documents that have this passage.
         also: The other documents that have it, the first hundred.
+        explain: How it came to its rank and score, where that was asked for.
     """
 
     rank: int
@@ -54,6 +78,7 @@ class Hit:
     line: int | None = None
     count: int = 1
     also: tuple[Place, ...] = ()
+    explain: Explanation | None = None
 
 
 @dataclass(frozen=True, slots=True)

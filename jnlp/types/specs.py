@@ -48,6 +48,21 @@ class ProblemType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class SearchScores:
+    """How an embedder does in a search beside full text, measured on held-out questions: its folder's `search.json`.
+
+    Args:
+        dense_weight: The share of its cosines in a hybrid ranking that ranks best, from 0 to 1.
+        hybrid, dense: The weights of the logistic function that turns a hit of this retriever into the share of
+            questions for which such a hit was right, in the order of `jnlp_search.scores.FEATURES`.
+    """
+
+    dense_weight: float
+    hybrid: tuple[float, ...] = ()
+    dense: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """A model by name: where it comes from, what it can do, how its embeddings are made.
 
@@ -68,6 +83,7 @@ class ModelSpec:
         problem_type: How a classifier's logits are read.
         builtin: The folder below `jnlp/models/builtin` when the model ships with jnlp.
         larger: For a built-in model, the name of a larger model for the same work.
+        search: How well it searches, where that was measured.
     """
 
     name: str
@@ -86,3 +102,4 @@ class ModelSpec:
     problem_type: ProblemType | None = None
     builtin: str | None = None
     larger: str | None = None
+    search: SearchScores | None = None

@@ -151,6 +151,7 @@ def make(family: Family, /, *, say: Callable[[str], None], guard: bool = False) 
         ("scores of tiny", lambda: _run(_measure_command(family))),
         ("scores of tiny-toxicity", lambda: _toxicity_scores(family)),
         ("scores of tiny-search", lambda: _run(_retrieval_command(family))),
+        ("scores of searches with tiny-search", lambda: _run(_calibrate_command(family))),
     ]
     done = read(family.work / _DONE)
     code = {"tiny-toxicity": _digest("jnlp_family.toxicity.train"), "tiny-search": _digest("jnlp_family.search.train")}
@@ -392,6 +393,11 @@ def _retrieval_command(family: Family) -> list[str]:
     folders = ["--model", str(family.folder("tiny-search")), "--base", str(family.folder("tiny"))]
     few = ["--questions", "50"] if family.smoke else []
     return ["jnlp_family.search.measure", str(family.data), *folders, *few, *(["--final"] if family.final else [])]
+
+
+def _calibrate_command(family: Family) -> list[str]:
+    few = ["--questions", "50", "--dense-weight", "0.25"] if family.smoke else []
+    return ["jnlp_family.search.calibrate", str(family.data), "--model", str(family.folder("tiny-search")), *few]
 
 
 def _flags(family: Family) -> list[str]:

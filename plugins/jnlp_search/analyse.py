@@ -87,6 +87,10 @@ class Analyser(Protocol):
         """Return what to ask the full-text index for."""
         ...
 
+    def phrase(self, text: str, /) -> str:
+        """Return the FTS5 expression for words in a row, particles included; empty where there are no words."""
+        ...
+
 
 @cache
 def analyser(name: str, /) -> Analyser:
@@ -140,6 +144,11 @@ class SudachiAnalyser:
         forms = _unique(word.form for word in asked)
         pairs = _unique(f"{a.form} {b.form}" for a, b in pairwise(content) if a.end == b.start)
         return Query(_any(map(_quoted, forms)), _any(map(_quoted, pairs)), frozenset(forms))
+
+    def phrase(self, text: str, /) -> str:
+        """Ask for all words of the phrase in a row."""
+        forms = [word.form for word in self.words(text)]
+        return _quoted(" ".join(forms)) if forms else ""
 
     def _tokenizer(self) -> Any:
         from sudachipy import SplitMode
@@ -203,6 +212,28 @@ class BigramAnalyser:
             return Query(_any(f"{_quoted(single)} *" for single in _unique(singles)), "", frozenset(singles))
         phrases = _unique(" ".join(group) for group in groups if len(group) > 1)
         return Query(_any(map(_quoted, asked)), _any(map(_quoted, phrases)), frozenset(asked))
+
+    def phrase(self, text: str, /) -> str:
+        """Ask for the pairs of the phrase in a row; the character that it ends with may go on."""
+        words = list(self.words(text))
+        single = bool(words) and len(words[-1].form) == 1 and bool(re.fullmatch(f"[{_JAPANESE}]", words[-1].form))
+        if single and len(words) > 1 and words[-2].end == words[-1].end:
+            words, single = words[:-1], False
+        if not words:
+            return ""
+        return _quoted(" ".join(word.form for word in words)) + (" *" if single else "")
+
+
+def requirements(analyser: Analyser, phrases: Iterable[str], excluded: Iterable[str], /) -> tuple[str, str]:
+    """Return the FTS5 expressions that a passage must match and must not match; empty for none.
+
+    Args:
+        analyser: The index's.
+        phrases: What must occur.
+        excluded: What must not.
+    """
+    needed, unwanted = ([f"({made})" for made in map(analyser.phrase, texts) if made] for texts in (phrases, excluded))
+    return " AND ".join(needed[:MAX_WORDS]), " OR ".join(unwanted[:MAX_WORDS])
 
 
 def highlights(analyser: Analyser, query: Query, passage: str, /) -> tuple[tuple[int, int], ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+K = TypeVar("K", int, tuple[int, int])
+"""A candidate: the number of a chunk, or of an index and a chunk of it."""
 
 PHRASE_WEIGHT = 0.2
 """The weight of neighbouring words relative to single ones. Of 600 questions of JaQuAD train over its 9,701 contexts
@@ -20,12 +22,13 @@ def with_phrases(words: Mapping[int, float], phrases: Mapping[int, float], /) ->
     }
 
 
-def convex(lexical: Mapping[int, float], dense: Mapping[int, float], dense_weight: float, /) -> dict[int, float]:
+def convex(lexical: Mapping[K, float], dense: Mapping[K, float], dense_weight: float, /) -> dict[K, float]:
     """Return `dense_weight`·dense + (1 − `dense_weight`)·lexical for every candidate, each retriever scaled to 0–1.
 
     BM25 is divided by its largest value; a candidate it did not find has 0. Cosines are scaled between the least and
-    the largest of the candidates, since those of a mean-pooled model lie close together. Both keep the margins that
-    reciprocal ranks lose (Bruch, Gai and Ingber 2023, "An analysis of fusion functions for hybrid retrieval").
+    the largest of the candidates, since those of a mean-pooled model lie close together; where all are equal they are
+    1. Both keep the margins that reciprocal ranks lose (Bruch, Gai and Ingber 2023, "An analysis of fusion functions
+    for hybrid retrieval").
 
     Args:
         lexical: BM25 by chunk, higher is better.
@@ -34,16 +37,16 @@ def convex(lexical: Mapping[int, float], dense: Mapping[int, float], dense_weigh
     """
     best = max(lexical.values(), default=0.0) or 1.0
     low, high = min(dense.values(), default=0.0), max(dense.values(), default=0.0)
-    width = (high - low) or 1.0
+    width = high - low
     return {
-        chunk: dense_weight * ((dense[chunk] - low) / width if chunk in dense else 0.0)
+        chunk: dense_weight * (((dense[chunk] - low) / width if width else 1.0) if chunk in dense else 0.0)
         + (1 - dense_weight) * (lexical.get(chunk, 0.0) / best)
         for chunk in sorted({*lexical, *dense})
     }
 
 
-def ranked(scores: Mapping[int, float], /) -> list[tuple[int, float]]:
-    """Return (chunk, score), best first; equal scores in the order they were indexed."""
+def ranked(scores: Mapping[K, float], /) -> list[tuple[K, float]]:
+    """Return (candidate, score), best first; equal scores in the order they were indexed."""
     return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
 
 

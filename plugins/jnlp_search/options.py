@@ -22,6 +22,12 @@ class Retriever(StrEnum):
     LEXICAL = "lexical"
 
 
+class GroupBy(StrEnum):
+    """What the passages of an answer are put together by."""
+
+    DOCUMENT = "document"
+
+
 @dataclass(frozen=True, slots=True)
 class IndexOptions:
     """How documents are indexed. None means: as the index was made, or the default for a new one."""
@@ -64,9 +70,21 @@ class SearchOptions:
         bool, Option(help="Return passages with the same text once, with all documents that have them.")
     ] = True
     dense_weight: Annotated[
-        float, Option(help="The vectors' share of a hybrid score; the rest is the full text's.", ge=0, le=1)
-    ] = 0.25
-    # what `tiny-search` does best with on development articles of JaQuAD (its scores.json); a larger model bears more
+        float | None,
+        Option(
+            help="The vectors' share of a hybrid ranking; the rest is the full text's. Default: the model's own.",
+            ge=0,
+            le=1,
+        ),
+    ] = None
+    min_score: Annotated[
+        float, Option(help="Leave out what is less probably right: see Scores in docs/search.md.", ge=0, le=1)
+    ] = 0.0
+    offset: Annotated[int, Option(help="Leave out the first so many.", ge=0, le=100_000)] = 0
+    group_by: Annotated[
+        GroupBy | None, Option(help="Put the passages of a document together; --top then counts documents.")
+    ] = None
+    explain: Annotated[bool, Option(help="Say how each hit came to its rank and score.")] = False
 
 
 @dataclass(frozen=True, slots=True)

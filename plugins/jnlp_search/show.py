@@ -19,12 +19,14 @@ LISTED = 3
 
 def as_json(hit: Hit, /) -> dict[str, Any]:
     """Return a hit as a JSONL record, offsets as lists of two."""
-    return {
+    found = {
         **{field.name: getattr(hit, field.name) for field in dataclasses.fields(hit)},
         "highlights": [list(span) for span in hit.highlights],
         "metadata": dict(hit.metadata),
         "also": [dataclasses.asdict(place) for place in hit.also],
     }
+    explained = found.pop("explain")
+    return found if explained is None else {**found, "explain": dataclasses.asdict(explained)}
 
 
 def snippet(hit: Hit, /) -> tuple[str, list[tuple[int, int]]]:
@@ -37,7 +39,24 @@ def snippet(hit: Hit, /) -> tuple[str, list[tuple[int, int]]]:
 def heading(hit: Hit, /) -> str:
     """Return the line over a passage: where it is, and its score."""
     row = f" ({hit.path})" if hit.path and not hit.document.startswith(hit.path) else ""
-    return f"{hit.rank}. {hit.document}{row} {hit.start}–{hit.end}  {hit.score:.3f}"
+    score = f"{hit.score:.2f}" if hit.score >= 0.01 else "<0.01"
+    return f"{hit.rank}. {hit.document}{row} {hit.start}–{hit.end}  {score}"
+
+
+def explanation(hit: Hit, /) -> str:
+    """Return the line that says how a hit came to its rank and score; empty where that was not asked for."""
+    if (how := hit.explain) is None:
+        return ""
+    parts = []
+    if how.bm25 is not None:
+        parts.append(f"BM25 {how.bm25:.2f} (rank {how.bm25_rank})")
+    if how.cosine is not None:
+        rank = "not among the nearest" if how.cosine_rank is None else f"rank {how.cosine_rank}"
+        parts.append(f"cosine {how.cosine:.3f} ({rank})")
+    parts.append(f"fused {how.fused:.3f}")
+    if how.reranked is not None:
+        parts.append(f"reranker {how.reranked:.3f}")
+    return ", ".join([*parts, f"{how.coverage:.0%} of the query's words in the best passages"])
 
 
 def sharing(hit: Hit, /) -> str:

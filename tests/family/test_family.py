@@ -14,7 +14,7 @@ import pytest
 
 from jnlp.encoder.files import digest_weights
 from jnlp.errors import JnlpError
-from jnlp.models.folder import inspect
+from jnlp.models.folder import inspect, read_folder
 from jnlp.models.resolve import BUILTIN
 from jnlp.models.specs import BUILTIN_SPECS
 from jnlp.training.embedder.pairs import Pair, key_of
@@ -60,9 +60,12 @@ def test_scores_are_those_of_the_weights(name: str) -> None:
 
 
 def test_a_search_weighs_the_vectors_as_the_scores_do() -> None:
-    from jnlp_search.options import SearchOptions
+    from jnlp_search.scores import FEATURES
 
-    assert SearchOptions().dense_weight == cards.read(BUILTIN / "tiny-search/scores.json")["dense_weight"]
+    found = read_folder(BUILTIN / "tiny-search").spec.search
+    assert found is not None
+    assert found.dense_weight == cards.read(BUILTIN / "tiny-search/scores.json")["dense_weight"]
+    assert len(found.hybrid) == len(found.dense) == len(FEATURES)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

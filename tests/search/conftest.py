@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from jnlp.types import Embeddings, Encoded, Overflow, Purpose
+from jnlp.types import Embeddings, Encoded, Overflow, Purpose, SearchScores
 
 
 class CharacterTokenizer:
@@ -40,6 +40,7 @@ class PairEmbedder:
 
     def __init__(self, dimension: int = 64, fingerprint: str = "pairs-1") -> None:
         self.dimension, self.fingerprint, self.max_length = dimension, fingerprint, 8192
+        self.search = SearchScores(0.25)
         self.prefixes: dict[Purpose, str] = {}
         self.tokenizer = CharacterTokenizer()
         self.embedded: list[str] = []

@@ -134,7 +134,8 @@ def test_what_was_not_found_is_said(jnlp, folder):
     assert out
     assert err == told
     assert jnlp("search", "my.idx", "xyzzy", "-q")[1] == ""
-    assert jnlp("search", "my.idx", "xyzzy", "--retriever", "dense")[1] == ""
+    assert "no good match" in jnlp("search", "my.idx", "xyzzy", "--retriever", "dense")[1]
+    assert jnlp("search", "my.idx", "xyzzy", "--retriever", "dense", "-q")[1] == ""
     assert jnlp("search", "my.idx", "猫")[1] == ""
     Path("空").mkdir()
     assert jnlp("index", "空", "--index", "empty.idx")[1] == "jnlp: no document was found there\n"

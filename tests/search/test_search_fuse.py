@@ -16,6 +16,7 @@ def test_the_two_legs_are_scaled_and_weighed() -> None:
 def test_one_leg_alone() -> None:
     assert convex({}, {1: 0.2, 2: 0.4}, 0.5) == {1: 0.0, 2: 0.5}
     assert convex({1: 2.0}, {}, 0.5) == {1: 0.5}
+    assert convex({}, {1: 0.2, 2: 0.2}, 1.0) == {1: 1.0, 2: 1.0}
     assert convex({}, {}, 0.5) == {}
 
 

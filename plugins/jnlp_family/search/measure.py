@@ -25,9 +25,9 @@ from jnlp.types import Purpose
 from jnlp_family.search.jaquad import questions
 from jnlp_family.similarity import Split, similarity, similarity_pairs
 from jnlp_search.analyse import analyser
+from jnlp_search.ask import CANDIDATES
 from jnlp_search.fuse import convex, with_phrases
 from jnlp_search.options import ANALYSER
-from jnlp_search.search import CANDIDATES
 from jnlp_search.store.catalog import Catalog
 from jnlp_search.store.schema import TABLES
 
@@ -120,7 +120,7 @@ def measure(
         widths: Also measure `model`'s vectors truncated to these widths.
     """
     report: dict[str, Any] = {"model": "embedder"}
-    task = _limit_questions(questions(data, Split.DEVELOPMENT), most)
+    task = limit_questions(questions(data, Split.DEVELOPMENT), most)
     lexical, found = full_text(task), _all_cosines(models, task, widths)
     weight = 0.0
     if "model" in found:
@@ -129,7 +129,7 @@ def measure(
         report |= {"dense_weight": weight, "ndcg_by_weight": {str(k): weights[k] for k in WEIGHTS}}
     report["development"] = _retrieval(task, lexical, found, weight) | _similarity(data, Split.DEVELOPMENT, models)
     if final:
-        task = _limit_questions(questions(data, Split.FINAL), most)
+        task = limit_questions(questions(data, Split.FINAL), most)
         lexical, found = full_text(task), _all_cosines(models, task, widths)
         report["final"] = _retrieval(task, lexical, found, weight) | _similarity(data, Split.FINAL, models)
     return report
@@ -144,7 +144,8 @@ def _all_cosines(models: Mapping[str, Embedder], task: Retrieval, widths: Sequen
     return found
 
 
-def _limit_questions(task: Retrieval, most: int) -> Retrieval:
+def limit_questions(task: Retrieval, most: int, /) -> Retrieval:
+    """Return a task with only its first questions; `most` 0 is all of them."""
     if not most:
         return task
     return type(task)(task.passages, task.queries[:most], task.relevant[:most])

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from jnlp.engine import Engine
     from jnlp.types import Hit
 
+NO_GOOD = 0.1
+"""A best hit under this score is said to be no good match."""
+
 NAMES = [retriever.value for retriever in Retriever]
 
 
@@ -60,7 +63,7 @@ def search(
         for asked in [query] if query != "-" else _lines():
             hits = opened.search(asked, **dataclasses.asdict(chosen))
             if not quiet:
-                _remark(hits, chosen.retriever)
+                _remark(hits, chosen)
             if not table:
                 _print(hits, {"query": asked} if query == "-" else {})
                 continue
@@ -81,11 +84,14 @@ def _lines() -> Iterator[str]:
             yield record.text
 
 
-def _remark(hits: list[Hit], retriever: Retriever) -> None:
+def _remark(hits: list[Hit], options: SearchOptions) -> None:
     if not hits:
-        click.echo("jnlp: nothing was found", err=True)
-    elif retriever is Retriever.HYBRID and not any(hit.highlights for hit in hits):
+        what = f"no good match: none scores {options.min_score:g}" if options.min_score else "nothing was found"
+        click.echo(f"jnlp: {what}", err=True)
+    elif options.retriever is Retriever.HYBRID and not any(hit.highlights for hit in hits):
         click.echo("jnlp: no passage has a word of the query; these are the nearest by their vectors", err=True)
+    elif (best := max(hit.score for hit in hits)) < NO_GOOD and not options.offset:
+        click.echo(f"jnlp: no good match: the best score is {best:.2f}", err=True)
 
 
 def _print(hits: list[Hit], head: dict[str, str]) -> None:
@@ -99,11 +105,11 @@ def _print(hits: list[Hit], head: dict[str, str]) -> None:
 def show_hits(hits: list[Hit], /) -> None:
     """Print hits for a person: where, and the sentence that answers best."""
     from jnlp.cli.console import passage
-    from jnlp_search.show import heading, sharing, snippet
+    from jnlp_search.show import explanation, heading, sharing, snippet
 
     for hit in hits:
         text, highlights = snippet(hit)
-        passage(heading(hit), text, highlights, foot=sharing(hit))
+        passage(heading(hit), text, highlights, foot="\n".join(filter(None, (sharing(hit), explanation(hit)))))
 
 
 def asked_model() -> str | None:

@@ -156,7 +156,7 @@ class Segments:
         # FAISS keeps this number for each calling thread. One query takes one: searches do not crowd each other.
         faiss.omp_set_num_threads(1)
         found: list[tuple[float, int]] = []
-        chosen = None if among is None else faiss.IDSelectorBitmap(_bitmap(among))  # type: ignore[call-arg]
+        chosen = None if among is None else faiss.IDSelectorBitmap(_bitmap(among))  # type: ignore[call-arg, arg-type]
         for segment in self._loaded.values():
             if not segment.index.ntotal:
                 continue

@@ -1,7 +1,8 @@
-"""The passages of the documents that meet a condition: found before anything is searched."""
+"""The passages that may be found: those of documents that meet a condition, with the phrases that must occur."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jnlp.errors import UsageError
@@ -17,49 +18,75 @@ if TYPE_CHECKING:
 TABLE = "temp.selected"
 """The table of the selected chunks, of this connection alone."""
 
-SMALL = 1_000
-"""Of so few selected chunks the vectors are read and compared one by one."""
-
 _LISTED = 30
 _LOOKED_AT = 10_000
 
 
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """What a passage must be to be found.
+
+    Args:
+        where: A condition on its document, or None.
+        required: An FTS5 expression that it matches; empty for none.
+        excluded: One that it does not.
+    """
+
+    where: str | None = None
+    required: str = ""
+    excluded: str = ""
+
+    def __bool__(self) -> bool:
+        """Whether it leaves anything out."""
+        return bool(self.where is not None or self.required or self.excluded)
+
+
 class Selection:
-    """The chunks selected last: the same condition on the same commit is not asked for again."""
+    """The chunks selected last: the same narrowing of the same commit is not asked for again."""
 
     def __init__(self, catalog: Catalog, /) -> None:
         self._catalog = catalog
-        self._key: tuple[str, int] | None = None
+        self._key: tuple[Narrowing, int] | None = None
         self._chunks: IntArray | None = None
         define(catalog.db)
         catalog.db.execute("PRAGMA temp_store = MEMORY")
         catalog.db.execute(f"CREATE TABLE {TABLE} (chunk INTEGER PRIMARY KEY)")
 
-    def chunks(self, where: str, version: int, /) -> IntArray:
-        """Return the chunks of the documents for which a condition is true, int64 ascending; `TABLE` holds them too.
+    def chunks(self, narrowing: Narrowing, version: int, /) -> IntArray:
+        """Return the chunks that may be found, int64 ascending; `TABLE` holds them too.
 
         Args:
-            where: The condition.
+            narrowing: What is left out.
             version: The number of the snapshot.
 
         Raises:
-            UsageError: It is no condition, or no document has such a column.
+            UsageError: `where` is no condition, or no document has such a column.
         """
-        if self._chunks is not None and self._key == (where, version):
+        if self._chunks is not None and self._key == (narrowing, version):
             return self._chunks
         self._key = None
-        condition = parse(where)
-        self._check(condition)
-        self._chunks = self._select(condition)
-        self._key = where, version
+        self._chunks = self._select(narrowing)
+        self._key = narrowing, version
         return self._chunks
 
-    def _select(self, condition: Condition) -> IntArray:
+    def _select(self, narrowing: Narrowing) -> IntArray:
         import numpy as np
 
-        db, found = self._catalog.db, documents_where(condition)
+        parts: list[str] = []
+        values: list[str | int | float] = []
+        if narrowing.where is not None:
+            condition = parse(narrowing.where)
+            self._check(condition)
+            found = documents_where(condition)
+            parts.append(f"document IN ({found.text})")
+            values += found.values
+        for expression, word in ((narrowing.required, "IN"), (narrowing.excluded, "NOT IN")):
+            if expression:
+                parts.append(f"id {word} (SELECT rowid FROM fulltext WHERE fulltext MATCH ?)")
+                values.append(expression)
+        db = self._catalog.db
         db.execute(f"DELETE FROM {TABLE}")
-        db.execute(f"INSERT INTO {TABLE} SELECT id FROM chunks WHERE document IN ({found.text})", found.values)
+        db.execute(f"INSERT INTO {TABLE} SELECT id FROM chunks WHERE {' AND '.join(parts)}", values)
         return np.fromiter((row[0] for row in db.execute(f"SELECT chunk FROM {TABLE} ORDER BY chunk")), np.int64)
 
     def _check(self, condition: Condition) -> None:

@@ -124,9 +124,9 @@ def read_moment(text: str, /) -> Moment | None:
     match = _TIME.fullmatch(unicodedata.normalize("NFKC", text).strip())
     if match is None:
         return None
-    parts = {name: int(match[name] or 0) for name in ("hour", "minute", "second")}
+    hour, minute, second = (int(match[name] or 0) for name in ("hour", "minute", "second"))
     try:
-        start = datetime(int(match["year"]), int(match["month"]), int(match["day"] or 1), **parts)
+        start = datetime(int(match["year"]), int(match["month"]), int(match["day"] or 1), hour, minute, second)
         if zone := match["zone"]:
             start = datetime.fromisoformat(f"{start.isoformat()}{_offset(zone)}").astimezone().replace(tzinfo=None)
         if match["fraction"]:

@@ -1,0 +1,59 @@
+"""What a user writes in a query: words, `"a phrase"` that must occur, and `-word` that must not."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from jnlp.errors import UsageError
+
+_PART = re.compile(
+    r"""(?P<space>^|(?<=\s))(?P<minus>[-－])(?:["“＂](?P<unwanted>[^"”＂]+)["”＂]|(?P<word>[^\s"“”＂-][^\s"“”＂]*))
+      | ["“＂](?P<phrase>[^"”＂]+)["”＂]""",
+    re.VERBOSE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """A query in its parts.
+
+    Args:
+        text: The words to search for, those of phrases included.
+        phrases: What must occur in a passage.
+        excluded: What must not.
+    """
+
+    text: str
+    phrases: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+
+
+def read_query(query: str, /) -> Wording:
+    """Return the parts of a query.
+
+    Raises:
+        UsageError: It is empty or no text, or says only what must not occur.
+
+    Example:
+        >>> read_query('解約 "三か月前" -賃貸')
+        Wording(text='解約 三か月前', phrases=('三か月前',), excluded=('賃貸',))
+    """
+    if not query.strip():
+        raise UsageError("the query is empty", hint="give words or a question")
+    if any("\ud800" <= character <= "\udfff" for character in query):
+        raise UsageError("the query has bytes that are no text", hint="type it in the terminal's own encoding")
+    phrases: list[str] = []
+    excluded: list[str] = []
+
+    def plain(match: re.Match[str]) -> str:
+        if match["minus"]:
+            excluded.append(match["unwanted"] or match["word"])
+            return ""
+        phrases.append(match["phrase"])
+        return match["phrase"]
+
+    text = " ".join(_PART.sub(plain, query).split()) if _PART.search(query) else query
+    if not text.strip():
+        raise UsageError("the query says only what must not occur", hint="add a word or a question")
+    return Wording(text, tuple(phrases), tuple(excluded))

@@ -1,0 +1,105 @@
+"""What the score of a hit means: the share of questions for which such a hit was right.
+
+A logistic function of how the hit compares with the other candidates and how well the best of them fit the query at
+all. Its weights were fitted on questions of JaQuAD, whole and as keywords; of two in five the passage that answers
+was taken out of the collection (`python -m jnlp_family.search.calibrate`, docs/quality.md).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jnlp.types import SearchScores
+from jnlp_search.options import Retriever
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+FEATURES = ("one", "relative", "close to the best", "coverage", "cosine", "words", "relative and coverage")
+"""What the weights are of: 1; `fused` of the hit, 1 for the best there can be, and its eighth power; the `Evidence`;
+and the product of two."""
+
+LEXICAL = (-13.8188, 4.2366, 2.6949, 2.4566, 0.0, 1.4537, 2.7039)
+"""The weights for full text alone, which has no model."""
+
+OTHER = SearchScores(
+    dense_weight=0.5,
+    hybrid=(-11.7948, 4.4563, 2.7983, 0.9513, 0.0, 0.7215, 3.6365),
+    dense=(-8.4103, 1.4933, 2.0761, 0.0, 0.5802, 0.5565, 3.27),
+)
+"""For an embedder that was not measured: the share and the weights of multilingual-e5-small."""
+
+LOOKED_AT = 3
+"""The first passages of which the best coverage counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """How well the best candidates fit a query at all.
+
+    Args:
+        coverage: The share of the query's words, by weight, in one passage: the best of the first few.
+        cosine: The largest cosine; 0 where the vectors were not asked.
+        words: How many different words the query has.
+    """
+
+    coverage: float
+    cosine: float
+    words: int
+
+
+def word_weights(count: int, holding: Mapping[str, int], /) -> dict[str, float]:
+    """Return the weight of each word: the rarer in `count` passages, the larger (the IDF of BM25, never negative).
+
+    Args:
+        count: How many passages there are.
+        holding: How many of them have the word.
+    """
+    return {word: math.log(1 + (count - held + 0.5) / (held + 0.5)) for word, held in holding.items()}
+
+
+def coverage(weights: Mapping[str, float], passages: Sequence[Collection[str]], /) -> float:
+    """Return the share of a query's words, by weight, that the best of some passages has.
+
+    Args:
+        weights: The query's words.
+        passages: The words of each passage.
+    """
+    total = sum(weights.values())
+    if not total:
+        return 0.0
+    return max((sum(weights[word] for word in weights if word in words) / total for words in passages), default=0.0)
+
+
+def scores_of(measured: SearchScores | None, /) -> SearchScores:
+    """Return what was measured for a model, and for what was not, what holds for others."""
+    if measured is None:
+        return OTHER
+    size = len(FEATURES)
+    hybrid, dense = (
+        own if len(own) == size else other
+        for own, other in ((measured.hybrid, OTHER.hybrid), (measured.dense, OTHER.dense))
+    )
+    return SearchScores(measured.dense_weight, hybrid, dense)
+
+
+def features(relative: float, evidence: Evidence, /) -> tuple[float, ...]:
+    """Return what the weights of `FEATURES` are multiplied by."""
+    return (
+        1.0,
+        relative,
+        relative**8,
+        evidence.coverage,
+        evidence.cosine,
+        math.log1p(evidence.words),
+        relative * evidence.coverage,
+    )
+
+
+def share_right(retriever: Retriever, scores: SearchScores, relative: float, evidence: Evidence, /) -> float:
+    """Return the share of questions for which such a hit was right, from 0 to 1; it rises with `relative`."""
+    weights = {Retriever.LEXICAL: LEXICAL, Retriever.DENSE: scores.dense, Retriever.HYBRID: scores.hybrid}[retriever]
+    logit = sum(weight * value for weight, value in zip(weights, features(relative, evidence), strict=True))
+    return 1 / (1 + math.exp(-min(max(logit, -50.0), 50.0)))

@@ -1,0 +1,119 @@
+"""One commit of an index, while a search reads it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from jnlp.types import Hit, Place
+from jnlp_search.draft import PATH
+from jnlp_search.fuse import ranked, with_phrases
+from jnlp_search.roots import shown_name, shown_path
+from jnlp_search.scores import word_weights
+from jnlp_search.store.selection import TABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from jnlp.types import FloatArray, IntArray
+    from jnlp_search.analyse import Query
+    from jnlp_search.store.catalog import Catalog
+    from jnlp_search.store.entries import Document, Passage, Root
+    from jnlp_search.store.segments import Segments
+    from jnlp_search.store.terms import Terms
+
+SMALL = 1_000
+"""Of so few selected chunks the vectors are read and compared one by one."""
+
+MOST_PLACES = 100
+"""Documents that are listed with a passage they share."""
+
+
+class View:
+    """What a search asks an index for; the caller holds its lock and its snapshot.
+
+    Args:
+        catalog: Within a snapshot.
+        segments: In step with it.
+        terms: How many passages have a word.
+        version: The number of the snapshot.
+        among: The chunks that may be found, int64 ascending; None is all.
+    """
+
+    def __init__(
+        self, catalog: Catalog, segments: Segments, terms: Terms, version: int, among: IntArray | None, /
+    ) -> None:
+        self._catalog, self._segments, self._terms = catalog, segments, terms
+        self._version, self._among = version, among
+
+    def lexical(self, asked: Query, limit: int, /) -> dict[int, float]:
+        """Return BM25 by chunk, of the best chunks for the query's words and phrases."""
+        among = "" if self._among is None else TABLE
+        words, phrases = (self._catalog.lexical(match, limit, among=among) for match in (asked.match, asked.phrases))
+        return with_phrases(words, phrases)
+
+    def nearest(self, vector: FloatArray, limit: int, /) -> dict[int, float]:
+        """Return the cosine by chunk of the nearest chunks."""
+        if self._among is None or len(self._among) > SMALL:
+            return self._segments.search(vector, limit, among=self._among)
+        return dict(ranked(self.cosines(vector, self._among.tolist()))[:limit])
+
+    def cosines(self, vector: FloatArray, chunks: Sequence[int], /) -> dict[int, float]:
+        """Return the exact cosine by chunk."""
+        if not chunks:
+            return {}
+        found, rows = self._catalog.vectors(chunks)
+        return dict(zip(found, (rows @ vector).tolist(), strict=True))
+
+    def passages(self, chunks: Sequence[int], /) -> dict[int, Passage]:
+        """Return passages by chunk."""
+        return self._catalog.passages(chunks)
+
+    def weights(self, asked: Query, /) -> dict[str, float]:
+        """Return the weight of each word of the query: the rarer here, the larger."""
+        return word_weights(*self._terms.counts(sorted(asked.forms), self._version))
+
+    def hits(self, passages: Sequence[Passage], /, *, sharing: bool) -> Iterator[Hit]:
+        """Yield bare hits: rank and score 0, no highlights.
+
+        Args:
+            passages: What was found.
+            sharing: Whether to list the other documents that have the passage.
+        """
+        shared = {
+            passage.same: self._catalog.documents_with(passage.same, MOST_PLACES + 1) if sharing else (1, [])
+            for passage in passages
+        }
+        wanted = {passage.document for passage in passages}.union(*(numbers for _, numbers in shared.values()))
+        documents = dict(self._catalog.documents(sorted(wanted)))
+        roots = {root.id: root for root in self._catalog.roots()}
+        for passage in passages:
+            if passage.document not in documents:
+                raise self._catalog.damaged(f"document {passage.document} is missing")
+            count, numbers = shared[passage.same]
+            others = [number for number in numbers if number != passage.document and number in documents]
+            also = tuple(place_of(documents[number], roots) for number in others[:MOST_PLACES])
+            yield _hit(passage, documents[passage.document], roots, count, also)
+
+
+def _hit(passage: Passage, document: Document, roots: dict[int, Root], count: int, also: tuple[Place, ...]) -> Hit:
+    place, metadata = place_of(document, roots), json.loads(document.metadata)
+    return Hit(
+        rank=0,
+        score=0.0,
+        document=place.document,
+        chunk=passage.ordinal,
+        start=passage.start,
+        end=passage.stop,
+        text=passage.text,
+        metadata={**metadata, PATH: place.path} if metadata.get(PATH, "") is None else metadata,
+        path=place.path,
+        line=place.line,
+        count=count,
+        also=also,
+    )
+
+
+def place_of(document: Document, roots: dict[int, Root], /) -> Place:
+    """Return where a document is, as a user knows it."""
+    return Place(shown_name(document, roots), shown_path(document, roots), document.line)
