@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-K = TypeVar("K", int, tuple[int, int])
+K = TypeVar("K", bound=int | tuple[int, int])
 """A candidate: the number of a chunk, or of an index and a chunk of it."""
 
 PHRASE_WEIGHT = 0.2

@@ -87,10 +87,10 @@ def hits(
         dense_weight: The share of the cosines in the fusion.
     """
     words = analyser(ANALYSER)
-    held = [frozenset(word.form for word in words.words(passage)) for passage in task.passages]
+    held = [frozenset(word.form for word in words.words(text)) for text in task.passages]
     counts: dict[str, int] = {}
-    for passage in held:
-        for form in passage:
+    for forms in held:
+        for form in forms:
             counts[form] = counts.get(form, 0) + 1
     rows: list[tuple[float, ...]] = []
     right, owner, ranks = [], [], []
