@@ -11,9 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jnlp._version import __version__
-from jnlp.engine import Engine, load, prepare
+from jnlp.engine import Engine, load
 from jnlp.errors import JnlpError, MissingExtraError, RecordError, UsageError
 from jnlp.hookspecs import hookimpl
+from jnlp.jobs import prepare
 from jnlp.types import (
     Done,
     Example,
@@ -101,6 +102,10 @@ def sentence_transformer(model: str | None = None, /, **settings: Any) -> Senten
     Raises:
         UsageError: The model is unknown, or a setting is not allowed.
         JnlpError: The model cannot be loaded, or is incomplete.
+
+    Example:
+        >>> jnlp.sentence_transformer("tiny-search").encode(["吾輩は猫である。"]).shape
+        (1, 256)
     """
     from jnlp.encoder.forms.sentence_transformer import wrap
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from jnlp import options as option_values
-from jnlp.engine import check_records
 from jnlp.errors import JnlpError, RecordError, UsageError
 from jnlp.executors.prefetch import Prefetcher
+from jnlp.input_records import check_records
 from jnlp.io.reading.options import ReadOptions
 from jnlp.io.reading.readers import read
 from jnlp.io.reading.sources import PassedOver

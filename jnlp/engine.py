@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Generator
 from contextlib import closing, nullcontext, suppress
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from jnlp import config as configuration
 from jnlp import options as option_values
 from jnlp.config import Config, Settings
-from jnlp.errors import JnlpError, RecordError, UsageError
+from jnlp.errors import JnlpError
+from jnlp.input_records import as_records, check_records
 from jnlp.loaded_heads import DEFAULT_MODEL, BoundModels, LoadedHeads
 from jnlp.plugins import Plugins, load_plugins
 from jnlp.registry import Kind, import_target
-from jnlp.types import Failed, Job, Record, Source, TaskSpec, Text
+from jnlp.types import Failed, Job, TaskSpec
 from jnlp.usage import Usage
 
 if TYPE_CHECKING:
@@ -31,11 +31,16 @@ if TYPE_CHECKING:
         ModelSpec,
         Outcome,
         Progress,
+        Record,
         SearchIndex,
         Store,
+        Text,
         TrainerSpec,
         TrainReport,
     )
+
+AnyTask = str | TaskSpec[Any, Any]
+"""A task by name, or its spec."""
 
 O = TypeVar("O")  # noqa: E741
 R = TypeVar("R")
@@ -56,6 +61,10 @@ def load(model: str | None = None, /, **settings: Any) -> Engine:
 
     Raises:
         UsageError: A setting is unknown or its value not allowed.
+
+    Example:
+        >>> jnlp.load("tiny", device="cpu").settings.device
+        'cpu'
     """
     if model is not None:
         settings["model"] = model
@@ -68,6 +77,11 @@ class Engine:
     Args:
         plugins: What is registered.
         config: Settings, and options of tasks.
+
+    Example:
+        >>> nlp = jnlp.load()
+        >>> nlp.run("toxicity", ["消えろ、クズ。"], rules_only=True)[0].toxic
+        True
     """
 
     def __init__(self, plugins: Plugins, config: Config | None = None) -> None:
@@ -82,7 +96,12 @@ class Engine:
 
     @property
     def settings(self) -> Settings:
-        """The settings in force."""
+        """The settings in force.
+
+        Example:
+            >>> jnlp.load(threads=2).settings.threads
+            2
+        """
         return self.config.settings
 
     def with_settings(self, changes: Mapping[str, Any], /) -> Engine:
@@ -90,6 +109,10 @@ class Engine:
 
         Raises:
             UsageError: A setting is unknown or its value not allowed.
+
+        Example:
+            >>> nlp.with_settings({"threads": 2}).settings.threads
+            2
         """
         if not changes:
             return self
@@ -100,34 +123,65 @@ class Engine:
     # --- by name -----------------------------------------------------------------------------------------------
 
     def task(self, name: str, /) -> TaskSpec[Any, Any]:
-        """Return a task; an unknown name is a UsageError that lists what there is."""
+        """Return a task; an unknown name is a UsageError that lists what there is.
+
+        Example:
+            >>> nlp.task("embed").summary
+            'Turn texts into vectors.'
+        """
         spec = self._specs.get(name) or self.plugins.registry.get(Kind.TASK, name)
         if not isinstance(spec, TaskSpec):
             raise JnlpError(f"task '{name}' is not a TaskSpec but {type(spec).__name__}", hint="jnlp plugins")
         return spec
 
     def trainer(self, name: str, /) -> TrainerSpec[Any]:
-        """Return a trainer; an unknown name is a UsageError that lists what there is."""
+        """Return a trainer; an unknown name is a UsageError that lists what there is.
+
+        Example:
+            >>> nlp.trainer("embedder").pairs
+            True
+        """
         spec: TrainerSpec[Any] = self.plugins.registry.get(Kind.TRAINER, name)
         return spec
 
     def store(self, name: str, /) -> Store:
-        """Return a kind of index; an unknown name is a UsageError that lists what there is."""
+        """Return a kind of index; an unknown name is a UsageError that lists what there is.
+
+        Example:
+            >>> nlp.store("local")
+            <jnlp_search.stores.LocalStore object at ...>
+        """
         store: Store = self.plugins.registry.get(Kind.STORE, name)
         return store
 
     def normalizer(self, name: str, /) -> Callable[[str], Any]:
-        """Return a normaliser; an unknown name is a UsageError that lists what there is."""
+        """Return a normaliser; an unknown name is a UsageError that lists what there is.
+
+        Example:
+            >>> nlp.normalizer("nfkc")("㈱ＡＢＣ").text
+            '(株)ABC'
+        """
         normalizer: Callable[[str], Any] = self.plugins.registry.get(Kind.NORMALIZER, name)
         return normalizer
 
     def chunker(self, name: str, /) -> Chunker:
-        """Return a chunker; an unknown name is a UsageError that lists what there is."""
+        """Return a chunker; an unknown name is a UsageError that lists what there is.
+
+        Example:
+            >>> tokenizer = nlp.models().embedder().tokenizer
+            >>> [(c.start, c.end) for c in nlp.chunker("sentences")("今日は晴れ。明日は雨。", tokenizer, 5, 0)]
+            [(0, 6), (6, 11)]
+        """
         chunker: Chunker = self.plugins.registry.get(Kind.CHUNKER, name)
         return chunker
 
     def specs(self) -> dict[str, ModelSpec]:
-        """Return the registered models by name, without those whose plugin fails (`resolve` raises the reason)."""
+        """Return the registered models by name, without those whose plugin fails (`resolve` raises the reason).
+
+        Example:
+            >>> nlp.specs()["130m"].repo
+            'sbintuitions/modernbert-ja-130m'
+        """
         registry = self.plugins.registry
         found: dict[str, ModelSpec] = {}
         for entry in registry.entries(Kind.MODEL):
@@ -136,7 +190,12 @@ class Engine:
         return found
 
     def resolve(self, model: str | None, /) -> ModelFolder:
-        """Return the folder of a model; download it if the user named it and it is missing."""
+        """Return the folder of a model; download it if the user named it and it is missing.
+
+        Example:
+            >>> nlp.resolve("tiny").spec.max_length
+            512
+        """
         from jnlp.models.resolve import resolve
 
         name = model or self.settings.model or DEFAULT_MODEL
@@ -150,6 +209,10 @@ class Engine:
         Args:
             asked: The model that the caller named.
             default: The task's default model.
+
+        Example:
+            >>> nlp.models("tiny-search").embedder().embed(["吾輩は猫である。"]).vectors.shape
+            (1, 256)
         """
         return BoundModels(self._heads, self._model(asked, default))
 
@@ -172,19 +235,17 @@ class Engine:
     ) -> list[Any]: ...
 
     def run(
-        self,
-        task: str | TaskSpec[Any, Any],
-        texts: Iterable[Text | Record],
-        /,
-        *,
-        model: str | None = None,
-        **options: Any,
+        self, task: AnyTask, texts: Iterable[Text | Record], /, *, model: str | None = None, **options: Any
     ) -> list[Any]:
         """Return one result for each text.
 
         Raises:
             JnlpError: A text cannot be processed, or a model cannot be loaded.
             UsageError: An unknown task or option.
+
+        Example:
+            >>> nlp.run("toxicity", ["ありがとう。", "消えろ、クズ。"], rules_only=True)[1].categories
+            {'insult': 0.55, 'violence': 0.55}
         """
         return list(self.stream(task, texts, model=model, **options))
 
@@ -199,18 +260,17 @@ class Engine:
     ) -> Iterator[Any]: ...
 
     def stream(
-        self,
-        task: str | TaskSpec[Any, Any],
-        texts: Iterable[Text | Record],
-        /,
-        *,
-        model: str | None = None,
-        **options: Any,
+        self, task: AnyTask, texts: Iterable[Text | Record], /, *, model: str | None = None, **options: Any
     ) -> Iterator[Any]:
         """Yield one result for each text, in order. The iterable may be endless.
 
         Raises:
             JnlpError: At the first text that cannot be processed.
+
+        Example:
+            >>> texts = (f"{n}番目の文。" for n in range(1_000_000_000))
+            >>> next(nlp.stream("toxicity", texts, rules_only=True)).toxic
+            False
         """
         for outcome in self.outcomes(task, texts, model=model, **options):
             if isinstance(outcome, Failed):
@@ -235,35 +295,55 @@ class Engine:
     ) -> Iterator[Outcome[Any]]: ...
 
     def outcomes(
-        self,
-        task: str | TaskSpec[Any, Any],
-        records: Iterable[Text | Record | Failed],
-        /,
-        *,
-        model: str | None = None,
-        **options: Any,
+        self, task: AnyTask, records: Iterable[Text | Record | Failed], /, *, model: str | None = None, **options: Any
     ) -> Iterator[Outcome[Any]]:
-        """Yield one outcome for each record, in order: `Done`, or `Failed` if it could not be read or processed."""
+        """Yield one outcome for each record, in order: `Done`, or `Failed` if it could not be read or processed.
+
+        Example:
+            >>> [type(outcome).__name__ for outcome in nlp.outcomes("fill-mask", ["今日は<mask>です。", "空。"])]
+            ['Done', 'Failed']
+        """
         job = self.job(task, model=model, **options)
         return self.execute(job, check_records(self.usage.reading(as_records(records)), job.task))
 
-    def job(self, task: str | TaskSpec[Any, Any], /, *, model: str | None = None, **options: Any) -> Job:
-        """Return a task with its options, the settings and the model: what an executor runs."""
+    def job(self, task: AnyTask, /, *, model: str | None = None, **options: Any) -> Job:
+        """Return a task with its options, the settings and the model: what an executor runs.
+
+        Example:
+            >>> nlp.job("fill-mask", top=3).options.top
+            3
+        """
         spec = self._spec(task)
         return Job(spec, self.options(spec, **options), self.settings, self._model(model, spec.model))
 
     def options(self, spec: TaskSpec[O, Any], /, **given: Any) -> O:
-        """Return a task's options: defaults, then the config file's, then those given."""
+        """Return a task's options: defaults, then the config file's, then those given.
+
+        Example:
+            >>> nlp.options(nlp.task("fill-mask"), top=3).top
+            3
+        """
         return configuration.task_options(self.config, spec.name, spec.options, given)
 
     def prepare(self, job: Job, /) -> Apply[Any]:
-        """Return the function of a job, with its models loaded on first use."""
+        """Return the function of a job, with its models loaded on first use.
+
+        Example:
+            >>> apply = nlp.prepare(nlp.job("toxicity", rules_only=True))
+            >>> apply(["消えろ、クズ。"])[0].toxic
+            True
+        """
         models = self.models(job.model, job.task.model)
         apply: Apply[Any] = import_target(job.task.make)(models, job.options)
         return apply
 
     def executor(self) -> Executor:
-        """Return the executor named by the settings."""
+        """Return the executor named by the settings.
+
+        Example:
+            >>> nlp.with_settings({"executor": "processes"}).executor()
+            <jnlp.executors.processes.ProcessesExecutor object at ...>
+        """
         name = self.settings.executor
         if name == LOCAL and self.settings.workers > 1:
             name = PROCESSES
@@ -274,6 +354,11 @@ class Engine:
         """Yield one outcome for each record, in order, from the configured executor; `usage` measures the time.
 
         The records are passed on unchanged: an iterable that knows whether more records are ready keeps that method.
+
+        Example:
+            >>> [done] = nlp.execute(nlp.job("toxicity", rules_only=True), [jnlp.Record("1", "ありがとう。")])
+            >>> done.result.toxic
+            False
         """
         with self.usage.clock():
             outcomes = self.executor().map(job, records)
@@ -284,9 +369,9 @@ class Engine:
         """Return the index at `path`, to fill, change, search and check. `add` creates it if it does not exist.
 
         Example:
-            >>> with nlp.index("my.idx") as index:  # doctest: +SKIP
-            ...     index.add(["docs/"])
-            ...     hits = index.search("契約を途中で解約する条件", top=5)
+            >>> with nlp.index("rules.idx") as index:
+            ...     index.add(["文書/"]).added, index.search("休暇は何日か", top=1)[0].document
+            (1, '文書/規程.txt')
         """
         return self.store(store).open(Path(path), self, create=True)
 
@@ -295,6 +380,10 @@ class Engine:
 
         Raises:
             JnlpError: There is no index at `path`, or it cannot be read.
+
+        Example:
+            >>> nlp.open_index("my.idx").search("休暇は何日か", top=1)[0].document
+            '文書/規程.txt'
         """
         return self.store(store).open(Path(path), self)
 
@@ -328,25 +417,21 @@ class Engine:
         Raises:
             JnlpError: There is no usable row, or a model cannot be loaded.
             UsageError: An unknown option or column.
-        """
-        from jnlp.examples import read_examples
-        from jnlp.io.reading.options import ReadOptions
-        from jnlp.io.reading.sources import PassedOver
 
-        spec, passed_over = self.trainer(trainer), PassedOver()
+        Example:
+            >>> columns = {"text": "本文", "label": "評価"}
+            >>> report = nlp.train("classifier", ["感想.csv"], "my-model", read=columns, epochs=1)
+            >>> nlp.run("classify", ["助かった。"], model="my-model")[0].label in ("良い", "悪い")
+            True
+        """
+        from jnlp.examples import read_training
+        from jnlp.io.reading.options import ReadOptions
+
+        spec = self.trainer(trainer)
         made = configuration.task_options(self.config, trainer, spec.options, options)
         reading = option_values.build(ReadOptions, read or {}, where="input")
-        columns: dict[str, Any] = {name: getattr(made, name, None) for name in ("negatives", "group")}
-        columns["passed_over"] = passed_over
-        examples, failed = read_examples(inputs, reading, self.readers(), pairs=spec.pairs, **columns)
-        held, failed_valid = (
-            read_examples(valid, reading, self.readers(), pairs=spec.pairs, **columns) if valid else (None, [])
-        )
-        for left_out in (failed, failed_valid):
-            if left_out:
-                warn(f"{len(left_out):,} rows were left out; the first: {left_out[0].error}")
-        if passed_over:
-            warn(str(passed_over))
+        columns = {name: getattr(made, name, None) for name in ("negatives", "group")}
+        examples, held = read_training(inputs, valid, reading, self.readers(), warn=warn, pairs=spec.pairs, **columns)
         base = self.resolve(model).folder
         if self.settings.threads:
             from jnlp.encoder.threads import use_threads
@@ -366,11 +451,21 @@ class Engine:
         return report
 
     def readers(self) -> dict[str, Callable[[], object]]:
-        """Return the registered readers by file name ending."""
+        """Return the registered readers by file name ending.
+
+        Example:
+            >>> ".csv" in nlp.readers()
+            True
+        """
         return {ending: entry.load for ending, entry in self.plugins.registry.by_extension(Kind.READER).items()}
 
     def writers(self) -> dict[str, Callable[[], object]]:
-        """Return the registered writers by format name."""
+        """Return the registered writers by format name.
+
+        Example:
+            >>> sorted(nlp.writers())
+            ['csv', 'jsonl', 'npy', 'parquet', 'tsv']
+        """
         return {entry.name: entry.load for entry in self.plugins.registry.entries(Kind.WRITER)}
 
     def _spec(self, task: str | TaskSpec[O, R]) -> TaskSpec[O, R]:
@@ -378,73 +473,6 @@ class Engine:
             return self.task(task)
         self._specs[task.name] = task
         return task
-
-
-def prepare(job: Job | str, /) -> Apply[Any]:
-    """Return the function of a job. An executor's worker calls this in its own process.
-
-    Args:
-        job: The job, or what its `to_json` returned.
-
-    Example:
-        >>> apply = jnlp.prepare(nlp.job("fill-mask", top=1).to_json())
-        >>> apply(["今日の天気は<mask>です。"])[0].fills[0].tokens
-        ('晴れ',)
-    """
-    if isinstance(job, str):
-        engine, job = rebuild(job)
-    else:
-        engine = load(**dataclasses.asdict(job.settings))
-    return engine.prepare(job)
-
-
-def rebuild(text: str, /) -> tuple[Engine, Job]:
-    """Return the job that `Job.to_json` wrote, and an engine with its settings."""
-    values = json.loads(text)
-    engine = load(**values["settings"])
-    spec = engine.task(values["task"])
-    made = option_values.build(spec.options, values["options"], where=spec.name)
-    return engine, Job(spec, made, engine.settings, values["model"])
-
-
-def as_records(texts: Iterable[Text | Record | Failed], /) -> Iterator[Record | Failed]:
-    """Yield texts as records, numbered from 1; `Record` and `Failed` values pass through.
-
-    Raises:
-        UsageError: `texts` is a single string, or an item is not a text.
-    """
-    if isinstance(texts, str):
-        raise UsageError("texts is one string", hint="pass a list: [text]")
-    for number, text in enumerate(texts, 1):
-        if isinstance(text, Record | Failed):
-            yield text
-        elif isinstance(text, str) or (isinstance(text, tuple) and all(isinstance(part, str) for part in text)):
-            yield Record(f"arg:{number}", text, source=Source("arg", number))
-        else:
-            raise UsageError(
-                f"text {number} is no string but {type(text).__name__}: {text!r:.60}",
-                hint="leave it out, or make it one",
-            )
-
-
-def check_records(records: Iterable[Record | Failed], spec: TaskSpec[Any, Any], /) -> Iterator[Record | Failed]:
-    """Yield records; one that no model can read (half a character, a pair for a task of single texts) has failed."""
-    for record in records:
-        if isinstance(record, Record) and (why := _unreadable(record.text, spec)) is not None:
-            yield Failed.of(record, RecordError(f"{record.id}: {why}"))
-        else:
-            yield record
-
-
-def _unreadable(text: Text, spec: TaskSpec[Any, Any]) -> str | None:
-    if isinstance(text, tuple) and not spec.pairs:
-        return f"{spec.name} reads one text, not a pair"
-    for part in (text,) if isinstance(text, str) else text:
-        try:
-            part.encode()
-        except UnicodeEncodeError as error:
-            return f"a character is half of one (U+{ord(part[error.start]):04X})"
-    return None
 
 
 class Preparation:

@@ -15,6 +15,11 @@ class JnlpError(Exception):
     Args:
         message: One short line: what is wrong, and where.
         hint: One line that says what to do, or None.
+
+    Example:
+        >>> error = jnlp.JnlpError("規程.txt is empty", hint="give another file")
+        >>> error.message, error.hint, error.exit_code
+        ('規程.txt is empty', 'give another file', 1)
     """
 
     exit_code = 1
@@ -29,13 +34,25 @@ class JnlpError(Exception):
 
 
 class UsageError(JnlpError):
-    """Wrong usage: an unknown name, an option out of range, a path that does not exist. Exit status 2."""
+    """Wrong usage: an unknown name, an option out of range, a path that does not exist. Exit status 2.
+
+    Example:
+        >>> nlp.run("embed", ["猫"], purpse="query")
+        Traceback (most recent call last):
+        jnlp.errors.UsageError: embed: no option is called 'purpse' ...
+    """
 
     exit_code = 2
 
 
 class RecordError(JnlpError):
-    """One record cannot be read or processed. `--on-error` decides whether the run continues."""
+    """One record cannot be read or processed. `--on-error` decides whether the run continues.
+
+    Example:
+        >>> nlp.run("fill-mask", ["マスクのない文。"])
+        Traceback (most recent call last):
+        jnlp.errors.RecordError: ...
+    """
 
 
 class MissingHeadError(JnlpError):
@@ -62,6 +79,10 @@ class MissingExtraError(JnlpError):
     Args:
         extra: The name of the extra, as in `pip install 'jnlp[extra]'`.
         purpose: What needs it, as the subject of a sentence: "reading parquet".
+
+    Example:
+        >>> str(jnlp.MissingExtraError("parquet", "reading parquet"))
+        "reading parquet needs the extra 'parquet' (pip install 'jnlp[parquet]')"
     """
 
     def __init__(self, extra: str, purpose: str, /) -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError, UsageError
 from jnlp.io.reading.readers import read
+from jnlp.io.reading.sources import PassedOver
 from jnlp.types import Example, Failed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from jnlp.io.reading.options import ReadOptions
     from jnlp.io.reading.readers import Loaders
-    from jnlp.io.reading.sources import PassedOver
     from jnlp.types import Record
 
 
@@ -76,6 +76,41 @@ def read_examples(
         what, hint = ("pair", "check --text and --text-pair") if pairs else ("labelled row", "check --text and --label")
         raise JnlpError(f"no {what} in {', '.join(map(str, inputs))}{why}", hint=hint)
     return examples, failed
+
+
+def read_training(
+    inputs: Sequence[str | Path],
+    valid: Sequence[str | Path],
+    options: ReadOptions,
+    readers: Loaders,
+    /,
+    *,
+    warn: Callable[[str], None],
+    **columns: Any,
+) -> tuple[list[Example], list[Example] | None]:
+    """Return training examples, and validation examples where there are files of them.
+
+    Args:
+        inputs: Files of training rows.
+        valid: Files of validation rows.
+        options: How they are read.
+        readers: Readers by ending.
+        warn: Called with one line for the rows of each, and one for the files, that were left out.
+        columns: `pairs`, `negatives` and `group` of `read_examples`.
+
+    Raises:
+        UsageError, JnlpError: As `read_examples`.
+    """
+    passed_over = PassedOver()
+    columns["passed_over"] = passed_over
+    examples, failed = read_examples(inputs, options, readers, **columns)
+    held, failed_valid = read_examples(valid, options, readers, **columns) if valid else (None, [])
+    for left_out in (failed, failed_valid):
+        if left_out:
+            warn(f"{len(left_out):,} rows were left out; the first: {left_out[0].error}")
+    if passed_over:
+        warn(str(passed_over))
+    return examples, held
 
 
 def _records(

@@ -45,7 +45,7 @@ def _serve(inbox: BinaryIO, outbox: BinaryIO) -> None:
     sys.path[:] = path
     answers = _Answers(outbox)
     try:
-        from jnlp.engine import rebuild
+        from jnlp.jobs import rebuild
 
         engine, job = rebuild(text)
         engine.converted = Path(shared)

@@ -24,6 +24,11 @@ class Aligned:
     Args:
         text: The new text.
         source_length: The length of the original in characters.
+
+    Example:
+        >>> from jnlp.text import nfkc
+        >>> nfkc("㍻元年").text
+        '平成元年'
     """
 
     text: str
@@ -36,6 +41,11 @@ class Aligned:
         """Map a range of the new text to the smallest range of the original that it came from.
 
         An empty range maps to an empty range. Raises ValueError unless 0 <= start <= end <= len(text).
+
+        Example:
+            >>> from jnlp.text import nfkc
+            >>> nfkc("㍻元年").span(0, 1)
+            (0, 1)
         """
         _check_range(start, end, len(self.text))
         if start == end == len(self.text):
@@ -48,6 +58,11 @@ class Aligned:
         """Map a range of the original to the range of the new text that came from any part of it.
 
         It is empty if all of that was removed. Raises ValueError unless 0 <= start <= end <= source_length.
+
+        Example:
+            >>> from jnlp.text import nfkc
+            >>> nfkc("㍻元年").locate(0, 1)
+            (0, 2)
         """
         _check_range(start, end, self.source_length)
         first = self._first_after(start)
@@ -55,13 +70,25 @@ class Aligned:
 
     @property
     def is_identity(self) -> bool:
-        """Whether every offset maps to itself."""
+        """Whether every offset maps to itself.
+
+        Example:
+            >>> from jnlp.text import nfkc
+            >>> nfkc("平成").is_identity, nfkc("㍻").is_identity
+            (True, False)
+        """
         if self.source_length != len(self.text) or len(self._at) > 1:
             return False
         return not self._at or (self._starts[0] == 0 and self._stops[0] == _COPIED)
 
     def pieces(self) -> Iterator[tuple[int, int, int, int, bool]]:
-        """Yield the pieces as (new start, new end, original start, original end, copied)."""
+        """Yield the pieces as (new start, new end, original start, original end, copied).
+
+        Example:
+            >>> from jnlp.text import nfkc
+            >>> list(nfkc("㍻元年").pieces())
+            [(0, 2, 0, 1, False), (2, 4, 1, 3, True)]
+        """
         for piece, at in enumerate(self._at):
             yield at, *self._bounds(piece), self._stops[piece] == _COPIED
 
@@ -102,7 +129,15 @@ class Aligned:
 
 
 class Builder:
-    """Builds an `Aligned` from left to right over one original; what is neither copied nor replaced is removed."""
+    """Builds an `Aligned` from left to right over one original; what is neither copied nor replaced is removed.
+
+    Example:
+        >>> builder = Builder("東京《とうきょう》")
+        >>> builder.copy(0, 2)
+        >>> aligned = builder.build()
+        >>> aligned.text, aligned.span(0, 2)
+        ('東京', (0, 2))
+    """
 
     __slots__ = ("_at", "_length", "_parts", "_source", "_starts", "_stops")
 
@@ -116,17 +151,38 @@ class Builder:
         return self._length
 
     def copy(self, start: int, end: int, /) -> None:
-        """Copy original[start:end] unchanged."""
+        """Copy original[start:end] unchanged.
+
+        Example:
+            >>> builder = Builder("東京《とうきょう》")
+            >>> builder.copy(0, 2)
+            >>> builder.build().text
+            '東京'
+        """
         if start < end:
             self._add(self._source[start:end], start, _COPIED)
 
     def replace(self, text: str, start: int, end: int, /) -> None:
-        """Put a text in the place of original[start:end], as a whole; the range may be empty (an insertion)."""
+        """Put a text in the place of original[start:end], as a whole; the range may be empty (an insertion).
+
+        Example:
+            >>> builder = Builder("㍻元年")
+            >>> builder.replace("平成", 0, 1)
+            >>> builder.build().span(0, 2)
+            (0, 1)
+        """
         if text:
             self._add(text, start, _COPIED if len(text) == end - start == 1 else end)
 
     def since(self, start: int, /) -> str:
-        """Return the new text from an offset on; it takes as long as that text has pieces."""
+        """Return the new text from an offset on; it takes as long as that text has pieces.
+
+        Example:
+            >>> builder = Builder("東京都")
+            >>> builder.copy(0, 3)
+            >>> builder.since(2)
+            '都'
+        """
         parts, length = [], self._length
         for part in reversed(self._parts):
             if length <= start:
@@ -136,7 +192,14 @@ class Builder:
         return "".join(reversed(parts))[max(0, start - length) :]
 
     def build(self) -> Aligned:
-        """Return the text made so far with its offsets."""
+        """Return the text made so far with its offsets.
+
+        Example:
+            >>> builder = Builder("東京都")
+            >>> builder.copy(0, 2)
+            >>> builder.build()
+            Aligned(text='東京', source_length=3)
+        """
         return Aligned("".join(self._parts), len(self._source), self._at, self._starts, self._stops)
 
     def _add(self, text: str, start: int, stop: int) -> None:

@@ -36,7 +36,12 @@ _LONGEST_NOTE, _DEEPEST_NOTE = 500, 4
 
 
 def aozora(text: str, /) -> Aligned:
-    """Return the text of an Aozora Bunko file: ruby and notes go, ※［＃…］ becomes its character (〓 if none)."""
+    """Return the text of an Aozora Bunko file: ruby and notes go, ※［＃…］ becomes its character (〓 if none).
+
+    Example:
+        >>> aozora("吾輩《わがはい》は猫である。").text
+        '吾輩は猫である。'
+    """
     builder = Builder(text)
     header = _HEADER.search(text, 0, 8192)
     if header and not _HEADER_SAYS.search(header[0]):
@@ -51,7 +56,12 @@ def aozora(text: str, /) -> Aligned:
 
 
 def is_aozora(text: str, /) -> bool:
-    """Say whether a text is in Aozora's markup; 《》 around titles alone does not make it so."""
+    """Say whether a text is in Aozora's markup; 《》 around titles alone does not make it so.
+
+    Example:
+        >>> is_aozora("吾輩《わがはい》は猫である。名前はまだ無《な》い。"), is_aozora("《重要》お知らせ")
+        (True, False)
+    """
     head = text[:_LOOKED_AT]
     header = _HEADER.search(head, 0, 8192)
     if (header and _HEADER_SAYS.search(header[0])) or _NOTE.search(head):

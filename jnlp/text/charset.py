@@ -53,6 +53,11 @@ def decode_page(data: bytes, encoding: str | None = None, /, *, name: str = "dat
     Raises:
         RecordError: The page looks binary, or neither what it declares nor a Japanese encoding has all of its bytes.
         UsageError: The encoding asked for is unknown.
+
+    Example:
+        >>> page = '<meta charset="shift_jis"><p>お知らせ</p>'.encode("cp932")
+        >>> decode_page(page).encoding
+        'cp932'
     """
     codec = None if encoding or b"\0" in data else declared(data)
     if codec is None:

@@ -85,6 +85,11 @@ class Detected:
         reason: What says so, in words.
         confidence: Between 0 and 1.
         bom: Whether there is a byte order mark at the start (the codec removes it).
+
+    Example:
+        >>> found = detect("契約書を作成します。".encode("euc_jp"))
+        >>> found.codec, found.bom
+        ('euc_jp', False)
     """
 
     codec: str
@@ -95,7 +100,12 @@ class Detected:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A text and the codec that it was read with."""
+    """A text and the codec that it was read with.
+
+    Example:
+        >>> decode("契約書を作成します。".encode("cp932"))
+        Decoded(text='契約書を作成します。', encoding='cp932')
+    """
 
     text: str
     encoding: str
@@ -107,6 +117,13 @@ class ForeignTextError(RecordError):
     Args:
         name: What the file is called.
         codec: The codec in which it is text.
+
+    Example:
+        >>> try:
+        ...     decode("本合同自双方签字之日起生效，有效期为一年。".encode("gb18030") * 20)
+        ... except ForeignTextError as error:
+        ...     error.codec
+        'gb18030'
     """
 
     def __init__(self, name: str, codec: str, /) -> None:
@@ -125,6 +142,13 @@ class UndecodableError(RecordError):
         codec: The codec, or what was tried.
         position: The byte's position in the file.
         byte: The byte.
+
+    Example:
+        >>> try:
+        ...     decode("契約".encode() + bytes([255]), "utf-8", name="a.txt")
+        ... except UndecodableError as error:
+        ...     error.position, error.byte
+        (6, 255)
     """
 
     def __init__(self, name: str, codec: str, position: int, byte: int, /) -> None:

@@ -49,7 +49,12 @@ _WIDE = re.compile("[\u3000-\u30ff\u3400-\u9fff\uff01-\uff9f]")
 
 
 def html(text: str, /) -> Aligned:
-    """Return the text that a page shows, with offsets into its source; broken markup is text or nothing, no error."""
+    """Return the text that a page shows, with offsets into its source; broken markup is text or nothing, no error.
+
+    Example:
+        >>> html("<p>東京&amp;大阪</p>").text
+        '東京&大阪'
+    """
     return _Page(text).read()
 
 
@@ -74,7 +79,12 @@ def html_fragment(text: str, /) -> tuple[Aligned, tuple[Mark, ...]]:
 
 
 def html_title(text: str, /) -> str | None:
-    """Return the title of a page with its white space collapsed, or None if it has none."""
+    """Return the title of a page with its white space collapsed, or None if it has none.
+
+    Example:
+        >>> html_title("<title>就業 規則</title>")
+        '就業 規則'
+    """
     found = _TITLE.search(text)
     title = " ".join(unescape(found[1]).split()) if found else ""
     return title or None

@@ -46,6 +46,11 @@ class TextStream:
         name: What errors call it.
         encoding: The encoding, or None to detect it.
         replace: Read bytes that cannot be decoded as U+FFFD.
+
+    Example:
+        >>> from io import BytesIO
+        >>> list(TextStream(BytesIO("契約書を作成します。".encode("cp932")), "a.txt"))
+        ['契約書を作成します。']
     """
 
     def __init__(self, stream: BinaryIO, name: str, encoding: str | None = None, /, *, replace: bool = False) -> None:
@@ -58,7 +63,14 @@ class TextStream:
 
     @property
     def encoding(self) -> str:
-        """The codec in use; `utf-8` as long as only ASCII was read."""
+        """The codec in use; `utf-8` as long as only ASCII was read.
+
+        Example:
+            >>> from io import BytesIO
+            >>> stream = TextStream(BytesIO("契約書を作成します。".encode("euc_jp")), "a.txt")
+            >>> stream.read(), stream.encoding
+            ('契約書を作成します。', 'euc_jp')
+        """
         return self._codec or "utf-8"
 
     def __iter__(self) -> Iterator[str]:
@@ -96,7 +108,13 @@ class TextStream:
             yield from io.StringIO("".join(held), newline="")
 
     def chunks(self) -> Iterator[str]:
-        """Yield the text in pieces of any length, without the byte order mark."""
+        """Yield the text in pieces of any length, without the byte order mark.
+
+        Example:
+            >>> from io import BytesIO
+            >>> list(TextStream(BytesIO("一行目".encode()), "a.txt", "utf-8").chunks())
+            ['一行目']
+        """
         first = True
         for text in self._decoded():
             piece = text.removeprefix("\ufeff") if first else text
@@ -105,11 +123,22 @@ class TextStream:
             first = first and not text
 
     def read(self) -> str:
-        """Return all the text."""
+        """Return all the text.
+
+        Example:
+            >>> from io import BytesIO
+            >>> TextStream(BytesIO("一行目".encode()), "a.txt").read()
+            '一行目'
+        """
         return "".join(self.chunks())
 
     def close(self) -> None:
-        """Close the stream of bytes."""
+        """Close the stream of bytes.
+
+        Example:
+            >>> stream = open_text("感想.csv")
+            >>> stream.close()
+        """
         self._stream.close()
 
     def __enter__(self) -> Self:
@@ -178,6 +207,11 @@ def open_text(
     With `replace`, bytes that cannot be decoded become U+FFFD.
 
     Raises RecordError if the path cannot be opened, UsageError for an unknown encoding; use it in a `with` statement.
+
+    Example:
+        >>> with open_text("感想.csv") as stream:
+        ...     next(iter(stream)).strip(), stream.encoding
+        ('本文,評価', 'utf-8')
     """
     if not isinstance(source, str | Path):
         return TextStream(source, name or str(getattr(source, "name", "stream")), encoding, replace=replace)

@@ -26,6 +26,15 @@ class Option:
         metavar: The placeholder of the value in `--help`.
         hidden: Keeps the option out of `--help`.
         none: The word for None on the command line and in the configuration: `auto`.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from typing import Annotated
+        >>> @dataclass(frozen=True, slots=True)
+        ... class HaikuOptions:
+        ...     lines: Annotated[int, jnlp.Option(help="Lines of a poem.", ge=1)] = 3
+        >>> HaikuOptions(lines=5)
+        HaikuOptions(lines=5)
     """
 
     help: str

@@ -27,7 +27,12 @@ class Alignment(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a record was read: a path (or `stdin`, `arg`), its 1-based line or row, the codec it was decoded with."""
+    """Where a record was read: a path (or `stdin`, `arg`), its 1-based line or row, the codec it was decoded with.
+
+    Example:
+        >>> jnlp.Source("規程.txt", 3)
+        Source(path='規程.txt', line=3, encoding=None)
+    """
 
     path: str
     line: int | None = None
@@ -69,6 +74,12 @@ class Record:
         title: The title stated in the file itself (md, html, pdf …), for an index; not a column.
         about: Other metadata stated in the file, for an index: `author`, `date` (ISO 8601), `language`.
         outline: The headings, pages, slides, sheets and rows of a document that is one record, by `start`.
+
+    Example:
+        >>> record = jnlp.Record("顧客-1", "消えろ、クズ。", {"店": "本店"})
+        >>> [done] = nlp.outcomes("toxicity", [record], rules_only=True)
+        >>> done.record.id, done.record.fields, done.result.toxic
+        ('顧客-1', {'店': '本店'}, True)
     """
 
     id: str
@@ -84,7 +95,13 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[R]):
-    """A record and the task's result."""
+    """A record and the task's result.
+
+    Example:
+        >>> [done] = nlp.outcomes("toxicity", ["ありがとう。"], rules_only=True)
+        >>> done.record.id, done.result.toxic
+        ('arg:1', False)
+    """
 
     record: Record
     result: R
@@ -100,6 +117,11 @@ class Failed:
         error: Why.
         fields: The columns of a row that was read but has no text.
         record: The record that could not be processed; None where none could be read.
+
+    Example:
+        >>> [failed] = nlp.outcomes("fill-mask", ["マスクのない文。"])
+        >>> failed.id, type(failed.error).__name__
+        ('arg:1', 'RecordError')
     """
 
     id: str
@@ -110,7 +132,12 @@ class Failed:
 
     @classmethod
     def of(cls, record: Record, error: Exception, /) -> Failed:
-        """Return the failure of a record that was read."""
+        """Return the failure of a record that was read.
+
+        Example:
+            >>> jnlp.Failed.of(jnlp.Record("1", "猫"), jnlp.RecordError("too short")).id
+            '1'
+        """
         return cls(record.id, record.source, error, record=record)
 
 

@@ -63,6 +63,11 @@ class Hit:
         count: The number of documents that have this passage.
         also: The other documents that have it, the first hundred.
         explain: How it came to its rank and score, where that was asked for.
+
+    Example:
+        >>> [hit] = nlp.open_index("my.idx").search("休暇は何日か", top=1)
+        >>> hit.document, hit.text[hit.highlights[0][0] : hit.highlights[0][1]]
+        ('文書/規程.txt', '休暇')
     """
 
     rank: int

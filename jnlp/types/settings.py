@@ -11,7 +11,13 @@ from jnlp.types.specs import Overflow
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of every task. Each field is a flag, a config key and a `JNLP_<FIELD>` variable."""
+    """The settings of every task. Each field is a flag, a config key and a `JNLP_<FIELD>` variable.
+
+    Example:
+        >>> settings = jnlp.Settings(device="cpu", threads=2)
+        >>> settings.dtype, settings.on_overflow is jnlp.Overflow.WINDOW
+        ('auto', True)
+    """
 
     model: Annotated[
         str | None, Option(help="Model: a name of `jnlp models`, a folder, or a hub id.", metavar="MODEL")

@@ -8,7 +8,12 @@ from enum import StrEnum
 
 
 class Purpose(StrEnum):
-    """The purpose of an embedding; the model's spec has the prefix for it."""
+    """The purpose of an embedding; the model's spec has the prefix for it.
+
+    Example:
+        >>> nlp.specs()["ruri-v3-130m"].prefixes[jnlp.Purpose.QUERY]
+        '検索クエリ: '
+    """
 
     QUERY = "query"
     DOCUMENT = "document"
@@ -17,7 +22,12 @@ class Purpose(StrEnum):
 
 
 class Overflow(StrEnum):
-    """What to do with a text longer than the model: read overlapping windows, cut and count, or raise an error."""
+    """What to do with a text longer than the model: read overlapping windows, cut and count, or raise an error.
+
+    Example:
+        >>> jnlp.load(on_overflow="truncate").settings.on_overflow is jnlp.Overflow.TRUNCATE
+        True
+    """
 
     WINDOW = "window"
     TRUNCATE = "truncate"
@@ -25,14 +35,24 @@ class Overflow(StrEnum):
 
 
 class Pooling(StrEnum):
-    """How token states become one vector: the mean over all tokens, prefix included, or the first token's state."""
+    """How token states become one vector: the mean over all tokens, prefix included, or the first token's state.
+
+    Example:
+        >>> nlp.specs()["ruri-v3-130m"].pooling is jnlp.Pooling.MEAN
+        True
+    """
 
     MEAN = "mean"
     CLS = "cls"
 
 
 class Head(StrEnum):
-    """A head of a checkpoint."""
+    """A head of a checkpoint.
+
+    Example:
+        >>> jnlp.Head.MASKED_LM in nlp.resolve("tiny").spec.heads
+        True
+    """
 
     EMBEDDING = "embedding"
     MASKED_LM = "masked-lm"
@@ -40,7 +60,12 @@ class Head(StrEnum):
 
 
 class ProblemType(StrEnum):
-    """How a classifier's logits become probabilities: softmax, sigmoid per label, or the value itself."""
+    """How a classifier's logits become probabilities: softmax, sigmoid per label, or the value itself.
+
+    Example:
+        >>> nlp.resolve("tiny-toxicity").spec.problem_type is jnlp.ProblemType.SINGLE_LABEL
+        True
+    """
 
     SINGLE_LABEL = "single_label_classification"
     MULTI_LABEL = "multi_label_classification"
@@ -84,6 +109,11 @@ class ModelSpec:
         builtin: The folder below `jnlp/models/builtin` when the model ships with jnlp.
         larger: For a built-in model, the name of a larger model for the same work.
         search: How well it searches, where that was measured.
+
+    Example:
+        >>> spec = nlp.specs()["130m"]
+        >>> spec.repo, spec.max_length
+        ('sbintuitions/modernbert-ja-130m', 8192)
     """
 
     name: str

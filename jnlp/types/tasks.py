@@ -39,6 +39,11 @@ class TaskSpec(Generic[O, R]):
             arguments are not texts and files (`jnlp search DIR QUERY`). None is the generated command.
         keys: `"package.module:function"`, called as `keys(options, model)` with the `ModelSpec`; returns the keys of
             the result's mappings by field, which are columns of a csv file. None: those of the first row.
+
+    Example:
+        >>> spec = nlp.task("toxicity")
+        >>> spec.options(threshold=0.7).threshold, spec.result.__name__
+        (0.7, 'Toxicity')
     """
 
     name: str
@@ -80,6 +85,11 @@ class Job:
         """Return the job as JSON, for a worker in another process: `jnlp.prepare` rebuilds it there.
 
         The task is sent by its name, so a plugin must register it in the other process too.
+
+        Example:
+            >>> import json
+            >>> json.loads(nlp.job("toxicity", threshold=0.7).to_json())["options"]["threshold"]
+            0.7
         """
         return to_json(
             {"task": self.task.name, "options": self.options, "settings": self.settings, "model": self.model}

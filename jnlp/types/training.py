@@ -27,6 +27,10 @@ class Example:
         target: What the model learns to predict; empty for a positive pair.
         group: Examples of one group (an article, an author) are held out together.
         negatives: For a pair, hard negatives: second texts that do not match the first.
+
+    Example:
+        >>> jnlp.Example("対応が早くて助かった。", "良い").target
+        '良い'
     """
 
     text: Text
@@ -45,6 +49,12 @@ class TrainReport:
         rows: The number of examples by split.
         details: Everything needed to repeat the run: seed, versions, options, base model.
         caution: Why the scores are unreliable and what to do about it, a line each, or None.
+
+    Example:
+        >>> from pathlib import Path
+        >>> report = jnlp.TrainReport(Path("my-model"), {"accuracy": 0.9}, {"train": 90, "valid": 10}, {"seed": 0})
+        >>> report.metrics["accuracy"]
+        0.9
     """
 
     folder: Path
@@ -65,6 +75,10 @@ class TrainerSpec(Generic[O]):
         make: `"package.module:function"`, called with no argument; returns a `Trainer`.
         pairs: True if it learns from pairs, which need a second text and no label. Its options may name the columns
             `negatives` and `group`.
+
+    Example:
+        >>> nlp.trainer("classifier").options.__name__
+        'ClassifierOptions'
     """
 
     name: str

@@ -27,9 +27,9 @@ class Index:
     """An index in a folder. Several threads may search it; one process at a time may change it.
 
     Example:
-        >>> with Index.open("my.idx") as index:  # doctest: +SKIP
-        ...     index.add(["docs/"])
-        ...     index.search("契約を途中で解約する条件", top=5)
+        >>> with Index.open("rules.idx") as index:
+        ...     index.add(["文書/"]).added, index.search("休暇は何日か", top=1)[0].document
+        (1, '文書/規程.txt')
     """
 
     def __init__(self, path: str | Path, engine: IndexEngine, /, *, model: str | None = None) -> None:
@@ -54,6 +54,11 @@ class Index:
         Raises:
             UsageError: There is no index, and none is to be made.
             JnlpError: It cannot be read, or was made with another model.
+
+        Example:
+            >>> with Index.open("my.idx") as index:
+            ...     index.info().documents
+            1
         """
         if engine is None:
             import jnlp
@@ -90,6 +95,13 @@ class Index:
         Raises:
             UsageError: A path that does not exist, an unknown option.
             JnlpError: Another process is writing, the index is damaged, or it was made with other settings.
+
+        Example:
+            >>> with Index.open("new.idx") as new:
+            ...     new.add(["文書/"]).added, new.add(["文書/"]).unchanged
+            (1, 1)
+            >>> index.add([jnlp.Record("faq-1", "定休日は水曜日です。", {"分類": "店舗"})]).added
+            1
         """
         from jnlp.options import build as checked
         from jnlp_search.build import build
@@ -119,6 +131,12 @@ class Index:
 
         Raises:
             UsageError: A name that is in the index nowhere, or in several files.
+
+        Example:
+            >>> index.add([jnlp.Record("faq-2", "送料は五百円です。")]).added
+            1
+            >>> index.remove("faq-2")
+            1
         """
         from jnlp_search.build import delete
 
@@ -135,6 +153,11 @@ class Index:
         Raises:
             UsageError: The query is empty or no text, an unknown option, or there is no index.
             JnlpError: The index cannot be read, is damaged, or was made with another model.
+
+        Example:
+            >>> hit = index.search("休暇は何日か", top=1)[0]
+            >>> hit.document, hit.text[:3]
+            ('文書/規程.txt', '第一条')
         """
         return self._reader().search(query, **options)
 
@@ -142,15 +165,30 @@ class Index:
         """Whether the full text was made by other rules or another dictionary than a search uses: `add` makes it again.
 
         Words may then be missed. Adding nothing is enough: `index.add([])`.
+
+        Example:
+            >>> index.is_outdated()
+            False
         """
         return self._reader().is_outdated()
 
     def documents(self) -> Iterator[Place]:
-        """Yield what is in the index, in the order it was indexed."""
+        """Yield what is in the index, in the order it was indexed.
+
+        Example:
+            >>> [place.document for place in index.documents()]
+            ['文書/規程.txt']
+        """
         return (place for place, _ in self._reader().documents())
 
     def info(self) -> IndexInfo:
-        """Return what the index holds and how it was made."""
+        """Return what the index holds and how it was made.
+
+        Example:
+            >>> info = index.info()
+            >>> info.documents, info.made_with["model"]
+            (1, 'tiny-search')
+        """
         from jnlp_search.roots import escaped
         from jnlp_search.store.catalog import Catalog
         from jnlp_search.store.checks import damage_reported
@@ -169,7 +207,12 @@ class Index:
             )
 
     def verify(self) -> Verification:
-        """Check the catalogue, every row, the full text and the segment files, without changing anything."""
+        """Check the catalogue, every row, the full text and the segment files, without changing anything.
+
+        Example:
+            >>> index.verify().problems
+            ()
+        """
         from jnlp_search.store.verify import verify
 
         return verify(self.path)
@@ -179,6 +222,10 @@ class Index:
 
         Raises:
             JnlpError: The catalogue cannot be opened: nothing can be kept.
+
+        Example:
+            >>> index.repair().dropped
+            ()
         """
         from jnlp_search.build import repaired
 
@@ -186,7 +233,13 @@ class Index:
         return repaired(self.path)
 
     def close(self) -> None:
-        """Release the files; a later call opens them again."""
+        """Release the files; a later call opens them again.
+
+        Example:
+            >>> index.close()
+            >>> index.search("休暇", top=1)[0].document  # opened again
+            '文書/規程.txt'
+        """
         with self._lock:
             opened, self._opened = self._opened, None
         if opened is not None:

@@ -15,7 +15,8 @@ import pytest
 
 import jnlp
 from jnlp.config import Config, Settings
-from jnlp.engine import Engine, rebuild
+from jnlp.engine import Engine
+from jnlp.jobs import rebuild
 from jnlp.plugins import load_plugins
 from jnlp.types import Option, Record, TaskSpec
 

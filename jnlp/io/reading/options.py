@@ -10,7 +10,13 @@ from jnlp.types import Option
 
 
 class Unit(StrEnum):
-    """What makes one record of a text."""
+    """What makes one record of a text.
+
+    Example:
+        >>> from jnlp.io import read
+        >>> len(list(read(["文書/規程.txt"], ReadOptions(unit=Unit.DOCUMENT))))
+        1
+    """
 
     LINE = "line"
     PARAGRAPH = "paragraph"
@@ -26,7 +32,12 @@ class EncodingErrors(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """How inputs become records; the same flags for every command."""
+    """How inputs become records; the same flags for every command.
+
+    Example:
+        >>> ReadOptions(text="本文", unit=Unit.PARAGRAPH).encoding is None
+        True
+    """
 
     text: Annotated[str | None, Option("Column that holds the text.", metavar="COLUMN")] = None
     text_pair: Annotated[str | None, Option("Column that holds the second text of a pair.", metavar="COLUMN")] = None
@@ -47,5 +58,10 @@ class ReadOptions:
 
     @property
     def replace(self) -> bool:
-        """Whether bytes that cannot be decoded are read as U+FFFD."""
+        """Whether bytes that cannot be decoded are read as U+FFFD.
+
+        Example:
+            >>> ReadOptions(encoding_errors=EncodingErrors.REPLACE).replace
+            True
+        """
         return self.encoding_errors is EncodingErrors.REPLACE

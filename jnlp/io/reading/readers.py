@@ -74,6 +74,11 @@ def read(
     Raises:
         UsageError: At once, for a path that does not exist, an unknown format or codec; while reading, for a column
             that does not exist in the only file that is read. One file of several fails alone.
+
+    Example:
+        >>> from jnlp.io import ReadOptions, read
+        >>> [record.text for record in read(["感想.csv"], ReadOptions(text="本文"))][:1]
+        ['受付1は対応が早くて助かった。']
     """
     options = options or ReadOptions()
     readers = _checked(options, readers)
@@ -103,6 +108,11 @@ def documents(
 
     Raises:
         UsageError: As `read`; a text in place of a path is one too.
+
+    Example:
+        >>> from jnlp.io import documents
+        >>> [record.id for record in documents(["文書/"])]
+        ['文書/規程.txt']
     """
     options = replace(options or ReadOptions(), unit=Unit.DOCUMENT, literal=False)
     readers = _checked(options, readers)

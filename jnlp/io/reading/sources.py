@@ -43,6 +43,10 @@ class Input:
         extension: The ending that chooses the reader, lower case, without `.gz` and the like.
         named: False for a file that was found in a folder.
         stream: What to read in place of the file.
+
+    Example:
+        >>> Input("文書/規程.txt", Path("文書/規程.txt"), ".txt").named
+        True
     """
 
     name: str
@@ -56,6 +60,11 @@ class Input:
 
         Raises:
             OSError: The file cannot be opened.
+
+        Example:
+            >>> with Input("文書/規程.txt", Path("文書/規程.txt")).open() as file:
+            ...     file.read(9).decode()
+            '第一条'
         """
         if self.stream is not None:
             return borrow(self.stream)
@@ -71,7 +80,12 @@ class Input:
         encoding: str | None = None,
         fields: Mapping[str, object] | None = None,
     ) -> Failed:
-        """Return the failure of this input, or of one of its lines, with the columns that could be read."""
+        """Return the failure of this input, or of one of its lines, with the columns that could be read.
+
+        Example:
+            >>> Input("感想.csv", Path("感想.csv")).failed("the row has no text", line=3).id
+            '感想.csv:3'
+        """
         where = self.name if line is None else f"{self.name}:{line}"
         return Failed(where, Source(self.name, line, encoding), RecordError(f"{where}: {reason}"), fields or {})
 
@@ -90,7 +104,14 @@ class PassedOver:
         self.kinds: Counter[str] = Counter()
 
     def add(self, path: Path, /) -> None:
-        """Count a file by its ending."""
+        """Count a file by its ending.
+
+        Example:
+            >>> passed_over = PassedOver()
+            >>> passed_over.add(Path("報告.docx"))
+            >>> len(passed_over)
+            1
+        """
         # An ending is short and plain; else the dot is a part of the name, as in `v1.2 の 議事録`.
         kind = _KIND.fullmatch(extension_of(path))
         self.kinds[kind[1] if kind else "without an extension"] += 1

@@ -30,6 +30,14 @@ class Output:
 
     Rows wait in memory for a second at most, then go to the part; the journal then says how many records are done and
     where the files end. Interrupted at any moment, the part and the journal agree.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from jnlp.io import open_writer
+        >>> with open_writer("csv", Path("表.csv")) as output:
+        ...     output.write({"文": "猫", "数": 1})
+        ...     output.records
+        1
     """
 
     def __init__(
@@ -68,7 +76,15 @@ class Output:
 
     @property
     def records(self) -> int:
-        """Input records done so far, those of an earlier run included."""
+        """Input records done so far, those of an earlier run included.
+
+        Example:
+            >>> from jnlp.io import open_writer
+            >>> with open_writer("jsonl", Path("記録.jsonl")) as output:
+            ...     output.write({"文": "猫"}, {"文": "犬"})  # two rows of one record
+            ...     output.records
+            1
+        """
         return self._now[0] + len(self._now[4])
 
     def write(self, *rows: Row, mark: str = "") -> None:
@@ -81,6 +97,13 @@ class Output:
         Raises:
             RecordError: It cannot be written in this format or codec; nothing of it has been, and `reject` may follow.
             JnlpError: The disk is full or the file is gone; what was written before is kept.
+
+        Example:
+            >>> from jnlp.io import open_writer
+            >>> with open_writer("jsonl", Path("行.jsonl")) as output:
+            ...     output.write({"文": "猫"})
+            >>> Path("行.jsonl").read_text(encoding="utf-8").splitlines()
+            ['{"文": "猫"}']
         """
         if self._table is not None:
             for row in rows:
@@ -89,12 +112,28 @@ class Output:
         self._take(prepared, b"", size, mark)
 
     def reject(self, failed: Failed, mark: str = "") -> None:
-        """Count an input record that failed, and write it to the rejects where there are any."""
+        """Count an input record that failed, and write it to the rejects where there are any.
+
+        Example:
+            >>> from jnlp.io import open_writer
+            >>> failed = jnlp.Failed.of(jnlp.Record("1", "猫"), jnlp.RecordError("too short"))
+            >>> with open_writer("jsonl", Path("良.jsonl"), rejects=Path("否.jsonl")) as output:
+            ...     output.reject(failed)
+            >>> "too short" in Path("否.jsonl").read_text(encoding="utf-8")
+            True
+        """
         line = reject_line(failed).encode("utf-8", "backslashreplace") if self._rejects else b""
         self._take(None, line, len(line), mark)
 
     def flush(self) -> None:
-        """Put all that was written into the files now, and the journal after it."""
+        """Put all that was written into the files now, and the journal after it.
+
+        Example:
+            >>> from jnlp.io import open_writer
+            >>> with open_writer("jsonl", Path("流.jsonl")) as output:
+            ...     output.write({"文": "猫"})
+            ...     output.flush()
+        """
         with self._lock:
             self._checkpoint()
 

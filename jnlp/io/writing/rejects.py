@@ -21,6 +21,10 @@ def reject_line(failed: Failed, /) -> str:
 
     What could not be read has no record, and so no text, nor columns if it is no row. The file can be read again as an
     input; what is rejected once more has the newer place and error alone.
+
+    Example:
+        >>> reject_line(jnlp.Failed.of(jnlp.Record("1", "猫"), jnlp.RecordError("too short"))).strip()
+        '{"id": "1", "text": "猫", "path": "arg", "line": null, "error": "too short"}'
     """
     record = failed.record
     where = {"path": failed.source.path, "line": failed.source.line, "error": reason(failed.error)}
@@ -31,7 +35,12 @@ def reject_line(failed: Failed, /) -> str:
 
 
 def reason(error: Exception, /) -> str:
-    """Return an error in one line; one that is no `JnlpError` with its type."""
+    """Return an error in one line; one that is no `JnlpError` with its type.
+
+    Example:
+        >>> reason(jnlp.RecordError("too short")), reason(ValueError("bad"))
+        ('too short', 'ValueError: bad')
+    """
     text = str(error) if isinstance(error, JnlpError) else f"{type(error).__name__}: {error}"
     return " ".join(text.split())
 

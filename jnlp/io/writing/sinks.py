@@ -26,7 +26,12 @@ Position = Mapping[str, Any]
 
 
 class OutputEncoding(StrEnum):
-    """The codec of jsonl, csv and tsv; `utf-8-sig` and `cp932` are for spreadsheets."""
+    """The codec of jsonl, csv and tsv; `utf-8-sig` and `cp932` are for spreadsheets.
+
+    Example:
+        >>> OutputEncoding("cp932") is OutputEncoding.CP932
+        True
+    """
 
     UTF_8 = "utf-8"
     UTF_8_SIG = "utf-8-sig"
@@ -43,6 +48,11 @@ class Target:
         encoding: The codec of text formats.
         columns: The columns, where they are known before the first row.
         position: Where to continue; None starts again.
+
+    Example:
+        >>> from pathlib import Path
+        >>> Target(Path("結果.csv"), columns=("文", "数")).encoding is OutputEncoding.UTF_8
+        True
     """
 
     out: Path | None
@@ -53,7 +63,13 @@ class Target:
 
     @property
     def part(self) -> Path | None:
-        """The file that grows next to `out` until it is complete: `out.jsonl.part`."""
+        """The file that grows next to `out` until it is complete: `out.jsonl.part`.
+
+        Example:
+            >>> from pathlib import Path
+            >>> Target(Path("結果.csv")).part.name
+            '結果.csv.part'
+        """
         return None if self.out is None else self.out.with_name(self.out.name + ".part")
 
 

@@ -41,6 +41,11 @@ def format_of(out: Path | None, /, extensions: Mapping[str, str] | None = None) 
 
     Raises:
         UsageError: No format has this ending; the message lists the endings.
+
+    Example:
+        >>> from jnlp.io import format_of
+        >>> format_of(Path("結果.csv"))
+        'csv'
     """
     extensions = builtin_extensions() if extensions is None else extensions
     if out is None or standard_stream(out) is not None or (out.exists() and not out.is_file() and not out.is_dir()):
@@ -85,6 +90,13 @@ def open_writer(
     Raises:
         UsageError: An unknown format, an output that is also an input, a missing folder.
         JnlpError: `resume` of another job, another run that writes to `out`, or a file that cannot be opened.
+
+    Example:
+        >>> from pathlib import Path
+        >>> with open_writer("jsonl", Path("結果.jsonl")) as output:
+        ...     output.write({"文": "猫"}, {"文": "犬"})
+        >>> Path("結果.jsonl").read_text(encoding="utf-8").splitlines()
+        ['{"文": "猫"}', '{"文": "犬"}']
     """
     _check(out, rejects, inputs)
     if format == "table":
