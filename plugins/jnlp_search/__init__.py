@@ -1,4 +1,4 @@
-"""Search over documents far longer than any model's context: dense vectors and Japanese full text, fused."""
+"""Search in long documents by vectors and Japanese full text, fused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ jnlp_api = 1
 
 @hookimpl
 def register_tasks(register: Register) -> None:
-    """Bring `search`, a query to passages, and `rerank`, a pair to a score."""
+    """Register `search`, from a query to passages, and `rerank`, from a pair to a score."""
     register("search", "jnlp_search.tasks:SEARCH", summary="Search an index: passages with offsets and highlights.")
     register("rerank", "jnlp_search.tasks:RERANK", summary="Score pairs of a query and a passage by a cross-encoder.")
 
@@ -32,19 +32,19 @@ def register_commands(register: Register) -> None:
 
 @hookimpl
 def register_stores(register: Register) -> None:
-    """Bring the store on local disk: SQLite and FAISS in one folder."""
+    """Register the store on local disk: SQLite and FAISS in one folder."""
     register("local", "jnlp_search.stores:STORE", summary="A folder with an SQLite catalogue and FAISS segments.")
 
 
 @hookimpl
 def register_trainers(register: Register) -> None:
-    """Bring `jnlp train embedder` and `jnlp train reranker`."""
-    register("embedder", "jnlp_search.trainers:EMBEDDER", summary="Train an embedder from pairs that belong together.")
+    """Register `jnlp train embedder` and `jnlp train reranker`."""
+    register("embedder", "jnlp_search.trainers:EMBEDDER", summary="Train an embedder from pairs of related texts.")
     register("reranker", "jnlp_search.trainers:RERANKER", summary="Train a reranker, a cross-encoder, from pairs.")
 
 
 @hookimpl
 def register_chunkers(register: Register) -> None:
-    """Bring the chunkers `sentences` and `paragraphs`: `jnlp index --chunker NAME` chooses one."""
+    """Register the chunkers `sentences` and `paragraphs`, for `jnlp index --chunker NAME`."""
     register("sentences", "jnlp_search.chunk:sentence_chunker", summary="Whole sentences up to a token budget.")
-    register("paragraphs", "jnlp_search.chunk:paragraph_chunker", summary="Each paragraph for itself, cut if too long.")
+    register("paragraphs", "jnlp_search.chunk:paragraph_chunker", summary="One paragraph each, cut if too long.")

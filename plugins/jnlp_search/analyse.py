@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from jnlp.text.align import Aligned
 
 PIECE = 12_000
-"""Characters given to Sudachi at once: it takes 49,149 bytes, and a character has up to four."""
+"""Characters given to Sudachi at once: its limit is 49,149 bytes, and a character has up to four."""
 
 MAX_WORDS = 64
-"""Words of a query that are searched for; FTS5 limits the depth of an expression to 256."""
+"""Maximum words of a query; FTS5 limits the depth of an expression to 256."""
 
 _WRAP = re.compile(r"(?<=[^\s\x00-\x7f。！？])[ \t]*\r?\n(?=[^\s\x00-\x7f・■●○◆第（「『【])")
-"""The end of a line within a Japanese sentence that was wrapped by hand."""
+"""A line break within a hand-wrapped Japanese sentence."""
 
 _WRAPPED = 20
-"""A line of fewer characters is a line of its own, such as a heading."""
+"""A shorter line is not joined with the next: it may be a heading."""
 
 _JAPANESE = "々〆〇ぁ-ゖゝゞァ-ヺー-ヿ㐀-䶿一-鿿豈-﫿𠀀-𲎯"
 _HIRAGANA = re.compile("[ぁ-ゖゝゞー]+")
@@ -45,10 +45,10 @@ class Word:
     """One index word.
 
     Args:
-        form: What is indexed.
+        form: The form that is indexed.
         start, end: Character offsets in the analysed text.
         content: False for particles and the like, which a query leaves out.
-        symbol: True for +, # and the like, which a query asks for only next to a word (C++).
+        symbol: True for +, # and the like, which a query uses only next to a word (C++).
     """
 
     form: str
@@ -60,12 +60,12 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to ask the full-text index for.
+    """A query to the full-text index.
 
     Args:
-        match: An FTS5 expression for the words; empty when the query has none.
-        phrases: One for words that stand side by side in the query, which weighs less; empty when none do.
-        forms: What to highlight.
+        match: An FTS5 expression for the words; empty if there are none.
+        phrases: An FTS5 expression for adjacent words, with a lower weight; empty if there are none.
+        forms: The forms to highlight.
     """
 
     match: str
@@ -74,7 +74,7 @@ class Query:
 
 
 class Analyser(Protocol):
-    """Cuts text into index words; `version` changes when the same text may give other words."""
+    """Splits text into index words; `version` changes whenever the same text may give other words."""
 
     name: str
     version: str
@@ -84,7 +84,7 @@ class Analyser(Protocol):
         ...
 
     def query(self, text: str, /) -> Query:
-        """Return what to ask the full-text index for."""
+        """Return the query to the full-text index."""
         ...
 
     def phrase(self, text: str, /) -> str:
@@ -127,8 +127,8 @@ class SudachiAnalyser:
         self._local = threading.local()  # a tokenizer has a buffer of its own and is not shared between threads
 
     def words(self, text: str, /) -> Iterator[Word]:
-        """Yield the words; punctuation and white space give none."""
-        folded = _folded(text)
+        """Yield the words, without punctuation and white space."""
+        folded = _fold(text)
         for base, piece in _pieces(folded.text):
             for morpheme in self._tokenizer().tokenize(piece):
                 known = _form(morpheme.normalized_form(), *morpheme.part_of_speech()[:2])
@@ -137,18 +137,18 @@ class SudachiAnalyser:
                     yield Word(known[0], start, end, *known[1:])
 
     def query(self, text: str, /) -> Query:
-        """Ask for each content word, and for neighbours as phrases; particles count only where nothing else is."""
+        """Query each content word, and adjacent words as phrases; particles only if there is nothing else."""
         words = list(self.words(text))
         content = [word for word in words if word.content] or words
         asked = [word for word in content if not word.symbol] or content
         forms = _unique(word.form for word in asked)
         pairs = _unique(f"{a.form} {b.form}" for a, b in pairwise(content) if a.end == b.start)
-        return Query(_any(map(_quoted, forms)), _any(map(_quoted, pairs)), frozenset(forms))
+        return Query(_match_any(map(_quote, forms)), _match_any(map(_quote, pairs)), frozenset(forms))
 
     def phrase(self, text: str, /) -> str:
         """Ask for all words of the phrase in a row."""
         forms = [word.form for word in self.words(text)]
-        return _quoted(" ".join(forms)) if forms else ""
+        return _quote(" ".join(forms)) if forms else ""
 
     def _tokenizer(self) -> Any:
         from sudachipy import SplitMode
@@ -170,7 +170,7 @@ def _form(normalised: str, kind: str, detail: str) -> tuple[str, bool, bool] | N
 
 
 class BigramAnalyser:
-    """Overlapping pairs of Japanese characters and whole words of other scripts: no dictionary is needed."""
+    """Overlapping pairs of Japanese characters, and whole words of other scripts. Needs no dictionary."""
 
     name = "bigram"
     version = f"rules 1, fold {FOLD_VERSION}"
@@ -180,7 +180,7 @@ class BigramAnalyser:
 
     def words(self, text: str, /) -> Iterator[Word]:
         """Yield a pair for each Japanese character and its successor; the last of a run is single."""
-        folded = _folded(text)
+        folded = _fold(text)
         for match in self._RUN.finditer(folded.text):
             width = 2 if match["japanese"] else len(match[0])
             for begin in range(match.start(), match.end() if match["japanese"] else match.start() + 1):
@@ -189,11 +189,11 @@ class BigramAnalyser:
                 yield Word(folded.text[begin:stop], start, end, symbol=bool(match["symbol"]))
 
     def query(self, text: str, /) -> Query:
-        """Ask for each pair and each run as a phrase; a single character asks for the pairs that begin with it."""
+        """Query each pair, and each run as a phrase; a single character matches the pairs that begin with it."""
         groups: list[list[str]] = []
         singles: list[str] = []
         end = -1  # of a run of letters or symbols that the next may go on with: C++
-        for match in self._RUN.finditer(_folded(text).text):
+        for match in self._RUN.finditer(_fold(text).text):
             run = match[0]
             if not match["japanese"]:
                 if match.start() != end:
@@ -209,9 +209,9 @@ class BigramAnalyser:
         strong = [form for form in forms if form[0].isalnum() and not _HIRAGANA.fullmatch(form)]
         asked = _unique(strong or forms)
         if not asked:
-            return Query(_any(f"{_quoted(single)} *" for single in _unique(singles)), "", frozenset(singles))
+            return Query(_match_any(f"{_quote(single)} *" for single in _unique(singles)), "", frozenset(singles))
         phrases = _unique(" ".join(group) for group in groups if len(group) > 1)
-        return Query(_any(map(_quoted, asked)), _any(map(_quoted, phrases)), frozenset(asked))
+        return Query(_match_any(map(_quote, asked)), _match_any(map(_quote, phrases)), frozenset(asked))
 
     def phrase(self, text: str, /) -> str:
         """Ask for the pairs of the phrase in a row; the character that it ends with may go on."""
@@ -221,7 +221,7 @@ class BigramAnalyser:
             words, single = words[:-1], False
         if not words:
             return ""
-        return _quoted(" ".join(word.form for word in words)) + (" *" if single else "")
+        return _quote(" ".join(word.form for word in words)) + (" *" if single else "")
 
 
 def requirements(analyser: Analyser, phrases: Iterable[str], excluded: Iterable[str], /) -> tuple[str, str]:
@@ -252,7 +252,7 @@ def highlights(analyser: Analyser, query: Query, passage: str, /) -> tuple[tuple
     return tuple(spans)
 
 
-def _folded(text: str) -> Aligned:
+def _fold(text: str) -> Aligned:
     """Join lines wrapped by hand, then fold width and case."""
     from jnlp.text.align import Builder, compose
     from jnlp.text.normalize import fold
@@ -268,7 +268,7 @@ def _folded(text: str) -> Aligned:
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:
-    """Yield (offset, part) of a text in parts that Sudachi takes, cut after a full stop or a space."""
+    """Yield (offset, part) of a text in parts within Sudachi's limit, cut after a full stop or a space."""
     start = 0
     while start < len(text):
         end = min(start + PIECE, len(text))
@@ -282,10 +282,10 @@ def _unique(items: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(items))[:MAX_WORDS]
 
 
-def _any(parts: Iterable[str]) -> str:
+def _match_any(parts: Iterable[str]) -> str:
     return " OR ".join(parts)
 
 
-def _quoted(phrase: str) -> str:
-    """Return an FTS5 string: within quotes nothing is an operator, and a quote is written twice."""
+def _quote(phrase: str) -> str:
+    """Return an FTS5 string: quoted, so that nothing is an operator, with quotes doubled."""
     return '"' + phrase.replace('"', '""') + '"'

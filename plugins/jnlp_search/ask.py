@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jnlp.errors import JnlpError
 from jnlp.types import Explanation, Hit
 from jnlp_search.analyse import Query, analyser, highlights, requirements
-from jnlp_search.fuse import convex, ranked
+from jnlp_search.fuse import convex, sort_by_score
 from jnlp_search.language import read_query
 from jnlp_search.options import GroupBy, Retriever
 from jnlp_search.scores import LOOKED_AT, Evidence, coverage, scores_of, share_right
@@ -140,7 +140,7 @@ def _pick(views: Sequence[View], asked: _Asked) -> tuple[_Candidates, list[_Pick
     limit = max(CANDIDATES, 4 * wanted)
     while True:
         candidates = _collect(views, asked, limit)
-        order = [key for key, _ in ranked(candidates.fused)]
+        order = [key for key, _ in sort_by_score(candidates.fused)]
         passages = _passages(views, order)
         chosen = _chosen(order, passages, options, wanted)
         units = {(key[0], passages[key].document) for key in chosen} if options.group_by else chosen
@@ -171,7 +171,7 @@ def _collect(views: Sequence[View], asked: _Asked, limit: int) -> _Candidates:
             near |= view.cosines(asked.vector, [chunk for chunk in words if chunk not in near])
             dense |= {(number, chunk): cosine for chunk, cosine in near.items()}
     weight = 0.0 if asked.vector is None else 1.0 if not lexical else asked.dense_weight
-    return _Candidates(lexical, dense, tuple(key for key, _ in ranked(nearest)), convex(lexical, dense, weight))
+    return _Candidates(lexical, dense, tuple(key for key, _ in sort_by_score(nearest)), convex(lexical, dense, weight))
 
 
 def _passages(views: Sequence[View], order: Sequence[Key]) -> dict[Key, Passage]:
@@ -212,7 +212,7 @@ def _finish(
     scores = {
         pick.key: share_right(options.retriever, asked.scores, candidates.fused[pick.key], evidence) for pick in picks
     }
-    places = {key: rank for rank, (key, _) in enumerate(ranked(candidates.lexical), 1)}
+    places = {key: rank for rank, (key, _) in enumerate(sort_by_score(candidates.lexical), 1)}
     near = {key: rank for rank, key in enumerate(candidates.nearest, 1)}
     hits: list[Hit] = []
     for rank, pick in _arranged(picks, options):

@@ -1,4 +1,4 @@
-"""Makes an index and keeps it up to date: what `Index.add` and `Index.remove` do."""
+"""Creates and updates an index, for `Index.add` and `Index.remove`."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ def build(
     chunkers: Callable[[str], Chunker] = bundled_chunker,
     watch: Watch = _PLAIN,
 ) -> AddReport:
-    """Bring the index in `folder` up to date with documents; it is made if it is not there.
+    """Update the index in `folder` with documents; create it if it does not exist.
 
-    Killed at any point, it opens at its last commit, and building again continues. Documents of `sources` that no
-    longer come are removed at the end, unless they failed to be read or `options.keep_missing`. With `options.rebuild`
-    the new index grows in a folder of its own and replaces the old one in one step.
+    After a kill at any point, the index opens at its last commit, and building again continues. Documents of `sources`
+    that are missing from `records` are removed at the end, unless they could not be read or `options.keep_missing` is
+    set. With `options.rebuild`, the new index is built in a separate folder and replaces the old one atomically.
 
     Args:
         folder: The index.
         records: The documents.
         embedder: Makes the vectors.
         options: How documents are indexed.
-        model: The embedder's name, folder or hub id: a search loads it by that.
-        sources: The folders and files that `records` is all of.
-        chunkers: Gives a chunker by name.
+        model: The embedder's name, folder or hub id, from which a search loads it.
+        sources: The folders and files whose documents are all in `records`.
+        chunkers: Returns a chunker by name.
         watch: Receives failures and progress.
 
     Raises:
@@ -66,7 +66,7 @@ def build(
     """
     options = options or IndexOptions()
     start = time.monotonic()
-    with _clear_errors(folder), damage_reported(folder), _locked(folder):
+    with _clear_errors(folder), damage_reported(folder), _lock(folder):
         if options.rebuild and (folder / NAME).exists():
             report = _rebuild(folder, records, embedder, options, model, sources, chunkers, watch)
         else:
@@ -99,7 +99,7 @@ def _rebuild(
     chunkers: Callable[[str], Chunker],
     watch: Watch,
 ) -> AddReport:
-    """Build a new index in a folder of its own, or go on with a killed one, and put it in the old one's place."""
+    """Build a new index in a separate folder, or continue a killed build, and replace the old index."""
     _refuse_foreign(folder)
     place = replacement.prepare(folder, _new_manifest(embedder, options, model))
     with Catalog.writing(place) as catalog:
@@ -124,10 +124,10 @@ def _take_in(builder: Builder, records: Iterable[Record | Failed]) -> None:
 
 
 def delete(folder: Path, names: Sequence[str], /) -> int:
-    """Remove documents in one commit and return how many.
+    """Remove documents in one commit and return their number.
 
     Raises:
-        UsageError: There is no index, or a name that is not in it.
+        UsageError: There is no index, or a name is not in it.
     """
     with changing(folder) as catalog:
         numbers = find(catalog, names)
@@ -141,11 +141,11 @@ def delete(folder: Path, names: Sequence[str], /) -> int:
 
 @contextmanager
 def changing(folder: Path, /) -> Iterator[Catalog]:
-    """Hold an index that is there for writing; it is sealed at the end."""
+    """Lock and open an existing index for writing; seal it at the end."""
     if not os.path.lexists(folder / NAME):
         raise UsageError(f"there is no index at {folder}", hint=f"jnlp index PATH… --index {folder}")
     start = time.monotonic()
-    with _clear_errors(folder), damage_reported(folder), _locked(folder):
+    with _clear_errors(folder), damage_reported(folder), _lock(folder):
         with Catalog.writing(folder) as catalog:
             catalog.check_seal()
             yield catalog
@@ -154,8 +154,8 @@ def changing(folder: Path, /) -> Iterator[Catalog]:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder for writing; it is made if it is not there."""
+def _lock(folder: Path) -> Iterator[None]:
+    """Lock the folder for writing; create it if needed."""
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file, and an index is a folder", hint="name a new folder: --index my.idx")
     folder.mkdir(parents=True, exist_ok=True)
@@ -166,7 +166,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Raise where what would be replaced is no index: it is left alone."""
+    """Raise if the folder to replace is not an index."""
     try:
         Catalog.reading(folder).close()
     except DamagedIndexError:
@@ -179,14 +179,14 @@ def _refuse_foreign(folder: Path) -> None:
 
 @contextmanager
 def _clear_errors(folder: Path) -> Iterator[None]:
-    """Say in one line what keeps the index from being written; what was committed stays."""
+    """Turn an error of writing the index into a one-line JnlpError; committed documents are kept."""
     try:
         yield
     except (OSError, sqlite3.OperationalError) as error:
         reason = error.strerror or error if isinstance(error, OSError) else error
         raise JnlpError(
             f"{folder} cannot be written: {reason}",
-            hint="what was committed is kept; make room or give permission, then run the same command again",
+            hint="committed documents are kept; free space or fix the permissions, then run the same command again",
         ) from error
     except KeyboardInterrupt as interrupt:
         interrupt.add_note(f"{folder} holds what was indexed so far; the same command goes on")
@@ -203,7 +203,7 @@ def recorded_model(folder: Path, /) -> str | None:
 
 
 def _new_manifest(embedder: Embedder, options: IndexOptions, model: str, old: Manifest | None = None, /) -> Manifest:
-    """Return what to index with: as asked for, else as the index was made, else the defaults."""
+    """Return the settings to index with: those given, else the index's own, else the defaults."""
     from jnlp import __version__
 
     if (options.chunk_tokens or 0) > embedder.max_length:
@@ -226,7 +226,7 @@ def _new_manifest(embedder: Embedder, options: IndexOptions, model: str, old: Ma
 
 
 def _open_manifest(catalog: Catalog, embedder: Embedder, options: IndexOptions, model: str) -> Manifest:
-    """Return what to index with, recorded where the index is new; refuse other settings where it is not."""
+    """Return the settings to index with; record them in a new index, refuse different ones for an old index."""
     old = catalog.manifest()
     manifest = _new_manifest(embedder, options, model, old)
     if old is None:
@@ -246,7 +246,7 @@ def _refuse_other(catalog: Catalog, old: Manifest, new: Manifest) -> None:
             f"{folder} was made with model {old.model}, not {new.model}"
             if old.model != new.model
             else f"{folder} was made with another version of model {old.model}, or another --normalize",
-            hint=f"--model {old.model} goes on with it, --rebuild indexes everything again",
+            hint=f"--model {old.model} continues with it; --rebuild indexes everything again",
         )
     for name in ("chunker", "chunk_tokens", "overlap", "analyser"):
         before, now = getattr(old, name), getattr(new, name)
@@ -254,12 +254,12 @@ def _refuse_other(catalog: Catalog, old: Manifest, new: Manifest) -> None:
             flag = "--" + name.replace("_", "-")
             raise JnlpError(
                 f"{folder} was made with {flag} {before}, not {now}",
-                hint=f"leave {flag} out to go on with it; --rebuild indexes everything again",
+                hint=f"omit {flag} to continue with it; --rebuild indexes everything again",
             )
 
 
 def analyse_again(catalog: Catalog, manifest: Manifest, /) -> None:
-    """Make the full text again from the passages, and record the manifest; this needs no model."""
+    """Rebuild the full text from the passages, without a model, and record the manifest."""
     words = analyser(manifest.analyser)
     with catalog.transaction():
         catalog.db.execute("DELETE FROM fulltext")
@@ -268,13 +268,13 @@ def analyse_again(catalog: Catalog, manifest: Manifest, /) -> None:
         catalog.set_manifest(manifest)
 
 
-def repaired(folder: Path, /) -> RepairReport:
-    """Keep what is whole of an index, in one step."""
+def repair_index(folder: Path, /) -> RepairReport:
+    """Lock a damaged index and keep its intact documents."""
     from jnlp_search.store.repair import repair
 
     if not os.path.lexists(folder / NAME):
         raise UsageError(f"there is no index at {folder}", hint=f"jnlp index PATH… --index {folder}")
-    with _clear_errors(folder), damage_reported(folder), _locked(folder):
+    with _clear_errors(folder), damage_reported(folder), _lock(folder):
         report = repair(folder)
         remove_sum(folder)  # one that is damaged too
         write_sum(folder, float("inf"))

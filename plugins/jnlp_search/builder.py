@@ -1,4 +1,4 @@
-"""Takes documents in: each batch is one commit, and only what changed is embedded."""
+"""Adds documents in batches of one commit each; only changed documents are embedded."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from jnlp_search.store.schema import Manifest
 
 BATCH_CHUNKS = 1_024
-"""Chunks that are embedded and committed at once; a longer document is committed whole."""
+"""Chunks embedded and committed at once; a longer document is committed as a whole."""
 
 BATCH_DOCUMENTS = 512
-"""Documents that are committed at once."""
+"""Documents committed at once."""
 
 _PATH = "roots.path || '/' || documents.path"
 
@@ -41,10 +41,10 @@ _UNSEEN = """NOT EXISTS (SELECT 1 FROM seen WHERE seen.root = documents.root AND
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Receives what happens.
+    """Callbacks of a build.
 
     Args:
-        failed: Called with each document that was left out.
+        failed: Called with each document that failed.
         progress: Called after each commit.
     """
 
@@ -60,7 +60,7 @@ class Builder:
         manifest: How documents are indexed.
         embedder: Makes the vectors.
         chunker: Cuts documents.
-        sources: The files and folders that the documents are all of.
+        sources: The files and folders whose documents are all given.
         watch: Receives failures and progress.
     """
 
@@ -86,7 +86,7 @@ class Builder:
         catalog.db.executescript(_TEMPORARY)
 
     def add(self, record: Record | Failed) -> None:
-        """Take a document in; commits when a batch is full."""
+        """Add a document; commit when a batch is full."""
         if isinstance(record, Failed):
             self._fail(record)
             return
@@ -109,7 +109,7 @@ class Builder:
         self._commit_full()
 
     def commit(self) -> None:
-        """Embed what is new in the collected documents and write them all in one commit."""
+        """Embed the new passages of the collected documents and write them all in one commit."""
         drafts, self._drafts, self._waiting = self._drafts, [], 0
         details, self._details = self._details, []
         if not drafts and not details:
@@ -131,7 +131,7 @@ class Builder:
             self._watch.progress(self.report)
 
     def remove_missing(self) -> None:
-        """Remove the documents of the sources that did not come this time."""
+        """Remove the documents of the sources that were not given in this run."""
         for source in dict.fromkeys(self._sources):
             below = source.rstrip("/") + "/"
             sql = f"""SELECT documents.id FROM documents JOIN roots ON roots.id = root
@@ -141,7 +141,7 @@ class Builder:
             self._remove(self.catalog.db.execute(sql, (source, len(below), below)).fetchall())
 
     def remove_unseen(self) -> None:
-        """Remove every document that did not come this time: what a killed rebuild left behind."""
+        """Remove every document that was not given in this run, such as those of a killed rebuild."""
         self._remove(self.catalog.db.execute(f"SELECT id FROM documents WHERE {_UNSEEN}").fetchall())
 
     def _remove(self, numbers: Sequence[tuple[int]]) -> None:
@@ -179,7 +179,7 @@ class Builder:
         return numbers
 
     def _vectors(self, drafts: Sequence[Draft]) -> list[bytes]:
-        """Return a vector a chunk; a passage that an updated document had before keeps its own."""
+        """Return one vector for each chunk; unchanged passages of an updated document keep theirs."""
         found = [made.known.get(text) for made in drafts for text in made.texts]
         texts = [text for made in drafts for text in made.texts]
         missing = [position for position, vector in enumerate(found) if vector is None]
@@ -197,7 +197,7 @@ class Builder:
         return vectors
 
     def _came_before(self, document: Document, record: Record) -> bool:
-        """Whether this very row or file came before in this run: it was named twice, or lies in two sources.
+        """Return True if this row or file was already given in this run: named twice, or in two sources.
 
         Raises:
             RecordError: Another row came with the same id.
@@ -225,7 +225,7 @@ class Builder:
 
 
 def check_finite(vectors: FloatArray, model: str, /) -> None:
-    """Raise where a model gave a vector that is not finite: nothing could be compared with it.
+    """Raise if a model gave a vector that is not finite.
 
     Raises:
         JnlpError: A number is NaN or infinite.

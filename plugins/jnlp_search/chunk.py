@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from jnlp.types import Chunker, IntArray, Tokenizer
 
 BATCH = 256
-"""Sentences that are tokenised at once."""
+"""Sentences tokenised at once."""
 
 LONGEST = 4_000
-"""Characters of a sentence that are tokenised at once; a longer one is cut, which bounds memory."""
+"""Maximum characters of a sentence; a longer one is cut, to bound memory."""
 
 PAUSES = "、,，;；:：・ 　\n)）」』】"
-"""After these an over-long sentence is best cut."""
+"""Characters after which a too long sentence is preferably cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Sentence:
-    """A sentence or a part of one; `fresh` where it begins a paragraph, `gap` the tokens of the white space before."""
+    """A sentence or part of one. `fresh`: it begins a paragraph; `gap`: the tokens of the white space before it."""
 
     start: int
     end: int
@@ -39,14 +39,14 @@ class _Sentence:
 def sentence_chunker(text: str, tokenizer: Tokenizer, budget: int, overlap: int, /) -> Iterator[Chunk]:
     """Yield passages of whole sentences, in order.
 
-    A passage that is at least half full ends at a blank line; neighbours within running text share the last
-    sentences of the former, as many as fit into `overlap` tokens. A sentence over the budget is cut.
+    A blank line ends a passage that is at least half full. Adjacent passages of running text overlap: a passage begins
+    with the last sentences of the one before, as many as fit into `overlap` tokens. A sentence over the budget is cut.
 
     Args:
         text: The document.
-        tokenizer: The embedding model's.
-        budget: Most tokens in a passage, special tokens and prefix not counted.
-        overlap: Most tokens that neighbours share.
+        tokenizer: The embedding model's tokenizer.
+        budget: Maximum tokens of a passage, special tokens and prefix not counted.
+        overlap: Maximum tokens that adjacent passages share.
     """
     held: list[_Sentence] = []
     for unit in _units(text, tokenizer, budget):
@@ -60,13 +60,13 @@ def sentence_chunker(text: str, tokenizer: Tokenizer, budget: int, overlap: int,
 
 
 def paragraph_chunker(text: str, tokenizer: Tokenizer, budget: int, overlap: int, /) -> Iterator[Chunk]:
-    """Yield each paragraph as a passage of its own; one over the budget is cut as `sentence_chunker` does.
+    """Yield each paragraph as one passage; `sentence_chunker` cuts a paragraph over the budget.
 
     Args:
         text: The document.
-        tokenizer: The embedding model's.
-        budget: Most tokens in a passage, special tokens and prefix not counted.
-        overlap: Most tokens that the parts of a long paragraph share.
+        tokenizer: The embedding model's tokenizer.
+        budget: Maximum tokens of a passage, special tokens and prefix not counted.
+        overlap: Maximum tokens that the parts of a long paragraph share.
     """
     from jnlp.text import paragraphs
 
@@ -88,7 +88,7 @@ def bundled_chunker(name: str, /) -> Chunker:
 
 
 def _length(held: list[_Sentence]) -> int:
-    """Return the tokens of a passage, the white space between its sentences included."""
+    """Return the tokens of a passage, including the white space between its sentences."""
     return sum(part.tokens for part in held) + sum(part.gap for part in held[1:])
 
 
@@ -102,7 +102,7 @@ def _tail(held: list[_Sentence], room: int) -> list[_Sentence]:
 
 def _units(text: str, tokenizer: Tokenizer, budget: int) -> Iterator[_Sentence]:
     """Yield sentences, and parts of sentences over the budget, with their length in tokens."""
-    spans = _trimmed(text)
+    spans = _trim(text)
     special = len(tokenizer.encode([""])[0].ids)
     last = 0
     while batch := list(islice(spans, BATCH)):
@@ -118,11 +118,11 @@ def _units(text: str, tokenizer: Tokenizer, budget: int) -> Iterator[_Sentence]:
             if sentence.tokens <= budget:
                 yield sentence
             else:
-                yield from _cut(sentence, text[start:end], tokens.offsets, budget)
+                yield from _cut_sentence(sentence, text[start:end], tokens.offsets, budget)
             last = end
 
 
-def _trimmed(text: str) -> Iterator[tuple[int, int]]:
+def _trim(text: str) -> Iterator[tuple[int, int]]:
     """Yield the spans of sentences without outer white space, none longer than `LONGEST`."""
     from jnlp.text.sentences import sentences
 
@@ -134,8 +134,8 @@ def _trimmed(text: str) -> Iterator[tuple[int, int]]:
                 yield start, start + len(bare)
 
 
-def _cut(whole: _Sentence, sentence: str, offsets: IntArray, budget: int) -> Iterator[_Sentence]:
-    """Yield parts of one sentence of at most `budget` tokens, cut after a pause in the last quarter where one is."""
+def _cut_sentence(whole: _Sentence, sentence: str, offsets: IntArray, budget: int) -> Iterator[_Sentence]:
+    """Yield parts of a sentence of at most `budget` tokens, cut after a pause in the last quarter if there is one."""
     ends = [int(end) for _, end in offsets if end > 0]  # special tokens have the span (0, 0)
     index, start = 0, 0
     fresh, gap = whole.fresh, whole.gap

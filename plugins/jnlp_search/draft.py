@@ -1,4 +1,4 @@
-"""One document on its way into an index: what is known of it, and its passages with offsets in its source."""
+"""A document to be indexed: its catalogue entry, and its passages with offsets in the source."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Draft:
     """A document with its passages.
 
     Args:
-        document: What the catalogue will hold of it.
+        document: Its catalogue entry.
         spans: Offsets of each passage, as docs/library.md defines them.
         tokens: The length of each.
-        texts: What is embedded and analysed.
-        passages: What is shown, or None where it is the same.
+        texts: The texts to embed and analyse.
+        passages: The texts to display, or None if they are the same.
         replaces: The number of the document that this one replaces, or None.
-        known: The vectors of that document by text.
+        known: The vectors of that document, by text.
     """
 
     document: Document
@@ -113,7 +113,7 @@ def draft(record: Record, roots: Roots, /) -> Draft:
 
 
 def same_passage(text: str, /) -> bytes:
-    """Return the digest by which equal passages are found: white space does not count."""
+    """Return a digest that equal passages share; white space is ignored."""
     return hashlib.blake2b(" ".join(text.split()).encode(), digest_size=8).digest()
 
 

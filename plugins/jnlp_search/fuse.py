@@ -1,4 +1,4 @@
-"""Two rankings into one, and the sentence of a passage that answers best."""
+"""Fuses the two retrievers' scores, and finds the best sentence of a passage."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ K = TypeVar("K", bound=int | tuple[int, int])
 """A candidate: the number of a chunk, or of an index and a chunk of it."""
 
 PHRASE_WEIGHT = 0.2
-"""The weight of neighbouring words relative to single ones. Of 600 questions of JaQuAD train over its 9,701 contexts
-the mean reciprocal rank is .8704 with 0, .8709 with 0.1 and .8726 with 0.2."""
+"""The weight of adjacent words relative to single ones. On 600 questions of JaQuAD train over its 9,701 contexts, the
+mean reciprocal rank is .8704 with 0, .8709 with 0.1 and .8726 with 0.2."""
 
 
 def with_phrases(words: Mapping[int, float], phrases: Mapping[int, float], /) -> dict[int, float]:
-    """Return BM25 of words and, at its weight, of phrases, for every chunk that either found."""
+    """Return BM25 of words plus weighted BM25 of phrases, for every chunk that either query found."""
     return {
         chunk: words.get(chunk, 0.0) + PHRASE_WEIGHT * phrases.get(chunk, 0.0) for chunk in sorted({*words, *phrases})
     }
@@ -25,8 +25,8 @@ def with_phrases(words: Mapping[int, float], phrases: Mapping[int, float], /) ->
 def convex(lexical: Mapping[K, float], dense: Mapping[K, float], dense_weight: float, /) -> dict[K, float]:
     """Return `dense_weight`·dense + (1 − `dense_weight`)·lexical for every candidate, each retriever scaled to 0–1.
 
-    BM25 is divided by its largest value; a candidate it did not find has 0. Cosines are scaled between the least and
-    the largest of the candidates, since those of a mean-pooled model lie close together; where all are equal they are
+    BM25 is divided by its largest value; a candidate that it did not find has 0. Cosines are scaled between the minimum
+    and maximum of the candidates, since those of a mean-pooled model lie close together; if all are equal, they become
     1. Both keep the margins that reciprocal ranks lose (Bruch, Gai and Ingber 2023, "An analysis of fusion functions
     for hybrid retrieval").
 
@@ -45,18 +45,18 @@ def convex(lexical: Mapping[K, float], dense: Mapping[K, float], dense_weight: f
     }
 
 
-def ranked(scores: Mapping[K, float], /) -> list[tuple[K, float]]:
-    """Return (candidate, score), best first; equal scores in the order they were indexed."""
+def sort_by_score(scores: Mapping[K, float], /) -> list[tuple[K, float]]:
+    """Return (candidate, score), best first; equal scores in index order."""
     return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
 
 
 def best_sentence(passage: str, highlights: Sequence[tuple[int, int]], /) -> tuple[int, int]:
-    """Return the offsets in the passage of the sentence with the most highlighted characters, the first of equals."""
+    """Return the offsets of the passage's sentence with the most highlighted characters, the first of equals."""
     from jnlp.text.sentences import sentences
 
     spans = list(sentences(passage)) or [(0, len(passage))]
 
-    def covered(span: tuple[int, int]) -> int:
+    def count_covered(span: tuple[int, int]) -> int:
         return sum(max(0, min(end, span[1]) - max(start, span[0])) for start, end in highlights)
 
-    return max(spans, key=covered)
+    return max(spans, key=count_covered)

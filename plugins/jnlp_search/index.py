@@ -1,4 +1,4 @@
-"""`Index`: the one class by which an index is made, changed, searched and checked; the commands use it too."""
+"""`Index`: the public class to create, change, search and check an index; the commands use it too."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class Index:
 
         Args:
             path: The folder.
-            engine: Gives models, readers and chunkers; None is `jnlp.load()`.
-            model: The embedding model; None is the one the index was made with, else the engine's.
-            create: Whether `add` may make the index; False raises at once where there is none.
+            engine: Supplies models, readers and chunkers; None is `jnlp.load()`.
+            model: The embedding model; None is the one that the index was made with, else the engine's.
+            create: Whether `add` may create the index; with False, a missing index raises here.
 
         Raises:
-            UsageError: There is no index, and none is to be made.
+            UsageError: There is no index, and `create` is False.
             JnlpError: It cannot be read, or was made with another model.
 
         Example:
@@ -80,20 +80,20 @@ class Index:
         passed_over: PassedOver | None = None,
         **options: Any,
     ) -> AddReport:
-        """Bring the index up to date with records, or with files and folders; it is made if it is not there.
+        """Update the index with records, or with files and folders; create it if it does not exist.
 
-        Only what changed is embedded. Documents of an indexed folder that are gone are removed.
+        Only changed documents are embedded. Documents that are gone from an indexed folder are removed.
 
         Args:
-            documents: Records, or paths. A record is known by its id, one read from a file by file and id.
+            documents: Records, or paths. A record is identified by its id, a record from a file by file and id.
             read: How files are read, fields of `jnlp.io.ReadOptions`: `{"text": "本文", "encoding": "cp932"}`.
-            on_failed: Called with each document that was left out.
-            progress: Called as documents are done.
-            passed_over: Counts the files that no reader reads.
+            on_failed: Called with each document that failed.
+            progress: Called after each commit.
+            passed_over: Counts the files that have no reader.
             options: Fields of `IndexOptions`: `chunk_tokens=128`, `rebuild=True`.
 
         Raises:
-            UsageError: A path that does not exist, an unknown option.
+            UsageError: A path does not exist, or an option is unknown.
             JnlpError: Another process is writing, the index is damaged, or it was made with other settings.
 
         Example:
@@ -124,10 +124,10 @@ class Index:
         )
 
     def remove(self, names: Iterable[str | Path] | str | Path, /) -> int:
-        """Remove documents and return how many.
+        """Remove documents and return their number.
 
         Args:
-            names: Ids, files, folders, or `FILE#ID` where several files have a row of that id.
+            names: Ids, files, folders, or `FILE#ID` if several files have a row with that id.
 
         Raises:
             UsageError: A name that is in the index nowhere, or in several files.
@@ -151,7 +151,7 @@ class Index:
             options: Fields of `SearchOptions`: `top=5`, `where="year >= 2020"`, `retriever="lexical"`, `group=False`.
 
         Raises:
-            UsageError: The query is empty or no text, an unknown option, or there is no index.
+            UsageError: The query is empty or not text, an option is unknown, or there is no index.
             JnlpError: The index cannot be read, is damaged, or was made with another model.
 
         Example:
@@ -162,7 +162,7 @@ class Index:
         return self._reader().search(query, **options)
 
     def is_outdated(self) -> bool:
-        """Whether the full text was made by other rules or another dictionary than a search uses: `add` makes it again.
+        """Return True if the full text was made with other rules or another dictionary than a search uses.
 
         Words may then be missed. Adding nothing is enough: `index.add([])`.
 
@@ -189,7 +189,7 @@ class Index:
             >>> info.documents, info.made_with["model"]
             (1, 'tiny-search')
         """
-        from jnlp_search.roots import escaped
+        from jnlp_search.roots import escape_path
         from jnlp_search.store.catalog import Catalog
         from jnlp_search.store.checks import damage_reported
 
@@ -197,7 +197,7 @@ class Index:
             manifest, counts = catalog.manifest(), catalog.counts()
             characters = sum(document.characters for _, document in catalog.documents())
             return IndexInfo(
-                path=escaped(str(self.path)),
+                path=escape_path(str(self.path)),
                 documents=counts["documents"],
                 chunks=counts["chunks"],
                 characters=characters,
@@ -218,7 +218,7 @@ class Index:
         return verify(self.path)
 
     def repair(self) -> RepairReport:
-        """Keep the documents that are whole, make full text and segments again, and drop the others.
+        """Keep the intact documents, rebuild full text and segments, and drop the other documents.
 
         Raises:
             JnlpError: The catalogue cannot be opened: nothing can be kept.
@@ -227,10 +227,10 @@ class Index:
             >>> index.repair().dropped
             ()
         """
-        from jnlp_search.build import repaired
+        from jnlp_search.build import repair_index
 
         self.close()
-        return repaired(self.path)
+        return repair_index(self.path)
 
     def close(self) -> None:
         """Release the files; a later call opens them again.
@@ -262,7 +262,7 @@ class Index:
             return self._opened
 
     def _model_for(self, options: IndexOptions) -> str:
-        """Return the model: the one asked for, else the index's own, else the engine's; a folder by its whole path."""
+        """Return the model given, else the index's own, else the engine's; a folder as an absolute path."""
         from jnlp.errors import JnlpError
         from jnlp_search.build import recorded_model
 
@@ -272,11 +272,11 @@ class Index:
             if not options.rebuild:
                 raise
             recorded = None
-        model = self._model or recorded or self._configured()
+        model = self._model or recorded or self._configured_model()
         known: Mapping[str, object] = getattr(self._engine, "specs", dict)()
         return str(Path(model).resolve()) if model not in known and Path(model).is_dir() else model
 
-    def _configured(self) -> str:
+    def _configured_model(self) -> str:
         settings = getattr(self._engine, "settings", None)
         return getattr(settings, "model", None) or DEFAULT_EMBEDDER
 
@@ -286,13 +286,13 @@ class Index:
         read: Mapping[str, Any],
         passed_over: PassedOver | None,
     ) -> tuple[Iterator[Record | Failed], list[str | Path]]:
-        """Return the records, and the paths they are all of where files were given."""
+        """Return the records, and the given paths, if any, whose documents they are."""
         if isinstance(documents, str | Path):
             documents = [documents]
         items = iter(documents)
         first = next(items, None)
         if not isinstance(first, str | Path):
-            return _checked(chain([] if first is None else [first], items)), []
+            return _check_items(chain([] if first is None else [first], items)), []
         from jnlp.io import ReadOptions
         from jnlp.io import documents as read_documents
         from jnlp.options import build as checked
@@ -306,7 +306,7 @@ class Index:
         return read_documents(paths, options, self._engine.readers(), passed_over=passed_over), paths
 
 
-def _checked(items: Iterable[Record | Failed | str | Path]) -> Iterator[Record | Failed]:
+def _check_items(items: Iterable[Record | Failed | str | Path]) -> Iterator[Record | Failed]:
     for number, item in enumerate(items, 1):
         if not isinstance(item, Record | Failed):
             raise UsageError(

@@ -1,11 +1,11 @@
-"""Finds documents of an index by what a user calls them."""
+"""Finds documents of an index by id, name, file or folder."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from jnlp.errors import UsageError
-from jnlp_search.roots import canonical, canonical_folder, shown_name, shown_path
+from jnlp_search.roots import canonical, canonical_folder, display_name, display_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,12 +16,12 @@ _PATH = "roots.path || '/' || documents.path"
 
 
 def find(catalog: Catalog, names: Sequence[str], /) -> list[int]:
-    """Return the numbers of the documents that names stand for, ascending.
+    """Return the numbers of the documents that `names` match, ascending.
 
-    A name is a row's id, a document's name as hits show it, a file or folder in any spelling, or `FILE#ID`.
+    A name is a row's id, a document's name as in hits, a file or folder in any spelling, or `FILE#ID`.
 
     Raises:
-        UsageError: A name that matches nothing, or for rows of several files.
+        UsageError: A name matches nothing, or rows of several files.
     """
     return sorted({number for name in names for number in _find(catalog, name)})
 
@@ -31,11 +31,11 @@ def _find(catalog: Catalog, name: str) -> list[int]:
     rows = catalog.db.execute("SELECT id FROM documents WHERE key = ? AND named = 1", (_text(name),)).fetchall()
     if len(rows) > 1:
         some = list(catalog.documents([row[0] for row in rows[:3]]))
-        files = ", ".join(f"{shown_path(document, roots) or ''}#{document.key}" for _, document in some)
+        files = ", ".join(f"{display_path(document, roots) or ''}#{document.key}" for _, document in some)
         raise UsageError(f"{len(rows)} documents have the id '{name}'", hint=f"name one by its file: {files}")
     found = [row[0] for row in rows] or list(_below(catalog, name)) or list(_rows(catalog, name))
     if not found:
-        found = [number for number, document in catalog.documents() if shown_name(document, roots) == name]
+        found = [number for number, document in catalog.documents() if display_name(document, roots) == name]
     if not found:
         raise UsageError(f"{name} is not in {catalog.folder}", hint=f"jnlp index list {catalog.folder}")
     return found
@@ -64,5 +64,5 @@ def _rows(catalog: Catalog, name: str) -> Iterator[int]:
 
 
 def _text(name: str) -> str:
-    """Return a name that SQLite can be asked for: bytes that are no text are in no key."""
+    """Return a name that SQLite accepts; names with undecodable bytes match no key."""
     return name.encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""What a user can choose about an index and a search."""
+"""The options of indexing and searching."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ANALYSER = "sudachi"
 
 
 class Retriever(StrEnum):
-    """What finds passages: vectors, full text, or both."""
+    """What finds passages: vectors (`dense`), full text (`lexical`), or both (`hybrid`)."""
 
     HYBRID = "hybrid"
     DENSE = "dense"
@@ -30,29 +30,30 @@ class GroupBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class IndexOptions:
-    """How documents are indexed. None means: as the index was made, or the default for a new one."""
+    """How documents are indexed. None means the index's own setting, or the default for a new index."""
 
     chunker: Annotated[
         str | None,
-        Option(help=f"What cuts documents into passages; {CHUNKER} in a new index.", metavar="NAME"),
+        Option(help=f"How to cut documents into passages; default: {CHUNKER}.", metavar="NAME"),
     ] = None
     chunk_tokens: Annotated[
-        int | None, Option(help=f"Tokens in a passage, prefix counted; {CHUNK_TOKENS} in a new index.", ge=16, le=8192)
+        int | None,
+        Option(help=f"Maximum tokens of a passage, with the prefix; default: {CHUNK_TOKENS}.", ge=16, le=8192),
     ] = None
     overlap: Annotated[
-        int | None, Option(help=f"Tokens that neighbours share; {OVERLAP_TOKENS} in a new index.", ge=0, le=4096)
+        int | None, Option(help=f"Tokens that adjacent passages share; default: {OVERLAP_TOKENS}.", ge=0, le=4096)
     ] = None
     analyser: Annotated[
         str | None,
-        Option(help=f"How full text is cut into words; {ANALYSER} in a new index.", choices=("sudachi", "bigram")),
+        Option(help=f"How to split full text into words; default: {ANALYSER}.", choices=("sudachi", "bigram")),
     ] = None
-    keep_missing: Annotated[bool, Option(help="Keep documents whose file has vanished from an indexed folder.")] = False
+    keep_missing: Annotated[bool, Option(help="Keep documents whose file is gone from an indexed folder.")] = False
     base: Annotated[
         str | None,
-        Option(help="Where the indexed folders are now, if they have moved: nothing is read again.", metavar="DIR"),
+        Option(help="The new place of the indexed folders, if they have moved; nothing is read again.", metavar="DIR"),
     ] = None
     rebuild: Annotated[
-        bool, Option(help="Index everything again; until the end, searches answer from the old index.")
+        bool, Option(help="Index everything again; searches use the old index until the new one is complete.")
     ] = False
 
 
@@ -64,10 +65,10 @@ class SearchOptions:
     where: Annotated[
         str | None, Option(help="Search only documents that meet a condition: \"year >= 2020 and kind = 'pdf'\".")
     ] = None
-    retriever: Annotated[Retriever, Option(help="Ask the vectors, the full text, or both.")] = Retriever.HYBRID
-    per_document: Annotated[int, Option(help="At most so many passages of one document; 0 is no limit.", ge=0)] = 3
+    retriever: Annotated[Retriever, Option(help="Search by vectors, full text, or both.")] = Retriever.HYBRID
+    per_document: Annotated[int, Option(help="Maximum passages of one document; 0: no limit.", ge=0)] = 3
     group: Annotated[
-        bool, Option(help="Return passages with the same text once, with all documents that have them.")
+        bool, Option(help="Return passages with the same text once, with all documents that contain them.")
     ] = True
     dense_weight: Annotated[
         float | None,
@@ -89,11 +90,11 @@ class SearchOptions:
 
 @dataclass(frozen=True, slots=True)
 class SearchTaskOptions(SearchOptions):
-    """How the task `search` answers queries."""
+    """The options of the task `search`."""
 
-    index: Annotated[str | None, Option(help="The index that is searched.", metavar="DIR")] = None
+    index: Annotated[str | None, Option(help="The index to search.", metavar="DIR")] = None
 
 
 @dataclass(frozen=True, slots=True)
 class RerankOptions:
-    """Options of `rerank`: there are none but the model."""
+    """The options of `rerank`: none besides the model."""

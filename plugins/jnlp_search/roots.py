@@ -1,7 +1,7 @@
-"""Which document of an index a record is: its file below one of the index's roots, and its key in the file.
+"""Identifies the document of a record: its file, relative to one of the index's roots, and its key in the file.
 
-A file is the same however it is written: relative, absolute, with `..`, through a link to its folder. Where the
-documents have moved to another folder or machine, `--base` gives the roots their new paths and nothing is read again.
+All spellings of a path are the same file: relative, absolute, with `..`, through a link to its folder. If the documents
+have moved to another folder or machine, `--base` gives the roots their new paths, and nothing is read again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ESCAPED = re.compile(r"\\udc([89a-f][0-9a-f])")
 
 
 class Roots:
-    """The roots of a catalogue; a new one is added when a file is below none.
+    """The roots of a catalogue; a new root is added for a file that is below none.
 
     Args:
         catalog: Open for writing.
@@ -42,7 +42,7 @@ class Roots:
         self._offered = sorted({_offer(str(source)) for source in sources if str(source) not in NO_FILE | {"-"}})
 
     def identify(self, record: Record, /) -> tuple[tuple[int, str, str], int]:
-        """Return a record's identity (root, path, key), and 1 where the key is an id of the user's, else 0."""
+        """Return a record's identity (root, path, key), and 1 if the key is the user's id, else 0."""
         source = record.source.path
         if source in NO_FILE:
             return (0, "", record.id), 1
@@ -61,7 +61,7 @@ class Roots:
             root = self._known[max(above, key=len)]
             return root.id, path[len(root.path) + 1 :]
         offered = [pair for pair in self._offered if is_below(path, pair[0])]
-        parent = (path.rpartition("/")[0], escaped(os.path.dirname(source) or "."))  # noqa: PTH120 - of a shown name
+        parent = (path.rpartition("/")[0], escape_path(os.path.dirname(source) or "."))  # noqa: PTH120 - of a shown name
         root_path, label = min(offered, key=lambda pair: len(pair[0])) if offered else parent
         with self._catalog.transaction():
             self._known[root_path] = self._catalog.add_root(root_path, label)
@@ -69,7 +69,7 @@ class Roots:
 
 
 def move(catalog: Catalog, base: str, /) -> None:
-    """Give the roots of an index their new paths: each is now in the folder `base`, or is `base` if it is the only one.
+    """Set the new paths of the roots: each is now in the folder `base`; a single root may be `base` itself.
 
     Raises:
         UsageError: A root cannot be found there.
@@ -81,7 +81,7 @@ def move(catalog: Catalog, base: str, /) -> None:
         there = place / name if (place / name).is_dir() else place if len(roots) == 1 else None
         if there is None or not there.is_dir():
             raise UsageError(f"{base} has no folder '{name}'", hint=f"--base: the folder that {root.label} is in now")
-        moved.append(Root(root.id, canonical_folder(str(there)), escaped(there.as_posix())))
+        moved.append(Root(root.id, canonical_folder(str(there)), escape_path(there.as_posix())))
     if moved == roots:
         return
     with catalog.transaction():
@@ -91,7 +91,7 @@ def move(catalog: Catalog, base: str, /) -> None:
             catalog.move_root(root)
 
 
-def shown_path(document: Document, roots: dict[int, Root], /) -> str | None:
+def display_path(document: Document, roots: dict[int, Root], /) -> str | None:
     """Return a document's file as the user wrote it, or None for a document without a file."""
     root = roots.get(document.root)
     if root is None:
@@ -101,32 +101,32 @@ def shown_path(document: Document, roots: dict[int, Root], /) -> str | None:
     return f"{root.label.rstrip('/')}/{document.path}"
 
 
-def shown_name(document: Document, roots: dict[int, Root], /) -> str:
+def display_name(document: Document, roots: dict[int, Root], /) -> str:
     """Return a document's name: the user's id, else its file, and the row in it."""
-    return document.key if document.named else f"{shown_path(document, roots) or ''}{document.key}"
+    return document.key if document.named else f"{display_path(document, roots) or ''}{document.key}"
 
 
 def canonical(path: str, /) -> str:
-    """Return the one absolute path of a file: links in its folder resolved, its own name kept.
+    """Return the canonical absolute path of a file: links in its folder resolved, its own name kept.
 
     Example:
         >>> canonical("docs/../docs/a.txt") == canonical("docs/a.txt")
         True
     """
-    folder, name = os.path.split(_unescaped(path).rstrip("/") or "/")
+    folder, name = os.path.split(_unescape_path(path).rstrip("/") or "/")
     if name in ("", ".", ".."):
         return canonical_folder(path)
-    return f"{canonical_folder(folder or '.')}/{escaped(name)}"
+    return f"{canonical_folder(folder or '.')}/{escape_path(name)}"
 
 
 @lru_cache(maxsize=4096)
 def _real(folder: str, _working: str) -> str:
-    return escaped(os.path.realpath(folder)).rstrip("/")
+    return escape_path(os.path.realpath(folder)).rstrip("/")
 
 
 def canonical_folder(folder: str, /) -> str:
-    """Return the one absolute path of a folder, links resolved, without a slash at its end; "" is /."""
-    return _real(_unescaped(folder), os.getcwd())  # noqa: PTH109 - a string, for the cache
+    """Return the canonical absolute path of a folder: links resolved, no final slash; "" is /."""
+    return _real(_unescape_path(folder), os.getcwd())  # noqa: PTH109 - a string, for the cache
 
 
 def is_below(path: str, folder: str, /) -> bool:
@@ -134,13 +134,13 @@ def is_below(path: str, folder: str, /) -> bool:
     return path.startswith(f"{folder}/")
 
 
-def escaped(path: str, /) -> str:
-    r"""Return a path as text that can be stored and shown: bytes that are no UTF-8 become `\udcff`, as readers do."""
+def escape_path(path: str, /) -> str:
+    r"""Return a path as text to store and print: bytes that are not UTF-8 become `\udcff`, as in readers."""
     return path.encode("utf-8", "backslashreplace").decode()
 
 
-def _unescaped(path: str) -> str:
-    """Undo `escaped` where a file of that name exists."""
+def _unescape_path(path: str) -> str:
+    """Undo `escape_path` if a file of that name exists."""
     if r"\udc" not in path:
         return path
     raw = _ESCAPED.sub(lambda match: chr(0xDC00 + int(match[1], 16)), path)
@@ -148,8 +148,8 @@ def _unescaped(path: str) -> str:
 
 
 def _offer(source: str) -> tuple[str, str]:
-    """Return the root that a source would be, and its label."""
+    """Return the path and label of the root for a source."""
     if Path(source).is_dir():
-        return canonical_folder(source), escaped(os.path.normpath(source))
+        return canonical_folder(source), escape_path(os.path.normpath(source))
     folder = os.path.dirname(source) or "."  # noqa: PTH120 - text, not a path
-    return canonical_folder(folder), escaped(os.path.normpath(folder))
+    return canonical_folder(folder), escape_path(os.path.normpath(folder))

@@ -1,4 +1,4 @@
-"""What the tasks `search` and `rerank` do."""
+"""The functions of the tasks `search` and `rerank`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def make_search(models: Models, options: SearchTaskOptions, /) -> Apply[Hits]:
     """Return the function from queries to passages of an index.
 
     Raises:
-        UsageError: No index was named, or there is none.
+        UsageError: No index was given, or it does not exist.
     """
     from jnlp_search.search import open_index
 
@@ -37,12 +37,12 @@ def make_search(models: Models, options: SearchTaskOptions, /) -> Apply[Hits]:
 
 
 def make_rerank(models: Models, _options: RerankOptions, /) -> Apply[Relevance]:
-    """Return the function from pairs (query, passage) to the probability that the passage answers.
+    """Return the function from pairs (query, passage) to the probability that the passage answers the query.
 
-    A long passage counts by its best window.
+    A long passage gets the score of its best window.
 
     Raises:
-        JnlpError: The model is no reranker: it has several labels.
+        JnlpError: The model is not a reranker: it has several labels.
     """
     from jnlp.encoder.windows import max_positive
 

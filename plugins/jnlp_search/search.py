@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 
 def open_index(folder: Path, models: Models, /, *, model: str | None = None) -> Reader:
-    """Open an index for searching; another process may go on writing it.
+    """Open an index for searching; another process may keep writing it.
 
     Args:
         folder: The index.
-        models: Gives the embedder, when a search first needs it.
-        model: The model to search with; None is the one the index was made with.
+        models: Supplies the embedder when a search first needs it.
+        model: The model to search with; None is the one that the index was made with.
 
     Raises:
         UsageError: There is no index in the folder.
@@ -48,7 +48,7 @@ def open_index(folder: Path, models: Models, /, *, model: str | None = None) -> 
 
 
 class Reader:
-    """An index that is open for searching; several threads may search it."""
+    """An index opened for searching. Several threads may use it."""
 
     def __init__(self, folder: Path, models: Models, model: str | None = None, /) -> None:
         self.folder = folder
@@ -66,7 +66,7 @@ class Reader:
                 raise
 
     def manifest(self) -> Manifest:
-        """Return what the index was made with."""
+        """Return the manifest: the settings that the index was made with."""
         with self._lock, damage_reported(self.folder, reading=True):
             manifest = self._catalog.manifest()
         if manifest is None:
@@ -110,7 +110,7 @@ class Reader:
         return vectors[0], embedder.search
 
     def is_outdated(self) -> bool:
-        """Whether the full text was made by other rules or another dictionary than this search uses."""
+        """Return True if the full text was made with other rules or another dictionary than this search uses."""
         manifest = self.manifest()
         return analyser(manifest.analyser).version != manifest.analyser_version
 

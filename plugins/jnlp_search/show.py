@@ -1,4 +1,4 @@
-"""A hit as a JSONL record, and as a few lines for a person."""
+"""Formats a hit as a JSONL record, or as a few lines for a terminal."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from jnlp.types import Hit
 
 SHORT = 120
-"""A passage of at most so many characters is shown whole."""
+"""A passage of at most so many characters is printed completely."""
 
 LISTED = 3
-"""Documents that are named with a passage they share."""
+"""Maximum documents printed for a shared passage."""
 
 
 def as_json(hit: Hit, /) -> dict[str, Any]:
@@ -30,14 +30,14 @@ def as_json(hit: Hit, /) -> dict[str, Any]:
 
 
 def snippet(hit: Hit, /) -> tuple[str, list[tuple[int, int]]]:
-    """Return what a person is shown of a passage: its best sentence, with the offsets of the highlights in it."""
+    """Return a passage's best sentence for a terminal, with the offsets of its highlights."""
     start, end = (0, len(hit.text)) if len(hit.text) <= SHORT else best_sentence(hit.text, hit.highlights)
     inside = [(max(a, start) - start, min(b, end) - start) for a, b in hit.highlights if a < end and b > start]
     return hit.text[start:end], inside
 
 
 def heading(hit: Hit, /) -> str:
-    """Return the line over a passage: where it is, and its score."""
+    """Return the line above a passage: its place and its score."""
     row = f" ({hit.path})" if hit.path and not hit.document.startswith(hit.path) else ""
     score = f"{hit.score:.2f}" if hit.score >= 0.01 else "<0.01"
     return f"{hit.rank}. {hit.document}{row} {hit.start}–{hit.end}  {score}"
@@ -60,7 +60,7 @@ def explanation(hit: Hit, /) -> str:
 
 
 def sharing(hit: Hit, /) -> str:
-    """Return the line that names the other documents with the same passage; empty where there are none."""
+    """Return the line that lists the other documents with the same passage; empty if there are none."""
     if hit.count <= 1:
         return ""
     names = [

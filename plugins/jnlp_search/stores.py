@@ -14,7 +14,7 @@ class LocalStore:
     """Opens an index folder: an SQLite catalogue and FAISS segments."""
 
     def open(self, path: Path, engine: IndexEngine, /, *, create: bool = False) -> SearchIndex:
-        """Open the index at `path`; where there is none, `create` makes it when the first document is added."""
+        """Open the index at `path`. With `create`, a missing index is created when the first document is added."""
         from jnlp_search.index import Index
 
         return Index.open(path, engine, create=create)

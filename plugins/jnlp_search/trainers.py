@@ -1,4 +1,4 @@
-"""What the trainers of embedders and rerankers take."""
+"""The specs of the trainers of embedders and rerankers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jnlp.types import TrainerSpec
 
 EMBEDDER: TrainerSpec[EmbedderOptions] = TrainerSpec(
     "embedder",
-    "Train an embedder from pairs that belong together.",
+    "Train an embedder from pairs of related texts.",
     EmbedderOptions,
     "jnlp.training.embedder.trainer:make_trainer",
     pairs=True,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from jnlp.types import Hit, Place
 from jnlp_search.draft import PATH
-from jnlp_search.fuse import ranked, with_phrases
-from jnlp_search.roots import shown_name, shown_path
+from jnlp_search.fuse import sort_by_score, with_phrases
+from jnlp_search.roots import display_name, display_path
 from jnlp_search.scores import word_weights
 from jnlp_search.store.selection import TABLE
 
@@ -56,7 +56,7 @@ class View:
         """Return the cosine by chunk of the nearest chunks."""
         if self._among is None or len(self._among) > SMALL:
             return self._segments.search(vector, limit, among=self._among)
-        return dict(ranked(self.cosines(vector, self._among.tolist()))[:limit])
+        return dict(sort_by_score(self.cosines(vector, self._among.tolist()))[:limit])
 
     def cosines(self, vector: FloatArray, chunks: Sequence[int], /) -> dict[int, float]:
         """Return the exact cosine by chunk."""
@@ -116,4 +116,4 @@ def _hit(passage: Passage, document: Document, roots: dict[int, Root], count: in
 
 def place_of(document: Document, roots: dict[int, Root], /) -> Place:
     """Return where a document is, as a user knows it."""
-    return Place(shown_name(document, roots), shown_path(document, roots), document.line)
+    return Place(display_name(document, roots), display_path(document, roots), document.line)

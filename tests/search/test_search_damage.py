@@ -17,7 +17,7 @@ import pytest
 
 from jnlp.errors import JnlpError
 from jnlp.types import Record, Source
-from jnlp_search.build import build, delete, repaired
+from jnlp_search.build import build, delete, repair_index
 from jnlp_search.options import IndexOptions
 from jnlp_search.search import open_index
 from jnlp_search.store.catalog import NAME, SEGMENTS, Catalog
@@ -112,7 +112,7 @@ def try_damage(copy: Path, right, seed: int, models, embedder) -> None:
         delete(worked_on, ["他"])
         assert [sorted(hits) for hits in answers(worked_on, models)] == [sorted(hits) for hits in right]
     try:
-        report = repaired(copy)
+        report = repair_index(copy)
     except JnlpError:
         build(copy, documents(), embedder, IndexOptions(rebuild=True), model="pairs")
         assert verify(copy).problems == ()
@@ -202,7 +202,7 @@ def test_a_folder_in_place_of_a_file(whole, right, models, embedder, place):
     if place == NAME:
         for ending in ("-wal", "-shm"):
             (whole / f"{NAME}{ending}").unlink(missing_ok=True)
-        for work in (lambda: answers(whole, models), lambda: verify(whole), lambda: repaired(whole)):
+        for work in (lambda: answers(whole, models), lambda: verify(whole), lambda: repair_index(whole)):
             with pytest.raises(DamagedIndexError, match="is a folder"):
                 work()
         build(whole, documents(), embedder, IndexOptions(rebuild=True), model="pairs")
@@ -221,7 +221,7 @@ def test_a_repair_names_what_it_drops_and_indexing_again_brings_it_back(whole, r
     db.close()
     shutil.rmtree(whole / SEGMENTS)
     embedder.embedded.clear()
-    report = repaired(whole)
+    report = repair_index(whole)
     assert (report.documents, report.dropped) == (27, ("07.txt#07",))
     assert embedder.embedded == []
     assert verify(whole).problems == ()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from jnlp_search.fuse import PHRASE_WEIGHT, best_sentence, convex, ranked, with_phrases
+from jnlp_search.fuse import PHRASE_WEIGHT, best_sentence, convex, sort_by_score, with_phrases
 
 
 def test_the_two_legs_are_scaled_and_weighed() -> None:
     fused = convex({1: 8.0, 2: 4.0}, {1: 0.5, 2: 0.9, 3: 0.7}, 0.25)
     assert fused == pytest.approx({1: 0.75, 2: 0.25 + 0.375, 3: 0.125})
-    assert [chunk for chunk, _ in ranked(fused)] == [1, 2, 3]
+    assert [chunk for chunk, _ in sort_by_score(fused)] == [1, 2, 3]
 
 
 def test_one_leg_alone() -> None:
@@ -21,7 +21,7 @@ def test_one_leg_alone() -> None:
 
 
 def test_equal_scores_keep_the_order_of_the_index() -> None:
-    assert ranked({9: 1.0, 2: 1.0, 5: 2.0}) == [(5, 2.0), (2, 1.0), (9, 1.0)]
+    assert sort_by_score({9: 1.0, 2: 1.0, 5: 2.0}) == [(5, 2.0), (2, 1.0), (9, 1.0)]
 
 
 def test_phrases_add_to_words() -> None:

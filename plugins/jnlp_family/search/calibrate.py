@@ -27,7 +27,7 @@ from jnlp_family.similarity import Split
 from jnlp_pretrain.corpus import fraction
 from jnlp_search.analyse import analyser
 from jnlp_search.ask import CANDIDATES
-from jnlp_search.fuse import convex, ranked
+from jnlp_search.fuse import convex, sort_by_score
 from jnlp_search.options import ANALYSER, Retriever
 from jnlp_search.scores import FEATURES, LOOKED_AT, Evidence, coverage, features, word_weights
 
@@ -99,7 +99,7 @@ def hits(
         fused, cosine = _candidates(lexical[number], cosines[number], out, retriever, dense_weight)
         forms = words.query(query).forms
         weights = word_weights(len(held), {form: counts.get(form, 0) for form in forms})
-        first = ranked(fused)[:HITS]
+        first = sort_by_score(fused)[:HITS]
         covered = coverage(weights, [held[passage] for passage, _ in first[:LOOKED_AT]])
         for rank, (passage, relative) in enumerate(first):
             rows.append(features(relative, Evidence(covered, cosine, len(forms))))

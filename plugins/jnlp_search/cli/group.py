@@ -1,4 +1,4 @@
-"""`jnlp index`: a command that indexes, with commands below it for an index that is there."""
+"""`jnlp index`: a command that indexes, with subcommands for an existing index."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 class IndexGroup(click.Group):
-    """Runs `default` unless the first word is one of its commands and no `--index` is given.
+    """Runs `default` unless the first argument is a subcommand and `--index` is not given.
 
-    `jnlp index verify DIR` checks an index; `jnlp index verify --index DIR` indexes a folder that is called `verify`.
+    `jnlp index verify DIR` checks an index; `jnlp index verify --index DIR` indexes a folder named `verify`.
 
     Args:
         default: The command that indexes.
@@ -26,7 +26,7 @@ class IndexGroup(click.Group):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        """Parse the words for the command they are meant for."""
+        """Parse the arguments for the command that will run."""
         if self._is_below(args):
             return super().make_context(info_name, args, parent, **extra)
         if args and args[0] in ("-h", "--help"):
@@ -36,7 +36,7 @@ class IndexGroup(click.Group):
         return self.default.make_context(info_name, args, parent, **extra)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take the words for the command below: the options of indexing are not asked for."""
+        """Parse the arguments of a subcommand, without the options of indexing."""
         params, self.params = self.params, []
         try:
             return super().parse_args(ctx, args)
@@ -48,7 +48,7 @@ class IndexGroup(click.Group):
         return self.default.collect_usage_pieces(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options of indexing, then the commands below."""
+        """Write the options of indexing, then the subcommands."""
         self.default.format_options(ctx, formatter)
         self.format_commands(ctx, formatter)
 

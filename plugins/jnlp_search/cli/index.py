@@ -15,7 +15,7 @@ from jnlp.cli.messages import print_failure
 from jnlp_search.cli.group import IndexGroup
 from jnlp_search.cli.search import asked_model
 from jnlp_search.options import IndexOptions
-from jnlp_search.roots import escaped
+from jnlp_search.roots import escape_path
 
 if TYPE_CHECKING:
     from jnlp.engine import Engine
@@ -39,7 +39,7 @@ SUMMARY = "Index documents for search; only what changed is read again."
 def add(
     engine: Engine, options: IndexOptions, paths: tuple[str, ...], folder: Path, reading: ReadOptions, quiet: bool
 ) -> None:
-    """Bring an index up to date with files and folders, and say what became of them."""
+    """Update an index with files and folders, and print the numbers of documents."""
     from jnlp.cli.console import progress
     from jnlp.io import PassedOver
     from jnlp.io.reading.estimate import estimate
@@ -52,7 +52,7 @@ def add(
     done, passed_over = 0, PassedOver()
     with progress("documents", total=total, quiet=not shows_bar) as advance, _open(engine, folder) as index:
 
-        def show(report: AddReport) -> None:
+        def print_progress(report: AddReport) -> None:
             nonlocal done
             advance(report.documents + report.failed - done)
             done = report.documents + report.failed
@@ -61,12 +61,12 @@ def add(
             paths,
             read=read,
             on_failed=print_failure,
-            progress=show,
+            progress=print_progress,
             passed_over=passed_over,
             **dataclasses.asdict(options),
         )
     click.echo(
-        f"{_shown(folder)}: {report.added:,} added, {report.updated:,} updated, {report.unchanged:,} unchanged, "
+        f"{_name(folder)}: {report.added:,} added, {report.updated:,} updated, {report.unchanged:,} unchanged, "
         f"{report.removed:,} removed, {report.failed:,} failed; "
         f"{report.chunks:,} new passages in {report.seconds:.1f} s"
     )
@@ -84,24 +84,24 @@ def verify(engine: Engine, folder: Path, quiet: bool) -> None:
     """Print what is damaged; exit status 1 if anything is."""
     found = _open(engine, folder).verify()
     for problem in found.problems:
-        click.echo(f"{_shown(folder)}: {problem}")
+        click.echo(f"{_name(folder)}: {problem}")
     if found.problems:
-        click.echo(f"      hint: jnlp index repair {_shown(folder)} keeps what is whole", err=True)
+        click.echo(f"      hint: jnlp index repair {_name(folder)} keeps the intact documents", err=True)
         raise click.exceptions.Exit(1)
     counts = found.counts
-    click.echo(f"{_shown(folder)}: {counts['documents']:,} documents and {counts['chunks']:,} passages, all whole")
+    click.echo(f"{_name(folder)}: {counts['documents']:,} documents and {counts['chunks']:,} passages, all whole")
     if found.leftovers and not quiet:
-        click.echo(f"jnlp: left by an interrupted run, removed by the next: {', '.join(found.leftovers)}", err=True)
+        click.echo(f"jnlp: left by an interrupted run; the next run removes it: {', '.join(found.leftovers)}", err=True)
 
 
-@command(name="repair", summary="Keep what is whole of a damaged index; nothing is embedded.")
+@command(name="repair", summary="Keep the intact documents of a damaged index; nothing is embedded.")
 @_FOLDER
 def repair(engine: Engine, folder: Path, quiet: bool) -> None:
-    """Rebuild segments and full text from the catalogue, and drop and name the documents that are damaged."""
+    """Rebuild segments and full text from the catalogue; drop damaged documents and print their names."""
     report = _open(engine, folder).repair()
     for name in report.dropped:
-        click.echo(f"{_shown(folder)}: dropped {name}")
-    click.echo(f"{_shown(folder)}: {report.documents:,} documents kept, {len(report.dropped):,} dropped")
+        click.echo(f"{_name(folder)}: dropped {name}")
+    click.echo(f"{_name(folder)}: {report.documents:,} documents kept, {len(report.dropped):,} dropped")
     if report.dropped and not quiet:
         click.echo("jnlp: index their files again to bring them back", err=True)
 
@@ -111,10 +111,10 @@ def repair(engine: Engine, folder: Path, quiet: bool) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="ID|FILE|FOLDER…")
 def remove(engine: Engine, folder: Path, names: tuple[str, ...], quiet: bool) -> None:
     """Remove documents; their files are not touched."""
-    click.echo(f"{_shown(folder)}: {_open(engine, folder).remove(names):,} removed")
+    click.echo(f"{_name(folder)}: {_open(engine, folder).remove(names):,} removed")
 
 
-@command(name="info", summary="Say what an index holds and how it was made, as JSON.")
+@command(name="info", summary="Print the contents and settings of an index as JSON.")
 @_FOLDER
 def info(engine: Engine, folder: Path, quiet: bool) -> None:
     """Print one JSON object."""
@@ -134,9 +134,9 @@ def _is_terminal() -> bool:
     return sys.stderr.isatty()
 
 
-def _shown(folder: Path) -> str:
-    """Return a folder's name as text: bytes that are no UTF-8 are escaped."""
-    return escaped(str(folder))
+def _name(folder: Path) -> str:
+    """Return a folder's name as text, with bytes that are not UTF-8 escaped."""
+    return escape_path(str(folder))
 
 
 def _open(engine: Engine, folder: Path) -> Index:

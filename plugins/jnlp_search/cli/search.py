@@ -37,7 +37,7 @@ NAMES = [retriever.value for retriever in Retriever]
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.argument("query", metavar="QUERY")
 @click.option(
-    "--format", "form", type=click.Choice(["table", "jsonl"]), help="Else a table at a terminal, JSONL in a pipe."
+    "--format", "form", type=click.Choice(["table", "jsonl"]), help="Default: a table on a terminal, JSONL in a pipe."
 )
 @click.option("--legs", type=click.Choice(NAMES), hidden=True, help="The former name of --retriever.")
 def search(
@@ -49,7 +49,7 @@ def search(
     legs: str | None,
     quiet: bool,
 ) -> None:
-    """Print the passages that answer a query; `-` takes queries from standard input, a line each."""
+    """Print the passages that answer a query; `-` reads queries from standard input, one per line."""
     from jnlp.cli.console import is_terminal
     from jnlp_search.index import Index
 
@@ -69,11 +69,11 @@ def search(
                 continue
             if query == "-":
                 click.echo(f"■ {asked}")
-            show_hits(hits)
+            print_hits(hits)
 
 
 def _lines() -> Iterator[str]:
-    """Yield the queries on standard input as they come; what is no text is reported."""
+    """Yield the queries on standard input as they come; report undecodable lines."""
     from jnlp.io import read
     from jnlp.types import Failed
 
@@ -102,8 +102,8 @@ def _print(hits: list[Hit], head: dict[str, str]) -> None:
     sys.stdout.flush()  # whoever asks line by line waits for the answer
 
 
-def show_hits(hits: list[Hit], /) -> None:
-    """Print hits for a person: where, and the sentence that answers best."""
+def print_hits(hits: list[Hit], /) -> None:
+    """Print hits for a terminal: the place, and the best sentence."""
     from jnlp.cli.console import passage
     from jnlp_search.show import explanation, heading, sharing, snippet
 
@@ -113,6 +113,6 @@ def show_hits(hits: list[Hit], /) -> None:
 
 
 def asked_model() -> str | None:
-    """Return the model given on the command line: a configured one does not override an index's own."""
+    """Return the model given on the command line; a configured model does not override the index's own."""
     model: str | None = given(click.get_current_context(), Settings).get("model")
     return model

@@ -1,4 +1,4 @@
-"""The catalogue of an index: one SQLite file that is the truth about documents, passages, words and vectors."""
+"""The catalogue of an index: one SQLite file with documents, passages, words and vectors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DOCUMENT = ", ".join(field.name for field in dataclasses.fields(Document))
 
 
 class Catalog:
-    """An open catalogue. Reading works while another process writes; each transaction sees one commit."""
+    """An open catalogue. It can be read while another process writes; each transaction sees one commit."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, /) -> None:
         self.db = connection
@@ -45,7 +45,7 @@ class Catalog:
 
     @classmethod
     def writing(cls, folder: Path, /) -> Catalog:
-        """Open the catalogue for writing, made if it is not there; the caller holds the writer's lock."""
+        """Open the catalogue for writing, or create it; the caller must hold the writer's lock."""
         path = folder / NAME
         _refuse_emptied(folder)
         # Two threads of one program may share it: the caller serialises them.
@@ -70,8 +70,8 @@ class Catalog:
         """Open the catalogue for reading only.
 
         Raises:
-            UsageError: There is none.
-            JnlpError: It cannot be read, is damaged, or is of another format.
+            UsageError: There is no catalogue.
+            JnlpError: It cannot be read, is damaged, or has another format.
         """
         path = folder / NAME
         if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises for a name that is too long
@@ -108,7 +108,7 @@ class Catalog:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Make everything within one durable commit, or nothing of it; the seal is removed until `seal`."""
+        """Run a transaction with a durable commit; the seal is removed until `seal` is called."""
         self.db.execute("BEGIN IMMEDIATE")
         try:
             self.db.execute("UPDATE state SET commits = commits + 1, seal = NULL")
@@ -120,7 +120,7 @@ class Catalog:
 
     @contextmanager
     def snapshot(self) -> Iterator[int]:
-        """Read one commit throughout; gives a number that changes when another connection has committed."""
+        """Read from one commit; yield a number that changes when another connection has committed."""
         self.db.execute("BEGIN")
         try:
             self.db.execute("SELECT count(*) FROM manifest").fetchone()  # the snapshot is taken at the first read
@@ -137,13 +137,13 @@ class Catalog:
         return None if row is None else row[0]
 
     def damaged(self, what: object, /) -> DamagedIndexError:
-        """Return the error that says what is wrong with this index."""
+        """Return the error for damage in this index."""
         return DamagedIndexError(self.folder, what)
 
     # --- manifest and seal -----------------------------------------------------------------------------------------
 
     def manifest(self) -> Manifest | None:
-        """Return what the index was made with, or None for a new one.
+        """Return the settings that the index was made with, or None for a new one.
 
         Raises:
             DamagedIndexError: A key is missing, of a wrong type, or changed.
@@ -170,7 +170,7 @@ class Catalog:
         return manifest
 
     def set_manifest(self, manifest: Manifest, /) -> None:
-        """Record what the index is made with."""
+        """Record the settings that the index is made with."""
         values = {**dataclasses.asdict(manifest), _CRC: row_crc(*dataclasses.astuple(manifest))}
         self.db.executemany(
             "INSERT OR REPLACE INTO manifest VALUES (?, ?)", [(key, json.dumps(value)) for key, value in values.items()]
@@ -184,23 +184,23 @@ class Catalog:
         return row[0], row[1]
 
     def seal(self) -> None:
-        """Record the checksum of what has no row checksums, if something was committed since the last."""
+        """Record the checksum of everything without row checksums, if there were commits since the last seal."""
         if self.state()[1] is None:
             with self.transaction():
                 self.db.execute("UPDATE state SET seal = ?", (seal_of(self.db),))
 
     def check_seal(self) -> None:
-        """Compare with the seal; without one, a build is running or was killed, and nothing is compared.
+        """Compare with the seal, if there is one; during a build and after a killed build there is none.
 
         Raises:
-            DamagedIndexError: The full text, the segments or the manifest are not what was written.
+            DamagedIndexError: The full text, the segments or the manifest were changed.
         """
         sealed = self.state()[1]
         if sealed is not None and sealed != seal_of(self.db):
             raise self.damaged("the full text or the list of segments was changed")
 
     def counts(self) -> dict[str, int]:
-        """Return the number of rows of each table that a user knows."""
+        """Return the number of rows of the tables reported to users."""
         names = ("documents", "chunks", "segments", "tombstones")
         return {name: int(self._value(f"SELECT count(*) FROM {name}")) for name in names}
 
@@ -222,7 +222,7 @@ class Catalog:
     # --- documents and chunks --------------------------------------------------------------------------------------
 
     def document(self, identity: tuple[int, str, str], /) -> tuple[int, Document] | None:
-        """Return a document and its number by its identity."""
+        """Return the document with an identity, and its number."""
         found = list(self._documents("WHERE root = ? AND path = ? AND key = ?", identity))
         return found[0] if found else None
 
@@ -251,7 +251,7 @@ class Catalog:
         return number
 
     def set_details(self, number: int, document: Document, /) -> None:
-        """Replace what is known of a document whose text is unchanged."""
+        """Update the metadata of a document whose text is unchanged."""
         sql = "UPDATE documents SET named = ?, line = ?, encoding = ?, title = ?, metadata = ?, crc = ? WHERE id = ?"
         details = (document.named, document.line, document.encoding, document.title, document.metadata)
         self.db.execute(sql, (*details, row_crc(number, *dataclasses.astuple(document)), number))
@@ -298,7 +298,7 @@ class Catalog:
         yield from self.db.execute("SELECT id, text FROM chunks ORDER BY id")
 
     def passages(self, chunks: Sequence[int], /) -> dict[int, Passage]:
-        """Return what a search reads, by chunk.
+        """Return passages by chunk.
 
         Raises:
             DamagedIndexError: A chunk is missing or was changed.
@@ -306,7 +306,7 @@ class Catalog:
         sql = """SELECT id, crc, document, ordinal, start, stop, tokens, text, passage, same
                  FROM chunks WHERE id IN ({})"""
         found: dict[int, Passage] = {}
-        for chunk, crc, *columns in self._selected(sql, chunks):
+        for chunk, crc, *columns in self._select(sql, chunks):
             if crc != row_crc(*columns):
                 raise self.damaged(f"passage {chunk} was changed")
             document, ordinal, start, stop, _, text, passage, same = columns
@@ -345,7 +345,7 @@ class Catalog:
         Raises:
             DamagedIndexError: A vector is missing or was changed.
         """
-        rows = sorted(self._selected("SELECT chunk, vector, crc FROM vectors WHERE chunk IN ({})", chunks))
+        rows = sorted(self._select("SELECT chunk, vector, crc FROM vectors WHERE chunk IN ({})", chunks))
         if len(rows) < len(chunks):
             raise self.damaged(f"{len(chunks) - len(rows)} vectors are missing")
         return [row[0] for row in rows], self._matrix(rows)
@@ -357,7 +357,7 @@ class Catalog:
         )
         self.db.executemany("INSERT INTO vectors VALUES (?, ?, ?, ?)", rows)
 
-    def _selected(self, sql: str, chunks: Sequence[int]) -> Iterator[Any]:
+    def _select(self, sql: str, chunks: Sequence[int]) -> Iterator[Any]:
         for first in range(0, len(chunks), _SLICE):
             part = chunks[first : first + _SLICE]
             yield from self.db.execute(sql.format(", ".join("?" * len(part))), part)
@@ -405,12 +405,12 @@ def _manifests() -> TypeAdapter[Manifest]:
 
 
 def _name(columns: Sequence[object]) -> str:
-    """Return what can still be said of a document whose row is damaged."""
+    """Return the readable part of the name of a document whose row is damaged."""
     return f"{columns[1]!s:.200}{columns[2]!s:.200}"
 
 
 def _refuse_emptied(folder: Path) -> None:
-    """Raise where the catalogue has become an empty file: SQLite would take it for a new database."""
+    """Raise if the catalogue has become an empty file, which SQLite would open as a new database."""
     path = folder / NAME
     if path.is_dir():
         raise DamagedIndexError(folder, f"{NAME} is a folder")
@@ -425,7 +425,7 @@ def _has_data(path: Path) -> bool:
 
 
 def _read_only(path: Path) -> sqlite3.Connection:
-    """Open for reading. Where SQLite cannot lock a file (read-only media), it is read without locks, if it is whole.
+    """Open for reading. On read-only media, where SQLite cannot lock, read without locks if the file is complete.
 
     Raises:
         JnlpError: A killed writer left commits in the write-ahead log, which cannot be read without writing.

@@ -1,8 +1,8 @@
-"""Checksums over what a search reads, and one clear error for an index that is damaged.
+"""Checksums over everything a search reads, and one clear error for a damaged index.
 
 Rows of documents, chunks and vectors have a CRC each, checked when they are read. The full-text index, the segments,
-the tombstones and the manifest are small or are read as a whole; the *seal* covers them: one CRC, written by the last
-commit of a build and checked when an index is opened. During a build there is no seal.
+the tombstones and the manifest are small or read completely. They share one CRC, the *seal*, which the last commit of a
+build writes and which is checked when an index is opened. During a build there is no seal.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ _BUSY = frozenset(
         sqlite3.SQLITE_NOMEM,
     }
 )
-"""What SQLite reports of the machine, not of the file."""
+"""SQLite errors that concern the machine, not the file."""
 
 
 class DamagedIndexError(JnlpError):
-    """An index holds what jnlp did not write.
+    """An index contains data that jnlp did not write.
 
     Args:
         folder: The index.
-        what: What is wrong, and where.
+        what: The damage and its place.
     """
 
     def __init__(self, folder: Path, what: object, /) -> None:
         super().__init__(
             f"{folder} is damaged: {what}",
-            hint=f"jnlp index repair {folder} keeps what is whole; or make it again: jnlp index PATH… --index {folder} "
-            "--rebuild",
+            hint=f"jnlp index repair {folder} keeps the intact documents; "
+            f"jnlp index PATH… --index {folder} --rebuild builds it again",
         )
 
 
 def row_crc(*values: object) -> int:
-    """Return the CRC-32 of a row's values; the same number as text or as an integer differs.
+    """Return the CRC-32 of a row's values; a number as text and as an integer differ.
 
     Example:
         >>> row_crc(1, "猫") == row_crc(1, "猫"), row_crc(1) == row_crc("1")
@@ -71,7 +71,7 @@ def vector_crc(chunk: int, vector: bytes, /) -> int:
 
 
 def seal_of(db: sqlite3.Connection, /) -> int:
-    """Return the CRC-32 of what a search reads besides rows that have one of their own."""
+    """Return the CRC-32 of everything a search reads that has no row CRC."""
     crc = 0
     for table in _SEALED:
         crc = _crc_of(db.execute(f"SELECT * FROM {table} ORDER BY 1, 2"), crc)
@@ -89,9 +89,9 @@ def _crc_of(rows: sqlite3.Cursor, crc: int) -> int:
 
 @contextmanager
 def damage_reported(folder: Path, /, *, reading: bool = False) -> Iterator[None]:
-    """Turn what SQLite finds wrong with a catalogue into a `DamagedIndexError`.
+    """Turn SQLite's errors about a damaged catalogue into a `DamagedIndexError`.
 
-    A full disk, a lock or a missing permission is no damage: it is raised as it is, or as a line where `reading`.
+    A full disk, a lock or a missing permission is not damage: it is raised unchanged, or with `reading` as a JnlpError.
     """
     try:
         yield
@@ -108,6 +108,6 @@ def damage_reported(folder: Path, /, *, reading: bool = False) -> Iterator[None]
 
 
 def is_machine(error: Any, /) -> bool:
-    """Whether an SQLite error is about the machine: a full disk, a lock, a permission."""
+    """Return True if an SQLite error concerns the machine: a full disk, a lock, a permission."""
     code = getattr(error, "sqlite_errorcode", None)
     return code is not None and (code & 0xFF) in _BUSY

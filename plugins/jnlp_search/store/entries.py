@@ -1,4 +1,4 @@
-"""What the catalogue holds, as values: roots, documents, passages and segments."""
+"""The entries of the catalogue as values: roots, documents, passages and segments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Root:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document as the catalogue holds it; see `schema.TABLES` for the columns."""
+    """A document in the catalogue; see `schema.TABLES` for the columns."""
 
     root: int
     path: str
@@ -32,7 +32,7 @@ class Document:
 
     @property
     def identity(self) -> tuple[int, str, str]:
-        """What makes it this document and no other: root, path and key."""
+        """The document's unique identity: root, path and key."""
         return self.root, self.path, self.key
 
 
@@ -51,7 +51,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A FAISS file as the catalogue holds it."""
+    """A FAISS file in the catalogue."""
 
     id: int
     file: str

@@ -1,6 +1,6 @@
-"""A checksum of the whole catalogue file, so that a check finds a changed byte where SQLite itself would not look.
+"""A checksum of the whole catalogue file, for `verify`: it finds changed bytes that SQLite does not check.
 
-It is written when a writer ends and counts for the commit it names; a search does not need it.
+It is written when a writer ends, and is valid for the commit that it names. A search does not need it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 SUM = "catalog.sum"
 BYTES_PER_SECOND = 1 << 26
-"""The sum is left out where reading the file would take more than about a tenth of the time of the build."""
+"""No sum is written if reading the file would take more than about a tenth of the build's time."""
 
 
 def write_sum(folder: Path, seconds: float, /) -> None:
-    """Write the checksum of a closed catalogue, or remove it where it would cost too much.
+    """Write the checksum of a closed catalogue, or remove it if it would take too long.
 
     Args:
         folder: The index; the caller holds its lock.
@@ -50,7 +50,7 @@ def remove_sum(folder: Path, /) -> None:
 
 
 def check_sum(folder: Path, commits: int, /) -> str | None:
-    """Return what is wrong with the catalogue file, or None; a sum of another commit says nothing."""
+    """Return the damage of the catalogue file, or None; a sum of another commit is ignored."""
     path = folder / SUM
     if not path.exists():
         return None

@@ -1,4 +1,4 @@
-"""One writer at a time: a lock on a file in the index folder that dies with its process."""
+"""The writer's lock: a lock file in the index folder, released when its process ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NAME = "writer.lock"
 
 
 def writer_lock(folder: Path, /) -> Lock:
-    """Hold the index folder for writing, in a `with`.
+    """Return the lock of the index folder, for a `with` statement.
 
     Raises:
         JnlpError: Another process is writing.

@@ -1,6 +1,6 @@
-"""Keeps what is whole of a damaged index: documents whose rows, passages and vectors all have their checksums.
+"""Repairs a damaged index: keeps documents whose rows, passages and vectors all match their checksums.
 
-Full text is made again from the passages, segment files from the vectors. Nothing is embedded.
+Full text is rebuilt from the passages, segment files from the vectors. Nothing is embedded.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _CHUNK = "ordinal, start, stop, tokens, text, passage, same"
 
 
 def repair(folder: Path, /) -> RepairReport:
-    """Make the index again from what is whole in it; the caller holds the writer's lock.
+    """Rebuild the index from its intact documents; the caller must hold the writer's lock.
 
-    The new index grows next to the old one and takes its place in one step.
+    The new index is built next to the old one and replaces it atomically.
 
     Raises:
-        JnlpError: The catalogue cannot be opened, or its manifest is lost: nothing can be kept.
+        JnlpError: The catalogue cannot be opened, or its manifest is lost, so nothing can be kept.
     """
     with damage_reported(folder, reading=True), Catalog.reading(folder) as old:
         manifest = old.manifest()
@@ -50,7 +50,7 @@ def repair(folder: Path, /) -> RepairReport:
             names = _names(old)
             waiting: list[tuple[Document, list[tuple[object, ...]], list[bytes]]] = []
             for number in sorted({*_numbers(old, "documents", "id"), *_numbers(old, "chunks", "document")}):
-                whole = _whole(old, number, names.get(number), 4 * manifest.dimension if manifest else 0)
+                whole = _read_intact(old, number, names.get(number), 4 * manifest.dimension if manifest else 0)
                 if isinstance(whole, str):
                     dropped.append(whole)
                     continue
@@ -66,10 +66,10 @@ def repair(folder: Path, /) -> RepairReport:
     return RepairReport(kept, tuple(dropped))
 
 
-def _whole(
+def _read_intact(
     catalog: Catalog, number: int, name: str | None, size: int
 ) -> tuple[Document, list[tuple[object, ...]], list[bytes]] | str:
-    """Return a document with its chunks and vectors, or its name where something of it is damaged."""
+    """Return a document with its chunks and vectors, or its name if any part of it is damaged."""
     name = name or f"document {number}"
     try:
         found = list(catalog.documents([number]))
@@ -98,7 +98,7 @@ def _write(
     documents: list[tuple[Document, list[tuple[object, ...]], list[bytes]]],
     words: Analyser | None,
 ) -> None:
-    """Write whole documents in one commit, full text and segment made again."""
+    """Write intact documents with new full text and a new segment, in one commit."""
     import numpy as np
 
     if not documents or words is None:
@@ -118,7 +118,7 @@ def _write(
 
 
 def _names(catalog: Catalog) -> dict[int, str]:
-    """Return what documents are called, as far as it can be read: an index is on other pages than the rows."""
+    """Return the readable names of documents. They are also in an SQL index, on other pages than the rows."""
     found: dict[int, str] = {}
     sql = "SELECT id, path, key FROM documents INDEXED BY sqlite_autoindex_documents_1"
     with suppress(sqlite3.DatabaseError):
@@ -128,7 +128,7 @@ def _names(catalog: Catalog) -> dict[int, str]:
 
 
 def _numbers(catalog: Catalog, table: str, column: str) -> set[int]:
-    """Return the documents that a table knows of, around pages that cannot be read: from both ends, by several ways."""
+    """Return the documents in a table around unreadable pages, read from both ends and through several SQL indexes."""
     found: set[int] = set()
     for index in ("NOT INDEXED", ""):
         for order in ("ASC", "DESC"):

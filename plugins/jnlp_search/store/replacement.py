@@ -1,4 +1,4 @@
-"""A new index that grows next to the old one, in a folder within it, and takes its place in one commit."""
+"""Builds a new index in a folder inside the old one, and replaces the old one in one commit."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _PAGES = 4_096
 
 
 def prepare(folder: Path, manifest: Manifest | None = None, /) -> Path:
-    """Return the folder in which the new index grows.
+    """Return the folder for the new index.
 
-    One that a killed rebuild left is gone on with where its manifest is the same.
+    If a killed rebuild left one with the same manifest, it is continued.
 
     Args:
         folder: The old index; the caller holds its lock.
-        manifest: What the new index is made with; None begins again.
+        manifest: The settings of the new index; None starts from scratch.
     """
     place = folder / FOLDER
     if not (manifest is not None and _goes_on(place, manifest)):
@@ -43,7 +43,7 @@ def prepare(folder: Path, manifest: Manifest | None = None, /) -> Path:
 
 
 def discard(folder: Path, /) -> None:
-    """Remove what a killed rebuild left."""
+    """Remove the files of a killed rebuild."""
     place = folder / FOLDER
     if place.is_dir() and not place.is_symlink():
         shutil.rmtree(place)
@@ -52,7 +52,7 @@ def discard(folder: Path, /) -> None:
 
 
 def put_in_place(folder: Path, /) -> None:
-    """Make the new index the one in `folder`. Killed at any point, the old one or the new one is there, whole."""
+    """Replace the index in `folder` by the new one. A kill at any point leaves either of them intact."""
     place = folder / FOLDER
     with Catalog.writing(place) as made:
         there = folder / SEGMENTS
@@ -76,7 +76,7 @@ def put_in_place(folder: Path, /) -> None:
 
 
 def _copy(made: Catalog, folder: Path) -> bool:
-    """Copy the new catalogue's pages over the old one's in one transaction; False where the old file is no database."""
+    """Copy the new catalogue's pages over the old one's in one transaction; False if the old file is not a database."""
     if (folder / NAME).is_dir():
         return False
     old = sqlite3.connect(folder / NAME, isolation_level=None, timeout=60)
@@ -93,7 +93,7 @@ def _copy(made: Catalog, folder: Path) -> bool:
 
 
 def _swap_files(place: Path, folder: Path) -> None:
-    """Put the new file where a damaged one is; the log of the damaged one goes first, since it would be applied."""
+    """Replace a damaged catalogue file. Its write-ahead log is removed first, since SQLite would apply it."""
     path = folder / NAME
     for ending in ("-wal", "-shm"):
         path.with_name(NAME + ending).unlink(missing_ok=True)

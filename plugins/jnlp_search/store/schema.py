@@ -1,4 +1,4 @@
-"""The tables of `catalog.sqlite`, and what the manifest records."""
+"""The tables of `catalog.sqlite`, and the manifest."""
 
 from __future__ import annotations
 
@@ -94,15 +94,15 @@ CREATE VIRTUAL TABLE fulltext USING fts5 (  -- rowid = chunk; words joined by sp
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What an index was made with. A search or an update with anything else would mix what cannot be compared.
+    """The settings of an index. Searches and updates must use the same, or vectors would not be comparable.
 
     Args:
         model: The embedding model's name, folder or hub id.
-        fingerprint: Of its weights, tokenizer, prefixes, pooling and normaliser.
-        dimension: Of its vectors.
+        fingerprint: The digest of its weights, tokenizer, prefixes, pooling and normaliser.
+        dimension: The dimension of its vectors.
         chunker: The chunker's name.
-        chunk_tokens: Most tokens in a passage, prefix counted.
-        overlap: Most tokens that neighbours share.
+        chunk_tokens: Maximum tokens of a passage, including the prefix.
+        overlap: Maximum tokens that adjacent passages share.
         analyser: The full-text analyser's name.
         analyser_version: Its rules and dictionary.
         jnlp: The version that made the index.

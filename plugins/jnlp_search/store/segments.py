@@ -1,7 +1,7 @@
-"""Immutable FAISS files: written whole or not at all, loaded only when their digest is the catalogue's.
+"""Immutable FAISS files: written atomically, loaded only if their digest matches the catalogue's.
 
-A FAISS file is parsed by native code, so a file that this index did not write is never given to it. Everything in it
-can be made again from the catalogue's vectors.
+Native code parses a FAISS file, so a file that this index did not write is never given to it. Every file can be rebuilt
+from the catalogue's vectors.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MANY = 8
 def write(catalog: Catalog, chunks: IntArray, vectors: FloatArray, /) -> int:
     """Write a segment file and record it in the open transaction; returns its number.
 
-    Whatever is killed before the commit leaves a file that no catalogue names, which the next writer removes.
+    A kill before the commit leaves a file that the catalogue does not list; the next writer removes it.
 
     Args:
         catalog: In a transaction.
@@ -52,10 +52,10 @@ def write(catalog: Catalog, chunks: IntArray, vectors: FloatArray, /) -> int:
 
 
 def repair(catalog: Catalog, /) -> int:
-    """Remove files that the catalogue does not name and write again those that are missing or damaged.
+    """Remove files that the catalogue does not list, and rewrite missing or damaged ones.
 
     Returns:
-        The number of segments that were written again.
+        The number of segments rewritten.
     """
     folder = catalog.path.parent / SEGMENTS
     if not folder.is_dir():
@@ -81,12 +81,12 @@ def merge(catalog: Catalog, segments: Sequence[Segment], /) -> None:
 
 
 def remove_unnamed(catalog: Catalog, /) -> None:
-    """Remove the segment files that the catalogue does not name."""
+    """Remove the segment files that the catalogue does not list."""
     _remove(catalog.path.parent / SEGMENTS, {segment.file for segment in catalog.segments()})
 
 
 def tidy(catalog: Catalog, /) -> None:
-    """Merge small segments where there are many, and write those again of which a quarter is gone."""
+    """Merge small segments if there are many, and rewrite segments that have lost a quarter."""
     segments = catalog.segments()
     small = [segment for segment in segments if segment.count < SMALL]
     if len(small) > MANY:
@@ -98,7 +98,7 @@ def tidy(catalog: Catalog, /) -> None:
 
 
 def _groups(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
-    """Yield neighbours that have `SMALL` vectors together, two or more of them."""
+    """Yield groups of two or more adjacent segments with about `SMALL` vectors together."""
     group: list[Segment] = []
     for segment in segments:
         group.append(segment)
@@ -110,7 +110,7 @@ def _groups(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
 
 
 def intact(folder: Path, segment: Segment, /) -> bool:
-    """Whether a segment's file is there with the digest that was recorded."""
+    """Return True if a segment's file exists with the recorded digest."""
     try:
         return _digest(folder / segment.file) == segment.sha256
     except (OSError, ValueError, TypeError):  # missing, a folder, or no name at all
@@ -132,7 +132,7 @@ class Segments:
         self._version: int | None = None
 
     def sync(self, catalog: Catalog, version: int, /) -> None:
-        """Load what is new and drop what is gone, if the snapshot's version says that something changed."""
+        """Load new segments and drop removed ones, if the snapshot's version has changed."""
         if version == self._version:
             return
         catalog.check_seal()
@@ -148,7 +148,7 @@ class Segments:
 
         Args:
             vector: float32 `[d]` of length 1.
-            limit: How many at most.
+            limit: Maximum number of chunks.
             among: The chunks to look among, int64 ascending; None is all.
         """
         import faiss
@@ -237,7 +237,7 @@ def _digest(path: Path) -> str:
 
 
 def _remove(folder: Path, named: set[str]) -> None:
-    """Remove the files of a folder that the catalogue does not name; a reader that has one open keeps it."""
+    """Remove the files of a folder that the catalogue does not list; a reader may keep one open."""
     for path in folder.iterdir():
         if path.name in named and not path.is_dir():
             continue

@@ -1,4 +1,4 @@
-"""Says whether an index is whole: its catalogue, its full text, its vectors and its segment files."""
+"""Checks whether an index is intact: its catalogue, full text, vectors and segment files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _COUNTS = {
 }
 _OURS = frozenset({NAME, f"{NAME}-wal", f"{NAME}-shm", SEGMENTS, LOCK, SUM})
 _MOST = 20
-"""Problems of one kind that are listed one by one."""
+"""Maximum problems of one kind to list."""
 
 
 def verify(folder: Path, /) -> Verification:
@@ -118,11 +118,11 @@ def _vectors(catalog: Catalog, manifest: Manifest | None) -> Iterator[str]:
 
 
 def _segment(catalog: Catalog, folder: Path, segment: Segment) -> Iterator[str]:
-    """Compare a file with the catalogue; a damaged one is not given to FAISS."""
+    """Compare a file with the catalogue; FAISS does not read a damaged one."""
     import faiss
 
     if not intact(folder, segment):
-        yield f"{segment.file} is missing or damaged; the next jnlp index makes it again from the catalogue"
+        yield f"{segment.file} is missing or damaged; the next jnlp index rebuilds it from the catalogue"
         return
     index = read_file(folder / segment.file)
     stored = set(faiss.vector_to_array(index.id_map).tolist())
