@@ -55,6 +55,10 @@ READERS = (
         "jnlp.io.reading.office.slides:read_pptx",
         "PowerPoint, a record per file.",
     ),
+    FormatSpec("eml", (".eml",), "jnlp.io.reading.mail:read_eml", "An e-mail, a record per file."),
+    FormatSpec("mbox", (".mbox",), "jnlp.io.reading.mail:read_mbox", "A mailbox, a record per message."),
+    FormatSpec("epub", (".epub",), "jnlp.io.reading.book:read_epub", "An e-book, a record per file."),
+    FormatSpec("ipynb", (".ipynb",), "jnlp.io.reading.notebook:read_ipynb", "A Jupyter notebook, a record per file."),
 )
 
 WRITERS = (

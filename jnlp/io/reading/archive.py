@@ -89,10 +89,15 @@ class Archive:
         if sum(part.file_size for part in self._parts.values()) > LARGEST_TOTAL:
             raise self._too_large("it")
 
-    def xml(self, path: str, /) -> Element:
-        """Return a part as XML without namespaces: `w:p` is `p`, and `r:id` stays apart from `id`."""
+    def xml(self, path: str, /, *, doctype: bool = False) -> Element:
+        """Return a part as XML without namespaces: `w:p` is `p`, and `r:id` stays apart from `id`.
+
+        Args:
+            path: The part.
+            doctype: Whether it may name a document type; entities are defined in none.
+        """
         data = self.read(path)
-        if b"<!DOCTYPE" in data[:4096]:
+        if b"<!ENTITY" in data[:65536] or (b"<!DOCTYPE" in data[:4096] and not doctype):
             raise ValueError(f"{path} declares a document type")
         root = ElementTree.fromstring(data)
         for element in root.iter():

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 from jnlp.types import Mark
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Outlined:
@@ -35,6 +41,15 @@ class Outlined:
             self._put(gap)
         self._mark()
         self._put(text)
+
+    def extend(self, text: str, outline: Sequence[Mark], gap: str = "\n\n", /) -> None:
+        """Add a piece that has an outline of its own, with offsets in it; a blank one is left out."""
+        if not text.strip():
+            return
+        before = len(text) - len(text.lstrip())
+        self.add(text, gap)
+        start = self._length - len(text.strip())
+        self._marks += (replace(mark, start=start + max(0, mark.start - before)) for mark in outline)
 
     def text(self) -> str:
         """Return the text so far."""
