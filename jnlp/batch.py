@@ -15,9 +15,9 @@ from jnlp import options as option_values
 from jnlp.errors import JnlpError, RecordError, UsageError
 from jnlp.executors.prefetch import Prefetcher
 from jnlp.input_records import check_records
+from jnlp.io.reading.inputs import PassedOver
 from jnlp.io.reading.options import ReadOptions
 from jnlp.io.reading.readers import read
-from jnlp.io.reading.sources import PassedOver
 from jnlp.io.writing.flat import flatten
 from jnlp.io.writing.record_columns import carry, head
 from jnlp.io.writing.sinks import OutputEncoding

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from jnlp.io.reading.inputs import PassedOver
     from jnlp.io.reading.options import ReadOptions
     from jnlp.io.reading.readers import Loaders
     from jnlp.types import Record

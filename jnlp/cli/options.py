@@ -104,7 +104,14 @@ def click_options(cls: type, section: str, /) -> Iterator[SectionOption]:
             pair = f"{flags[0]}/--no-{flags[0].removeprefix('--')}"
             yield SectionOption([pair, *flags[1:], field.name], is_flag=True, **shared)
         else:
+            if field.kind is tuple:
+                shared |= {"multiple": True, "callback": _joined, "default": field.default or None}
             yield SectionOption([*flags, field.name], type=Checked(field), **shared)
+
+
+def _joined(ctx: click.Context, param: click.Parameter, lists: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
+    """Join the values of a list option that was given several times."""
+    return tuple(item for items in lists or () for item in items)
 
 
 def given(ctx: click.Context, cls: type, /) -> dict[str, Any]:

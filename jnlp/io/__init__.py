@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from jnlp.io.reading.inputs import Input, PassedOver
 from jnlp.io.reading.options import ReadOptions, Unit
 from jnlp.io.reading.readers import Loaders, Reader, documents, read
-from jnlp.io.reading.sources import Input, PassedOver
 from jnlp.io.writing.output import Output
 from jnlp.io.writing.rejects import reason, reject_line
 from jnlp.io.writing.sinks import OutputEncoding, Position, Row, Sink, Target, WriterFactory

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from jnlp.errors import JnlpError, UsageError
 from jnlp.io import ReadOptions, Unit, read
 from jnlp.io.reading.decoded import lines
+from jnlp.io.reading.inputs import Input, PassedOver, extension_of
 from jnlp.io.reading.readers import builtin_readers
-from jnlp.io.reading.sources import Input, PassedOver, extension_of
 from jnlp.types import Failed
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from jnlp.errors import UsageError
+from jnlp.io.reading.walk import composed_path
 from jnlp_search.store.entries import Root
 
 if TYPE_CHECKING:
@@ -116,12 +117,13 @@ def canonical(path: str, /) -> str:
     folder, name = os.path.split(_unescape_path(path).rstrip("/") or "/")
     if name in ("", ".", ".."):
         return canonical_folder(path)
-    return f"{canonical_folder(folder or '.')}/{escape_path(name)}"
+    whole = f"{canonical_folder(folder or '.')}/{escape_path(name)}"
+    return composed_path(whole)
 
 
 @lru_cache(maxsize=4096)
 def _real(folder: str, _working: str) -> str:
-    return escape_path(os.path.realpath(folder)).rstrip("/")
+    return composed_path(escape_path(os.path.realpath(folder))).rstrip("/")
 
 
 def canonical_folder(folder: str, /) -> str:

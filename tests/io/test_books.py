@@ -20,7 +20,8 @@ PACKAGE = """<?xml version="1.0"?><package xmlns="http://www.idpf.org/2007/opf" 
 <item id="b" href="text/%E4%BA%8C.xhtml" media-type="application/xhtml+xml"/>
 <item id="a" href="text/a.xhtml" media-type="application/xhtml+xml"/>
 <item id="p" href="p.png" media-type="image/png"/></manifest>
-<spine><itemref idref="n"/><itemref idref="a"/><itemref idref="b"/><itemref idref="p"/><itemref idref="gone"/></spine></package>"""
+<spine><itemref idref="n"/><itemref idref="a"/><itemref idref="b"/><itemref idref="p"/>
+<itemref idref="gone"/></spine></package>"""
 NAV = """<html xmlns="http://www.w3.org/1999/xhtml"><body><nav><a href="text/a.xhtml">一章</a>
 <a href="text/%E4%BA%8C.xhtml#x">二章</a></nav></body></html>"""
 FIRST = """<?xml version="1.0"?><html><head><title>銀河の本</title></head><body>

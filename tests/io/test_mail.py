@@ -102,7 +102,8 @@ def test_a_forwarded_message_is_an_attachment_and_not_opened(tmp_path):
 
 
 def test_flowed_lines_are_joined(tmp_path):
-    raw = "Subject: a\nContent-Type: text/plain; charset=utf-8; format=flowed; delsp=yes\n\n長い文は \n続きます。\n次の行\n"
+    raw = "Subject: a\nContent-Type: text/plain; charset=utf-8; format=flowed; delsp=yes\n\n"
+    raw += "長い文は \n続きます。\n次の行\n"
     assert one(write(tmp_path, raw.encode())).text == "a\n\n長い文は続きます。\n次の行"
 
 

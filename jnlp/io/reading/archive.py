@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from xml.etree.ElementTree import Element
 
-    from jnlp.io.reading.sources import Input
+    from jnlp.io.reading.inputs import Input
 
 LARGEST_PART = 128 << 20
 """Bytes that one part of an archive may unpack to."""

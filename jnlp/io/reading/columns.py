@@ -14,8 +14,8 @@ from jnlp.types import Failed, Record, Source
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from jnlp.io.reading.inputs import Input
     from jnlp.io.reading.options import ReadOptions
-    from jnlp.io.reading.sources import Input
 
 TEXT_COLUMNS = ("text", "本文", "テキスト", "sentence", "文", "内容", "コメント", "感想", "口コミ", "レビュー")
 """Where the text is looked for when nobody says; the first that exists."""

@@ -12,8 +12,8 @@ from jnlp.text.stream import LONGEST_LINE, CutLine
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from jnlp.io.reading.inputs import Input
     from jnlp.io.reading.options import ReadOptions
-    from jnlp.io.reading.sources import Input
     from jnlp.text import Decoded, TextStream
     from jnlp.types import Failed
 

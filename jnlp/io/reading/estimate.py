@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jnlp.io.reading.inputs import Input
 from jnlp.io.reading.options import ReadOptions, Unit
 from jnlp.io.reading.readers import builtin_readers
-from jnlp.io.reading.sources import Input, expand
+from jnlp.io.reading.sources import expand
 from jnlp.io.reading.streams import COMPRESSED
+from jnlp.io.reading.textual import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -48,7 +50,8 @@ def _records(item: Input, options: ReadOptions) -> int | None:
         return None
     if item.extension == ".parquet" or options.unit is Unit.PARAGRAPH:
         return None
-    if item.extension not in LINES or (options.unit is Unit.DOCUMENT and item.extension in TEXTS):
+    is_lines = item.extension in TEXTS or is_text(item.path, item.extension)
+    if (item.extension not in LINES and not is_lines) or (options.unit is Unit.DOCUMENT and is_lines):
         return 1
     try:
         return _lines(item.path) if item.path.stat().st_size <= LARGEST else None

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jnlp.io.reading.columns import Columns
+    from jnlp.io.reading.inputs import Input
     from jnlp.io.reading.options import ReadOptions
-    from jnlp.io.reading.sources import Input
     from jnlp.types import Failed
 
 

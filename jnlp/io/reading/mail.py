@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from email.message import Message
     from typing import BinaryIO
 
+    from jnlp.io.reading.inputs import Input
     from jnlp.io.reading.options import ReadOptions
-    from jnlp.io.reading.sources import Input
 
 LARGEST_MESSAGE = 256 << 20
 """Bytes of a message in a mailbox, its attachments included."""

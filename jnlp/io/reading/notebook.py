@@ -16,8 +16,8 @@ from jnlp.text.markdown import markdown_with_outline
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from jnlp.io.reading.inputs import Input
     from jnlp.io.reading.options import ReadOptions
-    from jnlp.io.reading.sources import Input
     from jnlp.types import Failed, Record
 
 

@@ -54,6 +54,12 @@ class ReadOptions:
         str | None, Option("Read every input as this: jsonl, csv, md … (else by its extension).", metavar="FORMAT")
     ] = None
     literal: Annotated[bool, Option("Take every argument as a text, never as a path.")] = False
+    include: Annotated[
+        tuple[str, ...],
+        Option("Read only files that match: `*.md`, `規程/**` (patterns as in .gitignore).", metavar="GLOB"),
+    ] = ()
+    exclude: Annotated[tuple[str, ...], Option("Leave out files and folders that match.", metavar="GLOB")] = ()
+    ignore: Annotated[bool, Option("Leave out of folders what .gitignore and .ignore files name.")] = True
     recursive: Annotated[bool, Option("Read folders with all folders below them.")] = True
 
     @property

@@ -12,8 +12,8 @@ from jnlp.io.reading.streams import COMPRESSED, read_all
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from jnlp.io.reading.inputs import Input
     from jnlp.io.reading.options import ReadOptions
-    from jnlp.io.reading.sources import Input
     from jnlp.types import Failed, Record
 
 _BATCH = 1024

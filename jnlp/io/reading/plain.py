@@ -13,8 +13,8 @@ from jnlp.types import Record, Source
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from jnlp.io.reading.inputs import Input
     from jnlp.io.reading.options import ReadOptions
-    from jnlp.io.reading.sources import Input
     from jnlp.types import Failed
 
 _BLOCK = 2000  # lines, about, held together where no blank line comes

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from jnlp.errors import MissingExtraError, RecordError, UsageError
+from jnlp.io.reading.inputs import Input
 from jnlp.io.reading.options import ReadOptions, Unit
-from jnlp.io.reading.sources import Input, expand
+from jnlp.io.reading.sources import expand
 from jnlp.io.specs import READERS, FormatSpec
 from jnlp.registry import import_target
 from jnlp.text.encodings import canonical
@@ -17,7 +18,8 @@ from jnlp.types import Failed, Record, Source
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jnlp.io.reading.sources import Item, PassedOver
+    from jnlp.io.reading.inputs import PassedOver
+    from jnlp.io.reading.sources import Item
 
 
 _KINDS = {extension: spec.name for spec in READERS for extension in spec.extensions}

@@ -12,7 +12,7 @@ from jnlp.types import Record, Source
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from jnlp.io.reading.sources import Input
+    from jnlp.io.reading.inputs import Input
     from jnlp.types import Alignment, Mark
 
 

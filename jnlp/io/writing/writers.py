@@ -14,8 +14,8 @@ from typing import BinaryIO, cast
 
 from jnlp.errors import JnlpError, UsageError
 from jnlp.io.durable import Lock
+from jnlp.io.reading.inputs import extension_of
 from jnlp.io.reading.readers import loader
-from jnlp.io.reading.sources import extension_of
 from jnlp.io.specs import READERS, WRITERS
 from jnlp.io.writing import journal
 from jnlp.io.writing.output import Output

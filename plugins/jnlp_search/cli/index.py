@@ -31,7 +31,7 @@ SUMMARY = "Index documents for search; only what changed is read again."
     IndexOptions,
     name="index",
     summary=SUMMARY,
-    reading=("text", "id", "encoding", "encoding_errors", "input_format", "recursive"),
+    reading=("text", "id", "encoding", "encoding_errors", "input_format", "include", "exclude", "ignore", "recursive"),
     hint={"did": "indexed with", "then": "index again with --model {larger} --rebuild"},
 )
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from jnlp.io.reading.archive import Archive
+    from jnlp.io.reading.inputs import Input
     from jnlp.io.reading.options import ReadOptions
-    from jnlp.io.reading.sources import Input
     from jnlp.types import Failed
 
 _BATCH = 500  # rows read at once

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
     from jnlp.io.reading.archive import Archive
+    from jnlp.io.reading.inputs import Input
     from jnlp.io.reading.options import ReadOptions
-    from jnlp.io.reading.sources import Input
     from jnlp.types import Failed, Record
 
 _TITLES = frozenset({"title", "ctrTitle"})

@@ -1,0 +1,168 @@
+"""Goes through folders: which files are read, which are left out, and what each is called."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jnlp.io.reading.ignore import Chosen, composed, rules_above, rules_in
+from jnlp.io.reading.inputs import Input, PassedOver, extension_of
+from jnlp.io.reading.textual import is_text
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from jnlp.io.reading.ignore import Rules
+    from jnlp.io.reading.options import ReadOptions
+    from jnlp.types import Failed
+
+OUTSIDE = "links out of the folder"
+"""How `PassedOver` calls links to files that are not below the folder that was given."""
+
+# Files that a run keeps next to its output: reading a folder never reads what is being written into it.
+_UNFINISHED = re.compile(r"\.part(\.state(\.tmp)?|\.lock)?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Goes through folders.
+
+    Args:
+        options: How to read.
+        extensions: The endings that have a reader.
+        passed_over: Counts what is left out.
+    """
+
+    options: ReadOptions
+    extensions: Collection[str]
+    passed_over: PassedOver
+    chosen: Chosen = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "chosen", Chosen.of(self.options.include, self.options.exclude))
+
+    def below(self, top: Path) -> Iterator[Input | Failed]:
+        """Yield the file, or the files in a folder and all below it; what cannot be looked at is a failure."""
+        waiting: list[tuple[Path, Rules | None]] = [(top, None)]  # not recursion: folders may be deeper than the stack
+        home = ""
+        while waiting:
+            path, rules = waiting.pop()
+            source = Input(shown(path), path, extension_of(path), named=path is top)
+            try:
+                if not _is_folder(path):
+                    if self._is_read(source, top):
+                        yield self._typed(source)
+                    continue
+                if path is top:
+                    home = os.path.realpath(path)
+                    rules = _above(path) if self.options.ignore else None
+                if self.options.ignore:
+                    rules = rules_in(os.path.abspath(path), rules)  # noqa: PTH100 - links stay
+                entries = sorted(self._entries(path, top, rules, home))
+            except OSError as error:
+                yield source.failed(f"cannot be read: {(error.strerror or str(error)).lower()}")
+                continue
+            waiting += ((path / name, rules) for name in reversed(entries))
+
+    def _typed(self, source: Input) -> Input:
+        return replace(source, extension=f".{self.options.input_format}") if self.options.input_format else source
+
+    def _is_read(self, source: Input, top: Path) -> bool:
+        assert source.path is not None
+        if not self.chosen.takes(*_names(source.path, top)):
+            return False
+        if source.named or self.options.input_format or source.extension in self.extensions:
+            return True
+        if is_text(source.path, source.extension):
+            return True
+        self.passed_over.add(source.path)
+        return False
+
+    def _entries(self, folder: Path, top: Path, rules: Rules | None, home: str) -> Iterator[str]:
+        """Names of the files in a folder, of broken links, and of the folders where they are asked for."""
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                # A link to a folder is not followed (it may lead round), a pipe in a folder would wait for ever.
+                if entry.name.startswith(".") or _UNFINISHED.search(entry.name):
+                    continue
+                is_folder = entry.is_dir(follow_symlinks=False)
+                if is_folder and not self.options.recursive:
+                    continue
+                if not is_folder and not _is_broken(entry) and not entry.is_file():
+                    continue
+                if is_folder and self.chosen.skips(*_names(folder / entry.name, top)):
+                    continue
+                if rules is not None and rules.ignores(_full(folder, entry.name) + "/" * is_folder):
+                    self.passed_over.ignored += 1
+                elif entry.is_symlink() and not _is_broken(entry) and not _is_inside(entry.path, home):
+                    self.passed_over.kinds[OUTSIDE] += 1
+                else:
+                    yield entry.name
+
+
+def _above(top: Path) -> Rules | None:
+    """The rules of the folders above, unless they leave out all of this one: it was asked for by name."""
+    rules = rules_above(top)
+    folder = f"{os.path.abspath(top)}/"  # noqa: PTH100 - links stay
+    return None if rules is None or rules.ignores(folder) else rules
+
+
+def _full(folder: Path, name: str) -> str:
+    return f"{os.path.abspath(folder).rstrip('/')}/{name}"  # noqa: PTH100 - links stay
+
+
+def _names(path: Path, top: Path) -> tuple[str, ...]:
+    """What patterns may call a file: as it is shown, and relative to the folder that was given."""
+    if path == top:
+        return (path.as_posix(),)
+    return path.as_posix(), path.relative_to(top).as_posix()
+
+
+def _is_inside(path: str, home: str) -> bool:
+    return os.path.realpath(path).startswith(home.rstrip("/") + "/")
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether a path is a folder; OSError for one that is there and cannot be looked at, as a link that leads nowhere.
+
+    A path that is gone is no folder: to open it will say so.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        if path.is_symlink():
+            raise
+        return False
+    return stat.S_ISDIR(mode)
+
+
+def _is_broken(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry cannot be looked at: a link to itself or to nothing, a name that may not be read."""
+    try:
+        entry.stat()
+    except OSError:
+        return True
+    return False
+
+
+def shown(path: Path, /) -> str:
+    """Return a path as text that can be written, in composed form (NFC) unless another file has that name.
+
+    What is no Unicode in its name (an old archive's) is escaped.
+    """
+    return composed_path(path.as_posix()).encode("utf-8", "backslashreplace").decode()
+
+
+def composed_path(path: str, /) -> str:
+    """Return a path in composed form (NFC), or as it is where that is the path of another file."""
+    name = composed(path)
+    if name == path or not os.path.lexists(name) or not os.path.lexists(path):
+        return name
+    try:
+        return name if Path(name).samefile(path) else path
+    except OSError:
+        return path
