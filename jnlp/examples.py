@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError, UsageError
+from jnlp.io.reading.inputs import PassedOver
 from jnlp.io.reading.readers import read
-from jnlp.io.reading.sources import PassedOver
 from jnlp.types import Example, Failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from jnlp.io.reading.inputs import PassedOver
     from jnlp.io.reading.options import ReadOptions
     from jnlp.io.reading.readers import Loaders
     from jnlp.types import Record

@@ -24,6 +24,32 @@ def print_failure(failed: Failed, /) -> None:
     click.echo(f"jnlp: skipped {line}", err=True)
 
 
+class Unread:
+    """Collects what could not be read, to list it at the end of a run; the first of very many."""
+
+    MOST = 100
+
+    def __init__(self) -> None:
+        self._first: list[Failed] = []
+        self._more = 0
+
+    def add(self, failed: Failed, /) -> None:
+        """Keep one failure."""
+        if len(self._first) < self.MOST:
+            self._first.append(failed)
+        else:
+            self._more += 1
+
+    def print(self) -> None:
+        """Print on stderr what could not be read and why, a line each, and how many there were if they were several."""
+        for failed in self._first:
+            print_failure(failed)
+        if self._more:
+            click.echo(f"jnlp: skipped {self._more:,} more", err=True)
+        if len(self._first) > 1:
+            click.echo(f"jnlp: {len(self._first) + self._more:,} could not be read, for the reasons above", err=True)
+
+
 def print_notices(engine: Engine, /, *, did: str = "answered by", then: str = "--model {larger}") -> None:
     """Print on stderr which built-in model was used, how to get a larger one, and which texts were windowed or cut.
 

@@ -15,10 +15,11 @@ _PROSE = (
 )
 _SETTINGS = "cfg cmake conf config env gradle ini json5 jsonc plist properties toml yaml yml"
 _CODE = """
-    ada adb ads applescript asm awk bas bash bat c cc cjs clj cljs cls cmd cob coffee cpp cs css csh cu cxx d dart el elm
-    erl ex exs f f90 f95 fish for fs fsi fsx go graphql groovy h hh hpp hrl hs hxx inc java jl js jsx kt kts less lhs lisp
-    lsp lua m4 mjs ml mli mm nim nix pas php pl pm pp proto ps1 psm1 py pyi pyx r rake rb rkt rs s sass scala scm scss sh
-    sol sql sty svelte swift tcl tf ts v vb vba vbs vhd vhdl vim vue wat zig zsh
+    ada adb ads applescript asm awk bas bash bat c cc cjs clj cljs cls cmd cob coffee cpp cs css csh cu cxx d
+    dart el elm erl ex exs f f90 f95 fish for fs fsi fsx go graphql groovy h hh hpp hrl hs hxx inc java jl js
+    jsx kt kts less lhs lisp lsp lua m4 mjs ml mli mm nim nix pas php pl pm pp proto ps1 psm1 py pyi pyx r
+    rake rb rkt rs s sass scala scm scss sh sol sql sty svelte swift tcl tf ts v vb vba vbs vhd vhdl vim vue
+    wat zig zsh
 """
 _NAMES = """
     authors changelog changes contributing copying dockerfile gemfile install jenkinsfile justfile licence license

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from jnlp.cli.common import command
-from jnlp.cli.messages import print_failure
+from jnlp.cli.messages import Unread
 from jnlp_search.cli.group import IndexGroup
 from jnlp_search.cli.search import asked_model
 from jnlp_search.options import IndexOptions
@@ -49,8 +50,13 @@ def add(
     shows_bar = not quiet and _is_terminal()
     documents = dataclasses.replace(reading, unit=Unit.DOCUMENT)
     total = estimate(paths, documents, engine.readers()) if shows_bar else None
-    done, passed_over = 0, PassedOver()
-    with progress("documents", total=total, quiet=not shows_bar) as advance, _open(engine, folder) as index:
+    done, passed_over, unread = 0, PassedOver(), Unread()
+    with (
+        ExitStack() as last,
+        progress("documents", total=total, quiet=not shows_bar) as advance,
+        _open(engine, folder) as index,
+    ):
+        last.callback(unread.print)
 
         def print_progress(report: AddReport) -> None:
             nonlocal done
@@ -60,7 +66,7 @@ def add(
         report = index.add(
             paths,
             read=read,
-            on_failed=print_failure,
+            on_failed=unread.add,
             progress=print_progress,
             passed_over=passed_over,
             **dataclasses.asdict(options),
