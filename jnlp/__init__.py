@@ -84,7 +84,7 @@ def to_json(value: object, /) -> str:
         >>> to_json([Source("規程.txt", 3)])
         '[{"path": "規程.txt", "line": 3, "encoding": null}]'
     """
-    from jnlp.io.writing.cells import to_json as convert
+    from jnlp.strict_json import to_json as convert
 
     return convert(value)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import RecordError, UsageError
+from jnlp.surrogates import lone_surrogate
 from jnlp.types import Failed, Record, Source
 
 if TYPE_CHECKING:
@@ -45,9 +46,5 @@ def check_records(records: Iterable[Record | Failed], spec: TaskSpec[Any, Any], 
 def _unreadable(text: Text, spec: TaskSpec[Any, Any]) -> str | None:
     if isinstance(text, tuple) and not spec.pairs:
         return f"{spec.name} reads one text, not a pair"
-    for part in (text,) if isinstance(text, str) else text:
-        try:
-            part.encode()
-        except UnicodeEncodeError as error:
-            return f"a character is half of one (U+{ord(part[error.start]):04X})"
-    return None
+    half = lone_surrogate(text)
+    return None if half is None else f"a character is half of one ({half})"

@@ -6,6 +6,7 @@ The command line, the config file, the docs and jobs all build options here, so 
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import types
 from enum import Enum
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from jnlp.errors import UsageError
+from jnlp.surrogates import lone_surrogate
 from jnlp.types import Option
 from jnlp.types.options import to_json as to_json
 
@@ -158,6 +160,8 @@ def _scalar(kind: type, value: Any, option: Option) -> Any:
         raise ValueError(value)
     construct: Any = kind
     converted = _member(kind, value) if issubclass(kind, Enum) else construct(value)
+    if isinstance(converted, float) and not math.isfinite(converted):  # a job is JSON, which has no such number
+        raise ValueError(value)
     if isinstance(converted, str) and not isinstance(converted, Enum):
         converted = text_of(converted)
     if option.choices and converted not in option.choices:
@@ -171,10 +175,8 @@ def text_of(value: str, /) -> str:
     Raises:
         UsageError: It is not valid.
     """
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise UsageError(f"{value!r} is not text in UTF-8") from None
+    if lone_surrogate(value) is not None:
+        raise UsageError(f"{value!r} is not text in UTF-8")
     return value
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import unicodedata
 from collections import Counter
 from typing import TYPE_CHECKING, Any
+
+from jnlp.strict_json import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -57,7 +58,7 @@ def make_tokenizer(folder: Path, /, *, texts: Iterable[str] = SENTENCES, vocabul
     names = zip(("unk", "bos", "eos", "pad", "sep", "mask", "cls"), SPECIALS, strict=True)
     settings: dict[str, object] = {f"{name}_token": token for name, token in names}
     settings |= {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 8192}
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(dumps(settings, indent=2) + "\n", encoding="utf-8")
     return folder
 
 

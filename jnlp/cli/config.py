@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
@@ -13,6 +12,7 @@ from jnlp.cli.options import SectionCommand
 from jnlp.config import Settings
 from jnlp.errors import UsageError
 from jnlp.registry import Kind
+from jnlp.strict_json import dumps_shown
 
 if TYPE_CHECKING:
     from jnlp.registry import Registry
@@ -28,9 +28,7 @@ def config(ctx: click.Context, as_json: bool) -> None:
     loaded = configuration.load_config()
     values = {field.key: getattr(loaded.settings, field.name) for field in options.fields(Settings)}
     if as_json:
-        click.echo(
-            json.dumps({"file": str(loaded.path), "settings": values, "tasks": loaded.tasks}, ensure_ascii=False)
-        )
+        click.echo(dumps_shown({"file": str(loaded.path), "settings": values, "tasks": loaded.tasks}))
         return
     click.echo(f"file: {loaded.path}{'' if loaded.path.exists() else ' (not there yet)'}")
     for field in options.fields(Settings):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-
 import click
 
 from jnlp.engine import Engine
+from jnlp.strict_json import dumps_shown
 
 
 @click.command(help="Check this installation: versions, device, threads, plugins, models, and what is missing.")
@@ -28,7 +26,7 @@ def doctor(ctx: click.Context, as_json: bool, build_kernels: bool) -> None:
     for finding in examine(Engine(ctx.find_root().obj, load_config())):
         problems += finding.level is Level.PROBLEM
         if as_json:
-            click.echo(json.dumps(dataclasses.asdict(finding), ensure_ascii=False))
+            click.echo(dumps_shown(finding))
             continue
         mark = {Level.OK: " ", Level.ABSENT: "-", Level.PROBLEM: "!"}[finding.level]
         click.echo(f"{mark} {finding.subject:<22} {finding.text}" + (f"  → {finding.hint}" if finding.hint else ""))

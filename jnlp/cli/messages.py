@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import click
@@ -19,7 +20,7 @@ def print_failure(failed: Failed, /) -> None:
     """Print a failed record on stderr, in one line: a JnlpError with its hint, a bug with its type."""
     error = failed.error
     text = str(error) if isinstance(error, JnlpError) else f"{type(error).__name__}: {error}"
-    where = "" if failed.id in text else f"{failed.id}: "
+    where = "" if re.search(rf"(?<!\w){re.escape(failed.id)}(?!\w)", text) else f"{failed.id}: "
     line = " ".join(f"{where}{text}".split())  # an id, or a library's message, may hold line breaks
     click.echo(f"jnlp: skipped {line}", err=True)
 
@@ -82,13 +83,13 @@ def print_notices(engine: Engine, /, *, did: str = "answered by", then: str = "-
 
 def print_stats(usage: Usage, /) -> None:
     """Print the costs of the runs on stderr, in three lines."""
-    done = f"{_count(usage.texts, 'text')}, {_count(usage.tokens, 'token')} in {usage.working:.1f} s"
+    done = f"{counted(usage.texts, 'text')}, {counted(usage.tokens, 'token')} in {usage.working:.1f} s"
     loading = f" (and {usage.loading:.1f} s to load)" if usage.loading else ""
     rates = f"{usage.tokens / usage.working:,.0f} tokens/s, {usage.texts / usage.working:,.1f} texts/s"
     click.echo(f"jnlp: {done}{loading}: {rates}", err=True)
     shares = ", ".join(f"{stage.value} {seconds / usage.working:.1%}" for stage, seconds in usage.seconds.items())
     click.echo(
-        f"jnlp: {_count(usage.batches, 'batch', 'batches')}, padding {usage.padding:.1%}; busy: {shares}", err=True
+        f"jnlp: {counted(usage.batches, 'batch', 'batches')}, padding {usage.padding:.1%}; busy: {shares}", err=True
     )
     memory = f"peak memory {peak_memory() / 1e6:,.0f} MB"
     if usage.workers:
@@ -96,5 +97,11 @@ def print_stats(usage: Usage, /) -> None:
     click.echo(f"jnlp: {usage.ran or 'no model'}; {memory}", err=True)
 
 
-def _count(count: int, one: str, more: str | None = None, /) -> str:
+def counted(count: int, one: str, more: str | None = None, /) -> str:
+    """Return a number with its noun, in the singular or the plural.
+
+    Example:
+        >>> counted(1, "text"), counted(1200, "text"), counted(2, "batch", "batches")
+        ('1 text', '1,200 texts', '2 batches')
+    """
     return f"{count:,} {one if count == 1 else more or one + 's'}"

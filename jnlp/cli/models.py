@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
 from jnlp.engine import Engine
 from jnlp.loaded_heads import DEFAULT_MODEL
+from jnlp.strict_json import dumps_shown
 
 if TYPE_CHECKING:
     from jnlp.models.catalog import ModelStatus
@@ -34,7 +34,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
     engine = _engine(ctx)
     default = engine.settings.model or DEFAULT_MODEL
     for status in list_models(engine.specs()):
-        click.echo(json.dumps(_record(status), ensure_ascii=False) if as_json else _line(status, default))
+        click.echo(dumps_shown(_record(status)) if as_json else _line(status, default))
 
 
 def _record(status: ModelStatus) -> dict[str, object]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from jnlp.strict_json import dumps_shown
 
 if TYPE_CHECKING:
     from jnlp.plugins import PluginInfo, Plugins
@@ -21,7 +22,7 @@ def plugins(ctx: click.Context, as_json: bool) -> None:
         return
     loaded: Plugins = ctx.find_root().obj
     for info in loaded.infos:
-        click.echo(json.dumps(_record(info), ensure_ascii=False) if as_json else _lines(info))
+        click.echo(dumps_shown(_record(info)) if as_json else _lines(info))
 
 
 @plugins.command(help="Write a working plugin package with a test into the folder NAME.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +19,7 @@ from jnlp.encoder.runtime import Runtime
 from jnlp.encoder.shared_weights import check_once, read_shared
 from jnlp.errors import JnlpError, MissingHeadError
 from jnlp.models.weights import AGAIN
+from jnlp.strict_json import dumps
 from jnlp.types import Head
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def save_modernbert(network: Network, folder: Path, /, *, tokenizer: Path | None
 
     folder.mkdir(parents=True, exist_ok=True)
     config = network.config.to_dict() | {"architectures": [ARCHITECTURES[type(network)]], "dtype": "float32"}
-    text = json.dumps(config, indent=2, ensure_ascii=False)
+    text = dumps(config, indent=2)
     (folder / "config.json").write_text(text + "\n", encoding="utf-8")
     weights = {name: w.detach().to("cpu", torch.float32).contiguous() for name, w in network.state_dict().items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from jnlp.encoder.threads import use_threads
 from jnlp.encoder.tokenizer import load_tokenizer
 from jnlp.errors import JnlpError, UsageError
 from jnlp.models.folder import ModelFolder, read_folder, read_special
+from jnlp.strict_json import dumps
 from jnlp.types import Head, ProblemType
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def _fingerprint(model: ModelFolder, reader: Reader) -> str:
     if normalize := reader.tokenizer.normalize:
         name = getattr(normalize, "__qualname__", type(normalize).__qualname__)
         parts["normalize"] = f"{normalize.__module__}.{name}"
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(dumps(parts, sort_keys=True, ascii=True).encode()).hexdigest()
 
 
 _LOADERS: dict[Head, Callable[..., LoadedHead]] = {

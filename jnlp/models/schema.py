@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError
 from jnlp.models.weights import AGAIN
+from jnlp.strict_json import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -198,5 +199,5 @@ def _short(value: object) -> str:
         return "an object" if isinstance(value, dict) else "a list"
     if isinstance(value, int) and abs(value) > 1 << 64:
         return "a number of more than twenty digits"
-    text = json.dumps(value, ensure_ascii=False)
+    text = dumps(value)
     return text if len(text) <= 40 else text[:39] + "…"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 import shutil
 import tempfile
@@ -16,6 +15,7 @@ from jnlp.encoder.tokenizer import load_tokenizer
 from jnlp.encoder.windows import frame
 from jnlp.errors import JnlpError
 from jnlp.io.durable import Lock
+from jnlp.strict_json import dumps
 from jnlp.training.checkpoints import NAME
 from jnlp.types import Overflow
 
@@ -65,7 +65,7 @@ def write_model(folder: Path, base: Path, config: dict[str, Any], states: dict[s
     """Write config, weights and the base's tokenizer files into an existing folder."""
     from safetensors.torch import save_file
 
-    text = json.dumps(config, ensure_ascii=False, indent=2, sort_keys=True)
+    text = dumps(config, indent=2, sort_keys=True)
     (folder / "config.json").write_text(text + "\n", "utf-8")
     weights = folder / "model.safetensors"
     save_file({k: v.cpu().contiguous() for k, v in states.items()}, weights, {"format": "pt"})

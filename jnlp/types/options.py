@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, is_dataclass
 from enum import Enum
 from typing import Any
+
+from jnlp.strict_json import dumps
 
 Target = str | Callable[[], object]
 """What a plugin registers: `"package.module:attribute"` or a factory, resolved on first use."""
@@ -62,7 +63,7 @@ class Option:
 
 def to_json(value: Any, /) -> str:
     """Return options or settings, or a mapping of them, as JSON; `jnlp.options.build` reads the values back."""
-    return json.dumps(value, ensure_ascii=False, default=_plain, sort_keys=True)
+    return dumps(value, sort_keys=True, default=_plain)
 
 
 def _plain(value: Any) -> Any:

@@ -21,6 +21,18 @@ class Place:
     path: str | None = None
     line: int | None = None
 
+    @property
+    def name(self) -> str:
+        """The name that no other document has, for `remove`: `FILE`, `FILE:LINE`, `FILE#ID`, or an id without a file.
+
+        Example:
+            >>> Place("r1", "faq.csv", 2).name
+            'faq.csv#r1'
+        """
+        if self.path is None or self.document in (self.path, f"{self.path}:{self.line}"):
+            return self.document
+        return f"{self.path}#{self.document}"
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -195,8 +207,10 @@ class SearchIndex(Protocol):
         """Update the index with records, or with files and folders; create it if it does not exist."""
         ...
 
-    def remove(self, names: Iterable[str | Path] | str | Path, /) -> int:
-        """Remove documents by name, file or folder, and return their number."""
+    def remove(
+        self, names: Iterable[str | Path] | str | Path, /, *, on_kept: Callable[[str], None] | None = None
+    ) -> int:
+        """Remove documents by name, file or folder; return their number. `on_kept` gets files that are still there."""
         ...
 
     def search(self, query: str, /, **options: Any) -> list[Hit]:

@@ -25,6 +25,7 @@ import click
 
 from jnlp.errors import JnlpError, status_of
 from jnlp.models.resolve import BUILTIN
+from jnlp.strict_json import dumps
 from jnlp_family.cards import FAMILY, read, write_cards
 from jnlp_pretrain.printing import figure
 
@@ -163,7 +164,7 @@ def make(family: Family, /, *, say: Callable[[str], None], guard: bool = False) 
         say(name)
         step()
         done[name] = inputs
-        (family.work / _DONE).write_text(json.dumps(done) + "\n", encoding="utf-8")
+        (family.work / _DONE).write_text(dumps(done) + "\n", encoding="utf-8")
     write_cards(family.work)
     say(f"whole, {check(family.work) / 1e6:.1f} MB: {family.work}")
 
@@ -286,9 +287,9 @@ def _pretrain(family: Family, say: Callable[[str], None]) -> None:
         family.recipe, corpus, family.folder("tiny"), RunOptions(start=family.start), progress=print_progress
     )
     before = read(family.start / "training.json") if family.start else {}
-    text = json.dumps(training(family.recipe, report, before), ensure_ascii=False, indent=2)
+    text = dumps(training(family.recipe, report, before), indent=2)
     (family.folder("tiny") / "training.json").write_text(text + "\n", encoding="utf-8")
-    (family.work / "run.json").write_text(json.dumps(report.details["run"]) + "\n", encoding="utf-8")
+    (family.work / "run.json").write_text(dumps(report.details["run"]) + "\n", encoding="utf-8")
 
 
 def training(recipe: Recipe, report: TrainReport, before: Mapping[str, Any], /) -> dict[str, Any]:
@@ -415,7 +416,7 @@ def toxicity_scores(folder: Path, /) -> str:
 
     found = {"model": "toxicity", "toxicity": read(folder / "metrics.json")["toxicity"]}
     found["weights"] = digest_weights(folder)
-    return json.dumps(found, ensure_ascii=False, indent=2) + "\n"
+    return dumps(found, indent=2) + "\n"
 
 
 def _run(command: Sequence[str]) -> None:

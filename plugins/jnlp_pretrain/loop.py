@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jnlp.io.durable import replacing
+from jnlp.strict_json import dumps
 from jnlp.training import checkpoints
 from jnlp.training.optim import load_states, update
 from jnlp.training.stopping import Stopped, stop_signals
@@ -187,7 +187,7 @@ class _Run:
     def _log(self, figures: Mapping[str, float]) -> None:
         row = {"step": self.step, "tokens": self.tokens, "seconds": round(self.clock.elapsed, 1)}
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps(row | {k: round(v, 5) for k, v in figures.items()}) + "\n")
+            log.write(dumps(row | {k: round(v, 5) for k, v in figures.items()}) + "\n")
 
     def _save(self) -> None:
         if self.team.rank == 0:
@@ -218,6 +218,6 @@ class _Run:
 def _forget_after(log: Path, step: int) -> None:
     """Drop the lines of steps that came after the checkpoint: they are taken again."""
     if log.exists():
-        kept = (json.dumps(row) + "\n" for row in read_log(log) if row["step"] <= step)
+        kept = (dumps(row) + "\n" for row in read_log(log) if row["step"] <= step)
         with replacing(log) as file:
             file.write("".join(kept).encode())

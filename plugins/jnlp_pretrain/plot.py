@@ -37,7 +37,7 @@ class _Axis:
 def write_plot(log: Path, out: Path) -> None:
     """Draw the losses and the held-out accuracy of a `log.jsonl` against tokens; nothing where there is no loss yet."""
     rows = read_log(log)
-    curves = {name: [(row["tokens"], row[name]) for row in rows if name in row] for name in _COLOURS}
+    curves = {name: [(row["tokens"], row[name]) for row in rows if row.get(name) is not None] for name in _COLOURS}
     if len(curves["loss"]) > 1:
         with replacing(out) as file:
             file.write(_svg(curves).encode())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from jnlp.errors import JnlpError
+from jnlp.strict_json import dumps
 from jnlp.training.schedule import warmup_stable_decay
 from jnlp_pretrain.clean import Clean
 from jnlp_pretrain.corpus import Source  # noqa: TC001 - pydantic reads the annotations
@@ -180,7 +180,7 @@ class Recipe:
 
 def fingerprint(value: object, size: int = 12) -> str:
     """Return a short hash of a value that JSON can write."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    text = dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:size]
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jnlp.io.durable import replacing
+from jnlp.strict_json import dumps
 from jnlp_pretrain.clean import Cleaner
 from jnlp_pretrain.corpus import documents, fraction
 
@@ -83,7 +84,7 @@ def build_shards(
         if progress:
             progress(source.name, summary)
     with replacing(done) as file:
-        text = json.dumps({n: asdict(s) for n, s in summaries.items()}, ensure_ascii=False, indent=2)
+        text = dumps({n: asdict(s) for n, s in summaries.items()}, indent=2)
         file.write(text.encode())
     return summaries
 

@@ -7,13 +7,13 @@ every library reads the same text the same way.
 from __future__ import annotations
 
 import io
-import json
 import re
 import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from jnlp.errors import JnlpError, MissingExtraError
+from jnlp.strict_json import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -161,7 +161,7 @@ def save_tokenizer(tokenizer: Tokenizer, folder: Path, *, max_length: int) -> No
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write a JSON file as Hugging Face does: indented, Japanese unescaped."""
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    path.write_text(dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
 def _words(lines: Iterable[str]) -> Iterator[str]:

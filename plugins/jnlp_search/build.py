@@ -6,7 +6,7 @@ import dataclasses
 import os
 import sqlite3
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from jnlp.errors import JnlpError, UsageError
@@ -15,7 +15,7 @@ from jnlp_search.builder import Builder, Watch
 from jnlp_search.chunk import bundled_chunker
 from jnlp_search.names import find
 from jnlp_search.options import ANALYSER, CHUNK_TOKENS, CHUNKER, OVERLAP_TOKENS, IndexOptions
-from jnlp_search.roots import move
+from jnlp_search.roots import display_path, file_is_there, move
 from jnlp_search.store import replacement, segments
 from jnlp_search.store.catalog import NAME, SEGMENTS, Catalog
 from jnlp_search.store.checks import DamagedIndexError, damage_reported
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from jnlp.types import AddReport, Chunker, Embedder, Failed, Record, RepairReport
 
 _PLAIN = Watch()
+_AGAIN = "committed documents are kept; free space or fix the permissions, then run the same command again"
 
 
 def build(
@@ -123,20 +124,31 @@ def _take_in(builder: Builder, records: Iterable[Record | Failed]) -> None:
     builder.commit()
 
 
-def delete(folder: Path, names: Sequence[str], /) -> int:
-    """Remove documents in one commit and return their number.
+def delete(folder: Path, names: Sequence[str], /) -> tuple[int, list[str]]:
+    """Remove documents in one commit and return their number, and those of the files that are still there.
 
     Raises:
         UsageError: There is no index, or a name is not in it.
     """
     with changing(folder) as catalog:
         numbers = find(catalog, names)
+        kept = _files_still_there(catalog, numbers)
         if numbers:
             with catalog.transaction():
                 for number in numbers:
                     catalog.delete_document(number)
             segments.tidy(catalog)
-        return len(numbers)
+        return len(numbers), kept
+
+
+def _files_still_there(catalog: Catalog, numbers: Sequence[int]) -> list[str]:
+    roots = {root.id: root for root in catalog.roots()}
+    found: dict[str, None] = {}
+    with suppress(DamagedIndexError):  # a damaged document can be removed too
+        for _, document in catalog.documents(numbers):
+            if file_is_there(document, roots):
+                found[display_path(document, roots) or ""] = None
+    return list(found)
 
 
 @contextmanager
@@ -183,14 +195,20 @@ def _clear_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.OperationalError) as error:
-        reason = error.strerror or error if isinstance(error, OSError) else error
-        raise JnlpError(
-            f"{folder} cannot be written: {reason}",
-            hint="committed documents are kept; free space or fix the permissions, then run the same command again",
-        ) from error
+        reason, hint = error.strerror or error if isinstance(error, OSError) else error, _AGAIN
+        if not os.path.lexists(folder):
+            reason, hint = _unmade(folder, error), "no index was made; name another folder with --index"
+        raise JnlpError(f"{folder} cannot be written: {reason}", hint=hint) from error
     except KeyboardInterrupt as interrupt:
         interrupt.add_note(f"{folder} holds what was indexed so far; the same command goes on")
         raise
+
+
+def _unmade(folder: Path, error: Exception) -> str:
+    """Return why a folder could not be made. Virtual file systems say that there is no such file, which misleads."""
+    parent = next((path for path in folder.absolute().parents if path.exists()), folder)
+    why = "" if isinstance(error, FileNotFoundError) else f" ({getattr(error, 'strerror', None) or error})"
+    return f"no folder can be made in {parent}{why}"
 
 
 def recorded_model(folder: Path, /) -> str | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import math
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from jnlp.errors import RecordError
+from jnlp.strict_json import dumps
+from jnlp.surrogates import lone_surrogate
 from jnlp.types import Purpose
 from jnlp_search.store.entries import Document
 
@@ -85,14 +85,12 @@ def draft(record: Record, roots: Roots, /) -> Draft:
     fields = dict(record.fields)
     if fields.get(PATH) == record.source.path:
         fields[PATH] = None  # a hit shows it as the root is spelled
-    try:
-        for part in (text, record.original):
-            data = b"" if part is None else part.encode()
-            digest.update(len(data).to_bytes(8, "big") + data)
-        metadata = _json(fields)
-        f"{metadata}{record.id}".encode()
-    except UnicodeEncodeError as error:
-        raise RecordError(f"a character is half of one (U+{ord(error.object[error.start]):04X})") from error
+    metadata = dumps(fields, default=str)
+    if (half := lone_surrogate([text, record.original, metadata, record.id])) is not None:
+        raise RecordError(f"a character is half of one ({half})")
+    for part in (text, record.original):
+        data = b"" if part is None else part.encode()
+        digest.update(len(data).to_bytes(8, "big") + data)
     (root, path, key), named = roots.identify(record)
     title = record.fields.get("title")
     return Draft(
@@ -115,22 +113,6 @@ def draft(record: Record, roots: Roots, /) -> Draft:
 def same_passage(text: str, /) -> bytes:
     """Return a digest that equal passages share; white space is ignored."""
     return hashlib.blake2b(" ".join(text.split()).encode(), digest_size=8).digest()
-
-
-def _json(fields: dict[str, object]) -> str:
-    """Return fields as strict JSON: a number that is not finite becomes null."""
-    try:
-        return json.dumps(fields, ensure_ascii=False, default=str, allow_nan=False)
-    except ValueError:
-        return json.dumps(_finite(json.loads(json.dumps(fields, default=str))), ensure_ascii=False)
-
-
-def _finite(value: object) -> object:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list) else value
 
 
 def _text(record: Record) -> str:

@@ -123,11 +123,14 @@ class Index:
             watch=Watch(on_failed, progress),
         )
 
-    def remove(self, names: Iterable[str | Path] | str | Path, /) -> int:
+    def remove(
+        self, names: Iterable[str | Path] | str | Path, /, *, on_kept: Callable[[str], None] | None = None
+    ) -> int:
         """Remove documents and return their number.
 
         Args:
-            names: Ids, files, folders, or `FILE#ID` if several files have a row with that id.
+            names: Ids, files, folders, or `FILE#ID` where several files have a row of that id (`Place.name`).
+            on_kept: Called with each file of theirs that is still there: adding it again brings them back.
 
         Raises:
             UsageError: A name that is in the index nowhere, or in several files.
@@ -141,7 +144,11 @@ class Index:
         from jnlp_search.build import delete
 
         wanted = [names] if isinstance(names, str | Path) else list(names)
-        return delete(self.path, [str(name) for name in wanted])
+        removed, kept = delete(self.path, [str(name) for name in wanted])
+        if on_kept is not None:
+            for file in kept:
+                on_kept(file)
+        return removed
 
     def search(self, query: str, /, **options: Any) -> list[Hit]:
         """Return the best passages, best first.

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from jnlp.errors import UsageError
+from jnlp.surrogates import lone_surrogate
 
 _PART = re.compile(
     r"""(?P<space>^|(?<=\s))(?P<minus>[-－])(?:["“＂](?P<unwanted>[^"”＂]+)["”＂]|(?P<word>[^\s"“”＂-][^\s"“”＂]*))
@@ -41,7 +42,7 @@ def read_query(query: str, /) -> Wording:
     """
     if not query.strip():
         raise UsageError("the query is empty", hint="give words or a question")
-    if any("\ud800" <= character <= "\udfff" for character in query):
+    if lone_surrogate(query) is not None:
         raise UsageError("the query has bytes that are no text", hint="type it in the terminal's own encoding")
     phrases: list[str] = []
     excluded: list[str] = []

@@ -107,6 +107,12 @@ def display_name(document: Document, roots: dict[int, Root], /) -> str:
     return document.key if document.named else f"{display_path(document, roots) or ''}{document.key}"
 
 
+def file_is_there(document: Document, roots: dict[int, Root], /) -> bool:
+    """Whether the file of a document is where it was indexed."""
+    root = roots.get(document.root)
+    return root is not None and os.path.lexists(_unescape_path(f"{root.path}/{document.path}"))
+
+
 def canonical(path: str, /) -> str:
     """Return the canonical absolute path of a file: links in its folder resolved, its own name kept.
 

@@ -29,6 +29,7 @@ class Size(Enum):
 class Sample:
     top: Annotated[int, Option(help="How many.", ge=1, le=100)] = 5
     threshold: Annotated[float, Option(help="Least score.", ge=0, le=1)] = 0.5
+    temperature: Annotated[float, Option(help="Any number.")] = 1.0
     labels: Annotated[tuple[str, ...], Option(help="Labels.")] = ()
     sizes: Annotated[tuple[int, ...], Option(help="Sizes.", ge=1)] = ()
     purpose: Annotated[Purpose, Option(help="Purpose.")] = Purpose.QUERY
@@ -78,6 +79,8 @@ BAD = [
     ({"top": 1.5}, "top cannot be 1.5", "a whole number"),
     ({"top": True}, "top cannot be True", "a whole number"),
     ({"top": None}, "top cannot be None", "a whole number"),
+    ({"temperature": "nan"}, "temperature cannot be 'nan'", "a number"),
+    ({"temperature": float("inf")}, "temperature cannot be inf", "a number"),
     ({"threshold": -0.1}, "threshold cannot be -0.1", "≥ 0"),
     ({"sizes": "64,0"}, "sizes cannot be '64,0'", "≥ 1"),
     ({"purpose": "fun"}, "purpose cannot be 'fun'", "query, document"),

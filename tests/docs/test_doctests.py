@@ -29,6 +29,9 @@ MODULES = [
     "jnlp.engine",
     "jnlp.errors",
     "jnlp.jobs",
+    "jnlp.strict_json",
+    "jnlp.surrogates",
+    "jnlp.terminal",
     "jnlp_search.index",
     *(
         module.name

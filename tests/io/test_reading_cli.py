@@ -94,6 +94,35 @@ def test_a_quote_that_never_closes_fails_alone(run) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "text", "flags"),
+    [
+        ("a.csv", "id,本文\nr1,良い\nr2, \n", ()),
+        ("a.csv", "番号,本文\nr1,良い\nr2,\n", ("--id", "番号")),
+        ("a.tsv", "id\ttext\nr1\t良い\nr2\t\n", ()),
+        ("a.jsonl", '{"id": "r1", "text": "良い"}\n{"id": "r2", "text": null}\n', ()),
+        ("a.jsonl", '{"id": "r1", "text": "良い"}\n{"id": "r2"}\n', ()),
+        ("a.jsonl", '{"id": "r1", "text": "良い"}\n{"id": "r2", "text": ["悪い"]}\n', ()),
+    ],
+)
+def test_a_row_without_text_is_rejected_by_its_id(name: str, text: str, flags: tuple[str, ...], run) -> None:
+    write(name, text)
+    result = run(name, "--rejects", "rejects.jsonl", *flags)
+    assert [row["id"] for row in rows(result)] == ["r1"]
+    (rejected,) = map(json.loads, Path("rejects.jsonl").read_text("utf-8").splitlines())
+    line = 2 if name.endswith("jsonl") else 3
+    assert (rejected["id"], rejected["path"], rejected["line"]) == ("r2", name, line)
+    assert "input.id" not in rejected
+    assert f"skipped r2: {name}:{line}: " in result.stderr
+
+
+def test_a_row_without_text_and_id_is_rejected_by_its_place(run) -> None:
+    write("a.csv", "id,本文\nr1,良い\n,\n3,\n")
+    assert len(rows(run("a.csv", "--rejects", "rejects.jsonl"))) == 1
+    rejected = map(json.loads, Path("rejects.jsonl").read_text("utf-8").splitlines())
+    assert [row["id"] for row in rejected] == ["a.csv:3", "3"]
+
+
+@pytest.mark.parametrize(
     "content", ["sep=;\ntext;評価\n良い;a\n", '"sep=,"\ntext,評価\n良い,a\n', "text;評価\n良い;a\n"]
 )
 def test_the_separator_line_of_excel(content: str, run) -> None:

@@ -58,7 +58,7 @@ def folder(tmp_path) -> Path:
 
 def test_index_then_search(jnlp, folder):
     out, err = jnlp("index", "文書", "--index", "my.idx", "--text", "答")
-    assert out.startswith("my.idx: 3 added, 0 updated, 0 unchanged, 0 removed, 0 failed; 3 new passages in ")
+    assert out.startswith("my.idx: 3 documents added, 0 updated, 0 unchanged, 0 removed, 0 failed; 3 new passages in ")
     assert err == ""
     out, _ = jnlp("search", "my.idx", "契約を途中で解約する条件", "--top", "1")
     (hit,) = map(json.loads, out.splitlines())
@@ -92,7 +92,7 @@ def test_a_file_with_bad_bytes_is_indexed_where_that_is_asked_for(jnlp, folder):
     assert "古い.txt: byte" in err
     assert "--encoding-errors replace" in err
     out, _ = jnlp("index", "文書", "--index", "my.idx", "--text", "答", "--encoding-errors", "replace")
-    assert ": 1 added, 0 updated, 3 unchanged" in out
+    assert ": 1 document added, 0 updated, 3 unchanged" in out
     assert "写しである。\ufffd" in json.loads(jnlp("search", "my.idx", "写し", "--top", "1")[0])["text"]
 
 
@@ -102,14 +102,14 @@ def test_only_what_changed(jnlp, folder, embedder):
     (folder / "猫.md").write_text("# 猫\n\n名前はまだ無い。\n", encoding="utf-8")
     (folder / "契約.txt").unlink()
     out, _ = jnlp("index", "文書", "--index", "my.idx", "--text", "答")
-    assert out.startswith("my.idx: 0 added, 1 updated, 1 unchanged, 1 removed, 0 failed; 1 new passages in ")
+    assert out.startswith("my.idx: 0 documents added, 1 updated, 1 unchanged, 1 removed, 0 failed; 1 new passage in ")
     assert len(embedder.embedded) == 1
 
 
 def test_a_document_that_cannot_be_read_is_named(jnlp, folder):
     (folder / "壊.txt").write_bytes(b"\x81\x00\xff\xfe\xfd\x80")
     out, err = jnlp("index", "文書", "--index", "my.idx", "--text", "答")
-    assert out.startswith("my.idx: 3 added, 0 updated, 0 unchanged, 0 removed, 1 failed; ")
+    assert out.startswith("my.idx: 3 documents added, 0 updated, 0 unchanged, 0 removed, 1 failed; ")
     assert err.startswith("jnlp: skipped ")
     assert err.count("\n") == 1
     assert "文書/壊.txt" in err
@@ -191,7 +191,7 @@ def test_two_files_may_number_their_rows_alike(jnlp):
     Path("faq/a.csv").write_text("id,問,答\n1,定休日は,水曜日\n2,送料は,五百円\n2,送料は,千円\n", encoding="utf-8")
     Path("faq/b.csv").write_text("id,問,答\n1,営業時間は,九時から\n2,定休日は,水曜日\n", encoding="utf-8")
     out, err = jnlp("index", "faq", "--index", "idx")
-    assert out.startswith("idx: 4 added, 0 updated, 0 unchanged, 0 removed, 1 failed; ")
+    assert out.startswith("idx: 4 documents added, 0 updated, 0 unchanged, 0 removed, 1 failed; ")
     assert err.startswith("jnlp: skipped faq/a.csv:4: line 3 has the id '2' already")
     hit = lines(jnlp("search", "idx", "定休日", "--legs", "lexical", "-q")[0])[0]
     assert (hit["count"], hit["path"], hit["also"]) == (
@@ -223,7 +223,7 @@ def test_a_folder_is_the_same_however_it_is_written(jnlp, folder, embedder, tmp_
     paths = sorted(str(found) for found in Path().glob(path)) if "*" in path else [path]
     out, _ = jnlp("index", *paths, "--index", "my.idx", "--text", "答")
     unchanged = 1 if path.endswith(".md") else 3
-    assert out.startswith(f"my.idx: 0 added, 0 updated, {unchanged} unchanged, 0 removed, 0 failed; ")
+    assert out.startswith(f"my.idx: 0 documents added, 0 updated, {unchanged} unchanged, 0 removed, 0 failed; ")
     assert embedder.embedded == []
     assert [row["document"] for row in lines(jnlp("index", "list", "my.idx")[0])] == names
 
@@ -235,7 +235,7 @@ def test_a_folder_within_an_indexed_one_and_around_it(jnlp, folder, embedder):
     jnlp("index", "文書", "--index", "my.idx", "--text", "答")
     embedder.embedded.clear()
     out, _ = jnlp("index", "文書/下", "文書", "文書/猫.md", "--index", "my.idx", "--text", "答")
-    assert out.startswith("my.idx: 0 added, 0 updated, 4 unchanged, 0 removed, 0 failed; ")
+    assert out.startswith("my.idx: 0 documents added, 0 updated, 4 unchanged, 0 removed, 0 failed; ")
     assert embedder.embedded == []
     (folder / "下" / "犬.txt").unlink()
     assert ", 1 removed, " in jnlp("index", "文書", "--index", "my.idx", "--text", "答")[0]
@@ -249,7 +249,7 @@ def test_base_says_where_the_folders_are_now(jnlp, folder, embedder, tmp_path, m
     embedder.embedded.clear()
     for base in ("移転先", "移転先/文書", str(elsewhere)):
         out, _ = jnlp("index", "移転先/文書", "--index", "my.idx", "--base", base, "--text", "答")
-        assert out.startswith("my.idx: 0 added, 0 updated, 3 unchanged, 0 removed, 0 failed; ")
+        assert out.startswith("my.idx: 0 documents added, 0 updated, 3 unchanged, 0 removed, 0 failed; ")
         assert embedder.embedded == []
     hit = lines(jnlp("search", "my.idx", "猫", "--retriever", "lexical")[0])[0]
     assert hit["document"] == hit["metadata"]["path"] == f"{elsewhere}/文書/猫.md"
@@ -286,11 +286,48 @@ def test_an_id_of_several_files_is_removed_by_its_file(jnlp):
     assert [row["path"] for row in lines(jnlp("index", "list", "my.idx")[0])] == ["a.csv"]
 
 
+def test_list_gives_the_names_that_remove_takes(jnlp, folder):
+    Path("a.csv").write_text("id,text\n1,送料\n2,休み\n", encoding="utf-8")
+    Path("b.csv").write_text("id,text\n1,支払い\n", encoding="utf-8")
+    jnlp("index", "文書", "a.csv", "b.csv", "--index", "my.idx")
+    names = [row["name"] for row in lines(jnlp("index", "list", "my.idx")[0])]
+    assert names == ["文書/問答.csv:2", "文書/契約.txt", "文書/猫.md", "a.csv#1", "a.csv#2", "b.csv#1"]
+    for name in names:
+        assert jnlp("index", "remove", "my.idx", name)[0] == "my.idx: 1 removed\n"
+    assert jnlp("index", "list", "my.idx")[0] == ""
+
+
+def test_remove_names_the_files_that_come_back(jnlp, folder, monkeypatch):
+    jnlp("index", "文書", "--index", "my.idx", "--text", "答")
+    _, err = jnlp("index", "remove", "my.idx", "文書/猫.md", "文書/問答.csv:2")
+    assert "indexed again by the next jnlp index" in err
+    assert err.strip().endswith("文書/猫.md, 文書/問答.csv") or err.strip().endswith("文書/問答.csv, 文書/猫.md")
+    assert ": 2 documents added, " in jnlp("index", "文書", "--index", "my.idx", "--text", "答")[0]
+    assert jnlp("index", "remove", "my.idx", "文書/猫.md", "--quiet")[1] == ""
+    (folder / "契約.txt").unlink()
+    assert jnlp("index", "remove", "my.idx", "文書/契約.txt")[1] == ""
+    monkeypatch.chdir(folder)  # the files are looked for where they were indexed, not below the current folder
+    assert "文書/問答.csv" in jnlp("index", "remove", "../my.idx", "問答.csv")[1]
+
+
+@pytest.mark.parametrize("place", ["/proc/x/my.idx", "file/x/my.idx"])
+def test_a_folder_that_cannot_be_made_is_named(jnlp, folder, place):
+    if place.startswith("/proc") and not Path("/proc").is_dir():
+        pytest.skip("no /proc here")
+    Path("file").write_text("x", encoding="utf-8")
+    _, err = jnlp("index", "文書", "--index", place, status=1)
+    assert place in err
+    assert "no folder can be made in " + ("/proc" if "proc" in place else str(Path("file").absolute())) in err
+    assert "--index" in err
+    assert "No such file" not in err
+    assert "committed" not in err
+
+
 def test_a_folder_called_as_a_command_is_indexed(jnlp):
     Path("verify").mkdir()
     Path("verify/猫.txt").write_text("吾輩は猫である。", encoding="utf-8")
-    assert jnlp("index", "verify", "--index", "my.idx")[0].startswith("my.idx: 1 added")
-    assert "1 documents and 1 passages, all whole" in jnlp("index", "verify", "my.idx")[0]
+    assert jnlp("index", "verify", "--index", "my.idx")[0].startswith("my.idx: 1 document added")
+    assert "1 document and 1 passage, all whole" in jnlp("index", "verify", "my.idx")[0]
     assert json.loads(jnlp("index", "info", "my.idx")[0])["documents"] == 1
     for words in (("index", "--help"), ("index", "-h")):
         out, _ = jnlp(*words)

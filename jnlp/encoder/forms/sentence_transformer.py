@@ -24,6 +24,7 @@ from jnlp.encoder.windows import frame
 from jnlp.errors import JnlpError
 from jnlp.models.folder import MODULES
 from jnlp.models.weights import INDEX
+from jnlp.strict_json import dumps
 from jnlp.types import Overflow
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class PackedSentenceTransformer(SentenceTransformer):
         listed = Path(path) / MODULES
         modules = json.loads(listed.read_text(encoding="utf-8"))
         modules[0]["type"] = f"{Transformer.__module__}.{Transformer.__name__}"
-        listed.write_text(json.dumps(modules, indent=2), encoding="utf-8")
+        listed.write_text(dumps(modules, indent=2), encoding="utf-8")
 
 
 class PackedTransformer(InputModule):

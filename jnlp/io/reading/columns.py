@@ -99,20 +99,25 @@ def to_record(
     row: Mapping[str, object], columns: Columns, source: Input, line: int, encoding: str | None
 ) -> Record | Failed:
     """Return a row as a record, or why it is none: a text that is missing, empty or no string."""
+    value = row.get(columns.id) if columns.id else None
+    id = None if value in (None, "") else str(value)
+
+    def failed(reason: str) -> Failed:
+        return source.failed(reason, line=line, encoding=encoding, id=id, fields=row)
+
     texts = [] if columns.text is not None else [_whole_row(row, columns)]
     for name in (columns.text, columns.pair):
         if name is None:
             continue
         value = row.get(name)
         if not isinstance(value, str) or not value.strip():
-            return source.failed(_no_text(row, name), line=line, encoding=encoding, fields=row)
+            return failed(_no_text(row, name))
         texts.append(value)
     if not texts[0].strip():
-        return source.failed("no column holds text", line=line, encoding=encoding, fields=row)
-    id = row.get(columns.id) if columns.id else None
+        return failed("no column holds text")
     used = (columns.text, columns.pair, columns.id)
     return Record(
-        id=str(id) if id not in (None, "") else f"{source.name}:{line}",
+        id=f"{source.name}:{line}" if id is None else id,
         text=(texts[0], texts[1]) if len(texts) == 2 else texts[0],
         fields={name: value for name, value in row.items() if name not in used},
         source=Source(source.name, line, encoding),

@@ -65,16 +65,25 @@ class Input:
         *,
         line: int | None = None,
         encoding: str | None = None,
+        id: str | None = None,
         fields: Mapping[str, object] | None = None,
     ) -> Failed:
         """Return the failure of this input, or of one of its lines, with the columns that could be read.
+
+        Args:
+            reason: Why.
+            line: The line or row.
+            encoding: The codec it was read in.
+            id: The id of the row; None is the place in the file.
+            fields: The other columns.
 
         Example:
             >>> Input("感想.csv", Path("感想.csv")).failed("the row has no text", line=3).id
             '感想.csv:3'
         """
         where = self.name if line is None else f"{self.name}:{line}"
-        return Failed(where, Source(self.name, line, encoding), RecordError(f"{where}: {reason}"), fields or {})
+        error = RecordError(f"{where}: {reason}")
+        return Failed(where if id is None else id, Source(self.name, line, encoding), error, fields or {})
 
 
 class PassedOver:

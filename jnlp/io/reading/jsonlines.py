@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from jnlp.errors import RecordError, UsageError
 from jnlp.io.reading.columns import choose, to_record
 from jnlp.io.reading.decoded import lines
+from jnlp.surrogates import lone_surrogate
 from jnlp.types import Record, Source
 
 if TYPE_CHECKING:
@@ -96,15 +97,14 @@ class _Table:
 def _parse(line: str, source: Input, number: int, encoding: str) -> dict[str, object] | Record | Failed:
     try:
         value = json.loads(line)
-        if "\\ud" in line or "\\uD" in line:
-            json.dumps(value, ensure_ascii=False).encode()
+        whole = ("\\ud" not in line and "\\uD" not in line) or lone_surrogate(value) is None
     except json.JSONDecodeError as error:
         reason = f"broken JSON at column {error.colno}: {error.msg}"
-    except UnicodeEncodeError:
-        reason = "half of a surrogate pair has no other half"
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists thousands deep
         reason = f"JSON out of bounds: {error}"
     else:
+        if not whole:
+            return source.failed("half of a surrogate pair has no other half", line=number, encoding=encoding)
         if isinstance(value, dict):
             return value
         if isinstance(value, str) and value.strip():

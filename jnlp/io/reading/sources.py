@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from jnlp.errors import RecordError, UsageError
 from jnlp.io.reading.inputs import Input, PassedOver, extension_of
 from jnlp.io.reading.walk import Walk
+from jnlp.surrogates import lone_surrogate
 from jnlp.types import Failed, Record, Source
 
 if TYPE_CHECKING:
@@ -77,9 +78,7 @@ def _expand(
 
 def _text(argument: str, number: int) -> Record | Failed:
     id, source = f"arg:{number}", Source("arg", number)
-    try:
-        argument.encode()
-    except UnicodeEncodeError:  # Python hands on bytes that it could not decode as lone surrogates
+    if lone_surrogate(argument) is not None:
         return Failed(id, source, RecordError(f"{id}: not text in the terminal's encoding", hint="put it into a file"))
     if not argument.strip():
         return Failed(id, source, RecordError(f"{id}: the text is empty"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError
 from jnlp.io.durable import replacing
+from jnlp.strict_json import dumps
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +44,7 @@ class State:
 def save(state: State, path: Path) -> None:
     """Write a state in one step."""
     with replacing(path) as file:
-        file.write(json.dumps(asdict(state)).encode())  # ASCII: an input's name may hold what UTF-8 cannot
+        file.write(dumps(asdict(state), ascii=True).encode())  # ASCII: an input's name may hold what UTF-8 cannot
 
 
 def remove(path: Path) -> None:
@@ -64,7 +65,7 @@ def load(path: Path, job: Job) -> State | None:
         return None
     except (ValueError, TypeError) as error:
         raise JnlpError(f"{path} is damaged: {error}", hint=_ANEW) from error
-    now = json.loads(json.dumps(job, default=str))
+    now = json.loads(dumps(job, default=str))
     if differing := _differences(state.job, now):
         raise JnlpError(f"{path.name.removesuffix('.state')} was begun by another job: {differing}", hint=_ANEW)
     return state
@@ -99,5 +100,5 @@ def _tables(*values: object) -> list[dict[str, Any]]:
 
 
 def _shown(value: object) -> str:
-    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
+    text = "nothing" if value is None else dumps(value)
     return text if len(text) <= 60 else text[:57] + "…"

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from jnlp.errors import RecordError
 from jnlp.io.durable import publish
-from jnlp.io.writing.cells import dumps, to_cell
+from jnlp.io.writing.cells import to_cell
 from jnlp.io.writing.sinks import Growing, OutputEncoding, Position, Row, Sink, Target
+from jnlp.strict_json import dumps_shown
 from jnlp.terminal import printable
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class _Jsonl:
         return ""
 
     def line(self, row: Row, /) -> str:
-        return dumps(dict(row)) + "\n"
+        return dumps_shown(dict(row)) + "\n"
 
 
 class _Table:

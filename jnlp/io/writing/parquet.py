@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError, MissingExtraError, UsageError
 from jnlp.io.durable import publish, sync_folder
-from jnlp.io.writing.cells import check_text, dumps
+from jnlp.io.writing.cells import check_text
+from jnlp.strict_json import dumps_shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,7 +110,7 @@ def _texts(values: list[object]) -> Any:
     """Return a column of texts: a string as it is, everything else as JSON."""
     import pyarrow as pa
 
-    texts = [None if value is None else value if isinstance(value, str) else dumps(value) for value in values]
+    texts = [None if value is None else value if isinstance(value, str) else dumps_shown(value) for value in values]
     return pa.array(texts, pa.string())
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jnlp.errors import JnlpError
-from jnlp.io.writing.cells import dumps
 from jnlp.io.writing.record_columns import carry, head
 from jnlp.io.writing.sinks import Growing
+from jnlp.strict_json import dumps_shown
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,8 +30,11 @@ def reject_line(failed: Failed, /) -> str:
     where = {"path": failed.source.path, "line": failed.source.line, "error": reason(failed.error)}
     row = {**(head(record) if record is not None else {"id": failed.id}), **where}
     fields = failed.fields if record is None else record.fields
+    if record is None and str(fields.get("id")) == failed.id:
+        fields = {name: value for name, value in fields.items() if name != "id"}  # the row's own id is there already
     again = where.keys() <= fields.keys()
-    return dumps(carry(row, {name: value for name, value in fields.items() if not (again and name in where)})) + "\n"
+    others = {name: value for name, value in fields.items() if not (again and name in where)}
+    return dumps_shown(carry(row, others)) + "\n"
 
 
 def reason(error: Exception, /) -> str:

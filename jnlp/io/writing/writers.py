@@ -21,6 +21,7 @@ from jnlp.io.writing import journal
 from jnlp.io.writing.output import Output
 from jnlp.io.writing.rejects import RejectsFile
 from jnlp.io.writing.sinks import OutputEncoding, Row, Target, WriterFactory
+from jnlp.strict_json import dumps
 
 WriterLoaders = Mapping[str, Callable[[], object]]
 """Writers by format name, each behind a function that imports and returns it (`Registration.load`)."""
@@ -108,7 +109,7 @@ def open_writer(
     name = format or format_of(out)
     factory = _factory(name, builtin_writers() if writers is None else writers)
     if job is not None:
-        job = json.loads(json.dumps({**job, "format": name, "encoding": encoding}, default=str))
+        job = json.loads(dumps({**job, "format": name, "encoding": encoding}, default=str))
     lock: Lock | None = None
     try:
         target = _target(out, stream, encoding, tuple(columns))

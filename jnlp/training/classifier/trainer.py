@@ -6,11 +6,11 @@ temperature, `evaluation` scores, `card` writes it down. This module puts them t
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from jnlp.errors import JnlpError
+from jnlp.strict_json import dumps
 from jnlp.training.options import TrainingOptions, recorded
 from jnlp.types import Option, TrainReport
 
@@ -281,6 +281,6 @@ def _states(model: ModernBertForSequenceClassification, weights: str) -> dict[st
 def _write_report(part: Path, goal: Goal, report: dict[str, Any]) -> None:
     from jnlp.training.classifier.card import card
 
-    text = json.dumps(report, ensure_ascii=False, indent=2)
+    text = dumps(report, indent=2)
     (part / "metrics.json").write_text(text + "\n", "utf-8")
     (part / "README.md").write_text(card(report["name"], report["base"], goal, report), "utf-8")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
+from jnlp.strict_json import dumps
 from jnlp.training.folder import write_model
 from jnlp.types import Pooling, Purpose
 
@@ -78,7 +78,7 @@ def write_embedder(
 
 def _write(path: Path, value: object) -> None:
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", "utf-8")
+    path.write_text(dumps(value, indent=2) + "\n", "utf-8")
 
 
 def card(

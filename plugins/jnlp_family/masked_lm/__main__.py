@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from jnlp.errors import JnlpError, status_of
+from jnlp.strict_json import dumps
 from jnlp_pretrain.smoke import smoke
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _run(args: argparse.Namespace) -> None:
     report["command"] = _command(args)
     report["weights"] = digest_weights(args.model)
     report["date"] = datetime.now(UTC).date().isoformat()
-    text = json.dumps(report, ensure_ascii=False, indent=2) + "\n"
+    text = dumps(report, indent=2) + "\n"
     (args.out or args.model / "scores.json").write_text(text, encoding="utf-8")
     sys.stdout.write(text)
     say("written")
@@ -79,7 +80,7 @@ def _lengthen(folder: Path, positions: int, into: Path) -> Path:
     shutil.copytree(folder, into, dirs_exist_ok=True)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config["max_position_embeddings"] = max(positions, config["max_position_embeddings"])
-    (into / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (into / "config.json").write_text(dumps(config), encoding="utf-8")
     return into
 
 

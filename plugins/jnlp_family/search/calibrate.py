@@ -9,7 +9,6 @@ question's passage. The weights of `jnlp_search.scores` are fitted on all of the
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 
 from jnlp.encoder.vectors import unit
 from jnlp.errors import status_of
+from jnlp.strict_json import dumps
 from jnlp.types import Purpose
 from jnlp_family.search.jaquad import Retrieval, questions
 from jnlp_family.search.measure import choose_weight, full_text, limit_questions
@@ -210,10 +210,7 @@ def _run(args: argparse.Namespace) -> None:
     from jnlp.encoder.runtime import Runtime
 
     embedder = cast("Embedder", load_embedder(args.model, runtime=Runtime(threads=args.threads)))
-    text = (
-        json.dumps(calibrate(args.data, embedder, args.dense_weight, most=args.questions), ensure_ascii=False, indent=2)
-        + "\n"
-    )
+    text = dumps(calibrate(args.data, embedder, args.dense_weight, most=args.questions), indent=2) + "\n"
     (args.out or args.model / "search.json").write_text(text, encoding="utf-8")
     sys.stdout.write(text)
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from jnlp.encoder.vectors import unit
 from jnlp.errors import JnlpError, status_of
+from jnlp.strict_json import dumps
 from jnlp.training import retrieval
 from jnlp.types import Purpose
 from jnlp_family.search.jaquad import questions
@@ -209,7 +210,7 @@ def _run(args: argparse.Namespace) -> None:
     report["weights"] = digest_weights(args.model) if args.model else None
     report["date"] = datetime.now(UTC).date().isoformat()
     report["measured_with"] = {name: version(name) for name in ("jnlp", "torch", "sudachidict_core")}
-    text = json.dumps(report, ensure_ascii=False, indent=2) + "\n"
+    text = dumps(report, indent=2) + "\n"
     (args.out or args.model / "scores.json").write_text(text, encoding="utf-8")
     sys.stdout.write(text)
     sys.stderr.write(f"{time.monotonic() - start:.0f} s\n")

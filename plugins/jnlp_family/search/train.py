@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jnlp.errors import JnlpError, status_of
+from jnlp.strict_json import dumps
 from jnlp.training.embedder.pairs import CONTRADICTION, ENTAILMENT, Graded, GradedSet, Pair, PairSet, key_of
 from jnlp.training.embedder.trainer import Described, EmbedderOptions, EmbedderSets, fit_embedder
 from jnlp.training.stopping import Stopped
@@ -185,7 +186,7 @@ def train(data: Path, base: Path, out: Path, options: EmbedderOptions, /, *, mos
     about = Described("tiny-search", "tiny", "CC-BY-SA-4.0", NOTES)
     report = fit_embedder(sets(data, most=most), options, out, base=base, progress=_Said(), described=about)
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
-    text = json.dumps(training_record(metrics), ensure_ascii=False, indent=2)
+    text = dumps(training_record(metrics), indent=2)
     (out / "training.json").write_text(text + "\n", encoding="utf-8")
     return report
 

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jnlp.errors import JnlpError, status_of
+from jnlp.strict_json import dumps
 from jnlp.training import metrics
 from jnlp.training.classifier.trainer import ClassifierOptions, Sets, fit_classifier
 from jnlp.types import Example
@@ -187,7 +188,7 @@ def main(
         scores = evaluate(made, valid, test, unseen_texts(data))
         report = json.loads((made / "metrics.json").read_text("utf-8")) | {"toxicity": scores, "seeds": tried}
         report |= {"seconds": round(time.monotonic() - began), "machine": platform.machine()}
-        (made / "metrics.json").write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", "utf-8")
+        (made / "metrics.json").write_text(dumps(report, indent=2) + "\n", "utf-8")
         (made / "README.md").write_text(card(report), "utf-8")
         shutil.rmtree(out, ignore_errors=True)
         made.rename(out)
@@ -311,14 +312,14 @@ def _parse_arguments() -> argparse.Namespace:
 
 def _print(phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
     if done == total or phase == "epoch":
-        sys.stderr.write(f"{phase} {done}/{total} {json.dumps(figures)}\n")
+        sys.stderr.write(f"{phase} {done}/{total} {dumps(figures)}\n")
 
 
 def _run() -> None:
     args = _parse_arguments()
     asked = replace(OPTIONS, head_only=True, epochs=60, patience=10) if args.head_only else OPTIONS
     made = main(args.data, args.base, args.out, options=asked, plain=args.plain, seeds=args.seeds, progress=_print)
-    sys.stdout.write(json.dumps(made, indent=2) + "\n")
+    sys.stdout.write(dumps(made, indent=2) + "\n")
 
 
 if __name__ == "__main__":

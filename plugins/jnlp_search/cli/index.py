@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from jnlp.cli.common import command
-from jnlp.cli.messages import Unread
+from jnlp.cli.messages import Unread, counted
+from jnlp.strict_json import dumps_shown
 from jnlp_search.cli.group import IndexGroup
 from jnlp_search.cli.search import asked_model
 from jnlp_search.options import IndexOptions
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jnlp_search.index import Index
 
 _FOLDER = click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+_FEW = 3  # files that a message names
 SUMMARY = "Index documents for search; only what changed is read again."
 
 
@@ -72,9 +73,9 @@ def add(
             **dataclasses.asdict(options),
         )
     click.echo(
-        f"{_name(folder)}: {report.added:,} added, {report.updated:,} updated, {report.unchanged:,} unchanged, "
-        f"{report.removed:,} removed, {report.failed:,} failed; "
-        f"{report.chunks:,} new passages in {report.seconds:.1f} s"
+        f"{_name(folder)}: {counted(report.added, 'document')} added, {report.updated:,} updated, "
+        f"{report.unchanged:,} unchanged, {report.removed:,} removed, {report.failed:,} failed; "
+        f"{counted(report.chunks, 'new passage')} in {report.seconds:.1f} s"
     )
     if passed_over and not quiet:
         click.echo(f"jnlp: {passed_over}", err=True)
@@ -95,7 +96,8 @@ def verify(engine: Engine, folder: Path, quiet: bool) -> None:
         click.echo(f"      hint: jnlp index repair {_name(folder)} keeps the intact documents", err=True)
         raise click.exceptions.Exit(1)
     counts = found.counts
-    click.echo(f"{_name(folder)}: {counts['documents']:,} documents and {counts['chunks']:,} passages, all whole")
+    documents, passages = counted(counts["documents"], "document"), counted(counts["chunks"], "passage")
+    click.echo(f"{_name(folder)}: {documents} and {passages}, all whole")
     if found.leftovers and not quiet:
         click.echo(f"jnlp: left by an interrupted run; the next run removes it: {', '.join(found.leftovers)}", err=True)
 
@@ -117,23 +119,27 @@ def repair(engine: Engine, folder: Path, quiet: bool) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="ID|FILE|FOLDER…")
 def remove(engine: Engine, folder: Path, names: tuple[str, ...], quiet: bool) -> None:
     """Remove documents; their files are not touched."""
-    click.echo(f"{_name(folder)}: {_open(engine, folder).remove(names):,} removed")
+    kept: list[str] = []
+    click.echo(f"{_name(folder)}: {_open(engine, folder).remove(names, on_kept=kept.append):,} removed")
+    if kept and not quiet:
+        some = ", ".join(kept[:_FEW]) + (f" and {len(kept) - _FEW:,} more" if len(kept) > _FEW else "")
+        click.echo(f"jnlp: still there, and indexed again by the next jnlp index of its folder: {some}", err=True)
 
 
 @command(name="info", summary="Print the contents and settings of an index as JSON.")
 @_FOLDER
 def info(engine: Engine, folder: Path, quiet: bool) -> None:
     """Print one JSON object."""
-    click.echo(json.dumps(dataclasses.asdict(_open(engine, folder).info()), ensure_ascii=False, indent=2))
+    click.echo(dumps_shown(_open(engine, folder).info(), indent=2))
 
 
-@command(name="list", summary="List the documents of an index, one JSON object a line.")
+@command(name="list", summary="List the documents of an index, one JSON object a line; `remove` takes a `name`.")
 @_FOLDER
 def list_(engine: Engine, folder: Path, quiet: bool) -> None:
-    """Print each document's name, file and row."""
+    """Print each document's id, file and row, and the name that no other document has."""
     with _open(engine, folder) as index:
         for place in index.documents():
-            click.echo(json.dumps(dataclasses.asdict(place), ensure_ascii=False))
+            click.echo(dumps_shown({**dataclasses.asdict(place), "name": place.name}))
 
 
 def _is_terminal() -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from jnlp.cli.common import command
 from jnlp.cli.messages import print_failure
 from jnlp.cli.options import given
 from jnlp.config import Settings
+from jnlp.strict_json import dumps_shown
 from jnlp_search.options import Retriever, SearchOptions
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _print(hits: list[Hit], head: dict[str, str]) -> None:
     from jnlp_search.show import as_json
 
     for hit in hits:
-        click.echo(json.dumps({**head, **as_json(hit)}, ensure_ascii=False, allow_nan=False))
+        click.echo(dumps_shown({**head, **as_json(hit)}))
     sys.stdout.flush()  # whoever asks line by line waits for the answer
 
 

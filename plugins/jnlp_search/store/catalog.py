@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError, UsageError
+from jnlp.strict_json import dumps
 from jnlp_search.store.checks import DamagedIndexError, damage_reported, row_crc, seal_of, vector_crc
 from jnlp_search.store.entries import Document, Passage, Root, Segment
 from jnlp_search.store.schema import APPLICATION_ID, FORMAT, TABLES, Manifest
@@ -158,7 +159,7 @@ class Catalog:
         try:
             values = {key: json.loads(value) for key, value in rows.items()}
             crc = values.pop(_CRC, None)
-            manifest = _manifests().validate_json(json.dumps(values), strict=True)
+            manifest = _manifests().validate_json(dumps(values), strict=True)
         except (ValidationError, ValueError, TypeError) as error:
             reason = str(error)
             if isinstance(error, ValidationError):
@@ -173,7 +174,8 @@ class Catalog:
         """Record the settings that the index is made with."""
         values = {**dataclasses.asdict(manifest), _CRC: row_crc(*dataclasses.astuple(manifest))}
         self.db.executemany(
-            "INSERT OR REPLACE INTO manifest VALUES (?, ?)", [(key, json.dumps(value)) for key, value in values.items()]
+            "INSERT OR REPLACE INTO manifest VALUES (?, ?)",
+            [(key, dumps(value, ascii=True)) for key, value in values.items()],
         )
 
     def state(self) -> tuple[int, int | None]:

@@ -11,6 +11,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from jnlp.io.durable import replacing
+from jnlp.strict_json import dumps
 from jnlp_search.store.catalog import NAME, Catalog
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def write_sum(folder: Path, seconds: float, /) -> None:
         return
     remove_sum(folder)
     with replacing(path) as file:
-        file.write(json.dumps({"commits": commits, "blake2b": _digest(folder / NAME)}).encode())
+        file.write(dumps({"commits": commits, "blake2b": _digest(folder / NAME)}).encode())
 
 
 def remove_sum(folder: Path, /) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jnlp.errors import UsageError
+from jnlp.surrogates import lone_surrogate
 from jnlp_search.where.tree import (
     All,
     Any,
@@ -77,7 +78,7 @@ def parse(text: str, /) -> Condition:
     """
     if len(text) > LONGEST:
         raise UsageError(f"where: a condition of {len(text):,} characters", hint=f"at most {LONGEST:,}")
-    if any("\ud800" <= character <= "\udfff" for character in text):
+    if lone_surrogate(text) is not None:
         raise UsageError("where: the condition has bytes that are no text", hint="type it in the terminal's encoding")
     return _Parser(text).whole()
 
