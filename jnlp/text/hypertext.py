@@ -43,6 +43,15 @@ _BREAKS = {"br", "li", "dt", "dd", "tr", "caption", "summary", "option", "legend
 _CELLS = {"td", "th"}
 _HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 _TITLE = re.compile(r"<title(?:\s[^<>]*)?>(.*?)(?:</title\s*>|\Z)", re.DOTALL | re.IGNORECASE)
+_HEAD = 1 << 17  # characters in which a page states its author and date
+_META = re.compile(r"<meta(?=\s)[^<>]{1,2000}>", re.IGNORECASE)
+_SAID = re.compile(r"""([a-zA-Z]{1,20})\s{0,9}=\s{0,9}(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
+_MEANT = {
+    **dict.fromkeys(("author", "article:author", "dc.creator", "dcterms.creator"), "author"),
+    **dict.fromkeys(
+        ("article:published_time", "date", "dc.date", "dcterms.created", "dcterms.issued", "pubdate"), "date"
+    ),
+}
 _LONGEST_HEADING = 300  # characters; an element that is longer was not closed, or is no heading
 _STRENGTH = {"": 0, " ": 1, "\t": 2, "\n": 3, "\n\n": 4}
 _WIDE = re.compile("[\u3000-\u30ff\u3400-\u9fff\uff01-\uff9f]")
@@ -88,6 +97,23 @@ def html_title(text: str, /) -> str | None:
     found = _TITLE.search(text)
     title = " ".join(unescape(found[1]).split()) if found else ""
     return title or None
+
+
+def html_meta(text: str, /) -> dict[str, str]:
+    """Return the author and the date that a page states in its head, where it does.
+
+    Example:
+        >>> html_meta('<meta name="author" content="総務部"><meta name="date" content="2024-04-01">')
+        {'author': '総務部', 'date': '2024-04-01'}
+    """
+    found: dict[str, str] = {}
+    for meta in _META.finditer(text, 0, _HEAD):
+        said = {key.lower(): unescape(double or single or bare) for key, double, single, bare in _SAID.findall(meta[0])}
+        key = _MEANT.get((said.get("name") or said.get("property") or "").lower())
+        value = " ".join(said.get("content", "").split())
+        if key and value:
+            found.setdefault(key, value)
+    return found
 
 
 class _Page:

@@ -45,6 +45,52 @@ def make(path, pages, *, title=None, password=None):
     writer.write(path)
 
 
+def scan(path, pages, *, picture=True, form=False):
+    """Write a PDF whose pages show a picture, perhaps inside a form, or lines alone."""
+    writer = pypdf.PdfWriter()
+    for _ in range(pages):
+        page = writer.add_blank_page(300, 400)
+        image = DecodedStreamObject()
+        image.set_data(bytes(3))
+        image.update({NameObject("/Type"): NameObject("/XObject"), NameObject("/Subtype"): NameObject("/Image")})
+        shown = image if picture else None
+        if form:
+            shown = DecodedStreamObject()
+            shown.update({NameObject("/Subtype"): NameObject("/Form"), NameObject("/Resources"): drawn(writer, image)})
+        content = DecodedStreamObject()
+        content.set_data(b"/X Do" if picture else b"0 0 m 10 10 l S")
+        page[NameObject("/Contents")] = writer._add_object(content)
+        page[NameObject("/Resources")] = drawn(writer, shown) if shown is not None else DictionaryObject()
+    writer.write(path)
+
+
+def drawn(writer, thing):
+    return DictionaryObject({NameObject("/XObject"): DictionaryObject({NameObject("/X"): writer._add_object(thing)})})
+
+
+def test_author_and_date(tmp_path):
+    path = tmp_path / "a.pdf"
+    make(path, [["読める"]])
+    writer = pypdf.PdfWriter(path)
+    writer.add_metadata({"/Author": "総務部", "/CreationDate": "D:20240401093000+09'00'"})
+    writer.write(path)
+    (record,) = documents([path])
+    assert (record.fields["author"], record.fields["date"]) == ("総務部", "2024-04-01T09:30:00+09:00")
+    writer.add_metadata({"/CreationDate": "昨日"})
+    writer.write(path)
+    (record,) = documents([path])
+    assert (record.fields["author"], "date" in record.fields) == ("総務部", False)
+
+
+def test_a_file_that_only_forbids_changes_is_read(tmp_path):
+    path = tmp_path / "a.pdf"
+    make(path, [["読める"]])
+    writer = pypdf.PdfWriter(path)
+    writer.encrypt("", "owner", algorithm="AES-256")
+    writer.write(path)
+    assert [record.text.strip() for record in read([path])] == ["読める"]
+
+
 def test_pages_are_joined_by_form_feeds(tmp_path):
     path = tmp_path / "契約.pdf"
     make(path, [["第一条 目的", "本契約は"], ["第二条 解約"]], title="契約書")
@@ -74,7 +120,10 @@ def test_an_empty_password_opens(tmp_path):
     ("damage", "message"),
     [
         (lambda path: make(path, [["秘密"]], password="kagi"), "encrypted with a password (remove the password first)"),
-        (lambda path: make(path, [[], []]), "no text layer (a scan?) (run OCR over it first)"),
+        (lambda path: make(path, [[], []]), "empty: 2 pages that show nothing"),
+        (lambda path: scan(path, 3), "no text layer: a scan of 3 pages (run OCR over it first)"),
+        (lambda path: scan(path, 1, form=True), "no text layer: a scan of 1 page (run OCR over it first)"),
+        (lambda path: scan(path, 2, picture=False), "no text layer: 2 pages of drawings"),
         (lambda path: path.write_bytes(b"%PDF-1.7\nbroken"), "cannot be read as PDF: "),
         (lambda path: path.write_bytes(b""), "cannot be read as PDF: "),
     ],

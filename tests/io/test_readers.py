@@ -528,3 +528,19 @@ def test_a_row_without_an_end_is_bounded(form, monkeypatch):
     found = list(read(["-"], ReadOptions(input_format=form), stdin=io.BytesIO("\n".join(rows).encode())))
     assert [getattr(item, "text", None) for item in found] == ["一", None, "二"]
     assert "the line is longer than" in str(found[1].error)
+
+
+def test_pages_and_front_matter_say_author_and_date(tmp_path):
+    (tmp_path / "a.html").write_text(
+        "<head><title>題</title><META content='2024-04-01' NAME=date>"
+        "<meta property='article:author' content='田中 &amp; 鈴木'>"
+        "<meta name=author content=''></head>本文",
+        encoding="utf-8",
+    )
+    (tmp_path / "b.md").write_text('---\ntitle: 題\nauthor: "田中"\ndate: 2024-04-01\n---\n本文\n', encoding="utf-8")
+    (tmp_path / "c.md").write_text("---\nauthor: [田中, 鈴木]\ntags: a\n---\n# 見出し\n", encoding="utf-8")
+    page, note, list_of_authors = documents([tmp_path])
+    assert (page.fields["author"], page.fields["date"]) == ("田中 & 鈴木", "2024-04-01")
+    assert (note.fields["title"], note.fields["author"], note.fields["date"]) == ("題", "田中", "2024-04-01")
+    assert list_of_authors.fields["title"] == "見出し"
+    assert "author" not in list_of_authors.fields

@@ -116,7 +116,7 @@ def _said(book: Element) -> tuple[str | None, dict[str, str]]:
         return [text for element in found if (text := " ".join("".join(element.itertext()).split()))]
 
     about = {"author": "、".join(all_of("creator")), "date": next(iter(all_of("date")), "")}
-    about["language"] = next(iter(all_of("language")), "")
+    about["language"] = next(iter(all_of("language")), "").lower().partition("-")[0]
     return next(iter(all_of("title")), None), {key: value for key, value in about.items() if value}
 
 

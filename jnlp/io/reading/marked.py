@@ -9,7 +9,7 @@ from jnlp.io.reading.decoded import whole
 from jnlp.io.reading.options import Unit
 from jnlp.io.reading.units import Whole, cut
 from jnlp.text import decode_page, front_matter, html_title
-from jnlp.text.hypertext import html_with_outline
+from jnlp.text.hypertext import html_meta, html_with_outline
 from jnlp.text.markdown import markdown_with_outline
 
 if TYPE_CHECKING:
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
     from jnlp.io.reading.options import ReadOptions
     from jnlp.types import Failed, Record
 
-_TITLE = re.compile(r"^title[ \t]*[:=][ \t]*([^\r\n]+)", re.MULTILINE)
+_NAMED = re.compile(r"^(title|author|date)[ \t]*[:=][ \t]*([^\r\n]+)", re.MULTILINE)
 
 
 def read_markdown(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:
     """Yield the file as one record (or as `unit` says), titled by its front matter, else by its first heading."""
     decoded = whole(source, options)
     aligned, outline = markdown_with_outline(decoded.text)
-    title = _named(front_matter(decoded.text)[0]) or (outline[0].title if outline else None)
-    whole_text = Whole(aligned.text, decoded.encoding, decoded.text, aligned, title, outline=outline)
+    said = _named(front_matter(decoded.text)[0])
+    title = said.pop("title", None) or (outline[0].title if outline else None)
+    whole_text = Whole(aligned.text, decoded.encoding, decoded.text, aligned, title, said, outline)
     yield from cut(source, whole_text, options.unit or Unit.DOCUMENT)
 
 
@@ -36,11 +37,11 @@ def read_html(source: Input, options: ReadOptions, /) -> Iterator[Record | Faile
     decoded = whole(source, options, decode_page)
     aligned, outline = html_with_outline(decoded.text)
     title = html_title(decoded.text)
-    whole_text = Whole(aligned.text, decoded.encoding, decoded.text, aligned, title, outline=outline)
+    whole_text = Whole(aligned.text, decoded.encoding, decoded.text, aligned, title, html_meta(decoded.text), outline)
     yield from cut(source, whole_text, options.unit or Unit.DOCUMENT)
 
 
-def _named(front: str) -> str | None:
-    """The title in a front matter, or None."""
-    found = _TITLE.search(front)
-    return found[1].strip().strip("\"'").strip() or None if found else None
+def _named(front: str) -> dict[str, str]:
+    """The title, author and date in a front matter."""
+    found = ((key, value.strip().strip("\"'").strip()) for key, value in _NAMED.findall(front))
+    return {key: value for key, value in reversed([*found]) if value and not value.startswith(("[", "{", "|", ">"))}

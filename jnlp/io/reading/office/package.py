@@ -53,13 +53,13 @@ def main_part(archive: Archive, usual: str, /) -> str:
 
 
 def properties(archive: Archive, /) -> tuple[str | None, dict[str, str]]:
-    """Return the title, and author, date and language, of a document."""
+    """Return the title, and author and date, of a document. The date is that of the last change that it knows of."""
     path = next(related(archive, "", "core-properties"), "docProps/core.xml")
     if path not in archive:
         return None, {}
     said = {element.tag: " ".join((element.text or "").split()) for element in archive.xml(path)}
     date = max(said.get("created", ""), said.get("modified", ""))
-    about = {"author": said.get("creator", ""), "date": date, "language": said.get("language", "")}
+    about = {"author": said.get("creator", ""), "date": date}
     return said.get("title") or None, {key: value for key, value in about.items() if value}
 
 
