@@ -52,8 +52,9 @@ class _Sheet:
 def read_xlsx(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:
     """Yield a record per row below each sheet's header, or the workbook as one record.
 
-    It is one record where documents are read (an index) and no column is named. Hidden sheets are left out. Formulas
-    have the values that were saved with them. A merged area has its value in each of its rows.
+    It is one record where documents are read (an index) and no column is named, or one that only other files have.
+    Hidden sheets are left out. Formulas have the values that were saved with them. A merged area has its value in each
+    of its rows.
 
     Raises:
         MissingExtraError: openpyxl is not installed.
@@ -74,11 +75,15 @@ def read_xlsx(source: Input, options: ReadOptions, /) -> Iterator[Record | Faile
         except Exception as error:
             raise _not_understood(source, error) from error
         try:
-            sheets = _sheets(archive, book, source)
-            if options.unit is Unit.DOCUMENT and options.text is None:
-                yield from _document(source, archive, sheets)
-            else:
-                yield from _tables(source, sheets, options)
+            whole = options.unit is Unit.DOCUMENT
+            try:
+                if not whole or options.text is not None:
+                    yield from _tables(source, _sheets(archive, book, source), options)
+                    return
+            except UsageError:
+                if not whole or source.named:
+                    raise  # in a folder, the column named is that of other files
+            yield from _document(source, archive, _sheets(archive, book, source))
         finally:
             book.close()
 
