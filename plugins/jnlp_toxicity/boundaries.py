@@ -1,21 +1,68 @@
-"""Where words begin and end in Japanese, which does not write it."""
+"""Where words begin and end in Japanese, which does not write it: Sudachi's longest units, and changes of script."""
 
 from __future__ import annotations
 
 import re
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Sequence
 
-_REACH = 60
+REACH = 60
 _BREAK = re.compile(r"[。！？!?\n\r、,「」『』（）()\s]")
 _KATAKANA = re.compile(r"[ァ-ヺｦ-ﾟㇰ-ㇿ]")
-_DRAWL = re.compile(r"[ーｰ〜~ッｯっ]*")
+_DRAWL = re.compile(r"[ーｰ〜~ッｯっァィゥェォｧｨｩｪｫ]*(?:(?:カヨ?|ダ[ヨナ]?|メ|ヨ|ナノ|ジャン|ヤン|ヤロ|ｶﾖ?|ﾀﾞ[ﾖﾅ]?|ﾒ|ﾖ)(?![ァ-ヺーｦ-ﾟ]))?")
+"""What may follow a word in katakana: it is drawn out, or the sentence goes on in katakana."""
+
 _LATIN = re.compile(r"[A-Za-zＡ-Ｚａ-ｚ]")
 
 _local = threading.local()
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A word of the text as Sudachi cuts it: `[start, end)`, whether the dictionary has it, its part of speech."""
+
+    start: int
+    end: int
+    known: bool
+    speech: tuple[str, ...]
+    normal: str
+
+
+class Segments:
+    """The words of a text, looked up clause by clause; each clause is cut once."""
+
+    def __init__(self, text: str, /) -> None:
+        self._text = text
+        self._clauses: dict[tuple[int, int], list[Token]] = {}
+
+    def around(self, start: int, end: int, /) -> list[Token]:
+        """Return the tokens of the clause around `[start, end)`."""
+        low, high = clause(self._text, start, end)
+        if (low, high) not in self._clauses:
+            self._clauses[low, high] = tokens(self._text[low:high], low)
+        return self._clauses[low, high]
+
+
+def clause(text: str, start: int, end: int, /) -> tuple[int, int]:
+    """Return the clause around `[start, end)`, at most 60 characters to each side."""
+    low, high = max(0, start - REACH), min(len(text), end + REACH)
+    for stop in _BREAK.finditer(text, low, start):
+        low = stop.end()
+    if after := _BREAK.search(text, end, high):
+        high = after.start()
+    return low, high
+
+
+def tokens(text: str, offset: int = 0, /) -> list[Token]:
+    """Return the tokens of a clause, their places counted from `offset`."""
+    return [
+        Token(offset + m.begin(), offset + m.end(), not m.is_oov(), m.part_of_speech(), m.normalized_form())
+        for m in _tokenizer().tokenize(text)
+    ]
 
 
 def is_katakana(text: str, /) -> bool:
@@ -24,24 +71,48 @@ def is_katakana(text: str, /) -> bool:
     return bool(letters) and all(_KATAKANA.match(c) for c in letters)
 
 
-def stands_alone(text: str, start: int, end: int, /) -> bool:
-    """Return whether `text[start:end]` is whole words.
-
-    Katakana and Latin letters must not continue outside it; where hiragana or kanji take part, it begins and ends where
-    tokens do, as Sudachi's shortest units have it. A drawl after it (バカー, バカッ) does not continue it.
-    """
+def script_continues(text: str, start: int, end: int, /) -> bool:
+    """Return whether katakana or Latin letters run on outside `[start, end)`; a drawl after it (バカー, バカッ) does not."""
     for script in (_KATAKANA, _LATIN):
         if start > 0 and script.match(text[start]) and script.match(_before(text, start)):
-            return False
+            return True
         if script.match(text[end - 1]) or text[end - 1] in "ーｰ":
             rest = _DRAWL.match(text, end)
             after = rest.end() if rest and script is _KATAKANA else end
             if after < len(text) and script.match(text[after]):
-                return False
+                return True
+    return False
+
+
+def stands_alone(text: str, start: int, end: int, words: Sequence[Token], /) -> bool:
+    """Return whether `text[start:end]` is whole words.
+
+    Katakana and Latin letters must not continue outside it. It begins and ends where words do; of katakana and Latin
+    alone, which make words that no dictionary has, only a word that the dictionary has counts against it.
+    """
+    if script_continues(text, start, end):
+        return False
     if all(_KATAKANA.match(c) or _LATIN.match(c) or c in "ーｰ" for c in text[start:end]):
-        return True
-    edges = _edges(text, start, end)
+        return not within_a_word(start, end, words)
+    edges = {edge for token in words for edge in (token.start, token.end)} | {0, len(text)}
     return start in edges and end in edges
+
+
+def within_a_word(start: int, end: int, words: Sequence[Token], /) -> bool:
+    """Return whether the dictionary has a word that holds all of `[start, end)` and more."""
+    return any(w.known and w.start <= start and end <= w.end and w.end - w.start > end - start for w in words)
+
+
+def crosses_a_word(start: int, end: int, words: Sequence[Token], /, *, drawn: bool = False) -> bool:
+    """Return whether a word of the dictionary lies partly inside `[start, end)`, or, unless `drawn`, equals it."""
+    return any(
+        w.known
+        and w.end - w.start > 1
+        and w.start < end
+        and start < w.end
+        and (w.start < start or w.end > end or ((w.start, w.end) == (start, end) and not drawn))
+        for w in words
+    )
 
 
 def _before(text: str, start: int) -> str:
@@ -52,23 +123,10 @@ def _before(text: str, start: int) -> str:
     return text[place]
 
 
-def _edges(text: str, start: int, end: int) -> AbstractSet[int]:
-    """Return the offsets at which a token begins or ends, in the clause around `[start, end)`."""
-    low, high = max(0, start - _REACH), min(len(text), end + _REACH)
-    for stop in _BREAK.finditer(text, low, start):
-        low = stop.end()
-    if after := _BREAK.search(text, end, high):
-        high = after.start()
-    edges = {low, high}
-    for morpheme in _tokenizer().tokenize(text[low:high]):
-        edges.update((low + morpheme.begin(), low + morpheme.end()))
-    return edges
-
-
 def _tokenizer() -> Any:
     """Return this thread's Sudachi tokenizer; one must not be used by two threads at once."""
     if not hasattr(_local, "tokenizer"):
         from sudachipy import Dictionary, SplitMode
 
-        _local.tokenizer = Dictionary().tokenizer(mode=SplitMode.A)
+        _local.tokenizer = Dictionary().tokenizer(mode=SplitMode.C)
     return _local.tokenizer

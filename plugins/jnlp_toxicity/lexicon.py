@@ -11,21 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jnlp.errors import JnlpError
-from jnlp.text.normalize import fold
+from jnlp_toxicity.views import MASK, SEPARATOR, folded, squeezed_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from jnlp.text.align import Aligned
-
 SEVERITY = {1: 0.25, 2: 0.55, 3: 0.9}
 """What one word of each level says alone about a text: levels 2 and 3 pass the default threshold."""
 
-MASK = "●"
-SEPARATOR = "·"
-_CANONICAL = str.maketrans({**dict.fromkeys("●○◯〇◎◉×✕✖☓*■□▲△", MASK), **dict.fromkeys(" ・･.-_/|", SEPARATOR)})
 _SECTION = re.compile(r"\[\s*([\w-]+)(?:\s+([1-3]))?((?:\s+\w+)*)\s*\]$")
-_FLAGS = frozenset({"katakana", "masked", "free", "pattern"})
+_FLAGS = frozenset({"katakana", "masked", "free", "latin", "pattern"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +32,8 @@ class Entry:
         severity: Between 0 and 1, as `SEVERITY` maps the levels.
         katakana: Found only where the text is in katakana.
         free: Found inside longer words too.
+        latin: Found only where letters or digits of the Latin script take part (shine, 4ね).
+        key: The word as folded.
     """
 
     word: str
@@ -45,6 +41,8 @@ class Entry:
     severity: float
     katakana: bool = False
     free: bool = False
+    latin: bool = False
+    key: str = ""
 
 
 class Trie(dict[str, "Trie"]):
@@ -70,6 +68,7 @@ class Lexicon:
     """Compiled lists: words in a trie, patterns, and the contexts in which a word is not meant."""
 
     words: Trie
+    squeezed: Trie = field(default_factory=Trie)
     patterns: tuple[tuple[re.Pattern[str], Entry], ...] = ()
     allowed: Trie = field(default_factory=Trie)
 
@@ -83,14 +82,6 @@ class Lexicon:
             found.update(entry.category for entry in node.entries)
             stack.extend(node.values())
         return tuple(sorted(found))
-
-
-def folded(text: str, /) -> Aligned:
-    """Return the text as words are compared: width, case and kana folded; masks as ●, separators as ·."""
-    from jnlp.text.align import compose, retext
-
-    plain = fold(text, kana=True)
-    return compose(plain, retext(plain.text, plain.text.translate(_CANONICAL)))
 
 
 def load(lists: Sequence[str] = (), allow: Iterable[str] = (), /) -> Lexicon:
@@ -110,13 +101,13 @@ def load(lists: Sequence[str] = (), allow: Iterable[str] = (), /) -> Lexicon:
 def _load(lists: tuple[str, ...], allow: tuple[str, ...]) -> Lexicon:
     shipped = files("jnlp_toxicity").joinpath("words.txt").read_text("utf-8")
     texts = [("words.txt", shipped), *((path, _read(path)) for path in lists)]
-    words, allowed = Trie(), Trie()
+    words, squeezed, allowed = Trie(), Trie(), Trie()
     patterns: list[tuple[re.Pattern[str], Entry]] = []
     for name, text in texts:
-        _parse(name, text, words, patterns, allowed)
+        _parse(name, text, (words, squeezed), patterns, allowed)
     for expression in allow:
         allowed.add(folded(expression).text, Entry(expression, "allow", 0.0))
-    return Lexicon(words, tuple(patterns), allowed)
+    return Lexicon(words, squeezed, tuple(patterns), allowed)
 
 
 def _read(path: str) -> str:
@@ -128,7 +119,10 @@ def _read(path: str) -> str:
         ) from error
 
 
-def _parse(name: str, text: str, words: Trie, patterns: list[tuple[re.Pattern[str], Entry]], allowed: Trie) -> None:
+def _parse(
+    name: str, text: str, tries: tuple[Trie, Trie], patterns: list[tuple[re.Pattern[str], Entry]], allowed: Trie
+) -> None:
+    words, squeezed = tries
     category, level, flags = "custom", 3, frozenset[str]()
     for number, raw in enumerate(text.splitlines(), 1):
         line = raw.strip()
@@ -147,9 +141,13 @@ def _parse(name: str, text: str, words: Trie, patterns: list[tuple[re.Pattern[st
                 allowed.add(folded(word).text, Entry(word, category, 0.0))
         else:
             for word in line.split():
-                entry = Entry(word, category, SEVERITY[level], "katakana" in flags, "free" in flags)
-                for key in _spellings(folded(word).text, masked="masked" in flags):
-                    words.add(key, entry)
+                key = folded(word).text
+                entry = Entry(
+                    word, category, SEVERITY[level], "katakana" in flags, "free" in flags, "latin" in flags, key
+                )
+                squeezed.add(squeezed_key(key), entry)
+                for spelling in _spellings(key, masked="masked" in flags):
+                    words.add(spelling, entry)
 
 
 def _compile(pattern: str, where: str) -> re.Pattern[str]:

@@ -1,0 +1,240 @@
+"""Other readings of a text, each with offsets back: what a word looks like once its disguise is taken off.
+
+A *view* is the text with one kind of disguise undone: signs and drawls inside words removed (死🙂ね, ばーーか), look-alike
+characters replaced (バ力), romaji read as kana (bakayarou). A word found in a view counts only where the view differs from
+the text; everything else is found in the text itself.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from unicodedata import category
+
+from jnlp.text import Aligned, Builder, compose, fold, retext
+from jnlp_toxicity.romaji import kana_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+MASK = "●"
+SEPARATOR = "·"
+_CANONICAL = str.maketrans({**dict.fromkeys("●○◯〇◎◉×✕✖☓*■□▲△", MASK), **dict.fromkeys(" ・･.-_/|", SEPARATOR)})
+
+_ALIKE = dict(zip("力口囗二卜夕工八千才廾厶匕彡亻又乂丿一十冫ヵヶ", "カロロニトタエハチオサムヒミイヌメノーナンカケ", strict=True))
+_SMALL = dict(zip("ァィゥェォぁぃぅぇぉｧｨｩｪｫ", "アイウエオあいうえおアイウエオ", strict=True))
+_SMALL_ALONE = re.compile("(?<![ぁ-ゖァ-ヺー])[ァィゥェォぁぃぅぇぉｧｨｩｪｫ](?=[ぁ-ゖァ-ヺｦ-ﾟ])|(?<=[モザサシヤ])ィ")
+_KANA = "ぁ-ゖァ-ヺｦ-ﾟㇰ-ㇿ"
+_ALIKE_RUN = re.compile(f"[{''.join(_ALIKE)}]+")
+_IS_KANA = re.compile(f"[{_KANA}ー゛゜]")
+_STOPS = "。、！？!?,，「」『』（）()【】\n\r"
+_VOWELS = {
+    kana: vowel
+    for vowel, row in zip(
+        "あいうえお",
+        (
+            "あかさたなはまやらわがざだばぱゃぁ",
+            "いきしちにひみりぎじぢびぴぃ",
+            "うくすつぬふむゆるぐずづぶぷゅぅ",
+            "えけせてねへめれげぜでべぺぇ",
+            "おこそとのほもよろをごぞどぼぽょぉ",
+        ),
+        strict=True,
+    )
+    for kana in row
+}
+_LITTLE = dict(zip("あいうえお", "ぁぃぅぇぉ", strict=True))
+_LATIN_RUN = re.compile(r"[a-z][a-z'-]*[a-z]")
+
+
+class Kind(Enum):
+    """Which disguise a view takes off."""
+
+    PLAIN = "plain"
+    SIGNS = "signs"
+    ALIKE = "alike"
+    ROMAJI = "romaji"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A reading of the text, aligned with it."""
+
+    kind: Kind
+    aligned: Aligned
+
+    @property
+    def text(self) -> str:
+        """The text of the reading, folded as word lists are."""
+        return self.aligned.text
+
+
+def folded(text: str, /) -> Aligned:
+    """Return the text as words are compared: width, case and kana folded; masks as ●, separators as ·."""
+    return _canonical(fold(text, kana=True))
+
+
+def views(text: str, /) -> Iterator[View]:
+    """Yield the readings of a text in which a word may be found, the folded text first.
+
+    Example:
+        >>> [(view.kind.value, view.text) for view in views("バ力、死🙂ね")]
+        [('plain', 'ば力、死🙂ね'), ('signs', 'ば力、死ね'), ('alike', 'ばか、死ね')]
+    """
+    plain = fold(text, kana=True)
+    yield View(Kind.PLAIN, _canonical(plain))
+    short = _then(plain, squeezed)
+    if short.text != plain.text:
+        yield View(Kind.SIGNS, _canonical(short))
+    alike = look_alikes(text)
+    if alike is not None:
+        opened = _then(retext(text, alike), lambda changed: fold(changed, kana=True))
+        yield View(Kind.ALIKE, _canonical(_then(opened, squeezed)))
+    latin = _then(short, romaji)
+    if latin.text != short.text:
+        yield View(Kind.ROMAJI, _canonical(latin))
+
+
+def _canonical(view: Aligned) -> Aligned:
+    return _then(view, lambda text: retext(text, text.translate(_CANONICAL)))
+
+
+def look_alikes(text: str, /) -> str | None:
+    """Return the text with characters that pass for katakana beside kana replaced by it (バ力 → バカ), else None."""
+
+    def change(run: re.Match[str]) -> str:
+        start, end = run.span()
+        beside = text[start - 1 : start] + text[end : end + 1]
+        if not _IS_KANA.search(beside):
+            return run[0]
+        return "".join(_ALIKE[character] for character in run[0])
+
+    changed = _ALIKE_RUN.sub(change, text)
+    changed = _SMALL_ALONE.sub(lambda small: _SMALL[small[0]], changed)
+    return changed if changed != text else None
+
+
+def squeezed(text: str, /) -> Aligned:
+    """Return the text without signs between letters, drawls and repetitions.
+
+    Example:
+        >>> squeezed("ばーーか、死🙂ね").text
+        'ばか、死ね'
+        >>> squeezed("楽しいし、ねこもいる").text
+        '楽しいし、ねこもいる'
+    """
+    return _then(_without_signs(text), _without_drawls)
+
+
+def squeezed_key(word: str, /) -> str:
+    """Return a folded word as `squeezed` leaves it."""
+    return squeezed(word).text
+
+
+def romaji(text: str, /) -> Aligned:
+    """Return the text with whole Latin words that read as romaji turned into hiragana."""
+    builder, done = Builder(text), 0
+    for run in _LATIN_RUN.finditer(text):
+        kana = kana_of(run[0], text[max(0, run.start() - 40) : run.start()], text[run.end() : run.end() + 40])
+        if kana is None:
+            continue
+        builder.copy(done, run.start())
+        builder.replace(kana, *run.span())
+        done = run.end()
+    builder.copy(done, len(text))
+    return builder.build()
+
+
+def _then(first: Aligned, step: Callable[[str], Aligned]) -> Aligned:
+    second = step(first.text)
+    return compose(first, second)
+
+
+@lru_cache(maxsize=1 << 14)
+def _is_letter(character: str) -> bool:
+    return category(character)[0] in "LN" or character in "ー々"
+
+
+@lru_cache(maxsize=1 << 14)
+def _is_japanese(character: str) -> bool:
+    return not character.isascii() and _is_letter(character)
+
+
+def _without_signs(text: str) -> Aligned:
+    """Remove the signs between two letters; stops, blanks and marks in Latin only where letters stand one by one."""
+    builder, done = Builder(text), 0
+    letters = [place for place, character in enumerate(text) if _is_letter(character)]
+    for index in range(len(letters) - 1):
+        left, right = letters[index], letters[index + 1]
+        if right - left < 2 or not _may_close(text, letters, index):
+            continue
+        builder.copy(done, left + 1)
+        done = right
+    builder.copy(done, len(text))
+    return builder.build()
+
+
+_GAP = 8
+"""Signs in a row that may hide a word."""
+
+
+def _may_close(text: str, letters: list[int], index: int) -> bool:
+    left, right = letters[index], letters[index + 1]
+    gap = text[left + 1 : right]
+    if len(gap) > _GAP:
+        return False
+    alone_left = index == 0 or letters[index - 1] < left - 1
+    alone_right = index + 2 >= len(letters) or letters[index + 2] > right + 1
+    if any(character in _STOPS for character in gap):
+        return alone_left and alone_right
+    if gap.isspace():
+        return alone_left or alone_right
+    if _is_japanese(text[left]) and _is_japanese(text[right]):
+        return True
+    if text[left].isdigit() and text[right].isdigit():
+        return False
+    return alone_left and alone_right
+
+
+_LAUGH = re.compile(r"(?<=[^\x00-\x7f])w+(?=[^\x00-\x7f])")
+_DRAWN = re.compile(r"[ー~]+|(.)\1{2,}|([ぁぃぅぇぉ])\2*|([あいうえお])\3+")
+
+
+def _without_drawls(text: str) -> Aligned:
+    """Remove ー and ~ after a letter, a vowel drawn out, a letter repeated three times or more, and ww between letters."""
+    builder, done = Builder(text), 0
+    place = 0
+    while place < len(text):
+        start, end = _drawl(text, place)
+        if end > start:
+            builder.copy(done, start)
+            done = end
+        place = max(end, place + 1)
+    builder.copy(done, len(text))
+    return builder.build()
+
+
+def _drawl(text: str, place: int) -> tuple[int, int]:
+    """Return what is drawn out at a place: the range to remove, empty where nothing is."""
+    character = text[place]
+    before = text[place - 1] if place else ""
+    if character == "w" and (laugh := _LAUGH.match(text, place)):
+        return laugh.span()
+    if not before or not _is_letter(before):
+        return place, place
+    end = place + 1
+    while end < len(text) and text[end] == character:
+        end += 1
+    if character in "ー~":
+        return place, end
+    vowel = _VOWELS.get(before)
+    if vowel is not None and character == _LITTLE[vowel]:
+        return place, end
+    if vowel == character and before != character and end - place >= 2:
+        return place, end
+    if before == character and end - place >= 2 and not character.isdigit():
+        return place, end
+    return place, place
