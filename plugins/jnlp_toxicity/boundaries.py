@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 REACH = 60
 _BREAK = re.compile(r"[。！？!?\n\r、,「」『』（）()\s]")
 _KATAKANA = re.compile(r"[ァ-ヺｦ-ﾟㇰ-ㇿ]")
-_DRAWL = re.compile(r"[ーｰ〜~ッｯっァィゥェォｧｨｩｪｫ]*(?:(?:カヨ?|ダ[ヨナ]?|メ|ヨ|ナノ|ジャン|ヤン|ヤロ|ｶﾖ?|ﾀﾞ[ﾖﾅ]?|ﾒ|ﾖ)(?![ァ-ヺーｦ-ﾟ]))?")
+_ENDINGS = "カヨ?|ダ[ヨナ]?|メ|ヨ|ナノ|ジャン|ヤン|ヤロ|ｶﾖ?|ﾀﾞ[ﾖﾅ]?|ﾒ|ﾖ"
+_DRAWL = re.compile(f"[ーｰ〜~ッｯっァィゥェォｧｨｩｪｫ]*(?:(?:{_ENDINGS})(?![ァ-ヺーｦ-ﾟ]))?")
 """What may follow a word in katakana: it is drawn out, or the sentence goes on in katakana."""
 
 _LATIN = re.compile(r"[A-Za-zＡ-Ｚａ-ｚ]")
@@ -48,8 +49,11 @@ class Segments:
 
 
 def clause(text: str, start: int, end: int, /) -> tuple[int, int]:
-    """Return the clause around `[start, end)`, at most 60 characters to each side."""
-    low, high = max(0, start - REACH), min(len(text), end + REACH)
+    """Return the clause around `[start, end)`, at most 120 characters to each side.
+
+    Where nothing ends it, its edges are multiples of 60, so that the words of a long clause are looked up together.
+    """
+    low, high = max(0, (start // REACH - 1) * REACH), min(len(text), (end // REACH + 2) * REACH)
     for stop in _BREAK.finditer(text, low, start):
         low = stop.end()
     if after := _BREAK.search(text, end, high):
@@ -72,7 +76,7 @@ def is_katakana(text: str, /) -> bool:
 
 
 def script_continues(text: str, start: int, end: int, /) -> bool:
-    """Return whether katakana or Latin letters run on outside `[start, end)`; a drawl after it (バカー, バカッ) does not."""
+    """Return whether katakana or Latin letters run on outside `[start, end)`; a drawl after it (バカー) does not."""
     for script in (_KATAKANA, _LATIN):
         if start > 0 and script.match(text[start]) and script.match(_before(text, start)):
             return True
@@ -84,14 +88,16 @@ def script_continues(text: str, start: int, end: int, /) -> bool:
     return False
 
 
-def stands_alone(text: str, start: int, end: int, words: Sequence[Token], /) -> bool:
+def stands_alone(text: str, start: int, end: int, around: Callable[[], Sequence[Token]], /) -> bool:
     """Return whether `text[start:end]` is whole words.
 
     Katakana and Latin letters must not continue outside it. It begins and ends where words do; of katakana and Latin
-    alone, which make words that no dictionary has, only a word that the dictionary has counts against it.
+    alone, which make words that no dictionary has, only a word that the dictionary has counts against it. `around`
+    returns the tokens there, and is called only where they matter.
     """
     if script_continues(text, start, end):
         return False
+    words = around()
     if all(_KATAKANA.match(c) or _LATIN.match(c) or c in "ーｰ" for c in text[start:end]):
         return not within_a_word(start, end, words)
     edges = {edge for token in words for edge in (token.start, token.end)} | {0, len(text)}

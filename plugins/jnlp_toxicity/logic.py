@@ -10,6 +10,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from jnlp.errors import JnlpError
+from jnlp_toxicity.context import Use, use_of
 from jnlp_toxicity.lexicon import load, noisy_or
 from jnlp_toxicity.matcher import find
 from jnlp_toxicity.spec import Span, Toxicity
@@ -36,7 +37,7 @@ def make(models: Models, options: ToxicityOptions, /) -> Apply[Toxicity]:
     """
     lexicon = load(options.lists, options.allow)
     if options.rules_only:
-        return lambda texts: [judge(text, find(text, lexicon), None, options) for text in map(_plain, texts)]
+        return lambda texts: [judge(text, meant(text, lexicon), None, options) for text in map(_plain, texts)]
     return screen(models.classifier(None), lexicon, options)
 
 
@@ -57,6 +58,11 @@ def screen(classifier: Classifier, lexicon: Lexicon, options: ToxicityOptions, /
         ]
 
     return apply
+
+
+def meant(text: str, lexicon: Lexicon, /) -> list[Match]:
+    """Return the matches that are meant where they stand."""
+    return [match for match in find(text, lexicon) if use_of(text, match) is Use.MEANT]
 
 
 def worst_windows(logits: Logits, positive: Sequence[int], /) -> list[tuple[float, Span]]:

@@ -25,6 +25,8 @@ _AROUND_ROMAJI = re.compile(
 _AFTER_ROMAJI = re.compile(
     r"(?:よ|や|やろう|やろ|ぞ|ぜ|な|なの|ね|か|かよ|だ|だよ|だな|です|じゃん|やん|ども|め|って|すぎ|すぎる|かす|くず|ばか|あほ|くそ|ごみ|し|わ)*"
 )
+_AROUND = 30
+_NEAR = 20
 _TAIL = re.compile(r"[ーｰ〜~ぁぃぅぇぉァィゥェォｧ-ｫッｯっ]*")
 _DRAWN_OUT = re.compile(r"(.)\1\1")
 _KANJI_PAIR = re.compile(r"[一-鿿]+")
@@ -68,25 +70,40 @@ def _find(text: str, lexicon: Lexicon) -> list[Match]:
 class _Search:
     """Looks for the lexicon in one view of a text."""
 
-    def __init__(
-        self, text: str, view: View, plain: View, lexicon: Lexicon, segments: boundaries.Segments, /
-    ) -> None:
+    def __init__(self, text: str, view: View, plain: View, lexicon: Lexicon, segments: boundaries.Segments, /) -> None:
         self._text, self._view, self._plain, self._lexicon = text, view, plain, lexicon
         self._segments = segments
 
     def matches(self) -> Iterator[Match]:
+        """Yield the words and patterns that count; of a view with few changes only the places around them are read."""
         aligned, kind = self._view.aligned, self._view.kind
         trie = self._lexicon.words if kind is Kind.PLAIN else self._lexicon.squeezed
-        for start, end, entry in _walk(aligned.text, trie):
-            if not self._allowed.covers(start, end) and self._counts(start, end, entry):
-                yield Match(*self._span(start, end), entry, kind)
-        for pattern, entry in self._lexicon.patterns:
-            for hit in pattern.finditer(aligned.text):
-                if not hit[0] or self._allowed.covers(*hit.span()):
-                    continue
-                first, last = self._span(*hit.span())
-                if kind is Kind.PLAIN or self._disguised(*hit.span(), first, last):
-                    yield _trimmed(self._text, first, last, entry, kind)
+        for low, high in self._places():
+            for start, end, entry in _walk(aligned.text, trie, low, high):
+                if not self._allowed.covers(start, end) and self._counts(start, end, entry):
+                    yield Match(*self._span(start, end), entry, kind)
+            for pattern, entry in self._lexicon.patterns:
+                for hit in pattern.finditer(aligned.text, low, high):
+                    if not hit[0] or self._allowed.covers(*hit.span()):
+                        continue
+                    first, last = self._span(*hit.span())
+                    if kind is Kind.PLAIN or self._disguised(*hit.span(), first, last):
+                        yield _trimmed(self._text, first, last, entry, kind)
+
+    def _places(self) -> list[tuple[int, int]]:
+        """Return the ranges of the view to read: all of it, or what is around its changes."""
+        text = self._view.text
+        if self._view.kind in (Kind.PLAIN, Kind.ALIKE) or len(text) <= 2 * _AROUND:
+            return [(0, len(text))]
+        places: list[tuple[int, int]] = []
+        for start, end, *_ in self._view.aligned.pieces():
+            for change in (start, end):
+                low, high = max(0, change - _AROUND), min(len(text), change + _AROUND)
+                if places and low <= places[-1][1]:
+                    places[-1] = (places[-1][0], high)
+                else:
+                    places.append((low, high))
+        return places
 
     @cached_property
     def _allowed(self) -> _Allowed:
@@ -107,14 +124,16 @@ class _Search:
         plain = self._view.kind is Kind.PLAIN
         if entry.latin and not _has_latin(text[first:last]):
             return False
-        if entry.katakana and not boundaries.is_katakana(text[first:last]) and self._view.kind is not Kind.ROMAJI:
-            if plain or self._view.kind is not Kind.ALIKE:
-                return False
+        if (
+            entry.katakana
+            and self._view.kind in (Kind.PLAIN, Kind.SIGNS)
+            and not boundaries.is_katakana(text[first:last])
+        ):
+            return False
         if entry.free and plain:
             return True
-        words = self._segments.around(first, last)
         if plain and self._view.text[start:end] == entry.key:
-            return boundaries.stands_alone(text, first, last, words)
+            return boundaries.stands_alone(text, first, last, lambda: self._segments.around(first, last))
         if not plain and not self._disguised(start, end, first, last):
             return False
         return entry.free or self._view.kind is Kind.ROMAJI or self._fits(first, last, entry)
@@ -147,9 +166,10 @@ class _Search:
         if boundaries.script_continues(text, first, last):
             return False
         low, high = boundaries.clause(text, first, last)
+        low, high = max(low, first - _NEAR), min(high, last + _NEAR)
         plainly = f"{text[low:first]}{entry.word}{text[last:high]}"
         start, end = first - low, first - low + len(entry.word)
-        return boundaries.stands_alone(plainly, start, end, boundaries.tokens(plainly))
+        return boundaries.stands_alone(plainly, start, end, lambda: boundaries.tokens(plainly))
 
 
 def _has_latin(text: str) -> bool:
@@ -181,9 +201,9 @@ class _Allowed:
         return place > 0 and self._reach[place - 1] >= end
 
 
-def _walk(text: str, trie: Trie) -> Iterator[tuple[int, int, Entry]]:
-    for start, character in enumerate(text):
-        node = trie.get(character)
+def _walk(text: str, trie: Trie, low: int = 0, high: int | None = None) -> Iterator[tuple[int, int, Entry]]:
+    for start in range(low, len(text) if high is None else high):
+        node = trie.get(text[start])
         place = start + 1
         while node is not None:
             for entry in node.entries:

@@ -15,26 +15,33 @@ _GLIDES = {
     "gy": "ぎ", "zy": "じ", "j": "じ", "jy": "じ", "by": "び", "py": "ぴ",
 }  # fmt: skip
 _SYLLABLES = {
-    **{f"{row}{vowel}": kana for row, line in _ROWS.items() for vowel, kana in zip("aiueo", line, strict=True) if kana != " "},
-    **{f"{glide}{vowel}": kana + small for glide, kana in _GLIDES.items() for vowel, small in zip("auo", "ゃゅょ", strict=True)},
-    "shi": "し", "chi": "ち", "tsu": "つ", "fu": "ふ", "ji": "じ", "n": "ん", "nn": "ん", "n'": "ん",
-}  # fmt: skip
+    **{
+        row + vowel: kana
+        for row, line in _ROWS.items()
+        for vowel, kana in zip("aiueo", line, strict=True)
+        if kana > " "
+    },
+    **{row + vowel: kana + y for row, kana in _GLIDES.items() for vowel, y in zip("auo", "ゃゅょ", strict=True)},
+    **{"shi": "し", "chi": "ち", "tsu": "つ", "fu": "ふ", "ji": "じ", "n": "ん", "nn": "ん", "n'": "ん"},
+}
 
-_ENGLISH = frozenset(
-    """a an the and or of to in on at for with from by is are was be been am i you he she it we they me my your his her our
+_ENGLISH_WORDS = """
+    a an the and or of to in on at for with from by is are was be been am i you he she it we they me my your his her our
     their this that these those not no so up out as if but rise let can will would do does did have has had like love go
     get all one sun moon star light new just how what when who why more than then there here into over under about song
-    album feat ft vs mv pv tv""".split()
-)
+    album feat ft vs mv pv tv"""
+_ENGLISH = frozenset(_ENGLISH_WORDS.split())
 """Words beside which a Latin word is English, and not romaji."""
 
-_DOUBTFUL = frozenset({"shine", "sine", "homo", "hage", "kimo", "chon", "rezu", "same", "gay", "ana", "kasu", "gomi", "sex"})
+_DOUBTFUL = frozenset(
+    {"shine", "sine", "homo", "hage", "kimo", "chon", "rezu", "same", "gay", "ana", "kasu", "gomi", "sex"}
+)
 """Romaji that are also words or names of other languages: read only beside Japanese or more romaji, or alone."""
 
-_BESIDE = frozenset(
-    """omae temee temae kisama koitsu aitsu anta baka aho kuso kasu gomi busu debu hage hayaku haya sassato tottoto maji
-    majide kimoi uzai shine sine korosu korose yo ya wa ga zo omaera minna""".split()
-)
+_BESIDE_WORDS = """
+    omae temee temae kisama koitsu aitsu anta baka aho kuso kasu gomi busu debu hage hayaku haya sassato tottoto maji
+    majide kimoi uzai shine sine korosu korose yo ya wa ga zo omaera minna"""
+_BESIDE = frozenset(_BESIDE_WORDS.split())
 
 
 def kana_of(word: str, before: str = "", after: str = "", /) -> str | None:
@@ -83,7 +90,10 @@ def _is_romaji(word: str, before: str, after: str, left: str, right: str) -> boo
     if left or right:
         return False
     alone = word != "sine" and not before.strip() and not after.strip(" !?！？w。")
-    addressed = re.search(r"(?:お前|おまえ|てめえ|てめぇ|貴様|きさま|あんた|こいつ|あいつ|早く|はやく|さっさと|とっとと|まじで|全員|ばか|あほ|くず|かす|ごみ)ら?(?:は|も|、)?$", before)
+    addressed = re.search(
+        r"(?:お前|おまえ|てめえ|てめぇ|貴様|きさま|あんた|こいつ|あいつ|早く|はやく|さっさと|とっとと|まじで|全員|ばか|あほ|くず|かす|ごみ)ら?(?:は|も|、)?$",
+        before,
+    )
     ordered = re.match(r"(?:よ|や|って|かす|ばか|あほ|ごみ|くず)", after)
     return bool(alone or addressed or ordered)
 

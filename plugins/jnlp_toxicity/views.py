@@ -1,8 +1,8 @@
 """Other readings of a text, each with offsets back: what a word looks like once its disguise is taken off.
 
-A *view* is the text with one kind of disguise undone: signs and drawls inside words removed (死🙂ね, ばーーか), look-alike
-characters replaced (バ力), romaji read as kana (bakayarou). A word found in a view counts only where the view differs from
-the text; everything else is found in the text itself.
+A *view* is the text with one kind of disguise undone: signs and drawls inside words removed (死🙂ね, ばーーか),
+look-alike characters replaced (バ力), romaji read as kana (bakayarou). A word found in a view counts only where the
+view differs from the text; everything else is found in the text itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ MASK = "●"
 SEPARATOR = "·"
 _CANONICAL = str.maketrans({**dict.fromkeys("●○◯〇◎◉×✕✖☓*■□▲△", MASK), **dict.fromkeys(" ・･.-_/|", SEPARATOR)})
 
-_ALIKE = dict(zip("力口囗二卜夕工八千才廾厶匕彡亻又乂丿一十冫ヵヶ", "カロロニトタエハチオサムヒミイヌメノーナンカケ", strict=True))
+_ALIKE = dict(
+    zip("力口囗二卜夕工八千才廾厶匕彡亻又乂丿一十冫ヵヶ", "カロロニトタエハチオサムヒミイヌメノーナンカケ", strict=True)
+)
 _SMALL = dict(zip("ァィゥェォぁぃぅぇぉｧｨｩｪｫ", "アイウエオあいうえおアイウエオ", strict=True))
 _SMALL_ALONE = re.compile("(?<![ぁ-ゖァ-ヺー])[ァィゥェォぁぃぅぇぉｧｨｩｪｫ](?=[ぁ-ゖァ-ヺｦ-ﾟ])|(?<=[モザサシヤ])ィ")
 _KANA = "ぁ-ゖァ-ヺｦ-ﾟㇰ-ㇿ"
@@ -200,19 +202,24 @@ def _may_close(text: str, letters: list[int], index: int) -> bool:
 
 
 _LAUGH = re.compile(r"(?<=[^\x00-\x7f])w+(?=[^\x00-\x7f])")
-_DRAWN = re.compile(r"[ー~]+|(.)\1{2,}|([ぁぃぅぇぉ])\2*|([あいうえお])\3+")
+_DRAWN = re.compile(
+    r"[ー~]+|[ぁぃぅぇぉ]+|(?<=[^\x00-\x7f])w+"
+    f"|([{''.join(kana for kana in _VOWELS if kana not in 'ぁぃぅぇぉゃゅょ')}])(?=([あいうえお])\\2)"
+    r"|(?!\d)(.)(?=\3\3)"
+)
 
 
 def _without_drawls(text: str) -> Aligned:
-    """Remove ー and ~ after a letter, a vowel drawn out, a letter repeated three times or more, and ww between letters."""
+    """Remove ー and ~ after a letter, a vowel drawn out, a letter repeated three times, and ww between letters."""
     builder, done = Builder(text), 0
-    place = 0
-    while place < len(text):
+    for candidate in _DRAWN.finditer(text):
+        place = candidate.start() + (candidate.lastindex is not None)
+        if place < done:
+            continue
         start, end = _drawl(text, place)
         if end > start:
             builder.copy(done, start)
             done = end
-        place = max(end, place + 1)
     builder.copy(done, len(text))
     return builder.build()
 
