@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from jnlp.engine import Engine
     from jnlp.io.writing.output import Output
     from jnlp.io.writing.sinks import Row
-    from jnlp.types import Outcome, TaskSpec
+    from jnlp.types import Job, Outcome, TaskSpec
 
 TABLE = "table"
 
@@ -83,7 +83,7 @@ class WriteOptions:
 class Summary:
     """What a batch did: records read, done, failed, left out by the task, and skipped because already done.
 
-    `passed_over` counts the files of folders that have no reader.
+    `passed_over` counts the files of folders that have no reader; `remarks` are lines on what the results mean.
     """
 
     read: int = 0
@@ -92,6 +92,7 @@ class Summary:
     dropped: int = 0
     resumed: int = 0
     passed_over: PassedOver = dataclasses.field(default_factory=PassedOver, compare=False)
+    remarks: tuple[str, ...] = ()
 
 
 def run_batch(
@@ -155,8 +156,8 @@ def run_batch(
         writers=engine.writers(),
     )
     flat = name in FLAT if writing.flat is None else writing.flat
-    columns = _Columns(engine, spec, job.options, job.model) if flat else None
-    drain = _Drain(spec, job.options, output, name == TABLE, writing, on_failed, columns)
+    about = _About(engine, job)
+    drain = _Drain(spec, job.options, output, name == TABLE, writing, on_failed, about if flat else None)
     marks = _Marks()
     clock, writing_took = time.perf_counter, 0.0
     idle = output.flush if writing.out is None else _do_nothing  # into a pipe: no answer waits for the next question
@@ -173,13 +174,15 @@ def run_batch(
                 drain.take(outcome, marks.next(outcome))
                 writing_took += clock() - start
                 advance(1)
+            if drain.summary.failed == drain.summary.read > 0 == output.skip:
+                output.withhold()  # an empty file would look like a result
     except BaseException as error:
         if output.kept:
             error.add_note(output.kept)
         raise
     finally:
         engine.usage.spend(Stage.WRITER, writing_took)
-    return dataclasses.replace(drain.summary, resumed=output.skip, passed_over=passed_over)
+    return dataclasses.replace(drain.summary, resumed=output.skip, passed_over=passed_over, remarks=about.remarks())
 
 
 def _check_ending(writing: WriteOptions, endings: Mapping[str, str]) -> None:
@@ -241,30 +244,35 @@ class _Marks:
         return self.of(outcome.record if isinstance(outcome, Done) else outcome)
 
 
-class _Columns:
-    """The keys of a result's mappings, if the task can name them before the first row; looked up once.
+class _About:
+    """What a task says of the results of a job; it is asked with the spec of the job's model.
 
     Args:
-        engine: Resolves the model.
-        spec: The task.
-        options: Its options.
-        model: The model of the run.
+        engine: Resolves the model, which it has read for the job already.
+        job: The job.
     """
 
-    def __init__(self, engine: Engine, spec: TaskSpec[Any, Any], options: Any, model: str | None) -> None:
-        self._engine, self._spec, self._options, self._model = engine, spec, options, model
+    def __init__(self, engine: Engine, job: Job, /) -> None:
+        self._engine, self._job = engine, job
         self._keys: dict[str, tuple[str, ...]] | None = None
 
     def keys(self) -> dict[str, tuple[str, ...]]:
-        """Return the keys by field."""
+        """Return the keys of a result's mappings by field, which the task may know before the first row; asked once."""
         if self._keys is None:
-            self._keys = {}
-            if self._spec.keys is not None:
-                model = ModelSpec(self._model or "")
-                with suppress(JnlpError):  # what is wrong with it is said where it is used
-                    model = self._engine.resolve(self._model).spec
-                self._keys = dict(import_target(self._spec.keys)(self._options, model))
+            self._keys = dict(self._ask(self._job.task.keys) or {})
         return self._keys
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return what a person should know of the results."""
+        return tuple(self._ask(self._job.task.remarks) or ())
+
+    def _ask(self, target: str | None) -> Any:
+        if target is None:
+            return None
+        model = ModelSpec(self._job.model or "")
+        with suppress(JnlpError):  # what is wrong with it is reported where it is used
+            model = self._engine.resolve(self._job.model).spec
+        return import_target(target)(self._job.options, model)
 
 
 class _Drain:
@@ -278,7 +286,7 @@ class _Drain:
         as_table: bool,
         writing: WriteOptions,
         on_failed: Callable[[Failed], None],
-        columns: _Columns | None,
+        columns: _About | None,
     ) -> None:
         self._columns = columns
         self._counts = {"done": 0, "failed": 0, "dropped": 0}

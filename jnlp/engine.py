@@ -92,6 +92,7 @@ class Engine:
         self.converted: Path | None = None
         """In a worker process: the folder with the weights that all workers share."""
         self._specs: dict[str, TaskSpec[Any, Any]] = {}
+        self._folders: dict[str, ModelFolder] = {}
         self._heads = LoadedHeads(self)
 
     @property
@@ -190,7 +191,7 @@ class Engine:
         return found
 
     def resolve(self, model: str | None, /) -> ModelFolder:
-        """Return the folder of a model; download it if the user named it and it is missing.
+        """Return the folder of a model, read once; download it if the user named it and it is missing.
 
         Example:
             >>> nlp.resolve("tiny").spec.max_length
@@ -199,9 +200,12 @@ class Engine:
         from jnlp.models.resolve import resolve
 
         name = model or self.settings.model or DEFAULT_MODEL
+        if name in self._folders:
+            return self._folders[name]
         if self.plugins.registry.find(Kind.MODEL, name) is not None:
             self.plugins.registry.get(Kind.MODEL, name)  # raises what is wrong with it
-        return resolve(name, self.specs())
+        found = self._folders[name] = resolve(name, self.specs())
+        return found
 
     def models(self, asked: str | None = None, default: str | None = None, /) -> Models:
         """Return the models of a call.

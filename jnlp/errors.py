@@ -30,7 +30,9 @@ class JnlpError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message} ({self.hint})" if self.hint else self.message
+        if not self.hint:
+            return self.message
+        return f"{self.message}; {self.hint}" if self.message.endswith(")") else f"{self.message} ({self.hint})"
 
 
 class UsageError(JnlpError):

@@ -33,7 +33,7 @@ def task_command(spec: TaskSpec[Any, Any], /) -> click.Command:
     def work(call: Call) -> None:
         inputs = call.values["inputs"]
         if not inputs and sys.stdin.isatty():
-            raise UsageError("nothing to read", hint=f"jnlp {spec.name} TEXT, or FILE, or … | jnlp {spec.name}")
+            raise UsageError("nothing to read", hint=_how(spec))
         try:
             _run(call, spec, inputs or ("-",))
         finally:
@@ -77,12 +77,20 @@ def _run(call: Call, spec: TaskSpec[Any, Any], inputs: tuple[str, ...]) -> None:
     if not quiet:
         _print_summary(summary, writing)
         if summary.done:
+            for remark in summary.remarks:
+                click.echo(f"jnlp: {remark}", err=True)
             print_notices(engine)
     if summary.done + summary.dropped + summary.resumed == 0:
         if summary.read == 0:
             named = ("standard input" if name == "-" else name for name in inputs)
             click.echo(f"jnlp: no text in {', '.join(named)}", err=True)
+            if "-" in inputs:
+                click.echo(f"      hint: {_how(spec)}", err=True)
         ctx.exit(1)
+
+
+def _how(spec: TaskSpec[Any, Any]) -> str:
+    return f"jnlp {spec.name} TEXT, or FILE, or … | jnlp {spec.name}"
 
 
 def _print_summary(summary: Summary, writing: WriteOptions) -> None:

@@ -51,7 +51,13 @@ _MIXED = "config.json and weights are of different models: copy both from one"
 
 
 def load_modernbert(
-    folder: Path, kind: type[N], runtime: Runtime = _DEFAULT, /, *, config: Mapping[str, Any] | None = None
+    folder: Path,
+    kind: type[N],
+    runtime: Runtime = _DEFAULT,
+    /,
+    *,
+    config: Mapping[str, Any] | None = None,
+    name: str | None = None,
 ) -> N:
     """Load a folder as `ModernBert`, `ModernBertForMaskedLM` or `ModernBertForSequenceClassification`.
 
@@ -63,6 +69,7 @@ def load_modernbert(
         kind: The network.
         runtime: Where it runs, and in which dtype.
         config: The object in `config.json`; None reads it.
+        name: What messages call the model; None is the folder.
 
     Raises:
         JnlpError: A file is missing or broken, or a weight is NaN or infinite.
@@ -71,7 +78,7 @@ def load_modernbert(
     device, dtype = runtime.place()
     shared = runtime.converted if device.type == "cpu" else None
     stored = read_weights(folder) if shared is None else read_shared(folder, dtype, shared)
-    weights = _select(_named(stored), kind, folder)
+    weights = _select(_named(stored), kind, name or str(folder))
     values = read_json(folder / "config.json") if config is None else dict(config)
     with torch.device("meta"):
         network = kind(_config(folder, values, weights))
@@ -124,7 +131,7 @@ def _named(weights: Weights) -> Weights:
     return {f"model.{name}" if name.startswith(parts) else name: w for name, w in weights.items()}
 
 
-def _select(weights: Weights, kind: type[Network], folder: Path) -> Weights:
+def _select(weights: Weights, kind: type[Network], name: str) -> Weights:
     """Keep the weights that a kind of network has, under its names; raise if its head is not there."""
     encoder = {name: w for name, w in weights.items() if name.startswith("model.")}
     if kind is ModernBert:
@@ -134,11 +141,11 @@ def _select(weights: Weights, kind: type[Network], folder: Path) -> Weights:
     if kind is ModernBertForMaskedLM and not fills:
         has = "a classifier" if classifies else "embeddings"
         hint = "jnlp models lists those that have one"
-        raise MissingHeadError(f"{folder} has no masked-LM head: it has {has}", hint=hint)
+        raise MissingHeadError(f"{name} has no masked-LM head: it has {has}", hint=hint)
     if kind is ModernBertForSequenceClassification and not classifies:
         has = "embeddings and a masked-LM head" if fills else "embeddings"
         hint = "train one: jnlp train classifier TRAIN.csv --text … --label … -o DIR"
-        raise MissingHeadError(f"{folder} has no classifier: it has {has}", hint=hint)
+        raise MissingHeadError(f"{name} has no classifier: it has {has}", hint=hint)
     return encoder | {name: w for name, w in weights.items() if name.startswith(("head.", "decoder.", "classifier."))}
 
 

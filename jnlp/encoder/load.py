@@ -148,7 +148,8 @@ def _network(model: ModelFolder, head: Head, runtime: Runtime) -> Any:
         from jnlp.encoder.forms.cpu_torch import accelerate
 
         kind: Any = NETWORKS[head]
-        network = load_modernbert(folder, kind, runtime, config=model.config)
+        name = f"the built-in model {model.spec.name}" if model.spec.builtin else model.spec.name
+        network = load_modernbert(folder, kind, runtime, config=model.config, name=name)
         share = partial(_share_layers, folder, runtime.converted)
         if runtime.dtype == "int8":
             from jnlp.encoder.forms.int8 import to_int8

@@ -200,11 +200,12 @@ def _problem_type(folder: Path, config: dict[str, Any], labels: tuple[str, ...])
             raise JnlpError(f"{folder / 'config.json'} states the unknown problem_type {stated!r}") from error
     if len(labels) > 1:
         return ProblemType.SINGLE_LABEL
-    # A cross-encoder with one label says in its config whether the logit goes through a sigmoid.
+    # One label, and no problem stated: a cross-encoder, which may say what its logit goes through. transformers and
+    # sentence-transformers take a sigmoid where it does not; a regression that transformers trained states itself.
     inner = config.get("sentence_transformers")
     activation = inner.get("activation_fn", "") if isinstance(inner, dict) else ""
     activation = activation or config.get("sbert_ce_default_activation_function") or ""
-    return ProblemType.MULTI_LABEL if "Sigmoid" in str(activation) else ProblemType.REGRESSION
+    return ProblemType.MULTI_LABEL if not activation or "Sigmoid" in str(activation) else ProblemType.REGRESSION
 
 
 def _max_length(folder: Path, config: dict[str, Any], special: tuple[Mapping[str, Any], ...]) -> int:

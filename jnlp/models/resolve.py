@@ -56,11 +56,14 @@ def resolve(
     found = _present(spec)
     offline = is_offline() if offline is None else offline
     if found is None or (refresh and spec.repo is not None and not offline):
+        if offline and spec.repo is not None:
+            network = "HF_HUB_OFFLINE is set" if is_offline() else "the network is not to be used"
+            raise absent(spec, f", and {network}", pulling=refresh)
         try:
-            found = _fetch(spec, offline, allow_download, progress, download)
+            found = _fetch(spec, allow_download, progress, download)
         except hub.UnreachableError as error:
             if found is None:
-                raise absent(spec, ", and the hub cannot be reached") from error
+                raise absent(spec, ", and the hub cannot be reached", pulling=refresh) from error
     return complete(spec, found)
 
 
@@ -102,12 +105,19 @@ def present(spec: ModelSpec) -> Path | None:
     return folder if folder is not None and missing(folder) is None else None
 
 
-def absent(spec: ModelSpec, why: str) -> JnlpError:
-    """Return the error for a model that is not on this machine: its size, how to fetch it, how to do without."""
+def absent(spec: ModelSpec, why: str, *, pulling: bool = False) -> JnlpError:
+    """Return the error for a model that is not on this machine: its size, how to fetch it, how to do without.
+
+    Args:
+        spec: The model.
+        why: Why it was not fetched, as the end of the sentence.
+        pulling: Whether it is `jnlp models pull` that failed.
+    """
     size = f", {about(spec.size)}" if spec.size else ""
+    fetch = "run this again" if pulling else f"`jnlp models pull {spec.name}`"
     return JnlpError(
         f"the model {spec.name} ({spec.repo}{size}) is not on this machine{why}",
-        hint=f"`jnlp models pull {spec.name}` where there is a network, or --model FOLDER",
+        hint=f"{fetch} where there is a network, or {'copy its folder here and give ' * pulling}--model FOLDER",
     )
 
 
@@ -135,15 +145,12 @@ def _present(spec: ModelSpec) -> Path | None:
 
 def _fetch(
     spec: ModelSpec,
-    offline: bool,
     allowed: bool,
     progress: hub.Progress | None,
     download: hub.Download | None,
 ) -> Path:
     if spec.repo is None:
         raise JnlpError(f"the model {spec.name} names neither a repository nor a built-in folder")
-    if offline:
-        raise absent(spec, ", and HF_HUB_OFFLINE is set" if is_offline() else ", and the network is not to be used")
     if not allowed:
         raise absent(spec, "")
     return (download or hub.download)(spec.repo, spec.revision or "main", progress)

@@ -39,6 +39,8 @@ class TaskSpec(Generic[O, R]):
             arguments are not texts and files (`jnlp search DIR QUERY`). None is the generated command.
         keys: `"package.module:function"`, called as `keys(options, model)` with the `ModelSpec`; returns the keys of
             the result's mappings by field, which are columns of a csv file. None: those of the first row.
+        remarks: `"package.module:function"`, called as `remarks(options, model)` with the `ModelSpec`; returns lines
+            that the command prints on stderr after the results, such as the limits of a score. None: there are none.
 
     Example:
         >>> spec = nlp.task("toxicity")
@@ -58,6 +60,7 @@ class TaskSpec(Generic[O, R]):
     pairs: bool = False
     command: str | None = None
     keys: str | None = None
+    remarks: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

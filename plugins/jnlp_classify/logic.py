@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from jnlp.encoder.windows import mean_logits, probabilities
 from jnlp.errors import MissingHeadError
 from jnlp.types import ProblemType
-from jnlp_classify.ranking import rank_labels
+from jnlp_classify.ranking import entailment_label, rank_labels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jnlp.types import Apply, Classifier, Models, ModelSpec, Text
     from jnlp_classify.spec import Classified, ClassifyOptions
 
+TRAIN = "jnlp train classifier TRAIN.csv --text … --label … -o DIR"
 _WIDTH = 60
 
 
@@ -31,7 +32,10 @@ def make(models: Models, options: ClassifyOptions, /) -> Apply[Classified]:
     try:
         classifier = models.classifier(None)
     except MissingHeadError as error:
-        raise MissingHeadError(error.message, hint=f"--labels A,B,C needs none; or {error.hint}") from error
+        raise MissingHeadError(
+            f"classify needs labels, or a model with a classifier: {error.message}",
+            hint=f"give --labels A,B,C or --model DIR; {TRAIN} makes one",
+        ) from error
     return lambda texts: by_model(classifier, texts, options)
 
 
@@ -46,6 +50,13 @@ def by_model(classifier: Classifier, texts: Sequence[Text], options: ClassifyOpt
 def keys(options: ClassifyOptions, model: ModelSpec, /) -> dict[str, tuple[str, ...]]:
     """Return the labels that a text can have, which are columns of a table."""
     return {"scores": options.labels or model.labels}
+
+
+def remarks(options: ClassifyOptions, model: ModelSpec, /) -> tuple[str, ...]:
+    """Say that one label leaves no choice, unless the model judges entailment."""
+    if len(options.labels) != 1 or entailment_label(model.labels) is not None:
+        return ()
+    return (f"with one label the score says how near a text is to '{options.labels[0]}': give two or more to choose",)
 
 
 def rows(text: Text, result: Classified, /) -> list[dict[str, object]]:

@@ -1,4 +1,4 @@
-"""The scores of one text, ranked into its result; shared by the fine-tuned and the zero-shot way."""
+"""The scores of one text, ranked into its result, and what a model's labels say; for both ways to classify."""
 
 from __future__ import annotations
 
@@ -10,6 +10,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jnlp.types import FloatArray
+
+
+_ENTAILMENT = ("entailment", "entails", "含意")
+
+
+def entailment_label(labels: Sequence[str], /) -> int | None:
+    """Return the place of the label for entailment, or None where a model does not judge it."""
+    found = [index for index, label in enumerate(labels) if label.lower() in _ENTAILMENT]
+    return found[0] if found and len(labels) > 1 else None
 
 
 def rank_labels(labels: Sequence[str], scores: FloatArray, top: int, floor: float | None = None, /) -> Classified:

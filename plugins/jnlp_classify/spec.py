@@ -56,6 +56,7 @@ CLASSIFY: TaskSpec[ClassifyOptions, Classified] = TaskSpec(
     Classified,
     rows="jnlp_classify.logic:rows",
     keys="jnlp_classify.logic:keys",
+    remarks="jnlp_classify.logic:remarks",
     pairs=True,
 )
 

@@ -21,7 +21,7 @@ from jnlp.encoder.vectors import unit
 from jnlp.encoder.windows import mean_logits, probabilities
 from jnlp.errors import JnlpError, UsageError
 from jnlp.types import ProblemType, Purpose
-from jnlp_classify.ranking import rank_labels
+from jnlp_classify.ranking import entailment_label, rank_labels
 from jnlp_classify.spec import TEMPLATES
 
 if TYPE_CHECKING:
@@ -42,15 +42,17 @@ NEUTRAL = (
 )
 """Sentences about nothing in particular: what all texts have in common."""
 
-_ENTAILMENT = ("entailment", "entails", "含意")
+_SEPARATORS = ",、， \t\u3000"
 
 
 def make_zero_shot(models: Models, options: ClassifyOptions, /) -> Apply[Classified]:
     """Return the function that labels texts by `options.labels` alone.
 
     Raises:
-        UsageError: A label twice, or a template without `{label}`.
+        UsageError: A label twice or without a text, or a template without `{label}`.
     """
+    if any(not label.strip(_SEPARATORS) for label in options.labels):
+        raise UsageError("--labels names no label", hint="--labels 経済,スポーツ,芸能")
     if len(set(options.labels)) < len(options.labels):
         raise UsageError(f"a label is repeated in {','.join(options.labels)}", hint="name each label once")
     if options.template is not None and "{label}" not in options.template:
@@ -67,8 +69,8 @@ def entailment_judge(models: Models, /) -> tuple[Classifier, int] | None:
         classifier = models.classifier(None)
     except JnlpError:  # it has no classifier, so its embeddings are asked for; what else is wrong shows there
         return None
-    found = [index for index, label in enumerate(classifier.labels) if label.lower() in _ENTAILMENT]
-    return (classifier, found[0]) if found and len(classifier.labels) > 1 else None
+    place = entailment_label(classifier.labels)
+    return None if place is None else (classifier, place)
 
 
 def by_entailment(

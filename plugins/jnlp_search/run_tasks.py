@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jnlp.errors import JnlpError, RecordError, UsageError
+from jnlp.errors import JnlpError, MissingHeadError, RecordError, UsageError
 from jnlp.types import ProblemType
 from jnlp_search.tasks import Hits, Relevance
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from jnlp.types import Apply, Models, Text
     from jnlp_search.options import RerankOptions, SearchTaskOptions
+
+
+_TRAIN = "jnlp train reranker PAIRS.csv --text … --text-pair … -o DIR"
 
 
 def make_search(models: Models, options: SearchTaskOptions, /) -> Apply[Hits]:
@@ -42,15 +45,19 @@ def make_rerank(models: Models, _options: RerankOptions, /) -> Apply[Relevance]:
     A long passage gets the score of its best window.
 
     Raises:
-        JnlpError: The model is not a reranker: it has several labels.
+        JnlpError: The model is not a reranker: it has no classifier, or several labels.
     """
     from jnlp.encoder.windows import max_positive
 
-    classifier = models.classifier(None)
+    try:
+        classifier = models.classifier(None)
+    except MissingHeadError as error:
+        hint = f"give --model DIR; {_TRAIN} makes one"
+        raise MissingHeadError(f"rerank needs a reranker: {error.message}", hint=hint) from error
     if len(classifier.labels) != 1:
         raise JnlpError(
             f"a reranker has one label, and this model has {len(classifier.labels)}: {', '.join(classifier.labels)}",
-            hint="jnlp train reranker PAIRS -o DIR makes one",
+            hint=f"{_TRAIN} makes one",
         )
 
     def apply(pairs: Sequence[Text], /) -> list[Relevance]:

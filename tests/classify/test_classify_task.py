@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jnlp.errors import JnlpError, MissingHeadError, UsageError
+from jnlp.errors import MissingHeadError, UsageError
 from jnlp.options import build, fields
 from jnlp.testing import make_model
-from jnlp.types import Embeddings, Logits, ProblemType, Purpose
-from jnlp_classify.logic import make, rows
+from jnlp.types import Embeddings, Logits, ModelSpec, ProblemType, Purpose
+from jnlp_classify.logic import make, remarks, rows
 from jnlp_classify.ranking import rank_labels
 from jnlp_classify.spec import CLASSIFIER, CLASSIFY, TEMPLATES, Classified, ClassifyOptions
 from jnlp_classify.zero_shot import NEUTRAL
@@ -151,6 +151,30 @@ def test_one_text_does_not_change_another():
     ]
 
 
+def test_without_labels_and_classifier_the_error_says_what_to_give():
+    with pytest.raises(MissingHeadError) as caught:
+        make(Models(), ClassifyOptions())
+    assert "tiny has no classifier" in caught.value.message
+    for word in ("--labels", "--model", "jnlp train classifier"):
+        assert word in caught.value.hint
+
+
+@pytest.mark.parametrize("label", [",", "、", "，", " ", "　", ",、"])
+def test_a_label_of_separators_is_refused(label):
+    for labels in ((label,), ("経済", label)):
+        with pytest.raises(UsageError) as caught:
+            make(Models(None, Bag()), ClassifyOptions(labels=labels))
+        assert "--labels" in caught.value.message
+
+
+def test_one_label_gets_a_remark():
+    plain, judge = ModelSpec("m"), ModelSpec("m", labels=("neutral", "entailment"))
+    assert "'経済'" in remarks(ClassifyOptions(labels=("経済",)), plain)[0]
+    assert remarks(ClassifyOptions(labels=("経済", "芸能")), plain) == ()
+    assert remarks(ClassifyOptions(labels=("経済",)), judge) == ()
+    assert remarks(ClassifyOptions(), plain) == ()
+
+
 def test_one_label_and_a_temperature():
     near, far = make(Models(None, Bag()), ClassifyOptions(labels=("経済",)))(["円安", "歌手の曲"])
     assert near.label == far.label == "経済"
@@ -200,11 +224,6 @@ def test_other_braces_in_a_template_are_text():
 def test_wrong_labels_are_usage_errors(options, message):
     with pytest.raises(UsageError, match=message):
         make(Models(None, Bag()), options)
-
-
-def test_without_labels_a_model_without_a_head_is_an_error():
-    with pytest.raises(JnlpError, match=r"no classifier \(--labels A,B,C needs none; or train one: jnlp train"):
-        make(Models(None, Bag()), ClassifyOptions())
 
 
 def test_real_models_texts_and_pairs(tmp_path):

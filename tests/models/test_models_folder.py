@@ -49,14 +49,15 @@ SIGMOID = "torch.nn.modules.activation.Sigmoid"
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        ({}, ProblemType.REGRESSION),
+        ({}, ProblemType.MULTI_LABEL),
+        ({"problem_type": "regression"}, ProblemType.REGRESSION),
         ({"problem_type": "multi_label_classification"}, ProblemType.MULTI_LABEL),
         ({"sentence_transformers": {"activation_fn": SIGMOID}}, ProblemType.MULTI_LABEL),
         ({"sbert_ce_default_activation_function": SIGMOID}, ProblemType.MULTI_LABEL),
         ({"sentence_transformers": {"activation_fn": "torch.nn.modules.linear.Identity"}}, ProblemType.REGRESSION),
     ],
 )
-def test_one_label_is_a_number_unless_the_folder_says_sigmoid(tmp_path, kit, config, expected):
+def test_one_label_is_a_probability_unless_the_folder_says_otherwise(tmp_path, kit, config, expected):
     folder = kit.write_model(
         tmp_path / "m",
         kit.classifier,

@@ -72,6 +72,7 @@ class Output:
         self._closing = threading.Event()
         self._error: Exception | None = None
         self._broken = False
+        self._withheld = False
         self._beat = threading.Thread(target=self._keep_flushing, name="jnlp-output", daemon=True)
 
     @property
@@ -124,6 +125,10 @@ class Output:
         """
         line = reject_line(failed).encode("utf-8", "backslashreplace") if self._rejects else b""
         self._take(None, line, len(line), mark)
+
+    def withhold(self) -> None:
+        """Make no file at the end, because no record has a result; what had its name before stays."""
+        self._withheld = self._target is not None and self._target.stream is None
 
     def flush(self) -> None:
         """Put all that was written into the files now, and the journal after it.
@@ -227,7 +232,9 @@ class Output:
         if self._error is not None:
             raise self._error
         self._checkpoint()
-        if self._sink is not None:
+        if self._sink is not None and self._withheld:
+            self._sink.close()
+        elif self._sink is not None:
             self._guarded(lambda: self._sink.finish(self._now[1]) if self._sink else None)
         if self._rejects is not None:
             self._rejects.file.close()
