@@ -1,4 +1,4 @@
-"""Readers and writers: anything in as records, rows out as files, both as streams."""
+"""Readers, from any input to records, and writers, from rows to files. Both stream."""
 
 from __future__ import annotations
 

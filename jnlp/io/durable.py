@@ -1,4 +1,4 @@
-"""Files that are whole or not there: the one atomic replacement, and the one lock."""
+"""Atomic replacement of files, and the lock for files and folders."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def open_own(path: Path, mode: str = "wb", /) -> BinaryIO:
-    """Open a file of ours for writing, unbuffered; never through a symbolic link, which may lead anywhere.
+    """Open a file for writing, unbuffered; refuse a symbolic link, which may point anywhere.
 
     Raises:
         JnlpError: It is a symbolic link.
@@ -35,9 +35,9 @@ def open_own(path: Path, mode: str = "wb", /) -> BinaryIO:
 
 @contextmanager
 def replacing(path: Path, /) -> Iterator[BinaryIO]:
-    """Write a file that takes its name in one step, when it is whole and on the disk.
+    """Write a file that replaces `path` atomically, once it is complete and synced.
 
-    It grows as `path.part`; after an error the part is removed and what was at `path` stays.
+    It is written as `path.part`. After an error the part is removed, and the old file stays.
 
     Example:
         with replacing(folder / "state.json") as file:
@@ -58,7 +58,7 @@ def replacing(path: Path, /) -> Iterator[BinaryIO]:
 
 
 def publish(part: Path, out: Path) -> None:
-    """Give a whole file its name: what had the name before is replaced in one step."""
+    """Rename a complete file to its final name, replacing an old file atomically."""
     with part.open("rb") as file:
         os.fsync(file.fileno())
     part.replace(out)
@@ -66,7 +66,7 @@ def publish(part: Path, out: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make names in a folder durable, where the system can."""
+    """Sync a folder's entries to disk, if the system supports it."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -77,14 +77,14 @@ def sync_folder(folder: Path) -> None:
 
 
 class Lock:
-    """Held from when it is made until `release`, or to the end of a `with`; it dies with its process.
+    """A lock, held from construction until `release`, the end of a `with`, or the end of the process.
 
     Args:
-        path: The lock's own file; removed on release.
-        out: The output it protects, for the message.
-        message: What is said where another run holds it.
-        hint: What to do then.
-        wait: Wait for the other run instead.
+        path: The lock file; removed on release.
+        out: The output that it protects, for the message.
+        message: The message if another run holds it.
+        hint: The hint for that case.
+        wait: Wait for the other run instead of raising.
 
     Raises:
         JnlpError: Another run holds it.
@@ -122,7 +122,7 @@ class Lock:
         self.release()
 
     def release(self) -> None:
-        """Let others write; a second call does nothing."""
+        """Release the lock; a second call does nothing."""
         if self._lock.is_locked:
             self._path.unlink(missing_ok=True)
             self._lock.release()

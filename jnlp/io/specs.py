@@ -1,4 +1,4 @@
-"""The readers and writers the core registers: names and where to find them, nothing loaded."""
+"""The names and targets of the core's readers and writers; nothing is loaded."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ class FormatSpec:
     """One reader or writer.
 
     Args:
-        name: What a user types after `--format` or `--input-format`.
-        extensions: File name endings with their dot, lower case.
+        name: The value of `--format` or `--input-format`.
+        extensions: File extensions with their dot, lower case.
         target: `"module:function"`, a `jnlp.io.Reader` or a `jnlp.io.WriterFactory`.
         summary: One line for lists.
     """

@@ -1,5 +1,5 @@
-"""Models by name: what there is (`specs`), where it lies (`resolve`), what state it is in (`catalog`).
+"""Models by name: their specs (`specs`), their folders (`resolve`), their state (`catalog`).
 
-Reading order: `specs`, `folder` (what a folder says about itself), `cache`, `download`, `resolve`, `catalog`. Nothing
-here loads weights: a folder is judged by its small files and by the headers of its safetensors files.
+Reading order: `specs`, `folder` (reads a model folder), `cache`, `download`, `resolve`, `catalog`. No module here loads
+weights: they read only a folder's small files and the headers of its safetensors files.
 """

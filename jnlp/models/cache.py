@@ -1,7 +1,7 @@
 """Hugging Face's cache, read without its library: `models--org--name/{refs,snapshots,blobs}`.
 
-Looking a model up in the cache is on the way of every command, and importing huggingface_hub takes longer than the
-rest of the start; so only a download imports it.
+Every command may look up a model in the cache, and importing huggingface_hub takes longer than the rest of the
+start-up. So only a download imports it.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def cache_folder() -> Path:
 
 
 def is_offline() -> bool:
-    """Return whether `HF_HUB_OFFLINE` (or `TRANSFORMERS_OFFLINE`) asks for no network."""
+    """Return True if `HF_HUB_OFFLINE` (or `TRANSFORMERS_OFFLINE`) forbids network access."""
     return (os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or "").upper() in _TRUE
 
 
 def snapshot(repo: str, revision: str) -> Path | None:
-    """Return the folder of a cached revision, whole or not, or None; its name is the commit."""
+    """Return the folder of a cached revision, complete or not, or None; its name is the commit."""
     base = cache_folder() / f"models--{repo.replace('/', '--')}"
     commit = revision
     if not _COMMIT.fullmatch(revision):

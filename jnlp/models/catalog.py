@@ -1,4 +1,4 @@
-"""What `jnlp models` shows and does: the list with each model's state, fetching, paths and cards."""
+"""The functions behind `jnlp models`: the list with each model's state, downloads, paths and cards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class State(StrEnum):
-    """Where a model is: shipped with jnlp, whole in the cache, or to be fetched."""
+    """The state of a model: built in, in the cache, or not downloaded."""
 
     BUILTIN = "builtin"
     CACHED = "cached"
@@ -33,8 +33,8 @@ class ModelStatus:
     Args:
         spec: The model.
         state: Where it is.
-        folder: Its folder, or None where it is absent.
-        bytes: What it takes on disk, else what it would take to fetch, else None.
+        folder: Its folder, or None if it is absent.
+        bytes: Its size on disk, else its download size, else None.
     """
 
     spec: ModelSpec
@@ -44,7 +44,7 @@ class ModelStatus:
 
 
 def list_models(specs: Mapping[str, ModelSpec]) -> list[ModelStatus]:
-    """Return every model with its state, in the order of `specs`; a built-in one that is missing is absent."""
+    """Return every model with its state, in the order of `specs`; a missing built-in model counts as absent."""
     return [_status(spec) for spec in specs.values()]
 
 
@@ -67,20 +67,20 @@ def pull(
     *,
     download: hub.Download | None = None,
 ) -> ModelFolder:
-    """Fetch a model, or bring a cached one up to date, and return it.
+    """Download a model, or update a cached one, and return it.
 
     Raises:
-        UsageError: Nobody knows the name.
-        JnlpError: It cannot be fetched: no network (and it is not in the cache), a full disk.
+        UsageError: The name is unknown.
+        JnlpError: The download failed: no network (and it is not in the cache), or a full disk.
     """
     return resolve(name, specs, progress=progress, download=download, refresh=True)
 
 
 def path(name: str, specs: Mapping[str, ModelSpec]) -> Path:
-    """Return the folder of a model that is on this machine; nothing is fetched.
+    """Return the folder of a model on this machine; download nothing.
 
     Raises:
-        UsageError: Nobody knows the name.
+        UsageError: The name is unknown.
         JnlpError: It is not on this machine.
     """
     spec = find(name, specs)
@@ -89,7 +89,7 @@ def path(name: str, specs: Mapping[str, ModelSpec]) -> Path:
 
 
 def card(folder: Path) -> str:
-    """Return a model's card, the README.md of its folder without the front matter; empty where there is none."""
+    """Return a model's card, the README.md of its folder without front matter; empty if there is none."""
     readme = folder / "README.md"
     if not readme.is_file():
         return ""

@@ -1,4 +1,4 @@
-"""Fetches a model into Hugging Face's cache: safetensors and small files only, nothing that could run."""
+"""Downloads a model into Hugging Face's cache: only safetensors and small files, no code."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ PATTERNS = (
 
 
 class UnreachableError(JnlpError):
-    """The hub cannot be reached, and the model is not whole in the cache."""
+    """The hub cannot be reached, and the cached model is incomplete."""
 
 
 def download(repo: str, revision: str, progress: Progress | None = None) -> Path:
-    """Fetch a repository's model files into the cache and return their folder; what is there is not fetched again.
+    """Download a repository's model files into the cache and return their folder; skip files already there.
 
     Raises:
         UnreachableError: The hub cannot be reached.
@@ -69,10 +69,11 @@ def download(repo: str, revision: str, progress: Progress | None = None) -> Path
             )
     except GatedRepoError as error:
         raise JnlpError(
-            f"{repo} is gated: its owner asks for agreement", hint="agree on its page at the hub and set HF_TOKEN"
+            f"{repo} is gated: its owner asks for agreement",
+            hint="accept the terms on its page at the hub and set HF_TOKEN",
         ) from error
     except HFValidationError as error:
-        raise UsageError(f"'{repo}' is no name of a model at the hub", hint="org/name") from error
+        raise UsageError(f"'{repo}' is not a valid model name at the hub", hint="org/name") from error
     except RevisionNotFoundError as error:
         raise UsageError(f"{repo} has no revision '{revision}'", hint="try main, or look at its page") from error
     except RepositoryNotFoundError as error:
@@ -91,7 +92,7 @@ def download(repo: str, revision: str, progress: Progress | None = None) -> Path
 
 
 def _bar(progress: Progress | None) -> type[Any]:
-    """Return a tqdm that draws nothing and tells `progress` about bytes."""
+    """Return a tqdm class that prints nothing and reports bytes to `progress`."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 
     lock = threading.Lock()
@@ -115,7 +116,7 @@ def _bar(progress: Progress | None) -> type[Any]:
 
 
 class _Nowhere:
-    """A stream that swallows what is written."""
+    """A stream that discards everything."""
 
     encoding = "utf-8"
 

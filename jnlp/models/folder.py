@@ -1,4 +1,4 @@
-"""What a model folder says about itself: Hugging Face's files, and those of sentence-transformers where they are."""
+"""Reads a model folder: Hugging Face's files, and those of sentence-transformers if present."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ TOKENIZER = "tokenizer.json"
 MODULES = "modules.json"
 SEARCH = "search.json"
 BESIDE_TOKENIZER = ("special_tokens_map.json", "tokenizer_config.json")
-"""The files next to `tokenizer.json` that name special tokens; a later one wins."""
+"""The files next to `tokenizer.json` that name special tokens; later files override earlier ones."""
 
 TEMPERATURE = "jnlp_temperature"
-"""The key of a classifier's `config.json` that holds what its logits are divided by."""
+"""The key of the temperature in a classifier's `config.json`."""
 
 _PROMPTS = {
     Purpose.QUERY: ("query", "search_query"),
@@ -44,13 +44,13 @@ _POSITIONS_BEFORE_TEXT = {"roberta": 2, "xlm-roberta": 2, "camembert": 2, "luke"
 
 @dataclass(frozen=True, slots=True)
 class ModelFolder:
-    """A model folder whose small files have been read; it is passed along, so that they are read once.
+    """A model folder with the contents of its small files, so that they are read only once.
 
     Args:
-        folder: Where it is.
-        spec: What the model can do, how long its input may be, its pooling, prefixes and labels.
+        folder: The path.
+        spec: The model's heads, maximum length, pooling, prefixes and labels.
         config: The object in `config.json`, checked by the rules of `models.schema`.
-        special: The objects in the files of `BESIDE_TOKENIZER` that are there, in that order.
+        special: The objects in the existing files of `BESIDE_TOKENIZER`, in that order.
     """
 
     folder: Path
@@ -65,7 +65,7 @@ class ModelFolder:
 
     @property
     def temperature(self) -> float:
-        """What a classifier's logits are divided by."""
+        """The temperature, by which a classifier's logits are divided."""
         return float(self.config.get(TEMPERATURE) or 1.0)
 
 
@@ -93,16 +93,16 @@ def read_folder(folder: Path, name: str | None = None) -> ModelFolder:
 
     Args:
         folder: A folder in Hugging Face's format, perhaps with the files of sentence-transformers.
-        name: What the user typed; None is the folder's path.
+        name: The name that the user typed; None is the folder's path.
 
     Raises:
-        JnlpError: A file is missing, unreadable, truncated or damaged, or the folder asks for what jnlp does not do.
+        JnlpError: A file is missing, unreadable, truncated or damaged, or the folder needs an unsupported feature.
     """
     try:
         return _read_folder(folder, name or str(folder))
     except OSError as error:
         raise JnlpError(f"{error.filename or folder} cannot be read: {error.strerror}") from error
-    except (TypeError, ValueError, AttributeError) as error:  # whoever wrote these files may have written anything
+    except (TypeError, ValueError, AttributeError) as error:  # these files may contain anything
         raise JnlpError(
             f"{folder} is damaged: a JSON file holds a value of the wrong kind ({error})", hint=AGAIN
         ) from error
@@ -219,7 +219,7 @@ def _max_length(folder: Path, config: dict[str, Any], special: tuple[Mapping[str
 
 
 def _sentence_transformers(folder: Path) -> tuple[Pooling, dict[Purpose, str]]:
-    """Return the pooling and prefixes that the files of sentence-transformers state."""
+    """Return the pooling and prefixes from the files of sentence-transformers."""
     modules = schema.read(folder / MODULES) if (folder / MODULES).is_file() else []
     if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
         raise JnlpError(f"{folder / MODULES} is damaged: not a list of objects", hint=AGAIN)

@@ -1,4 +1,4 @@
-"""From what a user types (a name, a folder, a hub id) to a whole model folder and its spec."""
+"""Resolves a name, a folder or a hub id to a complete model folder and its spec."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ def resolve(
     download: hub.Download | None = None,
     refresh: bool = False,
 ) -> ModelFolder:
-    """Return the folder of a model, fetching it where that is allowed.
+    """Return the folder of a model; download it if allowed.
 
-    Its spec is completed from its files; the revision is the commit where the model came from the hub.
+    Its spec is completed from its files. For a model from the hub, the revision is the commit.
 
     Args:
         name: A name in `specs`, a folder (`./my-model`), or a hub id (`org/name`, `org/name@revision`).
         specs: The models known by name.
-        offline: Use no network; None asks `HF_HUB_OFFLINE`.
+        offline: Use no network; None reads `HF_HUB_OFFLINE`.
         allow_download: False: a model that is not on this machine is an error.
         progress: Called with the bytes of a download.
-        download: Fetches in place of `jnlp.models.download.download`.
-        refresh: Ask the hub for a newer commit of a cached model; where it cannot be reached, the cached one is used.
+        download: Replaces `jnlp.models.download.download`.
+        refresh: Ask the hub for a newer commit of a cached model; if it cannot be reached, use the cached one.
 
     Raises:
-        UsageError: Nobody knows the name.
-        JnlpError: The model is absent and may or can not be fetched, or its folder is not whole.
+        UsageError: The name is unknown.
+        JnlpError: The model is absent and cannot or must not be downloaded, or its folder is incomplete.
     """
     spec = find(name, specs)
     if spec is None:
@@ -68,7 +68,7 @@ def resolve(
 
 
 def find(name: str, specs: Mapping[str, ModelSpec]) -> ModelSpec | None:
-    """Return the spec of a name or hub id, or None where the name is that of an existing folder.
+    """Return the spec of a name or hub id, or None if the name is an existing folder.
 
     Raises:
         UsageError: It is none of the three.
@@ -91,7 +91,7 @@ def find(name: str, specs: Mapping[str, ModelSpec]) -> ModelSpec | None:
 
 
 def _kind(name: str) -> str | None:
-    """Return whether a name is that of a folder or a file; one that no file can have is neither."""
+    """Return whether a name is a folder, a file, or neither; an impossible file name is neither."""
     try:
         path = Path(name).expanduser()
         return None if not name else "folder" if path.is_dir() else "file" if path.is_file() else None
@@ -100,7 +100,7 @@ def _kind(name: str) -> str | None:
 
 
 def present(spec: ModelSpec) -> Path | None:
-    """Return the folder of a model that is whole on this machine, or None."""
+    """Return the folder of a model if it is complete on this machine, or None."""
     folder = _locate(spec)
     return folder if folder is not None and missing(folder) is None else None
 
@@ -122,7 +122,7 @@ def absent(spec: ModelSpec, why: str, *, pulling: bool = False) -> JnlpError:
 
 
 def about(size: int) -> str:
-    """Return a number of bytes for people: "about 530 MB"."""
+    """Return a number of bytes as text: "about 530 MB"."""
     return f"about {size / 1e9:.1f} GB" if size >= 1e9 else f"about {max(1, round(size / 1e6))} MB"
 
 
@@ -134,7 +134,7 @@ def _locate(spec: ModelSpec) -> Path | None:
 
 
 def _present(spec: ModelSpec) -> Path | None:
-    """Return where a model is; a built-in one must be there, a cached one that is not whole counts as absent."""
+    """Return where a model is; a built-in one must exist, an incomplete cached one counts as absent."""
     if spec.builtin is None:
         return present(spec)
     folder = _locate(spec)
@@ -157,7 +157,7 @@ def _fetch(
 
 
 def complete(spec: ModelSpec, folder: Path) -> ModelFolder:
-    """Read a folder; what the declared spec states about prefixes and the like goes before what the files say."""
+    """Read a folder; the declared spec overrides the files, for example in prefixes."""
     model = read_folder(folder, spec.name)
     found, from_hub = model.spec, spec.builtin is None
     stated = replace(

@@ -1,6 +1,6 @@
-"""What the JSON files of a model folder may hold: whoever wrote them may have written anything.
+"""Rules for the JSON files of a model folder, which may contain anything.
 
-Rules of our own rather than pydantic, whose import would add a tenth of a second to every cold start.
+The rules are our own, because importing pydantic would add a tenth of a second to every cold start.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a value may be; null and an absent key are always allowed.
+    """A rule for a value; null and a missing key are always allowed.
 
     Args:
-        holds: Whether a value is allowed.
-        allowed: What is, for the message.
+        holds: Returns True if a value is allowed.
+        allowed: The allowed values, for the message.
     """
 
     holds: Callable[[Any], bool]
@@ -62,7 +62,7 @@ def _labels(value: Any) -> bool:
         return False
 
 
-def _named(value: Any) -> bool:
+def _is_token(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, dict) and isinstance(value.get("content"), str))
 
 
@@ -126,7 +126,7 @@ TOKENIZER_CONFIG: Mapping[str, Rule] = {
         lambda value: isinstance(value, int | float) and not isinstance(value, bool) and value >= 8,  # often 1e30
         "a number of at least 8",
     ),
-    **{f"{name}_token": Rule(_named, "a token") for name in ("mask", "cls", "sep", "bos", "eos", "pad", "unk")},
+    **{f"{name}_token": Rule(_is_token, "a token") for name in ("mask", "cls", "sep", "bos", "eos", "pad", "unk")},
 }
 
 PROMPTS: Mapping[str, Rule] = {
@@ -161,7 +161,7 @@ def read(path: Path, /) -> Any:
     """Return the value in a JSON file.
 
     Raises:
-        JnlpError: It is no JSON, or nested too deeply to be read.
+        JnlpError: It is not JSON, or too deeply nested.
         OSError: It cannot be read.
     """
     try:
@@ -174,7 +174,7 @@ def read_object(path: Path, /, rules: Mapping[str, Rule] | None = None) -> dict[
     """Return the object in a JSON file of a model folder, checked by the rules for its name.
 
     Raises:
-        JnlpError: It is no JSON object, or a key holds what it must not; the message names both.
+        JnlpError: It is not a JSON object, or a key has an invalid value; the message names file and key.
         OSError: It cannot be read.
     """
     value = read(path)
@@ -185,7 +185,7 @@ def read_object(path: Path, /, rules: Mapping[str, Rule] | None = None) -> dict[
 
 
 def check(values: Mapping[str, Any], rules: Mapping[str, Rule], path: Path, /) -> None:
-    """Raise JnlpError where a value is not what its rule allows."""
+    """Raise JnlpError if a value breaks its rule."""
     for key, rule in rules.items():
         value = values.get(key)
         if value is None:

@@ -1,8 +1,8 @@
-"""The models jnlp knows by name, as values.
+"""The specs of all models that jnlp knows by name.
 
-Parameters are those of the model cards, else counted from the shape. Sizes are "about": four bytes a parameter, which
-is the most a download takes (a bf16 checkpoint takes half). Repositories are followed on `main`; a pull records the
-commit it got in the cache, and `ModelFolder.spec.revision` says which commit answers.
+Parameter counts are from the model cards, else computed from the shape. Sizes are approximate: four bytes a parameter,
+the maximum of a download (a bf16 checkpoint takes half). Repositories are followed on `main`. A pull records its commit
+in the cache, and `ModelFolder.spec.revision` is the commit in use.
 
 BERTs that need a morphological analyser (MeCab, Juman++) have no `tokenizer.json`, which is what jnlp reads, and are
 left out.
@@ -179,4 +179,4 @@ BUILTIN_SPECS: tuple[ModelSpec, ...] = (
         licence="CC-BY-SA-4.0",
     ),
 )
-"""Every model the core brings, in the order of `jnlp models`."""
+"""Every model of the core, in the order of `jnlp models`."""

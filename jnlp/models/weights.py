@@ -25,7 +25,7 @@ _NONSENSE = (ValueError, KeyError, TypeError, AttributeError, IndexError, Overfl
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What the safetensors files of a folder hold: the tensors' names, the number of weights, the files' bytes."""
+    """A summary of a folder's safetensors files: tensor names, number of weights, bytes."""
 
     names: frozenset[str]
     parameters: int
@@ -33,7 +33,7 @@ class Weights:
 
 
 def read_weights(folder: Path) -> Weights:
-    """Return what the safetensors files of a folder hold, from their headers.
+    """Return a summary of a folder's safetensors files, from their headers.
 
     Raises:
         JnlpError: A file is missing, truncated or damaged.
@@ -73,7 +73,7 @@ def _header(path: Path) -> dict[str, tuple[int, ...]]:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if length > min(size, _LARGEST_HEADER):
-            raise _damaged(path, size)
+            raise _damage(path, size)
         raw = file.read(length)
     try:
         tensors = json.loads(raw)
@@ -81,7 +81,7 @@ def _header(path: Path) -> dict[str, tuple[int, ...]]:
         shapes = {str(name): tuple(map(_size, tensor["shape"])) for name, tensor in tensors.items()}
         end = max((_size(tensor["data_offsets"][1]) for tensor in tensors.values()), default=0)
     except _NONSENSE as error:
-        raise _damaged(path, size) from error
+        raise _damage(path, size) from error
     if size < 8 + length + end:
         raise JnlpError(f"{path} is truncated: {size:,} of {8 + length + end:,} bytes", hint=AGAIN)
     return shapes
@@ -93,5 +93,5 @@ def _size(value: Any) -> int:
     return value
 
 
-def _damaged(path: Path, size: int) -> JnlpError:
+def _damage(path: Path, size: int) -> JnlpError:
     return JnlpError(f"{path} is not a safetensors file, or damaged ({size:,} bytes)", hint=AGAIN)

@@ -1,7 +1,7 @@
-"""Text that knows where it came from: every normaliser and every markup stripper returns an `Aligned`.
+"""Text with an alignment to its original: every normaliser and every markup stripper returns an `Aligned`.
 
-The new text is a row of pieces. A *copied* piece maps character by character; a *replaced* piece maps as a whole, so
-no part of 平成 maps to a part of ㍻. What lies between the pieces was removed. They never go backwards in the original.
+The new text is a sequence of pieces. A *copied* piece maps character by character. A *replaced* piece maps as a whole,
+so no part of 平成 maps to a part of ㍻. Text between the pieces was removed. Pieces are in the order of the original.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Aligned:
     _stops: array[int] = field(repr=False)  # where it stops in the original, or _COPIED
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Map a range of the new text to the smallest range of the original that it came from.
+        """Map a range of the new text to the smallest range of the original that contains its source.
 
         An empty range maps to an empty range. Raises ValueError unless 0 <= start <= end <= len(text).
 
@@ -55,9 +55,9 @@ class Aligned:
         return (first, first) if start == end else (first, self._character(end - 1)[1])
 
     def locate(self, start: int, end: int) -> tuple[int, int]:
-        """Map a range of the original to the range of the new text that came from any part of it.
+        """Map a range of the original to the range of the new text made from any part of it.
 
-        It is empty if all of that was removed. Raises ValueError unless 0 <= start <= end <= source_length.
+        The result is empty if the whole range was removed. Raises ValueError unless 0 <= start <= end <= source_length.
 
         Example:
             >>> from jnlp.text import nfkc
@@ -129,7 +129,7 @@ class Aligned:
 
 
 class Builder:
-    """Builds an `Aligned` from left to right over one original; what is neither copied nor replaced is removed.
+    """Builds an `Aligned` from left to right; text that is neither copied nor replaced is removed.
 
     Example:
         >>> builder = Builder("東京《とうきょう》")
@@ -163,7 +163,7 @@ class Builder:
             self._add(self._source[start:end], start, _COPIED)
 
     def replace(self, text: str, start: int, end: int, /) -> None:
-        """Put a text in the place of original[start:end], as a whole; the range may be empty (an insertion).
+        """Replace original[start:end] by a text, as a whole; the range may be empty (an insertion).
 
         Example:
             >>> builder = Builder("㍻元年")
@@ -218,7 +218,7 @@ class Builder:
 
 
 def identity(text: str, /) -> Aligned:
-    """Return the text itself, every offset mapping to itself.
+    """Return the text unchanged; every offset maps to itself.
 
     Example:
         >>> identity("東京").span(0, 1)
@@ -246,7 +246,7 @@ def retext(source: str, text: str, /) -> Aligned:
 def compose(inner: Aligned, outer: Aligned, /) -> Aligned:
     """Join two steps, original → `inner.text` → `outer.text`, into one alignment.
 
-    Raises ValueError if `outer` was not made from a text as long as `inner.text`.
+    Raises ValueError if the source of `outer` is not as long as `inner.text`.
 
     Example:
         >>> from jnlp.text import fold_kana, nfkc

@@ -36,7 +36,7 @@ _LONGEST_NOTE, _DEEPEST_NOTE = 500, 4
 
 
 def aozora(text: str, /) -> Aligned:
-    """Return the text of an Aozora Bunko file: ruby and notes go, ※［＃…］ becomes its character (〓 if none).
+    """Return the text of an Aozora Bunko file: without ruby and notes, ※［＃…］ replaced by its character (or 〓).
 
     Example:
         >>> aozora("吾輩《わがはい》は猫である。").text
@@ -56,7 +56,7 @@ def aozora(text: str, /) -> Aligned:
 
 
 def is_aozora(text: str, /) -> bool:
-    """Say whether a text is in Aozora's markup; 《》 around titles alone does not make it so.
+    """Return True if a text has Aozora's markup; 《》 around titles alone do not count.
 
     Example:
         >>> is_aozora("吾輩《わがはい》は猫である。名前はまだ無《な》い。"), is_aozora("《重要》お知らせ")
@@ -71,7 +71,7 @@ def is_aozora(text: str, /) -> bool:
 
 
 def _body_end(text: str, start: int) -> int:
-    """Where the colophon begins: the last line that names the source, if little follows it."""
+    """Return where the colophon begins: at the last line that names the source, if little follows it."""
     place = max(text.rfind("\n底本：", start), text.rfind("\n底本の親本：", start))
     if place < 0 or len(text) - place > 8192:
         return len(text)
@@ -106,7 +106,7 @@ def _body(builder: Builder, text: str, start: int, end: int) -> None:
 
 
 def _note_end(text: str, start: int, end: int) -> int | None:
-    """Past the ］ of a note, which may hold further notes; None if it does not close on its line."""
+    """Return the end of a note, which may contain further notes; None if it does not close on its line."""
     depth = 1
     end = min(end, start + _LONGEST_NOTE)
     while bracket := _NOTE_END.search(text, start, end):

@@ -1,7 +1,7 @@
-"""The encoding that an HTML page declares, and whether it is true.
+"""The encoding that an HTML page declares, and whether it is correct.
 
-Pages lie: tools write `charset=iso-8859-1` above Shift_JIS. A declaration counts where all bytes decode by it and the
-bytes do not read better as Japanese in another encoding.
+Some declarations are wrong: tools write `charset=iso-8859-1` above Shift_JIS. A declaration is used if all bytes decode
+with it and they are not more likely Japanese in another encoding.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _KANA_SHARE = 0.1  # of what is not ASCII in Japanese text, at least
 
 
 def decode_page(data: bytes, encoding: str | None = None, /, *, name: str = "data", replace: bool = False) -> Decoded:
-    """Decode an HTML page by the encoding asked for, else by the one it declares where that is true, else as `decode`.
+    """Decode an HTML page with the given encoding, else the declared one if it is correct, else as `decode` does.
 
     Raises:
         RecordError: The page looks binary, or neither what it declares nor a Japanese encoding has all of its bytes.
@@ -104,7 +104,7 @@ def _without_comments(head: bytes) -> bytes:
 
 
 def _is_true(data: bytes, codec: str, found: Detected) -> bool:
-    """Whether a page that could be Japanese is in the codec that it declares."""
+    """Return True if a page that could be Japanese is in its declared codec."""
     try:
         Decoder(codec, "").decode(data, True)
     except RecordError:
@@ -120,6 +120,6 @@ def _is_true(data: bytes, codec: str, found: Detected) -> bool:
 
 
 def _is_mojibake(text: str) -> bool:
-    """Whether the accented letters of a text are mostly not in words of Latin letters: ÆüËÜ, and not café."""
+    """Return True if most accented letters are outside words of Latin letters: ÆüËÜ, but not café."""
     letters = len(_ACCENTED.findall(text))
     return 2 * sum(len(run[0]) for run in _IN_WORD.finditer(text)) < letters

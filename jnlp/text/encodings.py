@@ -1,8 +1,8 @@
-"""Which encoding a Japanese file is in, and its text.
+"""Detects the encoding of a Japanese file and decodes it.
 
-From what proves itself to what must be weighed: byte order marks, the escapes of ISO-2022-JP, strict UTF-8, and then
-cp932 (Shift_JIS as Windows writes it) against EUC-JP by a Japanese prior. Never latin-1: it would accept anything.
-Chinese and Korean text in encodings of their own is reported as that.
+The certain signs come first: byte order marks, the escapes of ISO-2022-JP, strict UTF-8. Then a Japanese prior decides
+between cp932 (Shift_JIS as Windows writes it) and EUC-JP. latin-1 is never tried, since it accepts any bytes. Chinese
+and Korean text in its own encodings is reported as such.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EXTENDED = (
 _EXTENDED_REPLACE = f"{EXTENDED}.replace"
 SETTLED = 0.999999  # a confidence that more bytes will not change
 
-_HINT = "name the encoding with --encoding, or read it all the same with --encoding-errors replace"
+_HINT = "give the encoding with --encoding, or read the rest with --encoding-errors replace"
 _BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -78,11 +78,11 @@ _FEW_REPLACED, _MAX_REPLACED = 3, 0.05  # bytes, and more by characters not ASCI
 
 @dataclass(frozen=True, slots=True)
 class Detected:
-    """An encoding that was found.
+    """A detected encoding.
 
     Args:
         codec: The name of Python's codec.
-        reason: What says so, in words.
+        reason: Why it was chosen, in words.
         confidence: Between 0 and 1.
         bom: Whether there is a byte order mark at the start (the codec removes it).
 
@@ -112,11 +112,11 @@ class Decoded:
 
 
 class ForeignTextError(RecordError):
-    """Text in a language that no Japanese codec is for.
+    """Chinese or Korean text in its own encoding.
 
     Args:
-        name: What the file is called.
-        codec: The codec in which it is text.
+        name: The file's name.
+        codec: The codec that decodes it.
 
     Example:
         >>> try:
@@ -128,18 +128,18 @@ class ForeignTextError(RecordError):
 
     def __init__(self, name: str, codec: str, /) -> None:
         super().__init__(
-            f"{name}: this is {LANGUAGES[codec]} text in {codec}, and no Japanese encoding",
-            hint=f"to read it all the same: --encoding {codec}",
+            f"{name}: this is {LANGUAGES[codec]} text in {codec}, not in a Japanese encoding",
+            hint=f"to read it anyway: --encoding {codec}",
         )
         self.codec = codec
 
 
 class UndecodableError(RecordError):
-    """A byte that the codec does not have.
+    """A byte that the codec cannot decode.
 
     Args:
-        name: What the file is called.
-        codec: The codec, or what was tried.
+        name: The file's name.
+        codec: The codec, or the codecs that were tried.
         position: The byte's position in the file.
         byte: The byte.
 
@@ -157,9 +157,9 @@ class UndecodableError(RecordError):
 
 
 def detect(data: bytes, /, *, name: str = "data", replace: bool = False) -> Detected:
-    """Find the encoding of a whole file's bytes; RecordError if it looks binary or nothing decodes it.
+    """Detect the encoding of a whole file's bytes; RecordError if it looks binary or no codec decodes it.
 
-    With `replace`, a codec also counts that lacks a few of the bytes (three, and 5 % of what is not ASCII).
+    With `replace`, a codec may lack a few of the bytes (three, and 5 % of the non-ASCII ones).
 
     Example:
         >>> detect("契約書を作成します。".encode("cp932")).codec
@@ -169,7 +169,7 @@ def detect(data: bytes, /, *, name: str = "data", replace: bool = False) -> Dete
 
 
 def decode(data: bytes, encoding: str | None = None, /, *, name: str = "data", replace: bool = False) -> Decoded:
-    """Decode a whole file, detecting the encoding if none is given; the byte order mark goes, newlines stay.
+    """Decode a whole file, detecting the encoding if none is given; remove the byte order mark, keep newlines.
 
     With `replace`, bytes that cannot be decoded become U+FFFD.
 
@@ -184,11 +184,11 @@ def decode(data: bytes, encoding: str | None = None, /, *, name: str = "data", r
 
 
 class Decoder:
-    """Decodes a file piece by piece, and names the file and the byte of what cannot be decoded.
+    """Decodes a file piece by piece; errors name the file and the byte.
 
     Args:
-        codec: A codec's name, as `canonical` and `detect` give it.
-        name: What errors call the file.
+        codec: A codec's name, as `canonical` and `detect` return it.
+        name: The file's name in errors.
         offset: The position in the file at which decoding begins.
         replace: Read bytes that cannot be decoded as U+FFFD.
     """
@@ -203,7 +203,7 @@ class Decoder:
         self._fed = offset
 
     def decode(self, data: bytes, final: bool, /) -> str:
-        """Return the text of the bytes fed so far that was not yet returned; RecordError names the byte."""
+        """Return the new text of the bytes fed so far; a RecordError names an undecodable byte."""
         held = len(self._decoder.getstate()[0])
         begin, self._fed = self._fed - held, self._fed + len(data)
         try:
@@ -225,7 +225,7 @@ class Decoder:
 
 
 def canonical(encoding: str, /) -> str:
-    """Return the name of Python's codec for what a user wrote (shift_jis is cp932); UsageError if unknown.
+    """Return the name of Python's codec for a user's spelling (shift_jis is cp932); UsageError if unknown.
 
     Example:
         >>> canonical("Shift_JIS")
@@ -244,7 +244,7 @@ def canonical(encoding: str, /) -> str:
 
 
 def detect_prefix(data: bytes, /, *, final: bool, name: str, offset: int = 0, replace: bool = False) -> Detected:
-    """Find the encoding from the bytes at `offset` of a file; `final`: no more follow. RecordError as `detect`."""
+    """Detect the encoding from the bytes at `offset` of a file; `final`: no more follow. Raises as `detect`."""
     if offset == 0:
         for mark, codec in _BOMS:
             if data.startswith(mark):
@@ -274,13 +274,13 @@ def detect_prefix(data: bytes, /, *, final: bool, name: str, offset: int = 0, re
 
 
 def _iso2022(data: bytes, confidence: float) -> Detected:
-    """The plain codec where it is enough, else the one that also knows half-width katakana and JIS X 0212."""
+    """Return the plain codec if it is enough, else the one with half-width katakana and JIS X 0212."""
     simple = not re.search(rb"\x1b(?:\$\(|\(I)", data)
     return Detected("iso2022_jp" if simple else "iso2022_jp_ext", "escape sequences", confidence)
 
 
 def _wide(head: bytes, whole: bool) -> Detected | None:
-    """UTF-16 without a byte order mark, only where one byte order reads as text and the other as noise."""
+    """Detect UTF-16 without a byte order mark, if one byte order reads as text and the other as noise."""
     if whole and len(head) % 2:
         return None
     shares = {}
@@ -297,7 +297,7 @@ def _wide(head: bytes, whole: bool) -> Detected | None:
 
 
 def _weigh(data: bytes, start: int, final: bool, name: str, offset: int, replace: bool) -> Detected:
-    """Weigh the codecs on a sample that grows while it does not tell."""
+    """Compare the codecs on a sample that grows until it decides."""
     size = _SAMPLE
     while True:
         sample = data[start : start + size]
@@ -338,7 +338,7 @@ def _choose(sample: bytes, final: bool, name: str, offset: int, replace: bool) -
 
 
 def _japanese(sample: bytes) -> float:
-    """What the head of a sample costs as Japanese in the better codec; infinite where neither has all of its bytes."""
+    """Return the cost of a sample's head as Japanese in the better codec; infinite if neither has all of its bytes."""
     best = float("inf")
     for codec in ("cp932", "euc_jp"):
         try:
@@ -349,7 +349,7 @@ def _japanese(sample: bytes) -> float:
 
 
 def _cost_replaced(sample: bytes, codec: str, name: str) -> float | None:
-    """What a sample costs in a codec that lacks some of its bytes; None where it lacks too many."""
+    """Return the cost of a sample in a codec that lacks some of its bytes; None if it lacks too many."""
     text = Decoder(codec, name, replace=True).decode(sample, False)[:_WEIGHED]
     lacking = text.count(_REPLACED)
     kept = text.replace(_REPLACED, "")
@@ -361,12 +361,12 @@ def _cost_replaced(sample: bytes, codec: str, name: str) -> float | None:
 
 
 def _wide_script(text: str) -> bool:
-    """Whether UTF-8 sequences of three or four bytes stand in the text, which no other codec's bytes make by chance."""
+    """Return True if the text has UTF-8 sequences of three or four bytes, which other codecs hardly make by chance."""
     return not text.isascii() and max(text) >= "\u0800"
 
 
 def _hopeless(text: str, cost: float) -> bool:
-    """Whether what is not ASCII is mostly private or control characters: bytes of something else."""
+    """Return True if the non-ASCII characters are mostly private or control characters: a wrong codec."""
     strange = sum(not character.isascii() for character in text)
     return strange > 0 and cost - 8.0 * (len(text) - strange) > 27.0 * strange + 16
 

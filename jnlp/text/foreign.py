@@ -1,7 +1,7 @@
-"""Chinese and Korean text in their own encodings, so that it is reported and not read as rare kanji.
+"""Detects Chinese and Korean text in its own encodings, so that it is reported and not read as rare kanji.
 
-Nearly all bytes of GB 18030, Big5 and EUC-KR are also some kanji in cp932 or EUC-JP. The text itself says what it is:
-a fifth of Chinese or Korean prose is the two hundred characters below, which chance gives one time in thirty.
+Nearly all bytes of GB 18030, Big5 and EUC-KR are also valid kanji in cp932 or EUC-JP. Character frequencies decide: a
+fifth of Chinese or Korean prose are the two hundred characters below; by chance they would be a thirtieth.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import codecs
 import re
 
 LANGUAGES = {"gb18030": "Chinese", "big5": "Chinese", "cp949": "Korean"}
-"""The encodings looked for, with their languages."""
+"""The detected encodings, with their languages."""
 
 _HANZI = frozenset(
     "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里用道行所然家种事成方多经么去法"
@@ -39,7 +39,7 @@ def foreign_codec(sample: bytes, japanese: float, /) -> str | None:
 
     Args:
         sample: Bytes that are not UTF-8; only `head` of them are read.
-        japanese: The cost in bits of `head(sample)` as Japanese; infinite where it cannot be read so.
+        japanese: The cost in bits of `head(sample)` as Japanese; infinite if it cannot be decoded.
 
     Example:
         >>> foreign_codec("这是一个很好的问题，我们都不知道。".encode("gb18030"), 999.0)
@@ -54,12 +54,12 @@ def foreign_codec(sample: bytes, japanese: float, /) -> str | None:
 
 
 def head(sample: bytes, /) -> bytes:
-    """Return the part of a sample that languages are compared on."""
+    """Return the part of a sample on which languages are compared."""
     return sample[:_SAMPLE]
 
 
 def _has_kana(data: bytes) -> bool:
-    """Whether two fifths of the text are kana in a Japanese codec, damaged or not; foreign text has fewer by chance."""
+    """Return True if two fifths of the text are kana in a Japanese codec; foreign text has fewer by chance."""
     for codec in ("cp932", "euc_jp"):
         text = data.decode(codec, "replace")
         if 5 * len(_KANA.findall(text)) > 2 * sum(not character.isascii() for character in text):
@@ -75,7 +75,7 @@ def _read(data: bytes, codec: str) -> str | None:
 
 
 def _cost(data: bytes, codec: str) -> float | None:
-    """The cost of bytes as text in the codec's language; None where it is no such text."""
+    """Return the cost of bytes as text in the codec's language; None if they are no such text."""
     text = _read(data, codec)
     if text is None:
         return None

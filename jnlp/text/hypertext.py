@@ -1,7 +1,7 @@
 """HTML to text with offsets into the source.
 
-A tokenizer of its own rather than `html.parser`: it gives offsets instead of lines and columns, and reads a broken page
-the same way on every Python.
+It has its own tokenizer instead of `html.parser`, to get offsets instead of lines and columns, and the same result for
+broken pages in every Python version.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _WIDE = re.compile("[\u3000-\u30ff\u3400-\u9fff\uff01-\uff9f]")
 
 
 def html(text: str, /) -> Aligned:
-    """Return the text that a page shows, with offsets into its source; broken markup is text or nothing, no error.
+    """Return the text that a page shows, with offsets into its source. Broken markup never raises an error.
 
     Example:
         >>> html("<p>東京&amp;大阪</p>").text
@@ -117,7 +117,7 @@ def html_meta(text: str, /) -> dict[str, str]:
 
 
 class _Page:
-    """What is being written: the separator that is due, and what is being skipped or kept unchanged."""
+    """The state of writing a page: the pending separator, and elements being skipped or kept unchanged."""
 
     def __init__(self, source: str, *, whole: bool = True) -> None:
         self.builder = Builder(source)
@@ -134,7 +134,7 @@ class _Page:
         self._headings: list[tuple[int, int, str]] = []
 
     def read(self) -> Aligned:
-        """Go through the page once."""
+        """Read the page once."""
         position = 0
         while token := _TOKEN.match(self._source, position):
             position = self._take(token)
@@ -146,7 +146,7 @@ class _Page:
         return tuple(Mark(start, "heading", level, title) for start, level, title in self._headings)
 
     def _take(self, token: re.Match[str]) -> int:
-        """Write one token and return where to go on."""
+        """Write one token and return where to continue."""
         start, end = token.span()
         kind = token.lastgroup
         if kind == "space":
@@ -164,7 +164,7 @@ class _Page:
         return end
 
     def _find(self, closing: str, start: int) -> int:
-        """Where a string comes next, or -1; it is looked for in vain only once."""
+        """Return the next position of a string, or -1; a failed search is not repeated."""
         found = -1 if closing in self._missing else self._source.find(closing, start)
         if found < 0:
             self._missing.add(closing)
@@ -178,7 +178,7 @@ class _Page:
         return closed + 3
 
     def _rest(self, start: int) -> int:
-        """Keep all that follows as text: what begins there has no end, and it is not known what it was to hide."""
+        """Keep everything that follows as text: the construct that begins there has no end."""
         self._write(self._source[start:], start, len(self._source), copied=True)
         return len(self._source)
 
@@ -198,7 +198,7 @@ class _Page:
         return self._element(name[1].lower(), self._source[start + 1] == "/", start, end)
 
     def _tag_end(self, start: int) -> int:
-        """Where a tag ends, or -1: a > ends it unless it is in a quoted value, as in HTML's own parser."""
+        """Return the end of a tag, or -1. As in HTML's own parser, a > ends it unless it is in a quoted value."""
         source = self._source
         place = _NAME.match(source, start).end()  # type: ignore[union-attr]  # the token begins with a name
         while not self._broken and place < len(source):
@@ -251,7 +251,7 @@ class _Page:
             self._headings.append((start, level, title))
 
     def _skip(self, tag: str, end: int) -> int:
-        """Past the end tag of an element whose inside is no text; an unclosed one takes the rest, as in browsers."""
+        """Return the end of an element whose content is not text; as in browsers, an unclosed one has no end."""
         if tag not in self._missing:
             closing = re.compile(rf"</{re.escape(tag)}(?=[ \t\n\r\f/>])", re.IGNORECASE).search(self._source, end)
             closed = self._find(">", closing.end()) if closing else -1
@@ -298,6 +298,6 @@ class _Page:
         self._last = text[-1]
 
     def _joins(self, text: str) -> bool:
-        """A line broken in the source between two Japanese characters is no space."""
+        """Return True if a line break is between two Japanese characters, and so not a space."""
         broken = self._due == " " and any(c in "\r\n" for c in self._source[self._due_start : self._due_end])
         return broken and bool(_WIDE.match(self._last) and _WIDE.match(text[0]))

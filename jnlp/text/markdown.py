@@ -1,4 +1,4 @@
-"""Markdown to text with offsets: code, link and image texts stay, bullets become ・, table cells are parted by tabs."""
+"""Markdown to text with offsets: code, link and image texts stay, bullets become ・, tabs separate table cells."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["front_matter", "markdown", "markdown_with_outline"]
 def markdown(text: str, /) -> Aligned:
     r"""Return the text of a Markdown file.
 
-    All that CommonMark shows is in it, in order; what goes is markup, HTML tags, link targets and definitions.
+    It contains everything that CommonMark shows, in order. Markup, HTML tags, link targets and definitions are removed.
 
     Example:
         >>> markdown("# 契約\n**甲**は[乙](https://例.jp)に`払う`。").text
@@ -61,9 +61,9 @@ class _Writer:
         kind, builder = block.kind, self._builder
         start = len(builder)
         if kind in (Kind.PARAGRAPH, Kind.UNDERLINED, Kind.HTML):
-            self._joined(block)
+            self._write_joined(block)
         elif kind is Kind.HEADING:
-            self._joined(block, end="\n\n")
+            self._write_joined(block, end="\n\n")
         elif kind is Kind.TABLE:
             for line in block.lines:
                 self._row(*line)
@@ -83,11 +83,11 @@ class _Writer:
             first, behind = trim(self._source, *cell)
             if last is not None:
                 self._builder.replace("\t", last, max(last, first))
-            self._joined(Block(Kind.PARAGRAPH, [(first, behind, behind)]))
+            self._write_joined(Block(Kind.PARAGRAPH, [(first, behind, behind)]))
             last = behind
         self._builder.copy(end, stop)
 
-    def _joined(self, block: Block, *, end: str | None = None) -> None:
+    def _write_joined(self, block: Block, *, end: str | None = None) -> None:
         """Read the lines of a block together, and write what they show; `end` replaces the last line break."""
         source, builder = self._source, self._builder
         content = "\n".join([source[first:last] for first, last, _ in block.lines])

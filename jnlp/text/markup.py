@@ -1,4 +1,4 @@
-"""The markups by name: functions from a file's text to the text that people read, with offsets back."""
+"""The markup languages by name: functions from a file's text to readable text, with offsets into the file."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Normalisers: functions from a text to an `Aligned` text.
 
-NFKC works on clusters: a *joiner* (a combining mark, ﾞ, a Hangul vowel) may merge with the character before it,
-everything else begins a cluster of its own. Only the clusters that change are normalised again; the result equals NFKC
-of the whole text.
+NFKC works on clusters: a *joiner* (a combining mark, ﾞ, a Hangul vowel) may merge with the character before it, and any
+other character begins a new cluster. Only clusters that change are normalised separately. The result equals NFKC of the
+whole text.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ _IGNORABLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f"
     "\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-"""Unicode's Default_Ignorable_Code_Point, and the blank Braille cell: characters that show nothing."""
+"""Invisible characters: Unicode's Default_Ignorable_Code_Point, and the blank Braille cell."""
 
 _INVISIBLE = re.compile(f"[{_IGNORABLE}]+")
 _MARKS = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\u3099\u309a\ufe20-\ufe2f]+")
 """Combining marks that may be written on any letter; after NFKC, those that have no composed form."""
 
 _SOUND_MARKS = str.maketrans("゛゜", "\u3099\u309a")
-"""Voiced sound marks that take a place of their own, which NFKC would part from their kana by a space."""
+"""Spacing voiced sound marks, which NFKC would separate from their kana by a space."""
 
 FOLD_VERSION = 2
-"""Changes when `fold` may give another text: an index folded by another version must be made again."""
+"""Changes whenever `fold` may give another text; an index folded by another version must be rebuilt."""
 _KANA = str.maketrans({chr(code): chr(code - 0x60) for code in (*range(0x30A1, 0x30F7), 0x30FD, 0x30FE)})
 
 
 def nfkc(text: str, /) -> Aligned:
-    """Return Unicode NFKC of the text, equal to `unicodedata.normalize("NFKC", text)`, with offsets back.
+    """Return Unicode NFKC of the text, equal to `unicodedata.normalize("NFKC", text)`, with an alignment.
 
     Example:
         >>> aligned = nfkc("㍻元年")
@@ -61,7 +61,7 @@ def nfkc(text: str, /) -> Aligned:
 
 
 def fold(text: str, /, *, width: bool = True, kana: bool = False, case: bool = True) -> Aligned:
-    """Fold away differences that a search should not see, with offsets back.
+    """Fold differences that a search should ignore, with an alignment.
 
     Args:
         text: The text.
@@ -99,7 +99,7 @@ def fold(text: str, /, *, width: bool = True, kana: bool = False, case: bool = T
 
 
 def without_invisible(text: str, /) -> Aligned:
-    """Return the text without the characters that show nothing, with offsets back.
+    """Return the text without invisible characters, with an alignment.
 
     Example:
         >>> without_invisible("葛\U000e0100城").text
@@ -109,7 +109,7 @@ def without_invisible(text: str, /) -> Aligned:
 
 
 def readable(text: str, /) -> Aligned:
-    """Return the text as a reader sees it: nothing invisible, marks on their letters; most text is that already.
+    """Return the text as a reader sees it: without invisible characters, and with marks composed with their letters.
 
     Example:
         >>> readable("死\u034fね").text
@@ -177,7 +177,7 @@ def _expand(text: str, becomes: Mapping[str, str]) -> Aligned:
 
 
 def _split(text: str, change: Callable[[str], str]) -> tuple[dict[int, str], dict[str, str]]:
-    """What characters change into: a translation table of those that become one, and those that become several."""
+    """Return two tables of changed characters: those that become one character, and those that become several."""
     singles: dict[int, str] = {}
     others: dict[str, str] = {}
     for character in set(text):
@@ -191,6 +191,6 @@ def _split(text: str, change: Callable[[str], str]) -> tuple[dict[int, str], dic
 
 @lru_cache(maxsize=1 << 16)
 def _joins(character: str) -> bool:
-    """Whether the character may act on the character before it: more than do, never fewer (UAX 15, section 9)."""
+    """Return True if the character may combine with the one before it; errs towards True (UAX 15, section 9)."""
     first = normalize("NFKD", character)[0]
     return category(first)[0] == "M" or "\u1160" <= first <= "\u11ff" or "\U00016d63" <= first <= "\U00016d6a"

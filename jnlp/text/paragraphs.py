@@ -1,7 +1,7 @@
 """Lines and paragraphs as character offsets.
 
-A line break ends a paragraph unless the line was wrapped: it breaks off (at 、, at a particle, before a small letter),
-or it is as long as its neighbours, as lines are that an editor wrapped at a fixed width.
+A line break ends a paragraph unless the line was wrapped. A wrapped line breaks off (at 、, at a particle, before a
+small letter), or is as long as its neighbours because an editor wrapped it at a fixed width.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NEVER = 1 << 30
 
 
 def lines(text: str, /) -> Iterator[tuple[int, int]]:
-    r"""Yield the lines that are not blank, without their ends and outer white space.
+    r"""Yield the non-blank lines, without line ends and outer white space.
 
     Example:
         >>> list(lines("一行目\n\n  二行目\n"))
@@ -45,7 +45,7 @@ def lines(text: str, /) -> Iterator[tuple[int, int]]:
 
 
 def paragraphs(text: str, /) -> Iterator[tuple[int, int]]:
-    r"""Yield the paragraphs without outer white space; a hard-wrapped paragraph is one.
+    r"""Yield the paragraphs without outer white space; hard-wrapped lines are joined into one paragraph.
 
     A blank line, a list item, a heading and a line indented by an ideographic space begin a new one.
 
@@ -92,14 +92,14 @@ def _join(text: str, block: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     full = _full_width(text, block) if len(block) > 1 else _NEVER
     begin = 0
     for line in range(1, len(block)):
-        if not _wrapped(text, block[line - 1], block[line], full):
+        if not _is_wrapped(text, block[line - 1], block[line], full):
             yield trim(text, block[begin][0], block[line - 1][1])
             begin = line
     yield trim(text, block[begin][0], block[-1][1])
 
 
-def _wrapped(text: str, line: tuple[int, int], after: tuple[int, int], full: int) -> bool:
-    """Whether the break between two lines is only where the line was full."""
+def _is_wrapped(text: str, line: tuple[int, int], after: tuple[int, int], full: int) -> bool:
+    """Return True if the line break is only a wrap."""
     if _STARTS.match(text, *after) or _HEADING.match(text, *line):
         return False
     if _width(text, *line) >= full:
@@ -114,7 +114,7 @@ def _wrapped(text: str, line: tuple[int, int], after: tuple[int, int], full: int
 
 
 def _full_width(text: str, block: list[tuple[int, int]]) -> int:
-    """The width from which a line counts as full, or one that none reaches if the lines were not wrapped at a width."""
+    """Return the width from which a line counts as full; unreachable if the lines were not wrapped at a width."""
     widths = [_width(text, *line) for line in block]
     widest = max(widths)
     # Latin words are not broken, so that lines of them end more raggedly.
@@ -126,7 +126,7 @@ def _full_width(text: str, block: list[tuple[int, int]]) -> int:
 
 
 def _width(text: str, start: int, end: int) -> int:
-    """Columns of a line, counted no further than matters."""
+    """Return the columns of a line, counted only as far as needed."""
     line = text[start : min(end, start + _WIDEST + 1)]
     # cp932 spends a byte on a column, and encodes much faster than Python can ask each character for its width.
     return len(line) if line.isascii() else len(line.encode("cp932", "replace"))

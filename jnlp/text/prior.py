@@ -1,7 +1,7 @@
-"""How likely a string is as Japanese, in bits: what tells Shift_JIS from EUC-JP when both decode.
+"""How likely a string is as Japanese, in bits. This decides between Shift_JIS and EUC-JP when both decode.
 
-The costs are -log2 of character frequencies in Japanese prose, news, law, manuals and dialogue, rounded; the classes
-below stand for what is rarer. A wrong codec turns kana into rare kanji or into half-width katakana that no word has.
+The costs are -log2 of character frequencies in Japanese prose, news, law, manuals and dialogue, rounded. Rarer
+characters share costs by class. A wrong codec turns kana into rare kanji or into impossible half-width katakana.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def japanese_cost(text: str, /) -> float:
 
 
 def _rare(character: str) -> float:
-    """The cost of a character that is not in the table, by its class; remembered in the table."""
+    """Return the cost of a character by its class, and add it to the table."""
     cost = _class_cost(character)
     _COSTS[character] = cost
     return cost

@@ -1,7 +1,7 @@
-"""Sentences as character offsets, and the cutting of very long text.
+"""Sentences as character offsets, and cutting of very long text.
 
 One pass over each paragraph looks only at terminators and opening brackets. A bracket that closes within `_BRACKET`
-characters is stepped over as a whole; one that does not is an ordinary character: an unclosed 「 cannot swallow a file.
+characters is skipped as a whole. Any other bracket is an ordinary character, so an unclosed 「 cannot swallow a file.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ _QUERY = re.compile(r"[0-9A-Za-z=&#_/\-]")
 def sentences(text: str, /) -> Iterator[tuple[int, int]]:
     """Yield the sentences in order, without outer white space; every other character belongs to exactly one.
 
-    They end at 。．！？!? and the brackets and quotes after them, at a full stop that is no abbreviation, and where a
-    paragraph ends. Linear in time.
+    A sentence ends at 。．！？!? with following brackets and quotes, at a full stop that is not an abbreviation, and at
+    the end of a paragraph. Linear time.
 
     Example:
         >>> list(sentences("雨だ。「行こう。」と言った。"))
@@ -80,8 +80,8 @@ def sentences(text: str, /) -> Iterator[tuple[int, int]]:
 def cut(text: str, limit: int, /) -> Iterator[tuple[int, int]]:
     """Yield ranges of at most `limit` characters that tile the text.
 
-    They end at sentence ends if they can, else after 、 or white space, else before any character but a combining one.
-    Raises ValueError if limit < 1.
+    They end at sentence ends if possible, else after 、 or white space, else before any non-combining character. Raises
+    ValueError if limit < 1.
 
     Example:
         >>> list(cut("雨だ。風もある。", 5))
@@ -104,7 +104,7 @@ def cut(text: str, limit: int, /) -> Iterator[tuple[int, int]]:
 
 
 def _stops(text: str, start: int, end: int) -> Iterator[int]:
-    """Yield where each sentence of a paragraph ends, the paragraph's end last."""
+    """Yield the end of each sentence of a paragraph; the last one is the paragraph's end."""
     closer = _Closers(text, end)
     begin = position = start  # `begin` is the first character of the sentence that is no blank
     while event := _EVENT.search(text, position, end):
@@ -127,7 +127,7 @@ def _stops(text: str, start: int, end: int) -> Iterator[int]:
 
 
 def _after_bracket(text: str, begin: int, opened: int, closed: int, end: int) -> int | None:
-    """The end of the sentence if a bracketed sentence is all of it: it opened the sentence and ended inside."""
+    """Return the sentence's end if it consists of a bracket with a complete sentence inside, else None."""
     if begin < opened:
         return None
     if not _ENDS_INSIDE.search(text, max(opened, closed - 8), closed):
@@ -138,7 +138,7 @@ def _after_bracket(text: str, begin: int, opened: int, closed: int, end: int) ->
 
 
 def _after_tail(text: str, stop: int, begin: int, end: int) -> int:
-    """Where the brackets and quotes end that belong to a run of terminators."""
+    """Return the end of the brackets and quotes that follow a run of terminators."""
     if tail := _TAIL.match(text, stop, end):
         stop = tail.end()
     if stop < end and text[stop] == '"' and text.count('"', max(begin, stop - 2000), stop) % 2:
@@ -147,7 +147,7 @@ def _after_tail(text: str, stop: int, begin: int, end: int) -> int:
 
 
 def _ends(text: str, begin: int, mark: int, stop: int, tail: int, end: int) -> bool:
-    """Whether the sentence ends at a run of terminators `[mark, stop)` with the brackets after it, up to `tail`."""
+    """Return True if the sentence ends at a run of terminators `[mark, stop)` with brackets up to `tail`."""
     run = text[mark:stop]
     if run[0] == "." and not _full_stop(text, begin, mark, stop, end):
         return False
@@ -162,19 +162,19 @@ def _ends(text: str, begin: int, mark: int, stop: int, tail: int, end: int) -> b
 
 
 def _is_item(text: str, begin: int, mark: int) -> bool:
-    """Whether all that comes before a mark is the number of an item: (1, ａ."""
+    """Return True if the text before a mark is only the number of a list item: (1, ａ."""
     return mark - begin <= 4 and _ITEM.fullmatch(text, begin, mark) is not None
 
 
 def _goes_on(text: str, mark: int, stop: int, end: int) -> bool:
-    """Whether what follows a mark and its brackets belongs to the same sentence: 助けて！と叫んだ."""
+    """Return True if the sentence continues after a mark and its brackets: 助けて！と叫んだ."""
     if _CLOSED.search(text, mark, stop):
         return bool(_AFTER_QUOTE.match(text, stop, end))
     return bool((_NOUN if text[stop - 1] in "。．｡." else _QUOTED).match(text, stop, end))
 
 
 def _full_stop(text: str, begin: int, mark: int, stop: int, end: int) -> bool:
-    """Whether an ASCII full stop ends a sentence: not in 3.14, e.g., Dr., example.com, No. 5, 1. はじめに."""
+    """Return True if an ASCII full stop ends a sentence: not in 3.14, e.g., Dr., example.com, No. 5, 1. はじめに."""
     if stop - mark > 1 or stop >= end:
         return stop >= end
     after = text[stop]
@@ -192,7 +192,7 @@ def _full_stop(text: str, begin: int, mark: int, stop: int, end: int) -> bool:
 
 
 class _Closers:
-    """Finds the closing bracket of an opening one, reading ahead no further than the limit and no character twice."""
+    """Finds closing brackets. It reads ahead up to the limit, and no character twice."""
 
     def __init__(self, text: str, end: int) -> None:
         self._text, self._end = text, end
@@ -201,7 +201,7 @@ class _Closers:
         self._found: dict[int, int] = {}
 
     def of(self, opened: int) -> int | None:
-        """Where the bracket opened there closes, or None if not within the limit; calls must go forward."""
+        """Return where an opening bracket closes, or None if not within the limit. Calls must be in order."""
         if self._read <= opened:
             self._open.clear()
             self._read = opened
@@ -226,7 +226,7 @@ class _Closers:
 
 
 def _break(text: str, begin: int, stop: int) -> int:
-    """Where to cut a range without a sentence end."""
+    """Return where to cut a range that has no sentence end."""
     for soft in (r"[、，,；;](?!\d)|[」』）)】]", r"\s"):
         found = max(
             (match.end() for match in re.compile(soft).finditer(text, begin + (stop - begin) // 2, stop)), default=begin
@@ -240,7 +240,7 @@ def _break(text: str, begin: int, stop: int) -> int:
 
 
 def _sticks(text: str, place: int) -> bool:
-    """Whether a cut there would split what is read as one character."""
+    """Return True if a cut there would split a combined character."""
     if place >= len(text):
         return False
     after = text[place]

@@ -1,7 +1,7 @@
-"""Letter-spaced Japanese, as many PDFs hold it: 契 約 の 解 約 becomes 契約の解約.
+"""Joins letter-spaced Japanese, as found in PDFs: 契 約 の 解 約 becomes 契約の解約.
 
-Only blanks between single characters can be spacing. Words keep theirs (東京 大阪), and so do rows of single characters
-that no sentence has: 日 月 火 水 木 金 土, ア イ ウ エ.
+Only spaces between single characters are removed. Spaces between words stay (東京 大阪), and so do lists of single
+characters that are not a sentence: 日 月 火 水 木 金 土, ア イ ウ エ.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SHORTEST, _SHORTEST_KANA = 4, 6  # characters of a run that shows by itself tha
 
 
 def join_spaced(text: str, /) -> str:
-    """Return a text without the blanks of letter-spaced lines; all other white space stays.
+    """Return a text without the spaces of letter-spaced lines; other white space stays.
 
     Example:
         >>> join_spaced("契 約 の 解 約 ： 東京 大阪")
@@ -47,7 +47,7 @@ def join_spaced(text: str, /) -> str:
 
 
 def _is_spaced(line: str) -> bool:
-    """Whether a line has a run of single characters that reads as text: kanji and kana, or many kana."""
+    """Return True if a line has a run of single characters that looks like text: kanji and kana, or many kana."""
     return any(_is_text(run[0].replace(" ", "")) for run in _RUN.finditer(line))
 
 

@@ -1,7 +1,7 @@
-"""A text file or pipe as a stream of lines, its encoding found on the way.
+"""Reads a text file or pipe as a stream of lines and detects its encoding while reading.
 
-ASCII means the same in every candidate, so it is passed on at once; the codec is decided at the first byte that tells,
-on a bounded look ahead. A pipe that has printed one line of ASCII is read as that line.
+ASCII is the same in every candidate, so it is passed on immediately. The codec is chosen at the first other byte, with
+a bounded look-ahead. One line of ASCII in a pipe is therefore returned as soon as it is complete.
 """
 
 from __future__ import annotations

@@ -116,7 +116,7 @@ def test_unknown_repository_and_revision(server, capfd):
         resolve("nobody/nothing", SPECS)
     with pytest.raises(UsageError, match="has no revision 'v9'"):
         resolve(f"{REPO}@v9", SPECS)
-    with pytest.raises(UsageError, match="no name of a model"):
+    with pytest.raises(UsageError, match="not a valid model name"):
         resolve("nobody/two--dashes", SPECS)
     assert capfd.readouterr() == ("", "")
 

@@ -1,4 +1,4 @@
-"""ZIP archives that are documents (docx, xlsx, pptx, epub): opened within bounds, each damage one clear error."""
+"""Reads ZIP archives that are documents (docx, xlsx, pptx, epub), with size limits and clear errors."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from jnlp.io.reading.inputs import Input
 
 LARGEST_PART = 128 << 20
-"""Bytes that one part of an archive may unpack to."""
+"""Maximum unpacked bytes of one part."""
 
 LARGEST_TOTAL = 512 << 20
-"""Bytes that all parts of an archive which are read may unpack to."""
+"""Maximum unpacked bytes of all parts that are read."""
 
 MOST_PARTS = 100_000
 
@@ -44,7 +44,7 @@ _DAMAGE = (
 
 
 class Archive:
-    """The parts of an archive by path. What is not asked for (pictures, films) is never unpacked.
+    """The parts of an archive by path. Only parts that are read are unpacked, so no pictures or films.
 
     Args:
         file: Seekable.
@@ -118,14 +118,14 @@ class Archive:
 
 @contextmanager
 def open_archive(source: Input, kind: str, /) -> Iterator[Archive]:
-    """Open an input as an archive; whatever is wrong with it, then or while it is read, is one RecordError.
+    """Open an input as an archive; any damage, now or while it is read, becomes a RecordError.
 
     Args:
         source: What to read.
-        kind: What it should be, for messages: `docx`.
+        kind: The expected format, for messages: `docx`.
 
     Raises:
-        RecordError: It is encrypted, no archive, damaged, or unpacks to too much.
+        RecordError: It is encrypted, not an archive, damaged, or unpacks to too much.
         OSError: It cannot be opened.
     """
     with source.open() as stream:
@@ -137,7 +137,7 @@ def open_archive(source: Input, kind: str, /) -> Iterator[Archive]:
 
 @contextmanager
 def damage_named(name: str, kind: str, /) -> Iterator[None]:
-    """Turn what reading a damaged file raises into a RecordError that names the file."""
+    """Turn the exceptions of reading a damaged file into a RecordError that names the file."""
     try:
         yield
     except (RecordError, UnicodeEncodeError):

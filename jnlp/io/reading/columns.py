@@ -1,4 +1,4 @@
-"""Which column of a table holds what, and rows as records."""
+"""Chooses the columns of a table, and turns rows into records."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jnlp.io.reading.options import ReadOptions
 
 TEXT_COLUMNS = ("text", "本文", "テキスト", "sentence", "文", "内容", "コメント", "感想", "口コミ", "レビュー")
-"""Where the text is looked for when nobody says; the first that exists."""
+"""Default names of the text column; the first that exists is used."""
 
 _NUMBER = re.compile(r"[\s\d.,:/+-]*")
 
@@ -31,7 +31,7 @@ class Columns:
     """The columns that make a record; the others are its fields.
 
     Args:
-        text: The column of the text; None joins all columns that hold text (a row that is a document).
+        text: The text column; None joins all columns with text (for a row that is a document).
         pair: The column of a pair's second text.
         id: The column of the id.
     """
@@ -45,14 +45,14 @@ def choose(names: Sequence[str], options: ReadOptions, where: str) -> Columns:
     """Return which of a table's columns hold the text, the pair's second text and the id.
 
     Args:
-        names: The columns there are.
-        options: The columns asked for.
+        names: The table's columns.
+        options: The requested columns.
         where: The table, for messages.
 
-    Where rows are documents (`unit=document`) and no column is known to hold the text, the whole row is it.
+    If rows are documents (`unit=document`) and no text column is known, the whole row is the text.
 
     Raises:
-        UsageError: A column asked for does not exist, or none can be taken for the text; the message lists them all.
+        UsageError: A requested column does not exist, or there is no text column; the message lists all columns.
     """
     for asked in (options.text, options.text_pair, options.label, options.id):
         if asked is not None and asked not in names:
@@ -65,14 +65,15 @@ def choose(names: Sequence[str], options: ReadOptions, where: str) -> Columns:
             return Columns(None, None, id)
         if len(others) != 1:
             raise UsageError(
-                f"{where}: which column holds the text?", hint=f"say --text COLUMN; the columns are: {_listed(names)}"
+                f"{where}: which column holds the text?",
+                hint=f"say --text COLUMN; the columns are: {_shorten(names)}",
             )
         text = others[0]
     return Columns(text, options.text_pair, id)
 
 
 def distinct_names(header: Sequence[str], /) -> list[str]:
-    """Return column names, each once: an empty one becomes column_3, a second `a` becomes a_2."""
+    """Return unique column names: an empty one becomes column_3, a second `a` becomes a_2."""
     names: list[str] = []
     for number, cell in enumerate(header, start=1):
         name = base = cell.strip() or f"column_{number}"
@@ -87,10 +88,10 @@ def distinct_names(header: Sequence[str], /) -> list[str]:
 def _no_column(asked: str, names: Sequence[str], where: str) -> UsageError:
     close = difflib.get_close_matches(asked, names, n=1, cutoff=0.5)
     guess = f"did you mean '{close[0]}'? " if close else ""
-    return UsageError(f"{where}: no column is called '{asked}'", hint=f"{guess}the columns are: {_listed(names)}")
+    return UsageError(f"{where}: no column is called '{asked}'", hint=f"{guess}the columns are: {_shorten(names)}")
 
 
-def _listed(names: Sequence[str]) -> str:
+def _shorten(names: Sequence[str]) -> str:
     shown = ", ".join(names[:30])
     return f"{shown} and {len(names) - 30} more" if len(names) > 30 else shown or "none"
 
@@ -98,7 +99,7 @@ def _listed(names: Sequence[str]) -> str:
 def to_record(
     row: Mapping[str, object], columns: Columns, source: Input, line: int, encoding: str | None
 ) -> Record | Failed:
-    """Return a row as a record, or why it is none: a text that is missing, empty or no string."""
+    """Return a row as a record, or the reason why it has no text: missing, empty, or not a string."""
     value = row.get(columns.id) if columns.id else None
     id = None if value in (None, "") else str(value)
 

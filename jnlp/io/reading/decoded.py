@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Lines:
-    """Lines with their ends, counted as they are read."""
+    """An iterator over lines with their line ends; it counts them."""
 
     def __init__(self, text: TextStream, source: Input) -> None:
         self._source = source
@@ -29,13 +29,13 @@ class Lines:
         self.number = 0
 
     def failed(self) -> Iterator[Failed]:
-        """Yield the lines since the last call that were too long to be read; they are left out of the lines."""
+        """Yield failures for the lines since the last call that were too long; the iterator skips them."""
         failed, self._failed = self._failed, []
         yield from failed
 
     @property
     def encoding(self) -> str:
-        """The codec in use; `utf-8` as long as only ASCII was read."""
+        """The codec in use; `utf-8` while only ASCII was read."""
         return self._text.encoding
 
     def __iter__(self) -> Iterator[str]:
@@ -53,7 +53,7 @@ class Lines:
 
 @contextmanager
 def lines(source: Input, options: ReadOptions) -> Iterator[Lines]:
-    """Open an input and give its decoded lines, ends as they are.
+    """Open an input and yield an iterator over its decoded lines, with unchanged line ends.
 
     Raises:
         RecordError: Bytes that cannot be decoded, named with file and position (also while the lines are read).

@@ -1,4 +1,4 @@
-"""How many records there will be, about: for a progress bar's time left."""
+"""Estimates the number of records, for a progress bar's time left."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LINES = frozenset({".txt", ".text", ".csv", ".tsv", ".tab", ".jsonl", ".ndjson"})
-"""Endings whose records are lines, about: quoted line breaks and blank lines count too."""
+"""Extensions whose records are lines, roughly: quoted line breaks and blank lines are counted too."""
 
 TEXTS = frozenset({".txt", ".text"})
-"""Those of them that are one record where documents are read; rows stay rows."""
+"""Those of them that are one record when documents are read; rows stay rows."""
 
 LARGEST = 2_000_000_000
-"""Bytes above which counting lines would take longer than it helps."""
+"""Bytes above which counting lines would take too long."""
 
 
 def estimate(
     inputs: Sequence[str | Path], options: ReadOptions | None = None, extensions: Collection[str] | None = None, /
 ) -> int | None:
-    """Return the number of records, about, or None where it cannot be known without reading everything.
+    """Return the approximate number of records, or None if that would require reading everything.
 
     Args:
         inputs: As `read` takes them.

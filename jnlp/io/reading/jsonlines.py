@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 
 HELD = 1000
-"""Rows that wait for a column that the first ones lack."""
+"""Maximum rows to buffer until the requested columns have been seen."""
 
 
 def read_jsonl(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:
-    """Yield a record per line; the columns are those of the first rows that hold all that were asked for.
+    """Yield a record per line. The columns are chosen once the rows read so far have all requested columns.
 
-    A row without the text is that row's failure.
+    A row without a text fails alone.
 
     Raises:
         RecordError: The file is one JSON array or one indented object.
-        UsageError: No row of the file, or of its first thousand, has a column that was asked for.
+        UsageError: No row of the file, or of its first thousand, has a requested column.
     """
     table = _Table(source, options)
     first = True
@@ -53,7 +53,7 @@ def read_jsonl(source: Input, options: ReadOptions, /) -> Iterator[Record | Fail
 
 
 class _Table:
-    """Rows as records. The first rows wait until all columns that were asked for have been seen."""
+    """Turns rows into records. The first rows are buffered until all requested columns have been seen."""
 
     def __init__(self, source: Input, options: ReadOptions) -> None:
         self._source, self._options = source, options
@@ -62,7 +62,7 @@ class _Table:
         self._held: list[tuple[dict[str, object] | Record | Failed, int, str]] = []
 
     def take(self, row: dict[str, object] | Record | Failed, line: int, encoding: str) -> Iterator[Record | Failed]:
-        """Yield what is certain by now: this row, and those that waited for it."""
+        """Yield the rows that can be read now: this one, and buffered ones."""
         if isinstance(row, dict) and self._columns is None:
             self._names.update(dict.fromkeys(row))
             self._columns = self._choose()
@@ -77,7 +77,7 @@ class _Table:
             self.end()
 
     def end(self) -> None:
-        """Raise UsageError if rows still wait: no row has had the columns."""
+        """Raise UsageError if rows are still buffered: no row has the columns."""
         if self._held and self._columns is None:
             choose(list(self._names), self._options, self._source.name)
 

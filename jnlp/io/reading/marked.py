@@ -23,7 +23,7 @@ _NAMED = re.compile(r"^(title|author|date)[ \t]*[:=][ \t]*([^\r\n]+)", re.MULTIL
 
 
 def read_markdown(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:
-    """Yield the file as one record (or as `unit` says), titled by its front matter, else by its first heading."""
+    """Yield the file as one record (or by `unit`), with the title of its front matter or its first heading."""
     decoded = whole(source, options)
     aligned, outline = markdown_with_outline(decoded.text)
     said = _named(front_matter(decoded.text)[0])
@@ -33,7 +33,7 @@ def read_markdown(source: Input, options: ReadOptions, /) -> Iterator[Record | F
 
 
 def read_html(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:
-    """Yield the page as one record (or as `unit` says), with its title, by the encoding it declares if that is true."""
+    """Yield the page as one record (or by `unit`), with its title; use its declared encoding if that is correct."""
     decoded = whole(source, options, decode_page)
     aligned, outline = html_with_outline(decoded.text)
     title = html_title(decoded.text)

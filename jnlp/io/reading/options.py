@@ -1,4 +1,4 @@
-"""What can be said about how to read, as `ReadOptions`."""
+"""The options of reading: `ReadOptions`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jnlp.types import Option
 
 
 class Unit(StrEnum):
-    """What makes one record of a text.
+    """What becomes one record of a text.
 
     Example:
         >>> from jnlp.io import read
@@ -24,7 +24,7 @@ class Unit(StrEnum):
 
 
 class EncodingErrors(StrEnum):
-    """What bytes that the codec lacks do: the file fails, or they are read as U+FFFD."""
+    """What happens with undecodable bytes: the file fails, or they are read as U+FFFD."""
 
     STRICT = "strict"
     REPLACE = "replace"
@@ -39,32 +39,30 @@ class ReadOptions:
         True
     """
 
-    text: Annotated[str | None, Option("Column that holds the text.", metavar="COLUMN")] = None
-    text_pair: Annotated[str | None, Option("Column that holds the second text of a pair.", metavar="COLUMN")] = None
-    label: Annotated[str | None, Option("Column that holds the label; it must exist.", metavar="COLUMN")] = None
-    id: Annotated[str | None, Option("Column that holds the id (else `id`, else SOURCE:LINE).", metavar="COLUMN")] = (
-        None
-    )
-    unit: Annotated[Unit | None, Option("What makes one record of a text file; rows stay rows.")] = None
-    encoding: Annotated[str | None, Option("Codec of the input (else it is detected).", metavar="CODEC")] = None
+    text: Annotated[str | None, Option("Text column.", metavar="COLUMN")] = None
+    text_pair: Annotated[str | None, Option("Column of the second text of a pair.", metavar="COLUMN")] = None
+    label: Annotated[str | None, Option("Label column; it must exist.", metavar="COLUMN")] = None
+    id: Annotated[str | None, Option("Id column (default: `id`, else SOURCE:LINE).", metavar="COLUMN")] = None
+    unit: Annotated[Unit | None, Option("What becomes one record of a text file; rows stay rows.")] = None
+    encoding: Annotated[str | None, Option("Codec of the input (default: detected).", metavar="CODEC")] = None
     encoding_errors: Annotated[
-        EncodingErrors, Option("What bytes that cannot be decoded do: the file fails, or they are read as U+FFFD (�).")
+        EncodingErrors, Option("Undecodable bytes: the file fails, or they are read as U+FFFD (�).")
     ] = EncodingErrors.STRICT
     input_format: Annotated[
-        str | None, Option("Read every input as this: jsonl, csv, md … (else by its extension).", metavar="FORMAT")
+        str | None, Option("Format of every input: jsonl, csv, md … (default: by extension).", metavar="FORMAT")
     ] = None
-    literal: Annotated[bool, Option("Take every argument as a text, never as a path.")] = False
+    literal: Annotated[bool, Option("Treat every argument as text, never as a path.")] = False
     include: Annotated[
         tuple[str, ...],
         Option("Read only files that match: `*.md`, `規程/**` (patterns as in .gitignore).", metavar="GLOB"),
     ] = ()
     exclude: Annotated[tuple[str, ...], Option("Leave out files and folders that match.", metavar="GLOB")] = ()
     ignore: Annotated[bool, Option("Leave out of folders what .gitignore and .ignore files name.")] = True
-    recursive: Annotated[bool, Option("Read folders with all folders below them.")] = True
+    recursive: Annotated[bool, Option("Read folders recursively.")] = True
 
     @property
     def replace(self) -> bool:
-        """Whether bytes that cannot be decoded are read as U+FFFD.
+        """Whether undecodable bytes are read as U+FFFD.
 
         Example:
             >>> ReadOptions(encoding_errors=EncodingErrors.REPLACE).replace

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Outlined:
-    r"""A text that grows, and its outline.
+    r"""Collects a text and its outline.
 
     Example:
         >>> written = Outlined()
@@ -33,7 +33,7 @@ class Outlined:
         self._waiting.append((kind, level, title, number))
 
     def add(self, text: str, gap: str = "\n\n", /) -> None:
-        """Add a piece, with a gap before it where something comes before; a blank one is left out."""
+        """Add a piece of text, after a gap if it is not the first; skip a blank piece."""
         text = text.strip()
         if not text:
             return
@@ -56,7 +56,7 @@ class Outlined:
         return "".join(self._parts)
 
     def outline(self) -> tuple[Mark, ...]:
-        """Return the marks so far; those after which nothing came are at the end."""
+        """Return the marks so far; a mark without following text is at the end."""
         self._mark()
         return tuple(self._marks)
 

@@ -1,4 +1,4 @@
-"""Plain text: lines and paragraphs in a stream, or a document whole, Aozora marks removed."""
+"""Plain text: a stream of lines or paragraphs, or one document with Aozora markup removed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BLOCK = 2000  # lines, about, held together where no blank line comes
 
 
 def read_text(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:
-    """Yield a record per line that is not blank, or per paragraph or document where `unit` says so."""
+    """Yield a record per non-blank line, or per paragraph or document by `unit`."""
     if options.unit is Unit.DOCUMENT:
         return _document(source, options)
     return _paragraphs(source, options) if options.unit is Unit.PARAGRAPH else _lines(source, options)
@@ -45,7 +45,7 @@ def _lines(source: Input, options: ReadOptions) -> Iterator[Record | Failed]:
 
 
 def _paragraphs(source: Input, options: ReadOptions) -> Iterator[Record | Failed]:
-    """Blocks between blank lines, bounded, each cut by `jnlp.text.paragraphs`."""
+    """Yield the paragraphs of blocks between blank lines, with bounded block size."""
     with lines(source, options) as decoded:
         block: list[str] = []
         first = 1

@@ -1,4 +1,4 @@
-"""Any input as a stream of records."""
+"""Reads any input as a stream of records."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _KINDS = {extension: spec.name for spec in READERS for extension in spec.extensi
 class Reader(Protocol):
     """Reads one kind of file.
 
-    It may raise `RecordError` or `OSError` at any point: the file's failure is reported and the stream goes on with
-    the next file. One row that is broken is yielded as `Failed`.
+    It may raise `RecordError` or `OSError` at any point: the file is reported as failed, and the stream continues with
+    the next file. A single broken row is yielded as `Failed`.
     """
 
     def __call__(self, source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:
@@ -38,16 +38,16 @@ class Reader(Protocol):
 
 
 Loaders = Mapping[str, Callable[[], object]]
-"""Readers by file name ending (`.csv`), each behind a function that imports and returns it (`Registration.load`)."""
+"""Functions that import and return a reader (`Registration.load`), by file extension (`.csv`)."""
 
 
 def loader(spec: FormatSpec, /) -> Callable[[], object]:
-    """Return a function that imports what a spec names."""
+    """Return a function that imports a spec's target."""
     return lambda: import_target(spec.target)
 
 
 def builtin_readers() -> dict[str, Callable[[], object]]:
-    """Return jnlp's own readers by file name ending."""
+    """Return jnlp's own readers by file extension."""
     return {extension: loader(spec) for spec in READERS for extension in spec.extensions}
 
 
@@ -62,20 +62,20 @@ def read(
 ) -> Iterator[Record | Failed]:
     """Return the records of literal texts, files, folders, globs and standard input (`-`), in order and lazily.
 
-    Lines of txt and stdin, rows of csv, tsv, jsonl and parquet, files of md, html and pdf; `options.unit` overrides
-    for all but rows. What cannot be read is a `Failed`, and the stream goes on.
+    A record is a line of txt and stdin, a row of csv, tsv, jsonl and parquet, or a file of md, html and pdf.
+    `options.unit` overrides this, except for rows. Unreadable inputs are yielded as `Failed`, and the stream continues.
 
     Args:
         inputs: Texts and paths, distinguished as `jnlp.io.reading.sources.expand` does; a `Path` is always a path.
         options: How to read.
-        readers: Readers by ending; None for jnlp's own.
+        readers: Readers by extension; None for jnlp's own.
         stdin: What `-` reads (default: the process's).
-        paths_only: True where a text cannot stand in place of a path.
+        paths_only: True if every argument must be a path.
         passed_over: Counts the files of folders that have no reader.
 
     Raises:
-        UsageError: At once, for a path that does not exist, an unknown format or codec; while reading, for a column
-            that does not exist in the only file that is read. One file of several fails alone.
+        UsageError: Immediately, for a path that does not exist, or an unknown format or codec; while reading, for a
+            column that does not exist in the only file. One file of several fails alone.
 
     Example:
         >>> from jnlp.io import ReadOptions, read
@@ -83,7 +83,7 @@ def read(
         ['受付1は対応が早くて助かった。']
     """
     options = options or ReadOptions()
-    readers = _checked(options, readers)
+    readers = _check_options(options, readers)
     if options.text is not None and options.input_format is None and not options.literal and "-" in inputs:
         raise UsageError(
             f"standard input is read as lines of text, which have no column '{options.text}'",
@@ -101,7 +101,7 @@ def documents(
     stdin: BinaryIO | None = None,
     passed_over: PassedOver | None = None,
 ) -> Iterator[Record | Failed]:
-    """Return what an index is made of: a record per file, or per row of a table, in order and lazily.
+    """Return the documents for an index: a record per file, or per row of a table, in order and lazily.
 
     The id is the path as given, or for a row its id column, else `PATH:ROW`. `fields` hold `path`, `mtime` (seconds),
     `size` (bytes) and `kind` (`md`, `pdf` …) of the file, its `title`, `author`, `date` and `language` where it has
@@ -117,18 +117,18 @@ def documents(
         ['文書/規程.txt']
     """
     options = replace(options or ReadOptions(), unit=Unit.DOCUMENT, literal=False)
-    readers = _checked(options, readers)
+    readers = _check_options(options, readers)
     items = expand(paths, options, readers, stdin=stdin, paths_only=True, passed_over=passed_over)
     return (
-        replace(record, fields={**about, **_said(record), **record.fields}) if isinstance(record, Record) else record
+        replace(record, fields={**about, **_about(record), **record.fields}) if isinstance(record, Record) else record
         for item, alone in _alone(items)
-        for about in (_about(item),)
+        for about in (_file_metadata(item),)
         for record in _records(item, options, readers, alone)
     )
 
 
-def _checked(options: ReadOptions, readers: Loaders | None) -> Loaders:
-    """The readers, once the format and the codec asked for are known to exist."""
+def _check_options(options: ReadOptions, readers: Loaders | None) -> Loaders:
+    """Return the readers, after checking that the requested format and codec exist."""
     readers = builtin_readers() if readers is None else readers
     if options.input_format is not None and f".{options.input_format}" not in readers:
         known = ", ".join(sorted(extension[1:] for extension in readers))
@@ -139,7 +139,7 @@ def _checked(options: ReadOptions, readers: Loaders | None) -> Loaders:
 
 
 def _alone(items: Iterator[Item]) -> Iterator[tuple[Item, bool]]:
-    """Each item, and whether it is the only one and was named: then a wrong column is a wrong call."""
+    """Yield each item, and whether it is the only one and named by the user: then a wrong column is a usage error."""
     first, second = next(items, None), next(items, None)
     if first is not None:
         yield first, second is None and isinstance(first, Input) and first.named
@@ -166,13 +166,13 @@ def _records(item: Item, options: ReadOptions, readers: Loaders, alone: bool) ->
         yield item.failed(f"cannot be read: {(error.strerror or str(error)).lower()}")
 
 
-def _said(record: Record) -> dict[str, object]:
-    """What a file says of itself."""
+def _about(record: Record) -> dict[str, object]:
+    """Return the metadata stated in a file."""
     return {**({"title": record.title} if record.title else {}), **record.about}
 
 
-def _about(item: Item) -> dict[str, object]:
-    """What an index keeps of a file besides its text."""
+def _file_metadata(item: Item) -> dict[str, object]:
+    """Return the file metadata for an index."""
     if not isinstance(item, Input):
         return {}
     try:

@@ -1,4 +1,4 @@
-"""From arguments to inputs: literal texts, files, folders, globs and standard input."""
+"""Expands arguments to inputs: literal texts, files, folders, globs and standard input."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LONGEST_PATH = 4096
 
 
 Item = Input | Record | Failed
-"""What arguments expand to: inputs still to be read, literal texts, and what could not be opened."""
+"""The results of expanding arguments: inputs to read, literal texts, and failures."""
 
 
 def expand(
@@ -40,14 +40,14 @@ def expand(
     paths_only: bool = False,
     passed_over: PassedOver | None = None,
 ) -> Iterator[Item]:
-    """Return what each argument names, in order; folders are walked lazily, sorted, hidden names left out.
+    """Expand the arguments in order; folders are walked lazily and sorted, without hidden names.
 
     Args:
         arguments: `-` is standard input; a `Path` is always a path.
         options: `literal`, `recursive`, `include`, `exclude`, `ignore` and `input_format` matter here.
-        extensions: The endings that have a reader; other files in folders are left out.
+        extensions: The extensions that have a reader; other files in folders are skipped.
         stdin: What `-` reads (default: the process's).
-        paths_only: True where a text cannot stand in place of a path.
+        paths_only: True if every argument must be a path.
         passed_over: Counts the files of folders that have no reader.
 
     Raises:
@@ -88,7 +88,7 @@ def _text(argument: str, number: int) -> Record | Failed:
 def _classify(
     argument: str | Path, options: ReadOptions, extensions: Collection[str], *, paths_only: bool
 ) -> list[Path] | None:
-    """The paths an argument names, or None for a literal text and standard input."""
+    """Return the paths of an argument, or None for a literal text and standard input."""
     if isinstance(argument, str) and (options.literal or argument == "-"):
         return None
     if isinstance(argument, str) and not argument.strip():

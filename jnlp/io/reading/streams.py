@@ -1,4 +1,4 @@
-"""Bytes of an input: plain, or decompressed while they are read, within bounds."""
+"""Opens the bytes of an input, plain or decompressed while reading, with size limits."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 COMPRESSED = (".gz", ".xz", ".bz2")
 
 LONGEST_LINE = 1 << 28
-"""Bytes a compressed file may go on without a line break; a few kilobytes could unpack to a line that fills memory."""
+"""Maximum unpacked bytes without a line break: a few kilobytes could unpack to a line that fills memory."""
 
 LARGEST_DOCUMENT = 1 << 30
-"""Bytes of a file that is read as one record."""
+"""Maximum bytes of a file that is read as one record."""
 
 
 def open_bytes(path: Path) -> BinaryIO:
@@ -78,7 +78,7 @@ class _Borrowed(io.RawIOBase):
 
 
 class _Bounded(io.RawIOBase):
-    """Decompressed bytes, refused once a line has no end."""
+    """A decompressed stream that fails on an endless line."""
 
     def __init__(self, stream: io.BufferedIOBase, name: str) -> None:
         import lzma

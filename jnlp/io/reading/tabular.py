@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from jnlp.types import Failed, Record
 
 LONGEST_FIELD = 1 << 27
-"""Characters of one cell. A quote that is never closed is searched no further than this."""
+"""Maximum characters of one cell, which limits the search for a closing quote."""
 
 _SEPARATOR = re.compile(r'"?sep=([^"\r\n])"?[\r\n]*', re.IGNORECASE)
 
 
 def read_csv(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:
-    """Yield a record per row of a file separated by commas, semicolons or tabs, whichever its header shows.
+    """Yield a record per row of a file separated by commas, semicolons or tabs, as detected from its header.
 
     A first line `sep=;`, as Excel writes and reads it, names the separator.
     """
@@ -67,7 +67,7 @@ def _read(source: Input, options: ReadOptions, delimiter: str | None) -> Iterato
 
 
 class _Rows:
-    """Rows of lines. The lines of the row that is being read are kept: a quote that does not close is read again."""
+    """Parses lines into rows. It keeps the lines of the current row, to read them again if a quote is not closed."""
 
     def __init__(self, first: str, delimiter: str, decoded: Lines, source: Input) -> None:
         self._delimiter, self._decoded, self._source = delimiter, decoded, source
@@ -76,7 +76,7 @@ class _Rows:
         self.names: list[str] = []
 
     def read(self) -> Iterator[tuple[int, list[str] | Failed]]:
-        """Yield the number and the cells of each row that is not blank; the number is that of its first line."""
+        """Yield the number of the first line and the cells of each non-blank row."""
         csv.field_size_limit(LONGEST_FIELD)
         reader = csv.reader(self._lines(), delimiter=self._delimiter, strict=True)
         while True:
@@ -104,8 +104,8 @@ class _Rows:
             yield self._row[-1][1]
 
     def _broken(self, why: str) -> tuple[int, Failed]:
-        """The failure of the line in which a quote opened that does not close; the lines after it are read as rows."""
-        opened = _opened([line for _, line in self._row], self._delimiter)
+        """Return the failure of the line with an unclosed quote; the lines after it are read as rows."""
+        opened = _line_of_quote([line for _, line in self._row], self._delimiter)
         number, line = self._row[opened]
         reason = f"broken row: {why}"
         if len(self._row) > 1 or why.startswith("unexpected end"):
@@ -116,8 +116,8 @@ class _Rows:
         return number, self._source.failed(reason, line=number, encoding=self._decoded.encoding, fields=fields)
 
 
-def _opened(row: Sequence[str], delimiter: str) -> int:
-    """Which line of a broken row has the quote that is open where the row breaks."""
+def _line_of_quote(row: Sequence[str], delimiter: str) -> int:
+    """Return which line of a broken row has the unclosed quote."""
     opened, quoted = 0, False
     for number, line in enumerate(row):
         at = 0
@@ -138,6 +138,6 @@ def _opened(row: Sequence[str], delimiter: str) -> int:
 
 
 def sniff(header: str, /) -> str:
-    """Return what separates a header's names: the one of comma, semicolon and tab that makes most columns."""
+    """Return the separator of a header: whichever of comma, semicolon and tab gives the most columns."""
     plain = "".join(header.split('"')[::2])  # the text outside quotes
     return max(",;\t", key=plain.count)

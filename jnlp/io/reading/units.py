@@ -1,4 +1,4 @@
-"""Records of a text that was read whole: the document itself, its paragraphs or its lines."""
+"""Splits a completely read text into records: the document, its paragraphs or its lines."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A text read whole.
+    """A completely read text.
 
     Args:
-        text: What is worked on.
+        text: The text to process.
         encoding: The codec it was decoded with.
         original: The text it was derived from, or None.
         alignment: From `text` to `original`.
-        title: Of each of its records.
-        about: What else the file says of itself.
+        title: The title of each record.
+        about: Other metadata stated in the file.
         outline: Its headings, pages and the like, with offsets in `text`.
     """
 
@@ -58,9 +58,9 @@ class Whole:
 
 
 def cut(source: Input, whole: Whole, unit: Unit) -> Iterator[Record]:
-    """Yield the records of a whole text, blank ones left out; line numbers are those of the file itself.
+    """Yield the non-blank records of a text, with the line numbers of the file.
 
-    Where several begin in one line, as a page's paragraphs may, the ids are `FILE:LINE`, `FILE:LINE.2` and so on.
+    If several begin in one line, as paragraphs of a page may, their ids are `FILE:LINE`, `FILE:LINE.2` and so on.
     """
     if unit is Unit.DOCUMENT:
         if whole.text.strip():

@@ -10,18 +10,18 @@ from jnlp.surrogates import lone_surrogate
 
 
 def check_text(value: object, where: str, /) -> None:
-    """Raise RecordError where a text within a value holds half a character (a lone surrogate).
+    """Raise RecordError if a text within a value has half a character (a lone surrogate).
 
     Args:
-        value: Texts, lists and objects of them; everything else is passed over.
-        where: What the message names.
+        value: Texts, lists and objects of them; everything else is ignored.
+        where: The place, for the message.
     """
     if (half := lone_surrogate(value)) is not None:
         raise RecordError(f"{where}: half a character ({half}) cannot be written in utf-8")
 
 
 def to_cell(value: object, /) -> str:
-    """Return a value as a cell: nothing for None, text and numbers as they are, all else as JSON."""
+    """Return a value as a cell: empty for None, text and numbers unchanged, everything else as JSON."""
     if isinstance(value, str):
         return str.__str__(value)
     if value is None:

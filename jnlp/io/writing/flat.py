@@ -9,7 +9,7 @@ from typing import Any
 from jnlp.io.writing.cells import to_cell
 
 SEPARATOR = " | "
-"""What stands between the items of a list in a cell."""
+"""The separator of list items in a cell."""
 
 
 def flatten(row: Mapping[str, Any], keys: Mapping[str, Sequence[str]], /) -> dict[str, object]:

@@ -81,7 +81,7 @@ def _differences(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str = 
         elif old != new and (tables := _tables(old, new)):
             found.append(_differences(tables[0], tables[1], f"{prefix}{key}."))
         elif old != new:
-            found.append(f"{prefix}{key} was {_shown(old)}, is {_shown(new)}")
+            found.append(f"{prefix}{key} was {_printable(old)}, is {_printable(new)}")
     return "; ".join(found)
 
 
@@ -99,6 +99,6 @@ def _tables(*values: object) -> list[dict[str, Any]]:
     return tables
 
 
-def _shown(value: object) -> str:
+def _printable(value: object) -> str:
     text = "nothing" if value is None else dumps(value)
     return text if len(text) <= 60 else text[:57] + "…"

@@ -171,7 +171,7 @@ class Output:
             self._now[4].append((prepared, line, mark))  # one step: the record is done, or it is not
             self._weight += size
             if self._weight >= (self._sink.chunk if self._sink else 1 << 20) or len(self._now[4]) >= 10_000:
-                self._guarded(self._drain)
+                self._note_on_error(self._drain)
 
     def _drain(self) -> None:
         """Append what waits. Done twice, or broken off and done again, it comes to the same."""
@@ -187,8 +187,8 @@ class Output:
         self._weight = 0
 
     def _checkpoint(self) -> None:
-        self._guarded(self._drain)
-        self._guarded(self._save)
+        self._note_on_error(self._drain)
+        self._note_on_error(self._save)
 
     def _save(self) -> None:
         self._saved = time.monotonic()
@@ -215,7 +215,7 @@ class Output:
                 except Exception as error:  # a bug too: this thread has nobody to tell
                     self._error = error  # raised where the next record is written
 
-    def _guarded(self, step: Callable[[], None]) -> None:
+    def _note_on_error(self, step: Callable[[], None]) -> None:
         try:
             step()
         except OSError as error:
@@ -250,9 +250,9 @@ class Output:
         # is left alone, since it may have taken a part of what waits.
         if not (self._broken and self._target is not None and self._target.stream is not None):
             with suppress(Exception):
-                self._guarded(self._drain)
+                self._note_on_error(self._drain)
             with suppress(Exception):
-                self._guarded(self._save)
+                self._note_on_error(self._save)
         if self._rejects is not None:
             self._rejects.file.close()
         if self._sink is None or self._target is None:

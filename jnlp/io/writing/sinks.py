@@ -1,7 +1,7 @@
-"""What a writer is: rows prepared one record at a time, appended at a known position, published when whole.
+"""The interface of writers: they prepare rows record by record, append them at a position, and publish the file.
 
-Everything a sink stores is addressed by a position that the journal keeps. Appending the same records at the same
-position again changes nothing, so an interrupt at any moment costs no row and doubles none.
+Everything a sink stores has a position, which the journal records. Appending the same records at the same position
+again changes nothing, so an interrupt at any moment neither loses nor doubles a row.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Row = Mapping[str, object]
 """One row of output: column to value."""
 
 Position = Mapping[str, Any]
-"""How far a sink has come, as JSON."""
+"""A sink's position, as JSON."""
 
 
 class OutputEncoding(StrEnum):
@@ -43,11 +43,11 @@ class Target:
     """Where a writer's rows go.
 
     Args:
-        out: The file to make; None for a stream.
-        stream: Where bytes go when there is no file, or the file is none that can be renamed (`/dev/null`, a pipe).
+        out: The file to write; None for a stream.
+        stream: The stream to write to if there is no file, or it cannot be renamed (`/dev/null`, a pipe).
         encoding: The codec of text formats.
-        columns: The columns, where they are known before the first row.
-        position: Where to continue; None starts again.
+        columns: The columns, if known before the first row.
+        position: Where to continue; None starts from the beginning.
 
     Example:
         >>> from pathlib import Path
@@ -63,7 +63,7 @@ class Target:
 
     @property
     def part(self) -> Path | None:
-        """The file that grows next to `out` until it is complete: `out.jsonl.part`.
+        """The file that is written next to `out` until it is complete: `out.jsonl.part`.
 
         Example:
             >>> from pathlib import Path
@@ -84,31 +84,31 @@ class Sink(Protocol):
     """Where this sink begins: nothing, or where the last run ended."""
 
     def prepare(self, rows: Sequence[Row], /) -> tuple[Any, int]:
-        """Return one record's rows in the form `append` takes, and their size in bytes, about.
+        """Return one record's rows in the form that `append` takes, and their approximate size in bytes.
 
         Raises:
-            RecordError: They cannot be written in this format; nothing has been.
+            RecordError: They cannot be written in this format; nothing was written.
         """
         ...
 
     def append(self, prepared: Sequence[Any], position: Position, /) -> Position:
-        """Store what `prepare` returned at a position; return the one after it."""
+        """Store the results of `prepare` at a position; return the position after them."""
         ...
 
     def sync(self) -> None:
-        """Put what was appended beyond the reach of a power cut."""
+        """Sync the appended rows to disk."""
         ...
 
     def finish(self, position: Position, /) -> None:
-        """Make the whole file of what was appended, under its own name."""
+        """Complete the file and give it its final name."""
         ...
 
     def close(self) -> None:
-        """Release what is open; what was appended stays."""
+        """Close all files; the appended rows stay."""
         ...
 
     def discard(self) -> None:
-        """Remove the part; called after `close`."""
+        """Remove the part file; called after `close`."""
         ...
 
 
@@ -126,7 +126,7 @@ class Growing:
     Args:
         path: The file; created unless `size` is given.
         size: Bytes of the file to keep.
-        stream: Written to in place of a file.
+        stream: A stream to write to instead of a file.
 
     Raises:
         JnlpError: The file is shorter than `size`.
@@ -157,7 +157,7 @@ class Growing:
             self._file.flush()
 
     def sync(self) -> None:
-        """Wait until the disk has it."""
+        """Sync the file to disk."""
         if self._positioned and not self._file.closed:
             os.fsync(self._file.fileno())
 

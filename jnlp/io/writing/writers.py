@@ -24,7 +24,7 @@ from jnlp.io.writing.sinks import OutputEncoding, Row, Target, WriterFactory
 from jnlp.strict_json import dumps
 
 WriterLoaders = Mapping[str, Callable[[], object]]
-"""Writers by format name, each behind a function that imports and returns it (`Registration.load`)."""
+"""Functions that import and return a writer (`Registration.load`), by format name."""
 
 
 def builtin_writers() -> dict[str, Callable[[], object]]:
@@ -33,15 +33,15 @@ def builtin_writers() -> dict[str, Callable[[], object]]:
 
 
 def builtin_extensions() -> dict[str, str]:
-    """Return jnlp's own output formats by file name ending."""
+    """Return jnlp's own output formats by file extension."""
     return {extension: spec.name for spec in WRITERS for extension in spec.extensions}
 
 
 def format_of(out: Path | None, /, extensions: Mapping[str, str] | None = None) -> str:
-    """Return the format of an output file's extension; jsonl where there is no file.
+    """Return the format of an output file's extension; jsonl if there is no file.
 
     Raises:
-        UsageError: No format has this ending; the message lists the endings.
+        UsageError: No format has this extension; the message lists the extensions.
 
     Example:
         >>> from jnlp.io import format_of
@@ -73,24 +73,24 @@ def open_writer(
 ) -> Output:
     """Open an output; use it as a context manager.
 
-    `out` grows as `out.part` and replaces `out` once it is complete, not before.
+    The output is written to `out.part`, which replaces `out` once it is complete.
 
     Args:
-        format: jsonl, csv, tsv, parquet, npy, a plugin's, or `table`; None goes by the ending of `out`.
-        out: The file to make; None writes to `stream`.
+        format: jsonl, csv, tsv, parquet, npy, a plugin's, or `table`; None uses the extension of `out`.
+        out: The file to write; None writes to `stream`.
         encoding: The codec of jsonl, csv and tsv.
-        stream: Where rows go without `out` (default: standard output).
-        table: Called with each row where the format is `table`.
-        columns: The columns, where they are known; else a table's first row fixes them.
-        rejects: The file of records that failed; created unless resumed.
-        inputs: What is read, so that it is not overwritten.
-        job: What makes two runs the same job; without it the part cannot be resumed.
-        resume: Continue an interrupted run of the same job; where there is none, start from the beginning.
+        stream: The stream for rows without `out` (default: standard output).
+        table: Called with each row if the format is `table`.
+        columns: The columns, if known; else the first row determines them.
+        rejects: The file of failed records; created unless resumed.
+        inputs: The inputs, so that they are not overwritten.
+        job: The identity of the job; without it, the run cannot be resumed.
+        resume: Continue an interrupted run of the same job; if there is none, start from the beginning.
         writers: Writers by name; None for jnlp's own.
 
     Raises:
-        UsageError: An unknown format, an output that is also an input, a missing folder.
-        JnlpError: `resume` of another job, another run that writes to `out`, or a file that cannot be opened.
+        UsageError: The format is unknown, the output is also an input, or its folder is missing.
+        JnlpError: `resume` finds another job, another run is writing to `out`, or a file cannot be opened.
 
     Example:
         >>> from pathlib import Path
@@ -129,7 +129,7 @@ def open_writer(
 def _growing(
     factory: WriterFactory, target: Target, rejects: Path | None, job: journal.Job | None, resume: bool, lock: Lock
 ) -> Output:
-    """An output that is a part until it is whole, continued where an earlier run of the same job left one."""
+    """Open an output with a part file, and continue one of an earlier run of the same job."""
     assert target.part is not None
     if job is None:
         return Output(factory(target), target, rejects=_rejects(rejects, None), lock=lock)
@@ -155,10 +155,10 @@ def _target(out: Path | None, stream: BinaryIO | None, encoding: OutputEncoding,
 
 
 def standard_stream(path: Path, /) -> BinaryIO | None:
-    """Return standard output or standard error where a path means it, else None.
+    """Return standard output or standard error if a path means one of them, else None.
 
-    `-` and `/dev/stdout` do, and the file that a shell has redirected one of them to: its name must not be taken by
-    another file, and what others write there stays.
+    `-` and `/dev/stdout` do, and so does the file that a shell has redirected one of them to: that file must not be
+    replaced, and the output of others in it stays.
     """
     if str(path) == "-":
         return sys.stdout.buffer
@@ -202,7 +202,7 @@ def _check(out: Path | None, rejects: Path | None, inputs: Sequence[str | Path])
 
 
 def _is_read(path: Path, source: str | Path, *, soon: bool) -> bool:
-    """Whether reading `source`, a file or a folder, would read `path`."""
+    """Return True if reading `source`, a file or a folder, would read `path`."""
     try:
         folder = Path(source).resolve()
         if folder.is_dir():

@@ -1,4 +1,4 @@
-"""Markdown by the rules of CommonMark, with tables, strike-through and footnotes: its blocks, then their inside.
+"""Parses Markdown by CommonMark's rules, with tables, strike-through and footnotes: first blocks, then inlines.
 
-The rule for every doubt: text that CommonMark shows is never removed. https://spec.commonmark.org/0.31.2/
+In case of doubt, text that CommonMark shows is never removed. https://spec.commonmark.org/0.31.2/
 """

@@ -1,7 +1,7 @@
 """The blocks of a Markdown file: quotes and lists around paragraphs, headings, code and HTML.
 
-Lines are read one by one, as in CommonMark's own parsing strategy: first the quotes and items that go on, then new
-ones, then what is left of the line. Nesting is bounded, so that the work is linear in the length of the file.
+Lines are read one by one, as in CommonMark's own parsing strategy: first the quotes and items that continue, then new
+ones, then the rest of the line. Nesting is limited, so that the time is linear in the length of the file.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Kind(Enum):
 
 @dataclass(slots=True)
 class Block:
-    """A piece of the file: of each of its lines where the content begins and ends, and where the next line begins."""
+    """A part of the file: for each line, where the content begins and ends, and where the next line begins."""
 
     kind: Kind
     lines: list[tuple[int, int, int]] = field(default_factory=list)
@@ -96,7 +96,7 @@ class Blocks:
     # The place in the line: `_at`, its column, and columns of a tab that are still to be used.
 
     def _indent(self) -> tuple[int, int]:
-        """Where the next character is that is no blank, and how many columns of blanks come before it."""
+        """Return the position of the next non-blank character, and the columns of blanks before it."""
         at, column = self._at, self._column
         while at < self._end and self.text[at] in " \t":
             column += 4 - column % 4 if self.text[at] == "\t" else 1
@@ -104,7 +104,7 @@ class Blocks:
         return at, column - self._column + self._spare
 
     def _consume(self, columns: int) -> None:
-        """Go over blanks of a width."""
+        """Skip blanks of a width in columns."""
         used = min(columns, self._spare)
         columns, self._spare = columns - used, self._spare - used
         while columns > 0 and self._at < self._end and self.text[self._at] in " \t":
@@ -113,7 +113,7 @@ class Blocks:
             self._spare, columns = max(0, width - columns), columns - width
 
     def _move(self, at: int) -> None:
-        """Go to a place behind the blanks that come next."""
+        """Move to a position behind the next blanks."""
         after, width = self._indent()
         self._column += width - self._spare + at - after
         self._at, self._spare = at, 0
@@ -143,7 +143,7 @@ class Blocks:
             self._leaf = Block(Kind.PARAGRAPH, [(at, end, stop)])
 
     def _go_on(self) -> int:
-        """How many of the open quotes and items go on in this line; the place moves behind their marks."""
+        """Return how many open quotes and items continue in this line; move behind their markers."""
         for matched, container in enumerate(self._containers):
             at, width = self._indent()
             if container.indent is None:
@@ -161,7 +161,7 @@ class Blocks:
         return len(self._containers)
 
     def _take_raw(self) -> bool:
-        """Take a line of fenced code or HTML that is open; False where it does not belong there."""
+        """Add the line to open fenced code or HTML; False if it does not belong there."""
         leaf = self._leaf
         if leaf is None:
             return False
@@ -184,7 +184,7 @@ class Blocks:
         """Open the quotes, items and blocks that begin in this line.
 
         Returns:
-            None where the line is used up, else whether a quote or an item began.
+            None if the line is used up, else whether a quote or an item began.
         """
         opened = False
         while True:
@@ -212,7 +212,7 @@ class Blocks:
             opened, matched = True, len(self._containers)
 
     def _leaf_begins(self, at: int, matched: int, opened: bool) -> bool:
-        """Whether a heading, a fence, HTML or a rule begins here; the line is used up then."""
+        """Return True if a heading, a fence, HTML or a rule begins here; it uses up the line."""
         text, end = self.text, self._end
         mark = text[at]
         here = self._leaf is not None and not opened and matched == len(self._containers)
@@ -238,7 +238,7 @@ class Blocks:
         return True
 
     def _heading_end(self, start: int) -> int:
-        """Where a heading's text ends: a closing run of # is no text if a blank comes before it."""
+        """Return where a heading's text ends, without a closing run of # after a blank."""
         end = self._end
         while end > start and self.text[end - 1] in " \t":
             end -= 1
@@ -254,7 +254,7 @@ class Blocks:
         return marks
 
     def _underline(self) -> bool:
-        """Make the open paragraph a heading; False if all of its lines are definitions."""
+        """Turn the open paragraph into a heading; False if all of its lines are definitions."""
         leaf = self._leaf
         if leaf is None or self._only_defines(leaf):
             return False
@@ -281,7 +281,7 @@ class Blocks:
         return True
 
     def _html_kind(self, at: int, *, interrupts: bool) -> re.Pattern[str] | str | None:
-        """What ends the HTML that begins here: a pattern, a string, None for a blank line; "" if none begins."""
+        """Return what ends the HTML that begins here: a pattern, a string, or None for a blank line; "" if no HTML."""
         text, end = self.text, self._end
         if _HTML_RAW.match(text, at, end):
             return _HTML_RAW_END
@@ -306,7 +306,7 @@ class Blocks:
             self._leaf = None
 
     def _item(self, at: int, width: int, matched: int, opened: bool) -> bool:
-        """Open a list item if its mark is here."""
+        """Open a list item if its marker is here."""
         text, end = self.text, self._end
         mark = _BULLET.match(text, at, end) or _NUMBER.match(text, at, end)
         if mark is None:
@@ -332,7 +332,7 @@ class Blocks:
         return True
 
     def _begin(self, matched: int, opened: bool) -> None:
-        """Close what does not go on, since something new begins."""
+        """Close the blocks that do not continue, since a new one begins."""
         if not opened:
             self._close_to(matched)
         self._close()
@@ -360,7 +360,7 @@ class Blocks:
         return definition_at(self.text, start, end) if self.text[start] == "[" else None
 
     def _definitions(self, leaf: Block) -> Iterator[Block]:
-        """Take the definitions from a paragraph's first lines; footnotes stay as text, their marks go."""
+        """Take the definitions from a paragraph's first lines; footnotes stay as text, without their labels."""
         taken = 0
         for start, end, stop in leaf.lines:
             defined = self._defined(start, end)
@@ -397,7 +397,7 @@ class Blocks:
         yield leaf
 
     def _code_in_cells(self, table: Block) -> bool:
-        """Whether all code between backticks is inside cells; CommonMark without tables shows what is in it."""
+        """Return True if all code between backticks is inside cells; CommonMark without tables shows its content."""
         for start, end, _ in table.lines:
             if self.text.find("`", start, end) >= 0:
                 for cell in cells_of(self.text, start, end):
@@ -407,7 +407,7 @@ class Blocks:
         return True
 
     def _delimiters(self, start: int, end: int) -> int:
-        """How many columns a line |---|:--:| rules off; 0 if it is none."""
+        """Return the number of columns of a delimiter line |---|:--:|; 0 if it is not one."""
         line = self.text[start:end].strip(" \t")
         if "|" not in line or "-" not in line or line.strip("|-: \t"):
             return 0
@@ -416,7 +416,7 @@ class Blocks:
 
 
 def cells_of(text: str, start: int, end: int, /) -> list[tuple[int, int]]:
-    """Return where the cells of a table's row begin and end; a bar behind a backslash is no border."""
+    """Return where the cells of a table row begin and end; a bar after a backslash is not a border."""
     bars = [at for at in range(start, end) if text[at] == "|" and (at == start or text[at - 1] != "\\")]
     edges = [start - 1, *bars, end]
     cells = [(first + 1, last) for first, last in pairwise(edges)]

@@ -13,8 +13,8 @@ _FENCES = {"---": ("---", "..."), "+++": ("+++",)}
 def front_matter(text: str, /) -> tuple[str, int]:
     r"""Return the front matter of a Markdown file (YAML or TOML, its fences included), and where the rest begins.
 
-    What is between the fences must be a mapping in YAML or TOML that begins in the next line; else the first line is a
-    rule, and all of it is text.
+    The text between the fences must be a YAML or TOML mapping that begins on the next line. Otherwise the first line is
+    a thematic break, and everything is text.
 
     Example:
         >>> front_matter("---\ntitle: 議事録\n---\n本文")
@@ -44,7 +44,7 @@ def _line(text: str, start: int) -> str:
 
 
 def _is_yaml(inside: str) -> bool:
-    """Whether it is one mapping in YAML. Events alone are read: nothing is built, no alias is followed."""
+    """Return True if the text is one YAML mapping. Only parser events are read: no objects, no aliases."""
     if inside.count("[") + inside.count("{") > _MOST_NESTED or not _line(inside, 0).strip():
         return False
     import yaml

@@ -1,4 +1,4 @@
-"""The inside of a paragraph, a heading or a cell: what is markup goes, all else stays."""
+"""The inlines of a paragraph, a heading or a cell: markup is removed, everything else stays."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BREAK = re.compile(r"<br[ \t]*/?>", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What a document defines: labels of links and of footnotes, normalised."""
+    """The normalised labels of links and footnotes that a document defines."""
 
     links: Collection[str] = ()
     notes: Collection[str] = ()
@@ -43,7 +43,7 @@ def inlines(text: str, labels: Labels, /) -> Aligned:
 
 @dataclass(slots=True)
 class _Run:
-    """A run of `*`, `_` or `~~` that may open or close; `[start, end)` is what is left of it."""
+    """A run of `*`, `_` or `~~` that may open or close; `[start, end)` is its unused part."""
 
     start: int
     end: int
@@ -73,7 +73,7 @@ class _Inlines:
         self._tags = Tags(text)
 
     def read(self) -> Aligned:
-        """Go through the text once, and make the edits that were found."""
+        """Read the text once and apply the edits."""
         text, place = self._text, 0
         # fmt: off
         read = {
@@ -181,7 +181,7 @@ class _Inlines:
         return normal(self._text[bracket.inside + 1 : at]) in self._labels.notes
 
     def _link_end(self, bracket: _Bracket, at: int) -> int:
-        """Where the link ends whose text closes here: after its target, its reference or its text; -1 if it is none."""
+        """Return where the link whose text closes here ends: after target, reference or text; -1 if it is no link."""
         if self._text.startswith("(", at + 1) and (end := target_end(self._text, at + 1)) >= 0:
             return end
         if not self._labels.links:
@@ -208,7 +208,7 @@ class _Inlines:
         return run.end() if run else at + 1
 
     def _emphasis(self, bottom: int) -> None:
-        """Pair the runs above a depth, as CommonMark does: each closing one with the nearest that opens."""
+        """Pair the runs above a depth as CommonMark does: each closer with the nearest opener."""
         openers: list[_Run] = []
         failed: dict[tuple[str, bool, int], int] = {}  # up to which opener none fits such a run
         for serial, run in enumerate(self._runs[bottom:], start=1):

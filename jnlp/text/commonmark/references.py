@@ -1,4 +1,4 @@
-"""Links' targets and definitions: what follows `](`, and `[label]: target "title"`."""
+"""Link targets, as after `](`, and link definitions, `[label]: target "title"`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _OF_PATHS = re.compile(r"[/#:.<]")
 
 
 def target_end(text: str, start: int, /) -> int:
-    """Return where the target that begins at `(` ends, after its `)`, or -1 if it is none."""
+    """Return the end of the target that begins at `(`, after its `)`, or -1 if it is not a target."""
     place = _skip(text, start + 1)
     if _NO_LINK.match(text, place):  # shown as text by careful programs
         return -1
@@ -51,12 +51,12 @@ def destination_end(text: str, start: int, end: int | None = None, /) -> int:
 
 
 def label_at(text: str, start: int, /) -> re.Match[str] | None:
-    """Return the match of `[label]` at a place; its first group is the label."""
+    """Return the match of `[label]` at a position; its first group is the label."""
     return _LABEL.match(text, start)
 
 
 def normal(label: str, /) -> str:
-    """Return a label as labels are compared: case folded, white space collapsed."""
+    """Return a label normalised for comparison: case folded, white space collapsed."""
     return " ".join(label.split()).casefold()
 
 
@@ -66,7 +66,7 @@ def note_at(text: str, start: int, end: int, /) -> re.Match[str] | None:
 
 
 def definition_at(text: str, start: int, end: int, /) -> tuple[str, str] | None:
-    """Return the label that a line defines and its destination, or None where the line is text."""
+    """Return the label that a line defines and its destination, or None if the line is text."""
     head = _DEFINITION.match(text, start, end)
     if head is None or not head[1].strip():
         return None
@@ -81,7 +81,7 @@ def definition_at(text: str, start: int, end: int, /) -> tuple[str, str] | None:
 
 
 def reads_as_text(destination: str, /) -> bool:
-    """Return whether a destination is Japanese and like no path: `[田中]: 了解しました。` in the log of a chat."""
+    """Return True if a destination is Japanese and unlike a path, as in a chat log: `[田中]: 了解しました。`."""
     return bool(_JAPANESE.search(destination)) and not _OF_PATHS.search(destination)
 
 

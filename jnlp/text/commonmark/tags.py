@@ -1,4 +1,4 @@
-"""HTML inside Markdown: where a tag, a comment or a declaration ends, by CommonMark's rules."""
+"""HTML in Markdown: finds the end of a tag, a comment or a declaration by CommonMark's rules."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _DECLARATION = re.compile(r"<![A-Za-z][^<>]*+>")
 
 
 class Tags:
-    """Finds the ends of tags in one text. It remembers which ends do not come any more, so that no search repeats."""
+    """Finds the ends of tags in one text. It remembers failed searches, so that none is repeated."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._missing: set[str] = set()
 
     def end(self, start: int, /) -> int:
-        """Return where the HTML that begins at `<` ends, or -1 if none does."""
+        """Return the end of the HTML that begins at `<`, or -1 if it is not HTML."""
         text = self._text
         for opening, closing in _ENDED:
             if text.startswith(opening, start):
@@ -34,7 +34,7 @@ class Tags:
         return tag_end(text, start)
 
     def is_cdata(self, start: int, /) -> bool:
-        """Return whether the HTML there is text that is marked as such."""
+        """Return True if a CDATA section begins there."""
         return self._text.startswith("<![CDATA[", start)
 
     def _find(self, closing: str, start: int, *, empty: bool) -> int:
@@ -50,7 +50,7 @@ class Tags:
 
 
 def tag_end(text: str, start: int, end: int | None = None, /) -> int:
-    """Return where the opening or closing tag that begins at `<` ends, or -1: names of tags and attributes are ASCII.
+    """Return the end of the opening or closing tag that begins at `<`, or -1. Tag and attribute names are ASCII.
 
     Example:
         >>> tag_end("<b class=x>太字", 0), tag_end("<A社>の見積", 0)
