@@ -235,7 +235,7 @@ class Output:
         if self._sink is not None and self._withheld:
             self._sink.close()
         elif self._sink is not None:
-            self._guarded(lambda: self._sink.finish(self._now[1]) if self._sink else None)
+            self._note_on_error(lambda: self._sink.finish(self._now[1]) if self._sink else None)
         if self._rejects is not None:
             self._rejects.file.close()
         if self._state_path is not None:
