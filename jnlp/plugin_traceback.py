@@ -48,6 +48,11 @@ def own_traceback(error: BaseException, module: str, /) -> str:
     return "".join(lines)
 
 
+def depth(error: BaseException, module: str, /) -> int:
+    """Return how deep in an exception's traceback the innermost frame of a module's package is, or -1 without one."""
+    return max((place for place, tb in enumerate(_chain(error.__traceback__)) if _within(tb, module)), default=-1)
+
+
 def _chain(tb: TracebackType | None) -> list[TracebackType]:
     found = []
     while tb is not None:

@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 
 from jnlp.cli.errors import CliError, CliUsageError, InterruptedRun
 from jnlp.errors import BrokenPluginError, JnlpError, UsageError
-from jnlp.plugin_traceback import own_line, own_traceback
+from jnlp.plugin_traceback import depth, own_line, own_traceback
 from jnlp.registry import Kind, Registration, import_target
 
 if TYPE_CHECKING:
@@ -123,10 +123,12 @@ class RegistryGroup(SuggestingGroup):
 
     def _plugin_bug(self, error: Exception) -> BrokenPluginError | None:
         """Return an error with the plugin's own traceback for a bug in a third party's plugin, or None."""
-        for info in self.plugins.infos:
-            if info.distribution != "jnlp" and (trace := own_traceback(error, info.module)):
-                bug = BrokenPluginError(f"plugin '{info.name}' failed: {own_line(error, info.module)}", trace=trace)
-                for note in getattr(error, "__notes__", ()):
-                    bug.add_note(note)
-                return bug
-        return None
+        third = [info for info in self.plugins.infos if info.distribution != "jnlp" and depth(error, info.module) >= 0]
+        if not third:
+            return None
+        info = max(third, key=lambda info: depth(error, info.module))  # one plugin may have called another
+        trace = own_traceback(error, info.module)
+        bug = BrokenPluginError(f"plugin '{info.name}' failed: {own_line(error, info.module)}", trace=trace)
+        for note in getattr(error, "__notes__", ()):
+            bug.add_note(note)
+        return bug

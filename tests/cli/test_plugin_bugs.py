@@ -70,3 +70,35 @@ def test_the_traceback_begins_in_the_plugin(
     files = [line for line in done.stderr.splitlines() if line.lstrip().startswith("File ")]
     assert files
     assert all("odd_plugin.py" in line for line in files)
+
+
+EXECUTOR = """
+import jnlp
+
+class Direct:
+    def __init__(self, prepare):
+        self._prepare = prepare
+
+    def map(self, job, records):
+        apply = self._prepare(job)
+        for record in records:
+            yield jnlp.Done(record, apply([record.text])[0])
+
+@jnlp.hookimpl
+def register_executors(register):
+    register("direct", "direct_plugin:Direct")
+"""
+
+
+@pytest.mark.parametrize("first", ["odd", "direct"])
+def test_of_two_plugins_the_one_that_raised_is_named(
+    first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "odd_plugin.py").write_text(MODULE, encoding="utf-8")
+    (tmp_path / "direct_plugin.py").write_text(EXECUTOR, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    names = sorted(("odd", "direct"), key=lambda name: name != first)
+    cli = build_cli(load_plugins([import_candidate(name, f"{name}_plugin") for name in names]))
+    done = CliRunner().invoke(cli, ["in-apply", "文です。", "--executor", "direct"])
+    assert done.exit_code == 1
+    assert "plugin 'odd' failed: ZeroDivisionError: apply, odd_plugin.py:" in done.stderr
