@@ -286,7 +286,9 @@ def test_a_slow_and_a_heavy_import_are_named(write, monkeypatch: pytest.MonkeyPa
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     monkeypatch.setitem(sys.modules, "a_torch", object())
     heavy = write("heavy", "import sys; sys.modules['torch'] = sys.modules['a_torch']")
-    assert load_plugins([heavy]).infos[-1].note == "its import pulls torch; import it where it is used"
+    note = load_plugins([heavy]).infos[-1].note
+    assert note is not None
+    assert "torch" in note
     sys.modules.pop("torch", None)
 
 
