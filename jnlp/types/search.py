@@ -75,6 +75,8 @@ class Hit:
         count: The number of documents that have this passage.
         also: The other documents that have it, the first hundred.
         explain: How it came to its rank and score, where that was asked for.
+        evidence: Offsets in `text` of the sentence that answers best, where that was asked for.
+        index: The index that it was found in, where several were searched.
 
     Example:
         >>> [hit] = nlp.open_index("my.idx").search("休暇は何日か", top=1)
@@ -96,6 +98,8 @@ class Hit:
     count: int = 1
     also: tuple[Place, ...] = ()
     explain: Explanation | None = None
+    evidence: tuple[int, int] | None = None
+    index: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jnlp import hookimpl
-from jnlp_search.index import Index
+from jnlp_search.index import Index, search_all
 
 if TYPE_CHECKING:
     from jnlp.hookspecs import Register
 
-__all__ = ["Index"]
+__all__ = ["Index", "search_all"]
 
 jnlp_api = 1
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import UsageError
@@ -13,7 +15,7 @@ from jnlp.types import Failed, IndexInfo, Record
 from jnlp_search.options import IndexOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Self
 
     from jnlp.io import PassedOver
@@ -68,6 +70,26 @@ class Index:
         if not create:
             index._reader()
         return index
+
+    @classmethod
+    @contextmanager
+    def temporary(cls, engine: IndexEngine | None = None, /, *, model: str | None = None) -> Iterator[Self]:
+        """Give a new index in a temporary folder, which is removed when the `with` ends.
+
+        Args:
+            engine: Gives models, readers and chunkers; None is `jnlp.load()`.
+            model: The embedding model; None is the engine's.
+
+        Example:
+            >>> with Index.temporary() as index:  # doctest: +SKIP
+            ...     index.add("rules.docx")
+            ...     index.search("解約の条件")
+        """
+        with (
+            TemporaryDirectory(prefix="jnlp-") as folder,
+            cls.open(Path(folder) / "index", engine, model=model) as index,
+        ):
+            yield index
 
     def add(
         self,
@@ -311,6 +333,33 @@ class Index:
             paths.append(item)
         options = checked(ReadOptions, read, where="input")
         return read_documents(paths, options, self._engine.readers(), passed_over=passed_over), paths
+
+
+def search_all(indexes: Sequence[Index], query: str, /, **options: Any) -> list[Hit]:
+    """Return the best passages of several indexes together, best first; each hit says in which `index` it is.
+
+    BM25 counts words in each index by itself, so it compares best between indexes of like documents.
+
+    Args:
+        indexes: Open indexes made with one model.
+        query: As `Index.search` takes it.
+        options: Fields of `SearchOptions`.
+
+    Raises:
+        UsageError: No index is given, the query is empty, or an option is unknown.
+        JnlpError: The indexes were made with different models, or one cannot be read.
+
+    Example:
+        >>> with Index.open("a.idx") as a, Index.open("b.idx") as b:  # doctest: +SKIP
+        ...     search_all([a, b], "契約を途中で解約する条件", top=5)
+    """
+    from jnlp.options import build as checked
+    from jnlp_search.ask import search
+    from jnlp_search.options import SearchOptions
+
+    if not indexes:
+        raise UsageError("no index to search is given", hint="search_all([index, …], query)")
+    return search([index._reader() for index in indexes], query, checked(SearchOptions, options, where="search"))
 
 
 def _check_items(items: Iterable[Record | Failed | str | Path]) -> Iterator[Record | Failed]:

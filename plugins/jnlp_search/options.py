@@ -86,6 +86,13 @@ class SearchOptions:
         GroupBy | None, Option(help="Put the passages of a document together; --top then counts documents.")
     ] = None
     explain: Annotated[bool, Option(help="Say how each hit came to its rank and score.")] = False
+    rerank: Annotated[
+        str | None, Option(help="Let a cross-encoder judge the first passages, and rank by that.", metavar="MODEL")
+    ] = None
+    rerank_top: Annotated[int, Option(help="How many passages --rerank judges at least.", ge=1, le=1_000)] = 50
+    evidence: Annotated[
+        bool, Option(help="Find the sentence of each hit that answers best, by its words and by its meaning.")
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)

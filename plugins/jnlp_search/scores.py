@@ -18,18 +18,21 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
 FEATURES = ("one", "relative", "close to the best", "coverage", "cosine", "words", "relative and coverage")
-"""What the weights are of: 1; `fused` of the hit, 1 for the best there can be, and its eighth power; the `Evidence`;
+"""What the weights are of: 1; the hit's `fused` relative to the best one's, and its eighth power; the `Evidence`;
 and the product of two."""
 
-LEXICAL = (-13.8188, 4.2366, 2.6949, 2.4566, 0.0, 1.4537, 2.7039)
+LEXICAL = (-13.9557, 4.3423, 2.7026, 2.6314, 0.0, 1.4532, 2.5551)
 """The weights for full text alone, which has no model."""
 
 OTHER = SearchScores(
     dense_weight=0.5,
-    hybrid=(-11.7948, 4.4563, 2.7983, 0.9513, 0.0, 0.7215, 3.6365),
-    dense=(-8.4103, 1.4933, 2.0761, 0.0, 0.5802, 0.5565, 3.27),
+    hybrid=(-14.4025, 4.8504, 3.1083, 2.9454, 0.1069, 1.2922, 1.9279),
+    dense=(-8.4058, 1.458, 2.0782, 0.0, 0.5685, 0.5601, 3.3048),
 )
 """For an embedder that was not measured: the share and the weights of multilingual-e5-small."""
+
+PRIOR = (40, 2)
+"""Passages that are added to a collection when words are weighed, and those of them that have any one word."""
 
 LOOKED_AT = 3
 """The first passages of which the best coverage counts."""
@@ -53,11 +56,17 @@ class Evidence:
 def word_weights(count: int, holding: Mapping[str, int], /) -> dict[str, float]:
     """Return the weight of each word: the rarer in `count` passages, the larger (the IDF of BM25, never negative).
 
+    A small collection says little about how rare a word is: `PRIOR` is added to it.
+
     Args:
         count: How many passages there are.
         holding: How many of them have the word.
     """
-    return {word: math.log(1 + (count - held + 0.5) / (held + 0.5)) for word, held in holding.items()}
+    more, having = PRIOR
+    return {
+        word: math.log(1 + (count + more - held - having + 0.5) / (held + having + 0.5))
+        for word, held in holding.items()
+    }
 
 
 def coverage(weights: Mapping[str, float], passages: Sequence[Collection[str]], /) -> float:

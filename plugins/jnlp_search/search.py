@@ -14,6 +14,7 @@ from jnlp_search import ask
 from jnlp_search.analyse import analyser
 from jnlp_search.builder import check_finite
 from jnlp_search.options import SearchOptions
+from jnlp_search.relevance import load_reranker, relevance
 from jnlp_search.store.catalog import Catalog
 from jnlp_search.store.checks import damage_reported
 from jnlp_search.store.segments import Segments
@@ -22,7 +23,7 @@ from jnlp_search.store.terms import Terms
 from jnlp_search.view import View, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from typing import Self
 
@@ -108,6 +109,20 @@ class Reader:
         vectors = unit(embedder.embed([query], purpose=Purpose.QUERY).vectors)
         check_finite(vectors, manifest.model)
         return vectors[0], embedder.search
+
+    def vectors(self, manifest: Manifest, texts: Sequence[str], /) -> FloatArray:
+        """Return vectors of length 1 of parts of passages, float32 `[n, d]`."""
+        vectors = unit(self._embedder(manifest).embed(texts, purpose=Purpose.DOCUMENT).vectors)
+        check_finite(vectors, manifest.model)
+        return vectors
+
+    def relevance(self, model: str, query: str, passages: Sequence[str], /) -> list[float]:
+        """Return what a cross-encoder says of passages: the probability that each answers the query.
+
+        Raises:
+            JnlpError: The model is no reranker.
+        """
+        return relevance(load_reranker(self._models, model), [(query, passage) for passage in passages])
 
     def is_outdated(self) -> bool:
         """Return True if the full text was made with other rules or another dictionary than this search uses."""

@@ -25,13 +25,18 @@ def as_json(hit: Hit, /) -> dict[str, Any]:
         "metadata": dict(hit.metadata),
         "also": [dataclasses.asdict(place) for place in hit.also],
     }
-    explained = found.pop("explain")
-    return found if explained is None else {**found, "explain": dataclasses.asdict(explained)}
+    asked_for = {
+        "explain": dataclasses.asdict(hit.explain) if hit.explain else None,
+        "evidence": list(hit.evidence) if hit.evidence else None,
+        "index": hit.index,
+    }
+    return {key: value for key, value in {**found, **asked_for}.items() if key not in asked_for or value is not None}
 
 
 def snippet(hit: Hit, /) -> tuple[str, list[tuple[int, int]]]:
     """Return a passage's best sentence for a terminal, with the offsets of its highlights."""
-    start, end = (0, len(hit.text)) if len(hit.text) <= SHORT else best_sentence(hit.text, hit.highlights)
+    whole = len(hit.text) <= SHORT
+    start, end = (0, len(hit.text)) if whole else hit.evidence or best_sentence(hit.text, hit.highlights)
     inside = [(max(a, start) - start, min(b, end) - start) for a, b in hit.highlights if a < end and b > start]
     return hit.text[start:end], inside
 
@@ -39,6 +44,7 @@ def snippet(hit: Hit, /) -> tuple[str, list[tuple[int, int]]]:
 def heading(hit: Hit, /) -> str:
     """Return the line above a passage: its place and its score."""
     row = f" ({hit.path})" if hit.path and not hit.document.startswith(hit.path) else ""
+    row += f" in {hit.index}" if hit.index else ""
     score = f"{hit.score:.2f}" if hit.score >= 0.01 else "<0.01"
     return f"{hit.rank}. {hit.document}{row} {hit.start}–{hit.end}  {score}"
 

@@ -26,7 +26,7 @@ from jnlp_family.search.measure import choose_weight, full_text, limit_questions
 from jnlp_family.similarity import Split
 from jnlp_pretrain.corpus import fraction
 from jnlp_search.analyse import analyser
-from jnlp_search.ask import CANDIDATES
+from jnlp_search.candidates import CANDIDATES
 from jnlp_search.fuse import convex, sort_by_score
 from jnlp_search.options import ANALYSER, Retriever
 from jnlp_search.scores import FEATURES, LOOKED_AT, Evidence, coverage, features, word_weights
@@ -101,8 +101,9 @@ def hits(
         weights = word_weights(len(held), {form: counts.get(form, 0) for form in forms})
         first = sort_by_score(fused)[:HITS]
         covered = coverage(weights, [held[passage] for passage, _ in first[:LOOKED_AT]])
-        for rank, (passage, relative) in enumerate(first):
-            rows.append(features(relative, Evidence(covered, cosine, len(forms))))
+        best = max(fused.values(), default=0.0) or 1.0
+        for rank, (passage, value) in enumerate(first):
+            rows.append(features(value / best, Evidence(covered, cosine, len(forms))))
             right.append(passage == own)
             owner.append(own)
             ranks.append(rank)

@@ -14,7 +14,7 @@ from jnlp.cli.common import command
 from jnlp.cli.messages import Unread, counted
 from jnlp.strict_json import dumps_shown
 from jnlp_search.cli.group import IndexGroup
-from jnlp_search.cli.search import asked_model
+from jnlp_search.cli.inputs import asked_model
 from jnlp_search.options import IndexOptions
 from jnlp_search.roots import escape_path
 

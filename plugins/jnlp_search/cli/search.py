@@ -3,85 +3,95 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from jnlp.cli.common import command
-from jnlp.cli.messages import print_failure
 from jnlp.cli.options import given
-from jnlp.config import Settings
-from jnlp.strict_json import dumps_shown
+from jnlp.io.writing.sinks import OutputEncoding
 from jnlp_search.options import Retriever, SearchOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from jnlp.engine import Engine
+    from jnlp.io.reading.options import ReadOptions
     from jnlp.types import Hit
 
 NO_GOOD = 0.1
 """A best hit under this score is said to be no good match."""
 
+FORMATS = ("table", "jsonl", "csv", "tsv", "parquet")
 NAMES = [retriever.value for retriever in Retriever]
 
 
 @command(
     SearchOptions,
     name="search",
-    summary="Search an index: passages with offsets and highlights.",
+    summary="Search an index, or a file without one: passages with offsets and highlights.",
+    reading=("text", "id", "encoding", "encoding_errors", "input_format"),
     hint={"then": "index again with --model {larger} --rebuild"},
 )
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
-@click.argument("query", metavar="QUERY")
+@click.argument("words", nargs=-1, required=True, metavar="[DIR|FILE] QUERY")
 @click.option(
-    "--format", "form", type=click.Choice(["table", "jsonl"]), help="Default: a table on a terminal, JSONL in a pipe."
+    "--index",
+    "folders",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="An index; may be repeated.",
+)
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write the hits to FILE.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="Else by the ending of FILE, a table at a terminal, JSONL in a pipe.",
+)
+@click.option(
+    "--output-encoding",
+    type=click.Choice([member.value for member in OutputEncoding]),
+    default=OutputEncoding.UTF_8.value,
+    help="Codec of the output, for spreadsheets.",
 )
 @click.option("--legs", type=click.Choice(NAMES), hidden=True, help="The former name of --retriever.")
 def search(
     engine: Engine,
     options: SearchOptions,
-    folder: Path,
-    query: str,
+    words: tuple[str, ...],
+    folders: tuple[Path, ...],
+    out: Path | None,
     form: str | None,
+    output_encoding: str,
     legs: str | None,
+    reading: ReadOptions,
     quiet: bool,
 ) -> None:
     """Print the passages that answer a query; `-` reads queries from standard input, one per line."""
     from jnlp.cli.console import is_terminal
-    from jnlp_search.index import Index
+    from jnlp_search.cli.hits import hit_printer
+    from jnlp_search.cli.inputs import opened_indexes, query_lines, target_and_query
+    from jnlp_search.index import search_all
 
     chosen = dataclasses.replace(options, retriever=Retriever(legs)) if legs else options
-    table = form == "table" or (form is None and is_terminal())
-    with Index.open(folder, engine, model=asked_model(), create=False) as opened:
-        if not quiet and chosen.retriever is not Retriever.DENSE and opened.is_outdated():
+    form = form or ("table" if out is None and is_terminal() else None)
+    asked = given(click.get_current_context(), SearchOptions)
+    if form == "table" and "evidence" not in asked:
+        chosen = dataclasses.replace(chosen, evidence=True)  # the sentence that a person is shown
+    target, query = target_and_query(words, folders)
+    if target is not None and target.is_file() and "per_document" not in asked:
+        chosen = dataclasses.replace(chosen, per_document=0)  # it may be the only document
+    printer = hit_printer(out, form, OutputEncoding(output_encoding), inputs=[target] if target else [])
+    with opened_indexes(engine, target, folders, reading) as indexes, printer as show:
+        if not quiet and chosen.retriever is not Retriever.DENSE and any(index.is_outdated() for index in indexes):
             click.echo(
                 "jnlp: another dictionary made this index: some words may be missed; run jnlp index again", err=True
             )
-        for asked in [query] if query != "-" else _lines():
-            hits = opened.search(asked, **dataclasses.asdict(chosen))
+        for line in [query] if query != "-" else query_lines():
+            hits = search_all(indexes, line, **dataclasses.asdict(chosen))
             if not quiet:
                 _remark(hits, chosen)
-            if not table:
-                _print(hits, {"query": asked} if query == "-" else {})
-                continue
-            if query == "-":
-                click.echo(f"■ {asked}")
-            print_hits(hits)
-
-
-def _lines() -> Iterator[str]:
-    """Yield the queries on standard input as they come; report undecodable lines."""
-    from jnlp.io import read
-    from jnlp.types import Failed
-
-    for record in read(["-"]):
-        if isinstance(record, Failed):
-            print_failure(record)
-        elif isinstance(record.text, str):
-            yield record.text
+            show(hits, line if query == "-" else None)
 
 
 def _remark(hits: list[Hit], options: SearchOptions) -> None:
@@ -92,27 +102,3 @@ def _remark(hits: list[Hit], options: SearchOptions) -> None:
         click.echo("jnlp: no passage has a word of the query; these are the nearest by their vectors", err=True)
     elif (best := max(hit.score for hit in hits)) < NO_GOOD and not options.offset:
         click.echo(f"jnlp: no good match: the best score is {best:.2f}", err=True)
-
-
-def _print(hits: list[Hit], head: dict[str, str]) -> None:
-    from jnlp_search.show import as_json
-
-    for hit in hits:
-        click.echo(dumps_shown({**head, **as_json(hit)}))
-    sys.stdout.flush()  # whoever asks line by line waits for the answer
-
-
-def print_hits(hits: list[Hit], /) -> None:
-    """Print hits for a terminal: the place, and the best sentence."""
-    from jnlp.cli.console import passage
-    from jnlp_search.show import explanation, heading, sharing, snippet
-
-    for hit in hits:
-        text, highlights = snippet(hit)
-        passage(heading(hit), text, highlights, foot="\n".join(filter(None, (sharing(hit), explanation(hit)))))
-
-
-def asked_model() -> str | None:
-    """Return the model given on the command line; a configured model does not override the index's own."""
-    model: str | None = given(click.get_current_context(), Settings).get("model")
-    return model

@@ -1,0 +1,82 @@
+"""How `jnlp search` gives its hits: for a person, as JSON lines as they come, or as one table."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from jnlp.strict_json import dumps
+from jnlp_search.show import as_json, explanation, heading, sharing, snippet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from jnlp.io.writing.sinks import OutputEncoding
+    from jnlp.types import Hit
+
+    Show = Callable[[list[Hit], str | None], None]
+    """Takes the hits of a query, and the query where there are several."""
+
+
+@contextmanager
+def hit_printer(
+    out: Path | None, form: str | None, encoding: OutputEncoding, /, *, inputs: Sequence[Path]
+) -> Iterator[Show]:
+    """Give the function that prints hits or writes them.
+
+    Args:
+        out: The file to make; None is standard output.
+        form: `table`, `jsonl`, `csv`, `tsv` or `parquet`; None goes by the ending of `out`.
+        encoding: The codec of text formats.
+        inputs: What is read, so that it is not overwritten.
+    """
+    if form == "table" and out is None:
+        yield _for_people
+        return
+    from jnlp.io import format_of, open_writer
+
+    name = form or format_of(out)
+    rows: list[dict[str, Any]] = []
+    with open_writer(name, out, encoding=encoding, inputs=inputs) as output:
+
+        def show(hits: list[Hit], query: str | None) -> None:
+            made = [({} if query is None else {"query": query}) | as_json(hit) for hit in hits]
+            if name == "jsonl":
+                output.write(*made)
+                output.flush()  # whoever asks line by line waits for the answer
+            else:
+                rows.extend(made)
+
+        yield show
+        if rows:
+            output.write(*(_packed(rows) if name == "parquet" else _flat(rows)))
+
+
+def _flat(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, object]]:
+    """Yield rows of one set of columns: one for each key of the metadata, lists as text."""
+    from jnlp.io.writing.flat import flatten
+
+    keys = {"metadata": list(dict.fromkeys(key for row in rows for key in row["metadata"]))}
+    flat = [flatten(row, keys) for row in rows]
+    columns = dict.fromkeys(column for row in flat for column in row)
+    yield from ({column: row.get(column) for column in columns} for row in flat)
+
+
+def _packed(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, object]]:
+    """Yield rows with metadata and the like as JSON: their types may differ from row to row."""
+    for row in rows:
+        yield {key: dumps(value) if isinstance(value, dict | list) else value for key, value in row.items()}
+
+
+def _for_people(hits: list[Hit], query: str | None) -> None:
+    """Print where each hit is, and the sentence that answers best."""
+    from jnlp.cli.console import passage
+
+    if query is not None:
+        click.echo(f"■ {query}")
+    for hit in hits:
+        text, highlights = snippet(hit)
+        passage(heading(hit), text, highlights, foot="\n".join(filter(None, (sharing(hit), explanation(hit)))))

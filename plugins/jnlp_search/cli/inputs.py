@@ -1,0 +1,73 @@
+"""What `jnlp search` is given: indexes or a file, and queries."""
+
+from __future__ import annotations
+
+import dataclasses
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from jnlp.cli.messages import print_failure
+from jnlp.cli.options import given
+from jnlp.config import Settings
+from jnlp.errors import JnlpError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from jnlp.engine import Engine
+    from jnlp.io.reading.options import ReadOptions
+    from jnlp_search.index import Index
+
+
+def target_and_query(words: Sequence[str], folders: Sequence[Path]) -> tuple[Path | None, str]:
+    """Return the index or file, where `--index` names none, and the query."""
+    wanted = 1 if folders else 2
+    if len(words) != wanted:
+        what = "a query" if folders else "an index or a file, and a query"
+        raise UsageError(
+            f"search takes {what}, not {len(words)} arguments", hint='quote the query: jnlp search my.idx "解約 条件"'
+        )
+    return (None, words[0]) if folders else (Path(words[0]), words[1])
+
+
+@contextmanager
+def opened_indexes(
+    engine: Engine, target: Path | None, folders: Sequence[Path], reading: ReadOptions
+) -> Iterator[list[Index]]:
+    """Open the indexes; of a file, an index is made that is gone at the end."""
+    from jnlp_search.index import Index
+
+    with ExitStack() as stack:
+        if target is not None and target.is_file():
+            index = stack.enter_context(Index.temporary(engine, model=asked_model()))
+            report = index.add([target], read=dataclasses.asdict(reading), on_failed=print_failure)
+            if not report.documents:
+                raise JnlpError(f"{target} holds no text that can be searched", hint="see the message above")
+            yield [index]
+            return
+        opened = [
+            stack.enter_context(Index.open(folder, engine, model=asked_model(), create=False))
+            for folder in ([target] if target is not None else folders)
+        ]
+        yield opened
+
+
+def query_lines() -> Iterator[str]:
+    """Yield the queries on standard input as they come; what is no text is reported."""
+    from jnlp.io import read
+    from jnlp.types import Failed
+
+    for record in read(["-"]):
+        if isinstance(record, Failed):
+            print_failure(record)
+        elif isinstance(record.text, str):
+            yield record.text
+
+
+def asked_model() -> str | None:
+    """Return the model given on the command line: a configured one does not override an index's own."""
+    model: str | None = given(click.get_current_context(), Settings).get("model")
+    return model

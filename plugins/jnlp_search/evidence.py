@@ -1,0 +1,79 @@
+"""The sentence of each hit that answers best, by its words and by its meaning."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from jnlp.types import FloatArray, Hit
+    from jnlp_search.analyse import Analyser
+    from jnlp_search.candidates import Question
+
+MOST = 32
+"""Sentences of one hit that are embedded: the first so many."""
+
+
+def with_evidence(
+    hits: Sequence[Hit],
+    analysers: Sequence[Analyser],
+    weights: Sequence[Mapping[str, float]],
+    question: Question,
+    embed: Callable[[Sequence[str]], FloatArray],
+    /,
+) -> list[Hit]:
+    """Return hits with `evidence`, the offsets in their text of the best sentence.
+
+    A sentence is judged as a passage is: by the weight of the query's words in it, and by its cosine, each relative to
+    the best sentence of the hit, the cosine at the model's share.
+
+    Args:
+        hits: What was found.
+        analysers: Of the index of each hit.
+        weights: Of the query's words in that index.
+        question: The query's vector, or None where only words count; and the share.
+        embed: Gives unit vectors of sentences, float32 `[n, d]`; all sentences of all hits are embedded in one call.
+    """
+    spans = [_sentences(hit.text)[:MOST] for hit in hits]
+    texts = [hit.text[start:end] for hit, own in zip(hits, spans, strict=True) for start, end in own]
+    cosines = [0.0] * len(texts)
+    share = 0.0
+    if question.vector is not None and texts:
+        cosines, share = (embed(texts) @ question.vector).tolist(), question.dense_weight
+    made: list[Hit] = []
+    done = 0
+    for hit, own, words, weighing in zip(hits, spans, analysers, weights, strict=True):
+        parts = slice(done, done + len(own))
+        done += len(own)
+        covered = [_weight(text, words, weighing) for text in texts[parts]]
+        judged = [
+            share * near + (1 - share) * held
+            for near, held in zip(_relative(cosines[parts]), _relative(covered, low=0.0), strict=True)
+        ]
+        made.append(replace(hit, evidence=own[judged.index(max(judged))] if own else None))
+    return made
+
+
+def _sentences(text: str) -> list[tuple[int, int]]:
+    """Return the spans of the sentences of a passage without outer white space."""
+    from jnlp.text.sentences import sentences
+
+    found = []
+    for start, end in sentences(text):
+        if bare := text[start:end].strip():
+            begin = text.index(bare[0], start)
+            found.append((begin, begin + len(bare)))
+    return found
+
+
+def _weight(text: str, words: Analyser, weights: Mapping[str, float]) -> float:
+    return sum(weights.get(form, 0.0) for form in {word.form for word in words.words(text)})
+
+
+def _relative(values: Sequence[float], *, low: float | None = None) -> list[float]:
+    """Scale values between the least of them, or `low`, and the largest."""
+    low = min(values, default=0.0) if low is None else low
+    width = max(values, default=0.0) - low
+    return [(value - low) / width if width > 0 else 0.0 for value in values]

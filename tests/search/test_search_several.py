@@ -1,0 +1,246 @@
+"""Rerankers, several indexes, files without an index, evidence, and hits written to files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from jnlp.cli import build_cli
+from jnlp.engine import Engine
+from jnlp.errors import JnlpError, UsageError
+from jnlp.plugins import import_candidate, load_plugins
+from jnlp.testing import make_model
+from jnlp.types import Record
+from jnlp_search import Index, search_all
+
+TEXTS = {
+    "解約": "契約は三か月前に予告して解約できる。違約金はない。",
+    "更新": "契約の更新は一年ごとに行う。三年を超えない。",
+    "猫": "吾輩は猫である。名前はまだ無い。",
+}
+
+
+class Judge:
+    """A reranker that likes cats; `pairs` are those it was asked."""
+
+    labels = ("relevant",)
+
+    def __init__(self):
+        self.pairs: list[tuple[str, str]] = []
+
+    def logits(self, pairs, /, *, overflow=None):
+        import numpy as np
+
+        from jnlp.types import Logits, ProblemType
+
+        self.pairs += pairs
+        size = len(pairs)
+        values = np.array([[3.0 if "猫" in passage else -len(passage) / 100] for _, passage in pairs], np.float32)
+        none = np.zeros(size, np.int64)
+        return Logits(
+            values, np.arange(size), np.zeros((size, 2), np.int64), none, none, self.labels, ProblemType.MULTI_LABEL
+        )
+
+
+@pytest.fixture
+def judge(models):
+    models.classifier = lambda name=None, /: made
+    made = Judge()
+    return made
+
+
+@pytest.fixture
+def index(tmp_path, engine):
+    with Index.open(tmp_path / "my.idx", engine) as opened:
+        opened.add([Record(name, text) for name, text in TEXTS.items()])
+        yield opened
+
+
+@pytest.fixture
+def jnlp(runner, models, monkeypatch, tmp_path):
+    monkeypatch.setattr(Engine, "models", lambda *_: models)
+    monkeypatch.chdir(tmp_path)
+    cli = build_cli(load_plugins([import_candidate("search", "jnlp_search")]))
+
+    def run(*words, status=0, stdin=None):
+        done = runner.invoke(cli, words, prog_name="jnlp", catch_exceptions=False, input=stdin)
+        assert done.exit_code == status, done.output
+        return done.stdout, done.stderr
+
+    return run
+
+
+def lines(out: str) -> list[dict]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+# --- rerankers ---
+
+
+def test_a_reranker_decides_the_order_and_the_score(index, judge):
+    plain = [hit.document for hit in index.search("契約の解約 -違反")]
+    hits = index.search("契約の解約 -違反", rerank="judge", explain=True)
+    assert hits[0].document == "猫" != plain[0]
+    assert hits[0].score == hits[0].explain.reranked == pytest.approx(0.9526, abs=1e-4)
+    assert [hit.rank for hit in hits] == [1, 2, 3]
+    assert {query for query, _ in judge.pairs} == {"契約の解約"}
+    assert {passage for _, passage in judge.pairs} == set(TEXTS.values())
+    assert [hit.document for hit in index.search("契約の解約", rerank="judge", min_score=0.9)] == ["猫"]
+
+
+def test_a_reranker_judges_the_first_alone(index, judge):
+    hits = index.search("契約の解約", rerank="judge", rerank_top=2, top=1)
+    assert len(judge.pairs) == 2
+    assert "猫" not in [hit.document for hit in hits]
+    judge.pairs.clear()
+    assert len(index.search("契約の解約", rerank="judge", rerank_top=1, top=3)) == len(judge.pairs) == 3
+
+
+def test_a_classifier_of_several_labels_is_no_reranker(index, judge):
+    judge.labels = ("a", "b")
+    with pytest.raises(JnlpError, match="a reranker has one label"):
+        index.search("契約", rerank="judge")
+
+
+def test_a_real_cross_encoder_reranks(tmp_path):
+    model = make_model(tmp_path / "reranker", head="classifier", labels=("relevant",))
+    embedder = make_model(tmp_path / "embedder", head="embedding")
+    engine = Engine(load_plugins([import_candidate("search", "jnlp_search")]))
+    with Index.open(tmp_path / "my.idx", engine, model=str(embedder)) as index:
+        index.add([Record(name, text) for name, text in TEXTS.items()])
+        hits = index.search("契約の解約", rerank=str(model), top=3)
+        pairs = [("契約の解約", hit.text) for hit in hits]
+        scores = [result.score for result in engine.run("rerank", pairs, model=str(model))]
+    assert [hit.score for hit in hits] == pytest.approx(scores, abs=1e-3)
+    assert scores == sorted(scores, reverse=True)
+
+
+# --- several indexes ---
+
+
+def test_two_indexes_answer_one_query(tmp_path, engine):
+    with Index.open(tmp_path / "a.idx", engine) as a, Index.open(tmp_path / "b.idx", engine) as b:
+        a.add([Record("解約", TEXTS["解約"]), Record("猫", TEXTS["猫"])])
+        b.add([Record("更新", TEXTS["更新"]), Record("猫", TEXTS["猫"])])
+        hits = search_all([a, b], "契約の解約", top=4, group=False)
+        assert [hit.rank for hit in hits] == [1, 2, 3, 4]
+        assert [(hit.document, Path(hit.index).name) for hit in hits[:2]] == [("解約", "a.idx"), ("更新", "b.idx")]
+        assert {(hit.document, Path(hit.index).name) for hit in hits[2:]} == {("猫", "a.idx"), ("猫", "b.idx")}
+        assert len(search_all([a, b], "猫", group=True, retriever="lexical")) == 1
+        assert [hit.document for hit in search_all([a, b], '"一年ごと"')] == ["更新"]
+        assert search_all([a], "契約の解約") == a.search("契約の解約")
+    with pytest.raises(UsageError):
+        search_all([], "契約")
+
+
+def test_indexes_of_two_models_are_not_mixed(tmp_path, models, other_models):
+    from .conftest import FakeEngine
+
+    with (
+        Index.open(tmp_path / "a.idx", FakeEngine(models)) as a,
+        Index.open(tmp_path / "b.idx", FakeEngine(other_models)) as b,
+    ):
+        for index in (a, b):
+            index.add([Record("解約", TEXTS["解約"])])
+        with pytest.raises(JnlpError, match="was made with model"):
+            search_all([a, b], "契約")
+        assert len(search_all([a, b], "契約", retriever="lexical", group=False)) == 2
+
+
+def test_several_indexes_by_the_command(jnlp):
+    for name in ("解約", "猫"):
+        Path(f"{name}.txt").write_text(TEXTS[name], encoding="utf-8")
+        jnlp("index", f"{name}.txt", "--index", f"{name}.idx")
+    hits = lines(jnlp("search", "--index", "解約.idx", "--index", "猫.idx", "契約の解約")[0])
+    assert [(hit["document"], hit["index"]) for hit in hits] == [("解約.txt", "解約.idx"), ("猫.txt", "猫.idx")]
+    table = jnlp("search", "--index", "解約.idx", "--index", "猫.idx", "契約", "--format", "table")[0]
+    assert "解約.txt in 解約.idx" in table
+    for words in (["契約"], ["解約.idx", "契約", "解約"], ["--index", "解約.idx", "猫.idx", "契約"]):
+        assert "search takes" in jnlp("search", *words, status=2)[1]
+
+
+# --- a file without an index ---
+
+
+def test_a_file_is_searched_without_an_index(jnlp, tmp_path):
+    Path("規程.md").write_text(
+        "# 規程\n\n" + "\n\n".join([*TEXTS.values(), *(f"{n}日目に雨が降る。" * 30 for n in range(9))]),
+        encoding="utf-8",
+    )
+    hits = lines(jnlp("search", "規程.md", "契約の解約", "--top", "5")[0])
+    assert len(hits) > 3
+    text = Path("規程.md").read_text(encoding="utf-8")
+    assert all(hit["text"] == text[hit["start"] : hit["end"]] for hit in hits)
+    assert "三か月前" in hits[0]["text"]
+    Path("問答.csv").write_text("番号,問,答\n1,休みは?,日曜です。\n2,送料は?,五百円です。\n", encoding="cp932")
+    [hit] = lines(jnlp("search", "問答.csv", "送料", "--text", "問", "--retriever", "lexical")[0])
+    assert (hit["document"], hit["metadata"]["答"]) == ("問答.csv:3", "五百円です。")
+    assert [
+        hit["line"] for hit in lines(jnlp("search", "問答.csv", "休み", "--text", "問", "--where", "番号 = 1")[0])
+    ] == [2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["問答.csv", "規程.md"]
+
+
+def test_a_file_that_cannot_be_searched(jnlp):
+    Path("壊.txt").write_bytes(b"\x81\x00\xff\xfe\xfd\x80")
+    _, err = jnlp("search", "壊.txt", "契約", status=1)
+    assert "holds no text that can be searched" in err
+    assert "there is no index at" in jnlp("search", "無い.txt", "契約", status=2)[1]
+
+
+# --- evidence ---
+
+
+def test_the_sentence_that_answers_is_found_by_words_and_by_meaning(index, embedder):
+    [hit, *_] = index.search("三か月前の予告", evidence=True)
+    assert hit.text[slice(*hit.evidence)] == "契約は三か月前に予告して解約できる。"
+    near = next(hit for hit in index.search("名前はまだ", evidence=True, retriever="dense") if hit.document == "猫")
+    assert near.text[slice(*near.evidence)] == "名前はまだ無い。"
+    embedder.embedded.clear()
+    index.search("契約", evidence=True)
+    assert embedder.embedded.count("吾輩は猫である。") == 1
+    embedder.embedded.clear()
+    words = index.search("違約金", evidence=True, retriever="lexical")[0]
+    assert words.text[slice(*words.evidence)] == "違約金はない。"
+    assert embedder.embedded == []
+    assert index.search("契約")[0].evidence is None
+
+
+# --- output ---
+
+
+@pytest.mark.parametrize("name", ["hits.csv", "hits.tsv", "hits.jsonl", "hits.parquet"])
+def test_hits_are_written_to_a_file(jnlp, name):
+    Path("a.csv").write_text("id,text,年度\n1,契約の解約。,2020\n2,契約の更新。,2021\n", encoding="utf-8")
+    Path("猫.txt").write_text(TEXTS["猫"], encoding="utf-8")
+    jnlp("index", "a.csv", "猫.txt", "--index", "my.idx")
+    shown = lines(jnlp("search", "my.idx", "契約の解約")[0])
+    assert jnlp("search", "my.idx", "契約の解約", "-o", name)[0] == ""
+    if name.endswith("parquet"):
+        import pyarrow.parquet
+
+        rows = pyarrow.parquet.read_table(name).to_pylist()
+        assert [json.loads(row["metadata"]) for row in rows] == [hit["metadata"] for hit in shown]
+    elif name.endswith("jsonl"):
+        rows = lines(Path(name).read_text(encoding="utf-8"))
+        assert rows == shown
+    else:
+        with Path(name).open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="," if name.endswith("csv") else "\t"))
+        assert [row["metadata.年度"] for row in rows] == [str(hit["metadata"].get("年度", "")) for hit in shown]
+        assert rows[0]["highlights"] == "0 2 | 3 5"
+    assert [row["text"] for row in rows] == [hit["text"] for hit in shown]
+    assert [float(row["score"]) for row in rows] == pytest.approx([hit["score"] for hit in shown])
+
+
+def test_many_queries_make_one_table(jnlp):
+    Path("猫.txt").write_text(TEXTS["猫"], encoding="utf-8")
+    jnlp("index", "猫.txt", "--index", "my.idx")
+    out, _ = jnlp("search", "my.idx", "-", "--format", "csv", "--output-encoding", "utf-8-sig", stdin="猫\n名前\n")
+    rows = list(csv.DictReader(out.removeprefix("\ufeff").splitlines()))
+    assert [(row["query"], row["document"]) for row in rows] == [("猫", "猫.txt"), ("名前", "猫.txt")]
+    jnlp("search", "猫.txt", "猫", "-o", "猫.txt", status=2)
+    jnlp("search", "my.idx", "猫", "-o", "猫.doc", status=2)
