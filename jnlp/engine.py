@@ -434,7 +434,8 @@ class Engine:
         spec = self.trainer(trainer)
         made = configuration.task_options(self.config, trainer, spec.options, options)
         reading = option_values.build(ReadOptions, read or {}, where="input")
-        columns = {name: getattr(made, name, None) for name in ("negatives", "group")}
+        columns: dict[str, Any] = {name: getattr(made, name, None) for name in ("negatives", "group")}
+        columns["single"] = getattr(made, "teacher", None) is not None  # which says how single texts are related
         examples, held = read_training(inputs, valid, reading, self.readers(), warn=warn, pairs=spec.pairs, **columns)
         base = self.resolve(model).folder
         if self.settings.threads:

@@ -25,6 +25,7 @@ def read_examples(
     /,
     *,
     pairs: bool = False,
+    single: bool = False,
     negatives: str | None = None,
     group: str | None = None,
     passed_over: PassedOver | None = None,
@@ -36,6 +37,7 @@ def read_examples(
         options: `label` names the column of the target; `text` and `text_pair` those of the text.
         readers: Readers by extension; None for jnlp's own.
         pairs: Each row is a pair; a label is optional.
+        single: A row of one text will do too.
         negatives: The column of hard negatives: one text or a list.
         group: The column whose rows with equal values are held out together.
         passed_over: Counts the files of folders that have no reader.
@@ -45,7 +47,7 @@ def read_examples(
             exist.
         JnlpError: No row has a text and a label.
     """
-    if pairs and options.text_pair is None:
+    if pairs and not single and options.text_pair is None:
         raise UsageError("no column of second texts is named", hint="--text COLUMN --text-pair COLUMN")
     if options.label is None and not pairs:
         raise UsageError("no column of labels is named", hint="--label COLUMN")
@@ -96,7 +98,7 @@ def read_training(
         options: How they are read.
         readers: Readers by ending.
         warn: Called with one line for the rows of each, and one for the files, that were left out.
-        columns: `pairs`, `negatives` and `group` of `read_examples`.
+        columns: `pairs`, `single`, `negatives` and `group` of `read_examples`.
 
     Raises:
         UsageError, JnlpError: As `read_examples`.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
+from jnlp.encoder.runtime import has_bf16
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -19,7 +21,8 @@ _QUINTIC = (3.4445, -4.7750, 2.0315)
 class Muon(torch.optim.Optimizer):
     """Momentum whose update is orthogonalised: for matrices (Jordan et al. 2024, "Muon").
 
-    Matrices of one shape are orthogonalised together. The update has the root mean square 0.2, that of AdamW, so
+    Matrices of one shape are orthogonalised together, and in fp32 on processors without bf16, where `torch.optim.Muon`
+    computes in bf16 always. The update has the root mean square 0.2, that of AdamW, so
     that both take the same learning rate (Liu et al. 2025, "Muon is scalable for LLM training", eq. 4).
 
     Args:
@@ -112,9 +115,12 @@ def _without_bias(beta: float, step: int) -> float:
 
 
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
-    """Return matrices `[n, r, c]` with the same singular vectors and singular values near 1 (Newton-Schulz, bf16)."""
+    """Return matrices `[n, r, c]` with the same singular vectors and singular values near 1 (Newton-Schulz).
+
+    It computes in bf16 where the device does, else in fp32: emulated bf16 is tens of times slower.
+    """
     a, b, c = _QUINTIC
-    x = matrices.bfloat16()
+    x = matrices.bfloat16() if has_bf16(str(matrices.device)) else matrices.float()
     wide = x.shape[-2] <= x.shape[-1]
     x = x if wide else x.mT
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)

@@ -7,6 +7,9 @@ from typing import Annotated, Any, ClassVar
 
 from jnlp.types import Option
 
+_NO_MATTER = ("resume", "teacher_cache")
+"""Options that do not decide the model."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingOptions:
@@ -53,4 +56,4 @@ def recorded(options: TrainingOptions, /, **settled: Any) -> dict[str, Any]:
         options: The options.
         settled: Values that the run has chosen where the options left them open.
     """
-    return {name: value for name, value in asdict(options).items() if name != "resume"} | settled
+    return {name: value for name, value in asdict(options).items() if name not in _NO_MATTER} | settled

@@ -19,13 +19,15 @@ from jnlp.models.folder import inspect
 from jnlp.testing import make_model
 from jnlp.training.embedder.grad_cache import backward
 from jnlp.training.embedder.hard_negatives import gather_batches, mine
+from jnlp.training.embedder.lessons import contrast_of
 from jnlp.training.embedder.losses import cosent, info_nce, matryoshka
-from jnlp.training.embedder.objective import EmbedderObjective, rows_of
+from jnlp.training.embedder.objective import EmbedderObjective, PairRows
 from jnlp.training.embedder.pair_batches import encode_pairs, encoder_of, pair_batches
 from jnlp.training.embedder.pairs import Pair, PairSet, hold_out, key_of, sets_of
 from jnlp.training.embedder.reranker import RELEVANT, RerankerOptions, RerankerTrainer, judge
+from jnlp.training.embedder.scoring import Held
 from jnlp.training.embedder.sequences import first_fit, sequence_encoder
-from jnlp.training.embedder.trainer import EmbedderOptions, EmbedderTrainer, contrast_of, divide, load_encoder
+from jnlp.training.embedder.trainer import EmbedderOptions, EmbedderTrainer, divide, load_encoder
 from jnlp.training.folder import read_config, resumable
 from jnlp.types import Example, Pooling, Purpose
 
@@ -236,7 +238,7 @@ def test_a_step_takes_the_mean_of_the_losses_at_all_widths(base):
     assert abs(wide - narrow) > 0.01
     for dimensions, expected in (((), wide), ((8,), (wide + narrow) / 2)):
         contrast = contrast_of(replace(OPTIONS, dimensions=dimensions, temperature=0.05, mine=0, batch_size=8), 32)
-        objective = EmbedderObjective(encoder, rows_of([data], [], contrast, 32), [], [], cache_tokens=10**6)
+        objective = EmbedderObjective(encoder, [PairRows(data, contrast, 32)], Held(), cache_tokens=10**6)
         step = next(iter(objective.rows[0].steps(0, np.random.default_rng(0))))
         assert objective.backward(step)[0] == pytest.approx(expected, rel=1e-4)
 

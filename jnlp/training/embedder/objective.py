@@ -11,19 +11,25 @@ import torch
 from jnlp.encoder.vectors import unit
 from jnlp.training.embedder.grad_cache import backward
 from jnlp.training.embedder.hard_negatives import by_document, mine
-from jnlp.training.embedder.losses import cosent, info_nce
+from jnlp.training.embedder.losses import (
+    also_answers,
+    cosent,
+    info_nce,
+    match_rankings,
+    match_similarities,
+    match_vectors,
+)
 from jnlp.training.embedder.pair_batches import draw, pair_batches
-from jnlp.training.epochs import SCORE
-from jnlp.training.metrics import spearman
-from jnlp.training.retrieval import ranks, summary
+from jnlp.training.embedder.scoring import evaluate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from jnlp.training.embedder.pair_batches import Batch, GradedIds, Ids, PairIds
+    from jnlp.training.embedder.pair_batches import Batch, GradedIds, Ids, PairIds, TextIds
+    from jnlp.training.embedder.scoring import Held
     from jnlp.training.embedder.sequences import SequenceEncoder
 
 
@@ -50,6 +56,33 @@ class Contrast:
     margin: float = 0.95
     skip: int = 0
     graded_temperature: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """How a teacher's vectors are learned from.
+
+    Args:
+        projection: From the model's width to the teacher's; trained along, and left behind.
+        weight: Of the teacher's losses beside those of the rows themselves.
+        temperature: What the teacher's cosines are divided by.
+        margin: Documents that it finds nearer than this share of the answer's cosine are no negatives; 0: all are.
+    """
+
+    projection: nn.Linear
+    weight: float
+    temperature: float
+    margin: float
+
+    def loss(self, vectors: Tensor, taught: NDArray[np.float32], contrast: Contrast, /) -> Tensor:
+        """Return the loss of single texts: their vectors and their similarities against the teacher's."""
+        goal = torch.from_numpy(taught).to(vectors.device)
+        losses = (
+            match_vectors(vectors[:, :w], goal, self.projection.weight)
+            + match_similarities(vectors[:, :w], goal, contrast.temperature, self.temperature)
+            for w in contrast.widths
+        )
+        return self.weight * _mean(losses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +113,8 @@ class Rows(Protocol):
 class PairRows:
     """Queries with their documents: InfoNCE, with hard negatives found by the vectors of the epoch before."""
 
-    def __init__(self, data: PairIds, contrast: Contrast, width: int, /) -> None:
-        self.data, self.contrast = data, contrast
+    def __init__(self, data: PairIds, contrast: Contrast, width: int, lesson: Lesson | None = None, /) -> None:
+        self.data, self.contrast, self.lesson = data, contrast, lesson
         wanted = contrast.mine > 0
         self._queries = np.zeros((len(data.queries) if wanted else 0, width), np.float32)
         self._documents = np.zeros((len(data.documents) if wanted else 0, width), np.float32)
@@ -103,8 +136,14 @@ class PairRows:
         def loss(vectors: Tensor) -> Tensor:
             owner, hidden = (torch.from_numpy(x).to(vectors.device) for x in (batch.owner, batch.hidden))
             queries, documents = vectors[:asked], vectors[asked:]
+            taught = self._taught(batch, vectors.device)
+            extra = vectors.new_zeros(())
+            if self.lesson is not None and taught is not None:
+                extra = self._taught_loss(queries, documents, taught, hidden)
+                if self.lesson.margin:
+                    hidden = hidden | also_answers(taught, owner, self.lesson.margin)
             args = (owner, hidden, contrast.temperature, contrast.symmetric)
-            return _mean(info_nce(queries[:, :w], documents[:, :w], *args) for w in contrast.widths)
+            return extra + _mean(info_nce(queries[:, :w], documents[:, :w], *args) for w in contrast.widths)
 
         def seen(vectors: Tensor) -> None:
             rows = vectors.cpu().numpy()
@@ -112,6 +151,28 @@ class PairRows:
 
         sequences = [data.queries[i] for i in batch.queries] + [data.documents[i] for i in batch.documents]
         return Step(sequences, loss, seen) if contrast.mine else Step(sequences, loss)
+
+    def _taught(self, batch: Batch, device: torch.device) -> tuple[Tensor, Tensor] | None:
+        if self.data.taught is None:
+            return None
+        queries, documents = self.data.taught
+        return (
+            torch.from_numpy(queries[batch.queries]).to(device),
+            torch.from_numpy(documents[batch.documents]).to(device),
+        )
+
+    def _taught_loss(self, queries: Tensor, documents: Tensor, taught: tuple[Tensor, Tensor], hidden: Tensor) -> Tensor:
+        """Return the teacher's loss: soft labels over the documents, and the vectors of both sides."""
+        lesson, contrast = self.lesson, self.contrast
+        assert lesson is not None
+        temperatures = (contrast.temperature, lesson.temperature)
+        losses = (
+            match_rankings(queries[:, :w], documents[:, :w], taught, hidden, *temperatures)
+            + match_vectors(queries[:, :w], taught[0], lesson.projection.weight)
+            + match_vectors(documents[:, :w], taught[1], lesson.projection.weight)
+            for w in contrast.widths
+        )
+        return lesson.weight * _mean(losses)
 
     def _find_near(self) -> list[list[int]]:
         data, contrast = self.data, self.contrast
@@ -169,34 +230,57 @@ class GradedRows:
         """Do nothing."""
 
 
+class TextRows:
+    """Texts alone: what a teacher says of them."""
+
+    def __init__(self, data: TextIds, contrast: Contrast, lesson: Lesson, /) -> None:
+        self.data, self.contrast, self.lesson = data, contrast, lesson
+
+    def steps(self, epoch: int, rng: np.random.Generator, /) -> Iterator[Step]:
+        """Yield batches of texts in random order."""
+        del epoch
+        order = draw(len(self.data.texts), self.data.weight, rng)
+        for start in range(0, len(order), self.contrast.batch_size):
+            yield self._step(order[start : start + self.contrast.batch_size])
+
+    def _step(self, batch: list[int]) -> Step:
+        taught = self.data.taught[batch]
+        return Step(
+            [self.data.texts[i] for i in batch], lambda vectors: self.lesson.loss(vectors, taught, self.contrast)
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing: batches depend on their order alone."""
+        return {}
+
+    def load_state(self, state: dict[str, Any], /) -> None:
+        """Do nothing."""
+
+
 class EmbedderObjective:
     """An encoder, the rows that it learns from, and those that choose the epoch: what `epochs.fit` fits.
 
     Args:
         encoder: The encoder.
         rows: What it learns from.
-        valid: Pairs that are scored by nDCG@10.
-        valid_graded: Graded pairs that are scored by Spearman's coefficient.
+        held: What chooses the epoch.
         cache_tokens: Steps of more tokens go through GradCache.
+        projection: Of a lesson; it is trained along with the encoder.
     """
 
     def __init__(
         self,
         encoder: SequenceEncoder,
         rows: Sequence[Rows],
-        valid: Sequence[PairIds],
-        valid_graded: Sequence[GradedIds],
+        held: Held,
         /,
         *,
         cache_tokens: int,
+        projection: nn.Linear | None = None,
     ) -> None:
-        self.encoder, self.rows = encoder, rows
-        self.valid, self.valid_graded, self.cache_tokens = valid, valid_graded, cache_tokens
-
-    @property
-    def module(self) -> nn.Module:
-        """The encoder's module."""
-        return self.encoder.module
+        self.encoder, self.rows, self.held, self.cache_tokens = encoder, rows, held, cache_tokens
+        parts: dict[str, nn.Module] = {"encoder": encoder.module}
+        self.module = torch.nn.ModuleDict(parts if projection is None else parts | {"projection": projection})
 
     def batches(self, epoch: int, rng: np.random.Generator, /) -> list[Step]:
         """Return the steps of all kinds of rows in random order."""
@@ -211,7 +295,7 @@ class EmbedderObjective:
 
     def evaluate(self) -> dict[str, float]:
         """Return retrieval and rank-correlation figures by set, and `score`, the mean of their main ones."""
-        return evaluate(self.encoder, self.valid, self.valid_graded)
+        return evaluate(self.encoder, self.held)
 
     def state(self) -> dict[str, Any]:
         """Return what each kind of rows keeps."""
@@ -221,40 +305,6 @@ class EmbedderObjective:
         """Go back to it."""
         for rows, saved in zip(self.rows, state["rows"], strict=True):
             rows.load_state(saved)
-
-
-def evaluate(encoder: SequenceEncoder, valid: Sequence[PairIds], graded: Sequence[GradedIds], /) -> dict[str, float]:
-    """Return retrieval and rank-correlation figures by set, and `score`, the mean of their main ones."""
-    encoder.module.eval()
-    figures: dict[str, float] = {}
-    main: list[float] = []
-    for data in valid:
-        queries, documents = (unit(encoder.all(side).cpu().numpy()) for side in (data.queries, data.documents))
-        found = summary(_best_ranks(queries, documents, data))
-        main.append(found["ndcg@10"])
-        figures |= found if len(valid) == 1 else {f"{data.name}/{name}": value for name, value in found.items()}
-    for pairs in graded:
-        first, second = (unit(encoder.all(side).cpu().numpy()) for side in (pairs.first, pairs.second))
-        main.append(spearman((first * second).sum(axis=1), pairs.grades))
-        figures[f"{pairs.name}/spearman"] = main[-1]
-    return figures | {SCORE: float(np.mean(main))} if main else {}
-
-
-def _best_ranks(queries: NDArray[np.float32], documents: NDArray[np.float32], data: PairIds) -> NDArray[np.int64]:
-    """Return the rank of each query's best document: several may answer it."""
-    found = ranks(queries, documents, data.owner)
-    for row, positives in enumerate(data.positives):
-        for other in positives - {int(data.owner[row])}:
-            found[row] = min(found[row], int(ranks(queries[row : row + 1], documents, np.array([other]))[0]))
-    return found
-
-
-def rows_of(pairs: Iterable[PairIds], graded: Iterable[GradedIds], contrast: Contrast, width: int, /) -> list[Rows]:
-    """Return pairs and graded pairs as what an objective learns from."""
-    return [
-        *(PairRows(data, contrast, width) for data in pairs),
-        *(GradedRows(data, contrast) for data in graded),
-    ]
 
 
 def _mean(losses: Iterator[Tensor]) -> Tensor:

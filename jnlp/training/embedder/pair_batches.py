@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from jnlp.encoder.tokenizer import Tokenizer
-    from jnlp.training.embedder.pairs import GradedSet, Pair, PairSet
+    from jnlp.training.embedder.pairs import GradedSet, Pair, PairSet, TextSet
 
     Ids = NDArray[np.int64]
     Ints = NDArray[np.int64]
+    Floats = NDArray[np.float32]
     Encode = Callable[[Sequence[str], Purpose], list[Ids]]
+    Teach = Callable[[Sequence[str], Purpose], Floats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class PairIds:
         positives: All documents that a query's text is paired with.
         negatives: The negatives given with each query.
         asked: The queries of each document.
+        taught: A teacher's unit vectors of queries and documents, float32 `[q, t]` and `[n, t]`, or None.
     """
 
     name: str
@@ -48,6 +51,17 @@ class PairIds:
     positives: list[frozenset[int]]
     negatives: list[tuple[int, ...]]
     asked: list[list[int]]
+    taught: tuple[Floats, Floats] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextIds:
+    """Single texts as token sequences, and a teacher's unit vectors of them, float32 `[n, t]`."""
+
+    name: str
+    weight: float
+    texts: list[Ids]
+    taught: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +102,8 @@ def encoder_of(tokenizer: Tokenizer, prefixes: Mapping[Purpose, str], max_length
     return encode
 
 
-def encode_pairs(pairs: PairSet, encode: Encode, /) -> PairIds:
-    """Return a set's texts as token ids; a repeated pair is taken once."""
+def encode_pairs(pairs: PairSet, encode: Encode, teach: Teach | None = None, /) -> PairIds:
+    """Return a set's texts as token ids, and a teacher's vectors of them; a repeated pair is taken once."""
     seen: dict[tuple[str, str], int] = {}
     documents: dict[str, int] = {}
     by_query: dict[str, set[int]] = {}
@@ -106,16 +120,24 @@ def encode_pairs(pairs: PairSet, encode: Encode, /) -> PairIds:
     for number, (_, _, document) in enumerate(rows):
         asked[document].append(number)
     positives = [frozenset(by_query[query]) for _, query, _ in rows]
+    queries = [pair.query for pair, _, _ in rows]
     return PairIds(
         pairs.name,
         pairs.weight,
-        encode([pair.query for pair, _, _ in rows], sides[0]),
+        encode(queries, sides[0]),
         encode(list(documents), sides[1]),
         np.array([document for _, _, document in rows], np.int64),
         positives,
         [tuple(n for n in own if n not in right) for own, right in zip(negatives, positives, strict=True)],
         asked,
+        (teach(queries, sides[0]), teach(list(documents), sides[1])) if teach else None,
     )
+
+
+def encode_texts(texts: TextSet, encode: Encode, teach: Teach, /) -> TextIds:
+    """Return single texts as token ids, and a teacher's vectors of them; a repeated text is taken once."""
+    each = list(dict.fromkeys(texts.texts))
+    return TextIds(texts.name, texts.weight, encode(each, Purpose.DOCUMENT), teach(each, Purpose.DOCUMENT))
 
 
 def encode_graded(graded: GradedSet, encode: Encode, /) -> GradedIds:

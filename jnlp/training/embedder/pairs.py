@@ -72,6 +72,20 @@ class GradedSet:
     weight: float = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class TextSet:
+    """Single texts, of which a teacher says how they are related."""
+
+    name: str
+    texts: Sequence[str]
+    weight: float = 1.0
+
+
+def single_texts(examples: Sequence[Example], /) -> list[str]:
+    """Return the texts of the examples that are no pairs."""
+    return [example.text for example in examples if isinstance(example.text, str)]
+
+
 def sets_of(examples: Sequence[Example], /) -> tuple[list[PairSet], list[GradedSet]]:
     """Sort examples by their label: none makes a pair, a number a graded pair, `entailment` and so on NLI triples.
 
@@ -140,6 +154,18 @@ def hold_out(pairs: Sequence[P], share: float, seed: int, /) -> tuple[list[P], l
     if not held or len(held) == len(keys):
         raise JnlpError(f"{len(keys)} pairs are too few, or too much linked, to hold some out", hint="give --valid")
     return [p for i, p in enumerate(pairs) if i not in held], [pairs[i] for i in sorted(held)]
+
+
+def hold_out_texts(texts: Sequence[str], share: float, seed: int, /) -> tuple[list[str], list[str]]:
+    """Divide texts into those to train on and those to compare with the teacher; equal texts stay together.
+
+    Raises:
+        JnlpError: One of the two would be empty.
+    """
+    held = hold_out_linked([[duplicate_key(text)] for text in texts], share, seed)
+    if not held or len(held) == len(texts):
+        raise JnlpError(f"{len(texts)} texts are too few to hold some out", hint="give --valid")
+    return [text for at, text in enumerate(texts) if at not in held], [texts[at] for at in sorted(held)]
 
 
 def key_of(pair: Pair | Graded, /) -> tuple[str, str]:

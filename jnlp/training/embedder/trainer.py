@@ -8,6 +8,7 @@ and `folder` writes what sentence-transformers loads. This module puts them toge
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from jnlp.errors import JnlpError
@@ -16,12 +17,10 @@ from jnlp.types import Option, Pooling, Purpose, TrainReport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from jnlp.encoder.modernbert import ModernBert
-    from jnlp.training.embedder.objective import Contrast
-    from jnlp.training.embedder.pair_batches import GradedIds, PairIds
-    from jnlp.training.embedder.pairs import GradedSet, PairSet
+    from jnlp.training.embedder.pairs import GradedSet, PairSet, TextSet
+    from jnlp.training.embedder.teacher import Teacher
     from jnlp.types import Example, Models, Progress
 
 PREFIXES = {Purpose.QUERY: "検索クエリ: ", Purpose.DOCUMENT: "検索文書: "}
@@ -55,6 +54,19 @@ class EmbedderOptions(PairOptions):
         int, Option("Batches of more tokens take a third more time and little memory (GradCache).", ge=0)
     ] = 65_536
     pooling: Annotated[Pooling, Option("How token states become one vector.")] = Pooling.MEAN
+    teacher: Annotated[
+        str | None,
+        Option("An embedder to learn from, by name or folder; rows may then be single texts.", metavar="MODEL"),
+    ] = None
+    teacher_weight: Annotated[float, Option("Of the teacher's losses beside those of the pairs.", gt=0)] = 1.0
+    teacher_temperature: Annotated[float, Option("What the teacher's cosines are divided by.", gt=0)] = 0.02
+    teacher_margin: Annotated[
+        float,
+        Option("No negative: what the teacher finds nearer than this share of the answer's cosine; 0: all are.", ge=0),
+    ] = 0.99
+    teacher_cache: Annotated[
+        Path | None, Option("Where the teacher's vectors are kept; the user's cache folder.", metavar="DIR")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,20 @@ class EmbedderSets:
     graded: Sequence[GradedSet] = ()
     valid: Sequence[PairSet] = ()
     valid_graded: Sequence[GradedSet] = ()
+    texts: Sequence[TextSet] = ()
+    valid_texts: Sequence[TextSet] = ()
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The rows of each set that is trained on."""
+        sets: list[PairSet | GradedSet] = [*self.pairs, *self.graded]
+        return {one.name: len(one.pairs) for one in sets} | {one.name: len(one.texts) for one in self.texts}
+
+    @property
+    def held(self) -> int:
+        """The rows that choose the epoch."""
+        sets: list[PairSet | GradedSet] = [*self.valid, *self.valid_graded]
+        return sum(len(one.pairs) for one in sets) + sum(len(one.texts) for one in self.valid_texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +131,9 @@ class EmbedderTrainer:
         Raises:
             JnlpError: Rows that are no pairs, too few of them, a base that is no ModernBERT, or an `out` that exists.
         """
-        return fit_embedder(divide(train, valid, options), options, out, base=base, progress=progress, device=device)
+        teacher = teacher_of(options, models) if options.teacher else None
+        sets = divide(train, valid, options)
+        return fit_embedder(sets, options, out, base=base, progress=progress, device=device, teacher=teacher)
 
 
 def make_trainer() -> EmbedderTrainer:
@@ -119,33 +147,49 @@ def divide(train: Sequence[Example], valid: Sequence[Example] | None, options: E
     Raises:
         JnlpError: Nothing to train on or to choose by.
     """
-    from jnlp.training.embedder.pairs import GradedSet, hold_out, key_of, keys_of, sets_of
+    from jnlp.training.embedder.pairs import TextSet, hold_out, hold_out_texts, key_of, keys_of, sets_of, single_texts
 
-    pairs, graded = sets_of(train)
-    if not pairs and not graded:
+    share, seed = options.valid_share, options.seed
+    texts = single_texts(train) if options.teacher else []
+    pairs, graded = sets_of([row for row in train if not (options.teacher and isinstance(row.text, str))])
+    if not pairs and not graded and not texts:
         raise JnlpError("no pair belongs together", hint="rows without a label, with a number, or with entailment")
     if valid is not None:
-        held, held_graded = sets_of(valid)
+        held_texts = single_texts(valid) if options.teacher else []
+        held, held_graded = sets_of([row for row in valid if not (options.teacher and isinstance(row.text, str))])
         seen = keys_of(held, held_graded)
         pairs = [replace(s, pairs=[p for p in s.pairs if key_of(p) not in seen]) for s in pairs]
         graded = [replace(g, pairs=[p for p in g.pairs if key_of(p) not in seen]) for g in graded]
         pairs, graded = [s for s in pairs if s.pairs], [g for g in graded if g.pairs]
-        if not pairs and not graded:
+        texts = [text for text in texts if text not in set(held_texts)] if held_texts else texts
+        if not pairs and not graded and not texts:
             raise JnlpError("all pairs to train on are among those of --valid", hint="give others")
-        return EmbedderSets(pairs, graded, held, held_graded)
-    kept: list[PairSet] = []
-    held = []
-    for pair_set in pairs:
-        train_part, valid_part = hold_out(pair_set.pairs, options.valid_share, options.seed)
-        kept.append(replace(pair_set, pairs=train_part))
-        held.append(replace(pair_set, pairs=valid_part))
-    parts = [hold_out(g.pairs, options.valid_share, options.seed) for g in graded]
+    else:
+        parts = [hold_out(s.pairs, share, seed) for s in pairs]
+        graded_parts = [hold_out(g.pairs, share, seed) for g in graded]
+        held = [replace(s, pairs=part[1]) for s, part in zip(pairs, parts, strict=True)]
+        held_graded = [replace(g, pairs=part[1]) for g, part in zip(graded, graded_parts, strict=True)]
+        pairs = [replace(s, pairs=part[0]) for s, part in zip(pairs, parts, strict=True)]
+        graded = [replace(g, pairs=part[0]) for g, part in zip(graded, graded_parts, strict=True)]
+        texts, held_texts = hold_out_texts(texts, share, seed) if texts else ([], [])
     return EmbedderSets(
-        kept,
-        [GradedSet(g.name, part[0]) for g, part in zip(graded, parts, strict=True)],
+        pairs,
+        graded,
         held,
-        [GradedSet(g.name, part[1]) for g, part in zip(graded, parts, strict=True)],
+        held_graded,
+        [TextSet("texts", texts)] if texts else [],
+        [TextSet("texts", held_texts)] if held_texts else [],
     )
+
+
+def teacher_of(options: EmbedderOptions, models: Models, /) -> Teacher:
+    """Return the teacher that the options name, with the cache of its vectors."""
+    from platformdirs import user_cache_path
+
+    from jnlp.training.embedder.teacher import Teacher
+
+    cache = options.teacher_cache or user_cache_path("jnlp") / "teachers"
+    return Teacher(models.embedder(options.teacher), cache)
 
 
 def fit_embedder(
@@ -158,6 +202,7 @@ def fit_embedder(
     progress: Progress,
     described: Described | None = None,
     device: str = "auto",
+    teacher: Teacher | None = None,
 ) -> TrainReport:
     """Train an embedder on given sets and write `out` in sentence-transformers' layout, with `metrics.json` and a card.
 
@@ -170,6 +215,7 @@ def fit_embedder(
         progress: Called with (phase, done, total, figures).
         described: For the card.
         device: `cpu`, `cuda` …; `auto` takes the GPU where there is one.
+        teacher: What the embedder learns from beside the pairs; texts need one.
 
     Raises:
         JnlpError: A base that is no ModernBERT, dimensions over its width, or an `out` that exists.
@@ -178,9 +224,8 @@ def fit_embedder(
     from jnlp.encoder.runtime import Runtime
     from jnlp.encoder.tokenizer import load_tokenizer
     from jnlp.training.embedder.folder import write_embedder
-    from jnlp.training.embedder.objective import EmbedderObjective, rows_of
-    from jnlp.training.embedder.pair_batches import encode_graded, encode_pairs, encoder_of
-    from jnlp.training.embedder.sequences import sequence_encoder
+    from jnlp.training.embedder.lessons import make_objective
+    from jnlp.training.embedder.pair_batches import encoder_of
     from jnlp.training.epochs import Pace, fit
     from jnlp.training.folder import read_config, resumable, versions, whole_folder
 
@@ -191,29 +236,22 @@ def fit_embedder(
     prefixes = prefixes_of(base, options)
     place, _ = Runtime(device=device).place()
     length = min(options.max_length, int(config.get("max_position_embeddings", 8192)))
-    run = [replace(options, resume=None), config, digest_weights(base), sets]
+    taught_by = teacher.embedder.fingerprint if teacher else None
+    run = [replace(options, resume=None), config, digest_weights(base), sets, taught_by]
     with whole_folder(out) as part, resumable(out, run, resume=options.resume) as checkpoint:
         encode = encoder_of(load_tokenizer(base), prefixes, length)
-        pairs, valid = ([encode_pairs(s, encode) for s in side] for side in (sets.pairs, sets.valid))
-        graded, valid_graded = ([encode_graded(s, encode) for s in side] for side in (sets.graded, sets.valid_graded))
         module = load_encoder(base, config).to(place)
-        lengths = _lengths(pairs, graded)
-        longest = max([*lengths, *_lengths(valid, valid_graded)])
-        encoder = sequence_encoder(module, options.pooling, place, longest, tokens=sum(lengths) * options.epochs)
-        contrast = contrast_of(options, width)
-        objective = EmbedderObjective(
-            encoder, rows_of(pairs, graded, contrast, width), valid, valid_graded, cache_tokens=options.cache_tokens
-        )
         rate = options.lr or default_rate(width)
+        objective = make_objective(module, sets, options, encode, place, teacher, progress)
         before = objective.evaluate()
         module.requires_grad_(requires_grad=True)
         fitted = fit(objective, Pace.of(options, rate, hours=options.hours), progress, checkpoint=checkpoint)
         report: dict[str, Any] = {
             "rows": {
-                "train": sum(_sizes(sets.pairs, sets.graded).values()),
-                "valid": sum(_sizes(sets.valid, sets.valid_graded).values()),
+                "train": sum(sets.sizes.values()),
+                "valid": sets.held,
             },
-            "sets": _sizes(sets.pairs, sets.graded),
+            "sets": sets.sizes,
             "best_epoch": fitted.best + 1,
             "epochs": list(fitted.epochs),
             "tokens": fitted.tokens,
@@ -222,7 +260,7 @@ def fit_embedder(
             "scores": {name: value for name, value in fitted.epochs[fitted.best].items() if name in before},
             "prefixes": {purpose.value: prefix for purpose, prefix in prefixes.items()},
             "details": {
-                "options": recorded(options, lr=rate),
+                "options": recorded(options, lr=rate, teacher=options.teacher and Path(options.teacher).name),
                 "device": place.type,
                 "versions": versions(),
             },
@@ -230,16 +268,6 @@ def fit_embedder(
         about = described or Described(out.name, base.name)
         write_embedder(part, base, config, module, prefixes, options, about, report)
     return TrainReport(out, report["scores"], report["rows"], report["details"])
-
-
-def _sizes(pairs: Sequence[PairSet], graded: Sequence[GradedSet]) -> dict[str, int]:
-    return {s.name: len(s.pairs) for s in pairs} | {s.name: len(s.pairs) for s in graded}
-
-
-def _lengths(pairs: Sequence[PairIds], graded: Sequence[GradedIds]) -> list[int]:
-    """Return the tokens of every text."""
-    texts = [text for p in pairs for text in (*p.queries, *p.documents)]
-    return [len(text) for text in [*texts, *(text for g in graded for text in (*g.first, *g.second))]]
 
 
 def prefixes_of(base: Path, options: EmbedderOptions, /) -> dict[Purpose, str]:
@@ -272,19 +300,3 @@ def load_encoder(base: Path, config: Mapping[str, Any], /) -> ModernBert:
         raise JnlpError(f"{base} lacks the weights {lacking[0]}", hint="give a whole model folder")
     module.load_state_dict({name: states[name] for name in module.state_dict()})
     return module
-
-
-def contrast_of(options: EmbedderOptions, width: int, /) -> Contrast:
-    """Return how the losses compare vectors of a model of some width."""
-    from jnlp.training.embedder.losses import matryoshka
-    from jnlp.training.embedder.objective import Contrast
-
-    return Contrast(
-        batch_size=options.batch_size,
-        temperature=options.temperature,
-        symmetric=options.symmetric,
-        widths=matryoshka(options.dimensions, width),
-        mine=options.mine,
-        margin=options.mine_margin,
-        skip=options.mine_skip,
-    )
