@@ -1,9 +1,9 @@
-"""The attention seam: one signature over packed tokens, and the implementations behind it.
+"""Attention over packed tokens: one signature and its implementations.
 
-Every implementation takes `(q, k, v, cu_seqlens, lengths, window)`: q, k, v `[T, heads, head_dim]`, cu_seqlens int32
-`[B + 1]`, the B lengths on the host, and the window (a token attends to |i - j| <= window; None: to its whole
-sequence); and returns `[T, heads, head_dim]`. All but the compiled kernel are differentiable. `reference` says what is
-meant; the others are tested against it.
+Every implementation takes `(q, k, v, cu_seqlens, lengths, window)` and returns `[T, heads, head_dim]`. q, k, v are
+`[T, heads, head_dim]`, cu_seqlens is int32 `[B + 1]`, and the B lengths are on the host. With a window, a token attends
+to |i - j| <= window; with None, to its whole sequence. All but the compiled kernel are differentiable. `reference` is
+the definition; the others are tested against it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def choose(device: torch.device | str, dtype: torch.dtype, head_dim: int, gradie
 
 @cache
 def flash_runs(head_dim: int, gpu: int | None = None, /) -> bool:
-    """Say if the flash kernels take this head size on a GPU: from Ampere on, multiples of 8 up to 256."""
+    """Return True if the flash kernels support this head size on a GPU: Ampere or newer, multiples of 8 up to 256."""
     return head_dim % 8 == 0 and head_dim <= 256 and torch.cuda.get_device_capability(gpu) >= (8, 0)
 
 
@@ -77,8 +77,8 @@ def varlen(
 ) -> Tensor:
     """Attend through torch's own flash kernel over packed tokens: CUDA, 16-bit.
 
-    Without gradients the keys are not split, where this torch has that option: the result of a sequence then does
-    not depend on the rest of the batch.
+    Without gradients, the keys are not split if this torch has that option. The result of a sequence then does not
+    depend on the rest of the batch.
     """
     from torch.nn.attention.varlen import varlen_attn
 
@@ -113,16 +113,16 @@ def flash(
 def blocked(
     q: Tensor, k: Tensor, v: Tensor, cu_seqlens: Tensor, lengths: tuple[int, ...], window: int | None, /
 ) -> Tensor:
-    """Attend in plain torch on any device, computing little more than what each token reaches."""
+    """Attend in plain torch on any device, computing few scores outside the windows."""
     q, k, v = (x.transpose(0, 1) for x in (q * q.shape[-1] ** -0.5, k, v))
     return groups.attend(q, k, v, lengths, window)
 
 
 def attend_qkv(qkv: Tensor, rotation: RotationTable, packed: Packed, window: int | None, /) -> Tensor:
-    """Attend over the projection as it is, on a CPU without gradients: turns queries and keys first.
+    """Rotate queries and keys, then attend: for a CPU without gradients.
 
     Args:
-        qkv: Queries, keys and values, not turned yet, `[T, 3, heads, head_dim]`.
+        qkv: Queries, keys and values before the rotation, `[T, 3, heads, head_dim]`.
         rotation: The angles of the positions.
         packed: The batch.
         window: A token attends to |i - j| <= window; None: to its whole sequence.
@@ -136,6 +136,6 @@ def attend_qkv(qkv: Tensor, rotation: RotationTable, packed: Packed, window: int
 
 
 def attend_qkv_plain(qkv: Tensor, rotation: RotationTable, packed: Packed, window: int | None, /) -> Tensor:
-    """Do what `attend_qkv` does in plain torch."""
+    """Compute `attend_qkv` in plain torch."""
     q, k = rotation.turn(qkv[:, :2], packed.positions)
     return groups.attend(q, k, qkv[:, 2].transpose(0, 1), packed.lengths, window).flatten(1)

@@ -1,4 +1,4 @@
-"""Runs a network over token sequences: sorted by length, packed under a token budget, answered in input order."""
+"""Runs a network over token sequences, sorted by length and packed under a token budget; keeps the input order."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     Forward = Callable[[Packed, list[int]], Sequence[Tensor] | Tensor]
 
 LOOKAHEAD = 65_536
-"""Tokens of the sequences that are sorted together, or 16 batches where these are more."""
+"""Tokens of the sequences that are sorted together, or 16 batches if that is more."""
 
 _NO_MEMORY = ("DefaultCPUAllocator", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 class BatchRunner:
-    """A device and its token budget; two threads may call, one runs at a time.
+    """Runs batches on a device under a token budget. Several threads may call it; one runs at a time.
 
     Args:
-        device: Where batches go.
-        budget: Tokens a batch; a longer sequence runs alone. It is halved when memory runs out, and stays so.
+        device: The device of the network.
+        budget: Tokens per batch; a longer sequence runs alone. It is halved permanently when memory runs out.
         usage: Counts each batch.
-        pads: True where the network pads a packed batch to its longest sequence.
+        pads: True if the network pads a packed batch to its longest sequence.
     """
 
     def __init__(self, device: torch.device, budget: int, /, *, usage: Usage | None = None, pads: bool = False) -> None:
@@ -47,14 +47,14 @@ class BatchRunner:
         self._lock = threading.Lock()
 
     def map(self, windows: Iterable[Window], forward: Forward, /) -> Iterator[FloatArray]:
-        """Yield for each window, in order, what `forward` makes of it, float32 on the host.
+        """Yield the output of `forward` for each window, in order, as float32 on the host.
 
-        Only a look-ahead of windows and their results is held; states of one batch at a time. Where memory runs out
-        the batch is split and tried again.
+        It holds a bounded look-ahead of windows and results, and the states of one batch. When memory runs out, the
+        batch is split and run again.
 
         Args:
             windows: The sequences.
-            forward: Called with a batch and the numbers of its windows in `windows`; returns one tensor a window.
+            forward: Called with a batch and the indices of its windows; returns one tensor for each window.
 
         Raises:
             RecordError: One sequence alone is too long for the memory.
@@ -65,38 +65,38 @@ class BatchRunner:
             waiting = batches([len(window.ids) for window in group], self.budget, padded=self._pads)[::-1]
             while waiting:
                 batch = waiting.pop()
-                rows = self._run([group[i] for i in batch], [first + i for i in batch], forward)
-                if rows is None:
+                outputs = self._run([group[i] for i in batch], [first + i for i in batch], forward)
+                if outputs is None:
                     waiting += self._split(batch, [len(group[i].ids) for i in batch])
                     continue
-                for i, row in zip(batch, rows, strict=True):
-                    results[i] = row
+                for i, output in zip(batch, outputs, strict=True):
+                    results[i] = output
             first += len(group)
             for result in results:
                 assert result is not None  # each window is in one batch
                 yield result
 
     def _run(self, windows: Sequence[Window], numbers: list[int], forward: Forward) -> Sequence[FloatArray] | None:
-        """Run one batch; None where there is not enough memory for it."""
+        """Run one batch; return None if there is not enough memory."""
         try:
             packed = pack([window.ids for window in windows], types=[window.types for window in windows])
             packed = packed.to(self.device)  # while another batch may run
-            rows, seconds = self._compute(lambda: _to_host(forward(packed, numbers)))
+            outputs, seconds = self._compute(lambda: _to_host(forward(packed, numbers)))
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             return None
         self.usage.batch(sum(packed.lengths), self._size(packed.lengths), seconds)
-        return rows
+        return outputs
 
     def _compute(self, work: Callable[[], Sequence[FloatArray]]) -> tuple[Sequence[FloatArray], float]:
-        """Return what `work` returns, and the seconds it took; one runs at a time."""
+        """Return the result of `work` and the seconds it took; one call runs at a time."""
 
         def timed() -> tuple[Sequence[FloatArray], float]:
             with torch.inference_mode():
                 start = time.perf_counter()
-                rows = work()
-                return rows, time.perf_counter() - start
+                outputs = work()
+                return outputs, time.perf_counter() - start
 
         if self.device.type == "cpu":
             return compute(timed)
@@ -104,9 +104,9 @@ class BatchRunner:
             return timed()
 
     def _split(self, batch: list[int], lengths: list[int]) -> list[list[int]]:
-        """Halve the budget to below what did not fit, and return the batch cut up under it, last first.
+        """Halve the budget until it is below the failed batch, and return the batch split by it, last part first.
 
-        A batch that was made under a larger budget than the present one is cut up under that first.
+        A batch that was made under an older, larger budget is first split by the current budget.
 
         Raises:
             RecordError: The batch is one sequence.
@@ -126,7 +126,7 @@ class BatchRunner:
         return [[batch[i] for i in part] for part in batches(lengths, self.budget, padded=self._pads)][::-1]
 
     def _size(self, lengths: Sequence[int]) -> int:
-        """Return the tokens of a batch, padding included where there is any."""
+        """Return the tokens of a batch, including any padding."""
         return len(lengths) * max(lengths) if self._pads else sum(lengths)
 
     def _groups(self, windows: Iterable[Window]) -> Iterator[list[Window]]:
@@ -144,7 +144,7 @@ class BatchRunner:
 
 
 def is_out_of_memory(error: Exception, /) -> bool:
-    """Return True where an exception says that an allocation failed, on the host or on a GPU."""
+    """Return True if an exception means a failed allocation, on the host or on a GPU."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)

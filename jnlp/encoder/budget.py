@@ -1,4 +1,4 @@
-"""How many tokens make a batch where nobody says: what fits the processor's caches, or the GPU's memory."""
+"""The default token budget of a batch: as many as fit the processor's caches, or the GPU's memory."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 
 CPU_TOKENS = (1024, 4096)
-"""The least and the most on a CPU: fewer starve the matrix products, more leave the caches."""
+"""Minimum and maximum on a CPU: fewer make matrix products slow, more do not fit the caches."""
 BLOCKS_TOKENS = (1024, 8192)
-"""The same where layers run in blocks of tokens that stay in a core's cache."""
+"""The same for layers that run in blocks of tokens within a core's cache."""
 CUDA_TOKENS = (4096, 131_072)
 
 _CPU = Path("/sys/devices/system/cpu/cpu0/cache")
@@ -17,7 +17,7 @@ _UNKNOWN = 32 << 20  # bytes of cache where the system does not say
 
 
 def token_bytes(hidden: int, intermediate: int, itemsize: int, /) -> int:
-    """Return the bytes of one token that a layer has at hand at once: states, projections, the MLP's inside."""
+    """Return the bytes that a layer needs for one token: states, projections, the MLP's intermediate values."""
     return itemsize * (6 * hidden + 3 * intermediate)
 
 
@@ -33,7 +33,7 @@ def cuda_budget(width: int, free: int, /) -> int:
 
 @cache
 def cache_bytes(threads: int, folder: Path = _CPU, /) -> int:
-    """Return the caches that `threads` cores can count on: their second level, and their part of the third."""
+    """Return the cache bytes of `threads` cores: their second level, and their share of the third."""
     total = 0
     for index in sorted(folder.glob("index*")):
         try:
@@ -61,6 +61,6 @@ def _bytes(size: str) -> int:
 
 
 def _count(cpus: str) -> int:
-    """Return how many processors a list such as `0-3,8` names."""
+    """Return the number of processors in a list such as `0-3,8`."""
     ends = [part.split("-") for part in cpus.split(",") if part]
     return sum(int(end[-1]) - int(end[0]) + 1 for end in ends)

@@ -38,7 +38,7 @@ NETWORKS: dict[Head, type[Network]] = {
     Head.MASKED_LM: ModernBertForMaskedLM,
     Head.CLASSIFIER: ModernBertForSequenceClassification,
 }
-"""The network that has a head."""
+"""A network with or without a head."""
 
 ARCHITECTURES: dict[type[Network], str] = {
     ModernBert: "ModernBertModel",
@@ -61,13 +61,13 @@ def load_modernbert(
 ) -> N:
     """Load a folder as `ModernBert`, `ModernBertForMaskedLM` or `ModernBertForSequenceClassification`.
 
-    Nothing is initialised first: the network is made without storage and takes the mapped weights as they are, cast
-    where the dtype differs (fp16 files always are). It comes in evaluation mode, without gradients.
+    The network is created without storage and gets the memory-mapped weights, cast if the dtype differs (fp16 files
+    always are). It is in evaluation mode, without gradients.
 
     Args:
-        folder: Its `model.safetensors`, or shards, are read.
-        kind: The network.
-        runtime: Where it runs, and in which dtype.
+        folder: The folder of `model.safetensors`, or its shards.
+        kind: The class of the network.
+        runtime: The device and the dtype.
         config: The object in `config.json`; None reads it.
         name: What messages call the model; None is the folder.
 
@@ -78,7 +78,7 @@ def load_modernbert(
     device, dtype = runtime.place()
     shared = runtime.converted if device.type == "cpu" else None
     stored = read_weights(folder) if shared is None else read_shared(folder, dtype, shared)
-    weights = _select(_named(stored), kind, name or str(folder))
+    weights = _select(_add_prefix(stored), kind, name or str(folder))
     values = read_json(folder / "config.json") if config is None else dict(config)
     with torch.device("meta"):
         network = kind(_config(folder, values, weights))
@@ -94,7 +94,7 @@ def save_modernbert(network: Network, folder: Path, /, *, tokenizer: Path | None
 
     Args:
         network: What to save.
-        folder: Made if it is not there.
+        folder: The folder; created if needed.
         tokenizer: A folder whose `tokenizer.json` and `tokenizer_config.json` are copied too.
     """
     from safetensors.torch import save_file
@@ -111,7 +111,7 @@ def save_modernbert(network: Network, folder: Path, /, *, tokenizer: Path | None
 
 
 def _config(folder: Path, values: dict[str, Any], weights: Weights) -> ModernBertConfig:
-    """Return a network's shape; a classifier whose config names no labels gets as many as its weights have."""
+    """Return a network's shape; a classifier without labels in its config gets as many as its weights have."""
     path = folder / "config.json"
     if "classifier.weight" in weights and not values.get("id2label"):
         values["num_labels"] = len(weights["classifier.weight"])
@@ -123,7 +123,7 @@ def _config(folder: Path, values: dict[str, Any], weights: Weights) -> ModernBer
         raise JnlpError(f"{path} does not describe a ModernBERT: {error}", hint=AGAIN) from error
 
 
-def _named(weights: Weights) -> Weights:
+def _add_prefix(weights: Weights) -> Weights:
     """Give the encoder's weights of an encoder-only checkpoint the prefix they have in all others."""
     if any(name.startswith("model.") for name in weights):
         return weights
@@ -132,7 +132,7 @@ def _named(weights: Weights) -> Weights:
 
 
 def _select(weights: Weights, kind: type[Network], name: str) -> Weights:
-    """Keep the weights that a kind of network has, under its names; raise if its head is not there."""
+    """Return the weights of a kind of network, by its names; raise if its head is missing."""
     encoder = {name: w for name, w in weights.items() if name.startswith("model.")}
     if kind is ModernBert:
         return {name.removeprefix("model."): w for name, w in encoder.items()}
@@ -150,7 +150,7 @@ def _select(weights: Weights, kind: type[Network], name: str) -> Weights:
 
 
 def _fit(weights: Weights, expected: Mapping[str, Tensor], folder: Path) -> None:
-    """Check names and shapes; the copy of the embeddings that some files have as a tied decoder is dropped."""
+    """Check names and shapes; drop the copy of the embeddings that some files have as a tied decoder."""
     if "decoder.weight" not in expected:
         weights.pop("decoder.weight", None)
     if missing := sorted(expected.keys() - weights.keys()):

@@ -1,7 +1,7 @@
 """The one thread on which a process computes on its CPU.
 
-OpenMP keeps a team of threads for each thread that asks it to compute, and a team that has just finished waits busily
-for a few milliseconds: were each of two callers to compute by itself, their teams would take the cores from each other.
+OpenMP keeps a team of threads for each calling thread, and a finished team busy-waits for a few milliseconds. If two
+threads computed, their teams would take the cores from each other.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _running: _Thread | None = None
 
 
 def compute(work: Callable[[], T], /) -> T:
-    """Run `work` on the compute thread, after what others have asked of it, and return what it returns.
+    """Run `work` on the compute thread, after queued work of others, and return its result.
 
-    It computes on as many threads as torch would here (`torch.get_num_threads()`).
+    It uses as many threads as torch would in the calling thread (`torch.get_num_threads()`).
 
     Raises:
-        JnlpError: The interpreter is at its end.
+        JnlpError: The interpreter is shutting down.
     """
     job = _Job(work, torch.get_num_threads())
     _thread().submit(job)
@@ -46,7 +46,7 @@ def compute(work: Callable[[], T], /) -> T:
 
 
 class _Job:
-    """Work, and what came of it."""
+    """Work and its result."""
 
     def __init__(self, work: Callable[[], Any], threads: int) -> None:
         self.work = work
@@ -68,27 +68,27 @@ class _Thread:
         stop_at_exit(self)
 
     def submit(self, job: _Job, /) -> None:
-        """Queue a job; raises a `JnlpError` at the interpreter's end."""
+        """Queue a job; raise a `JnlpError` if the interpreter is shutting down."""
         with self._lock:
             if self._ending:
-                raise _over()
+                raise _shutting_down()
             self._jobs.put(job)
 
     def stop(self) -> None:
-        """Take on nothing more; what is queued fails."""
+        """Accept no more jobs; queued ones fail."""
         with self._lock:
             self._ending = True
             self._jobs.put(None)
 
     def join(self) -> None:
-        """Wait for the job at work."""
+        """Wait for the running job."""
         self._thread.join()
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             try:
                 if self._ending:
-                    raise _over()
+                    raise _shutting_down()
                 if torch.get_num_threads() != job.threads:  # torch keeps this setting per thread
                     torch.set_num_threads(job.threads)
                 job.result = job.work()
@@ -98,8 +98,8 @@ class _Thread:
             del job  # a thread that waits holds no batch
 
 
-def _over() -> JnlpError:
-    return JnlpError("the interpreter is at its end")  # not a record's: nobody tries the halves of a chunk
+def _shutting_down() -> JnlpError:
+    return JnlpError("the interpreter is shutting down")  # no RecordError, so chunks are not halved and retried
 
 
 def _thread() -> _Thread:
@@ -111,7 +111,7 @@ def _thread() -> _Thread:
 
 
 def _forget() -> None:
-    """A forked child has none of its parent's threads."""
+    """Reset in a forked child, which has none of its parent's threads."""
     global _running, _start
     _running, _start = None, threading.Lock()
 

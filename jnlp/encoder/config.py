@@ -1,4 +1,4 @@
-"""A ModernBERT's shape, as `config.json` of a Hugging Face folder states it."""
+"""A ModernBERT's shape, as in the `config.json` of a Hugging Face folder."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class ModernBertConfig:
     Args:
         layer_types: For each layer `full_attention` or `sliding_attention`; empty: every third layer is global.
         local_attention: The full window: a local token attends to |i - j| <= local_attention / 2.
-        attention_dropout: Of what attention answers; the scores themselves are not dropped out, as they are in
-            transformers, where training goes through a kernel that keeps none.
-        classifier_pooling: What a classifier reads: the first token (`cls`) or the mean over all.
+        attention_dropout: Dropout of the attention's output. Unlike in transformers, scores have no dropout, because
+            the training kernel does not store them.
+        classifier_pooling: The classifier's input: the first token (`cls`) or the mean over all.
         labels: A classifier's labels in the order of its logits (`id2label`).
         problem_type: How a classifier's logits are read; None: one of several labels, or yes or no with one logit.
     """
@@ -101,7 +101,7 @@ class ModernBertConfig:
         """Read a Hugging Face config, of transformers 5 (`rope_parameters`) or older (`global_rope_theta`).
 
         Raises:
-            JnlpError: It is no ModernBERT, or one that this encoder does not compute.
+            JnlpError: It is not a ModernBERT, or has a feature that this encoder does not support.
         """
         _refuse_foreign(values)
         known = {f.name: values[f.name] for f in fields(cls) if values.get(f.name) is not None}
@@ -118,7 +118,7 @@ class ModernBertConfig:
         return cls(**known)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `config.json` says: transformers 4.48 and newer, and jnlp, read it."""
+        """Return the content of `config.json`, for transformers 4.48 and newer and for jnlp."""
         values = asdict(self)
         labels = values.pop("labels")
         values |= {
@@ -141,20 +141,20 @@ class ModernBertConfig:
 
 
 def _labels(values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the labels in the order of their ids; none where the config names none."""
+    """Return the labels in the order of their ids, if the config has any."""
     if id2label := values.get("id2label"):
         return tuple(str(id2label[key]) for key in sorted(id2label, key=int))
     return tuple(f"LABEL_{i}" for i in range(int(values.get("num_labels") or 0)))
 
 
 def _layer_types(values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the pattern that a config of transformers 4 states by its period."""
+    """Return the layer types of a transformers 4 config, which gives only their period."""
     every = int(values.get("global_attn_every_n_layers") or 3)
     return tuple(LOCAL if i % every else GLOBAL for i in range(values["num_hidden_layers"]))
 
 
 def _refuse_foreign(values: Mapping[str, Any]) -> None:
-    """Raise for what would load but compute something else."""
+    """Raise if a config has a feature that this encoder would compute differently."""
     if missing := [name for name in _SIZES if not isinstance(values.get(name), int)]:
         raise JnlpError(f"the config does not state {', '.join(missing)}")
     for name, value in _COMPUTED.items():

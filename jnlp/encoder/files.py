@@ -1,4 +1,4 @@
-"""The files of a model folder: JSON and safetensors, read with errors that name the file and the remedy."""
+"""Reads the JSON and safetensors files of a model folder; errors name the file and the remedy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def read_json(path: Path, /) -> dict[str, Any]:
-    """Read a JSON object; a JnlpError says if the file is missing or no JSON object."""
+    """Read a JSON object; raise JnlpError if the file is missing or not a JSON object."""
     try:
         return schema.read_object(path)
     except FileNotFoundError:
@@ -27,7 +27,7 @@ def read_json(path: Path, /) -> dict[str, Any]:
 
 
 def present_weights(folder: Path, /) -> list[Path]:
-    """Return a folder's safetensors files, all of which are there; a JnlpError says what is missing."""
+    """Return a folder's safetensors files; raise JnlpError if one is missing."""
     files = weight_files(folder)
     for file in files:
         if file.is_file():
@@ -42,7 +42,7 @@ def present_weights(folder: Path, /) -> list[Path]:
 
 
 def read_weights(folder: Path, /) -> dict[str, Tensor]:
-    """Map a folder's weights into memory: tensors by name, in the files' dtype, read from disk when used."""
+    """Map a folder's weights into memory; return tensors by name, in the files' dtype, read from disk on use."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -56,10 +56,9 @@ def read_weights(folder: Path, /) -> dict[str, Tensor]:
 
 
 def check_finite(weights: Mapping[str, Tensor], folder: Path, /) -> None:
-    """Raise JnlpError where a weight is NaN or infinite; a model with one would answer with nothing else.
+    """Raise JnlpError if a weight is NaN or infinite, which would spread to all results.
 
-    The least and the greatest of a tensor are such wherever a weight is: both take one pass, in bf16 a tenth of the
-    time of a sum.
+    It checks the minimum and maximum of each tensor. They need one pass, and in bf16 a tenth of the time of a sum.
     """
     import torch
 
@@ -73,10 +72,10 @@ def check_finite(weights: Mapping[str, Tensor], folder: Path, /) -> None:
 
 
 def digest_weights(folder: Path, /, *, block: int = 1 << 16, samples: int = 16) -> str:
-    """Return a sha256 that tells weights apart without reading gigabytes.
+    """Return a sha256 that identifies weights without reading gigabytes.
 
-    It covers each file's size, its first block (the header: names, shapes) and evenly spaced sampled blocks; a
-    training step changes every block, so two trained models do not collide, a forgery could.
+    It covers each file's size, its first block (the header: names, shapes) and evenly spaced sampled blocks. A training
+    step changes every block, so two trained models do not collide. A forged file could.
     """
     digest = hashlib.sha256()
     for path in present_weights(folder):

@@ -1,7 +1,7 @@
-"""Attention in plain torch: a packed batch as a few dense products, little larger than what its tokens reach.
+"""Attention in plain torch: a packed batch as a few dense products with little padding.
 
-Short sequences of about one length stand side by side, padded to the longest of them; a long one attends alone, or, in
-a local layer, in blocks of queries whose keys reach one window further. The plan of a batch is made once for all layers
+Short sequences of similar length are grouped and padded to the longest of them. A long sequence attends alone, or, in a
+local layer, in blocks of queries whose keys reach one window further. The plan of a batch is made once for all layers
 of a kind.
 """
 
@@ -17,15 +17,15 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor
 
 BLOCK = 64
-"""Queries a block of local attention; with 64 keys on each side, two thirds of the scores are within reach."""
+"""Queries in a block of local attention. With 64 keys on each side, two thirds of the scores are within the window."""
 SHORT = 192
-"""Tokens of the longest sequence that is grouped with others of other lengths."""
+"""Maximum length of a sequence that is grouped with sequences of other lengths."""
 SCORES = 1 << 20
-"""Scores that a CPU writes out at a time: 2 MiB in bf16, within the second-level caches of two cores."""
+"""Scores that a CPU computes at a time: 2 MiB in bf16, which fit the second-level caches of two cores."""
 SCORES_ELSEWHERE = 1 << 23
-"""The same on other devices, and where gradients keep them all the same."""
+"""The same on other devices, and with gradients, which keep the scores anyway."""
 
-Rows = np.ndarray[tuple[int], np.dtype[np.int64]]
+Indices = np.ndarray[tuple[int], np.dtype[np.int64]]
 Grid = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 Inside = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
@@ -36,9 +36,9 @@ class Group:
 
     Args:
         count: The number n of sequences or blocks.
-        queries: Rows of the batch, int64 `[n x queries]`, or the range that they are.
-        keys: The same of the keys.
-        mask: What is added to the scores, 0 or -inf, `[n, queries or 1, keys]`; None: every key is reached.
+        queries: Token indices in the batch, int64 `[n x queries]`, or their range.
+        keys: The same for the keys.
+        mask: Added to the scores, 0 or -inf, `[n, queries or 1, keys]`; None: no key is masked.
     """
 
     count: int
@@ -49,7 +49,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The groups of a batch, and where each token lies in their outputs, int64 `[T]` (None: in order)."""
+    """The groups of a batch, and the index of each token in their outputs, int64 `[T]` (None: in order)."""
 
     groups: tuple[Group, ...]
     order: Tensor | None
@@ -62,7 +62,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, lengths: tuple[int, ...], window: in
         q: Queries, divided by the root of the head size, `[heads, T, head_dim]`.
         k: Keys.
         v: Values.
-        lengths: Of the sequences, T in all.
+        lengths: The lengths of the sequences, T in all.
         window: A token attends to |i - j| <= window; None: to its whole sequence.
 
     Returns:
@@ -88,8 +88,8 @@ def _take(x: Tensor, tokens: Tensor | slice, count: int) -> Tensor:
 def _dense(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     """Attend `[heads, n, queries, head_dim]` to `[heads, n, keys, head_dim]`.
 
-    With the scores written out where they are few, and in bf16, where oneDNN's products outrun the flash kernel, which
-    computes in fp32; else, and where gradients would keep all scores, by the flash kernel.
+    Few scores, and scores in bf16, are computed explicitly: there oneDNN's products are faster than the flash kernel,
+    which computes in fp32. Otherwise, and if gradients would keep all scores, the flash kernel is used.
     """
     heads, count, queries, _ = q.shape
     keys = k.shape[2]
@@ -101,11 +101,11 @@ def _dense(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         split = (torch.split(x, some, dim=1) for x in (q, k, v))
         return torch.cat([_dense(*part) for part in zip(*split, masks, strict=False)], dim=1)
     if queries > (some := max(BLOCK, scores // (heads * keys))) and mask is None:
-        return torch.cat([_written_out(part, k, v, None) for part in torch.split(q, some, dim=2)], dim=2)
-    return _written_out(q, k, v, mask)
+        return torch.cat([_explicit(part, k, v, None) for part in torch.split(q, some, dim=2)], dim=2)
+    return _explicit(q, k, v, mask)
 
 
-def _written_out(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+def _explicit(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     scores = q @ k.mT
     if mask is not None:
         scores = scores + mask if scores.requires_grad else scores.add_(mask)
@@ -114,9 +114,9 @@ def _written_out(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor
 
 @lru_cache(maxsize=8)
 def plan_of(lengths: tuple[int, ...], window: int | None, device: torch.device, dtype: torch.dtype, /) -> Plan:
-    """Return the groups that a batch of these lengths attends in; kept from layer to layer.
+    """Return the groups of a batch with these lengths; cached for the next layers.
 
-    Made outside inference mode, since training may meet the same lengths.
+    They are made outside inference mode, since training may use the same lengths.
     """
     starts = np.cumsum([0, *lengths[:-1]])
     short = SHORT if window is None else BLOCK + 2 * window
@@ -148,7 +148,7 @@ class _Maker:
     """Collects the groups of a batch."""
 
     def __init__(
-        self, lengths: Rows, starts: Rows, window: int | None, device: torch.device, dtype: torch.dtype
+        self, lengths: Indices, starts: Indices, window: int | None, device: torch.device, dtype: torch.dtype
     ) -> None:
         self._lengths, self._starts, self._window = lengths, starts, window
         self._device, self._dtype = device, dtype
@@ -157,7 +157,7 @@ class _Maker:
         self._size = 0
 
     def together(self, sequences: list[int]) -> None:
-        """Add sequences side by side; what pads a shorter one repeats its last token, and no key is padding."""
+        """Add a group of sequences. A shorter one is padded with its last token, and its padding keys are masked."""
         lengths, starts = self._lengths[sequences, None], self._starts[sequences, None]
         places = np.arange(lengths.max())[None]
         inside = places < lengths
@@ -168,7 +168,7 @@ class _Maker:
         self._add(starts + at, inside, starts + at, reached)
 
     def blocks(self, sequences: list[int], window: int) -> None:
-        """Add sequences one after another, cut into blocks of queries wherever these fall."""
+        """Add sequences one after another, cut into blocks of queries at any position."""
         owner = np.repeat(sequences, self._lengths[sequences])
         tokens = np.concatenate([self._starts[i] + np.arange(self._lengths[i]) for i in sequences])
         first = np.arange(0, len(tokens), BLOCK)[:, None]
@@ -195,6 +195,6 @@ class _Maker:
         return torch.from_numpy(tokens).to(self._device)
 
     def plan(self) -> Plan:
-        """Return what was collected."""
+        """Return the collected groups."""
         in_order = self._size == len(self._order) and bool((np.diff(self._order) == 1).all())
         return Plan(tuple(self._groups), None if in_order else torch.from_numpy(self._order).to(self._device))

@@ -1,7 +1,7 @@
-"""What tasks see: texts in, arrays out. Implements Embedder, Classifier and MaskedLM of `jnlp.types`.
+"""The heads that tasks use, from texts to arrays: Embedder, Classifier and MaskedLM of `jnlp.types`.
 
-The network behind a head is anything that reads a `Packed` batch: jnlp's own ModernBERT, or another architecture
-through `transformers_backend`.
+The network of a head is any function of a `Packed` batch: jnlp's own ModernBERT, or another architecture through
+`forms.transformers`.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class Network(Protocol):
     """Reads a packed batch: an encoder returns states `[T, d]`, a classifier logits `[B, k]`."""
 
     def __call__(self, packed: Packed, /) -> Tensor:
-        """Return one row a token, or one a sequence."""
+        """Return `[T, …]` for tokens, or `[B, …]` for sequences."""
         ...
 
 
 class MaskedNetwork(Protocol):
-    """Reads a packed batch and answers at some of its tokens."""
+    """Reads a packed batch and returns logits at some of its tokens."""
 
     def __call__(self, packed: Packed, at: Tensor, /) -> Tensor:
         """Return logits `[M, vocabulary]` at the M tokens `at`."""
@@ -49,14 +49,14 @@ class MaskedNetwork(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """What all heads share: how texts become windows, and where these run.
+    """The common part of all heads: it lays out windows and runs batches.
 
     Args:
         tokenizer: The model's tokenizer.
         runner: Runs batches.
         max_length: The longest sequence in tokens, special tokens included.
-        overflow: What happens to a longer text where a call does not say.
-        count: Called after each call with how many texts were read in windows, and how many characters left out.
+        overflow: The default policy for longer texts.
+        count: Called after each call with the number of texts read in windows, and of characters left out.
     """
 
     tokenizer: Tokenizer
@@ -66,7 +66,7 @@ class Reader:
     count: Callable[[int, int], None] = ignore_counts
 
     def frame(self, texts: Sequence[Text], overflow: Overflow | None, /, *, prefix: str = "") -> list[Framed]:
-        """Lay out the windows of texts, and report what was windowed and what was cut."""
+        """Lay out the windows of texts, and count windowed texts and cut characters."""
         if isinstance(texts, str):
             raise UsageError("texts is one string", hint="pass a list: [text]")
         framed = frame(texts, self.tokenizer, self.max_length, overflow or self.overflow, prefix=prefix)
@@ -109,14 +109,14 @@ class PackedEmbedder:
         purpose: Purpose = Purpose.SIMILARITY,
         overflow: Overflow | None = None,
     ) -> Embeddings:
-        """Return one pooled vector a text, not normalised; windows are joined by `mean_by_tokens`."""
+        """Return one pooled vector for each text, not normalised; windows are joined by `mean_by_tokens`."""
         framed = self._reader.frame(texts, overflow, prefix=self.prefixes.get(purpose, ""))
 
-        def pooled(packed: Packed, _: list[int]) -> Tensor:
+        def pool_states(packed: Packed, _: list[int]) -> Tensor:
             return pool(self._encoder(packed), packed, self.pooling)
 
-        rows = list(self._reader.runner.map(chain.from_iterable(framed), pooled))
-        vectors = np.asarray(rows, dtype=np.float32).reshape(-1, self.dimension)
+        outputs = list(self._reader.runner.map(chain.from_iterable(framed), pool_states))
+        vectors = np.asarray(outputs, dtype=np.float32).reshape(-1, self.dimension)
         windows, owner, tokens = _layout(framed)
         _check_finite(vectors)
         if len(vectors) > len(framed):
@@ -132,7 +132,7 @@ class PackedEmbedder:
                 yield TokenStates(states, window.offsets, window.core)
 
     def packed_states(self, packed: Packed, /) -> Tensor:
-        """Return the states `[T, d]` of one batch, where the model is."""
+        """Return the states `[T, d]` of one batch, on the model's device."""
         found: Tensor = self._encoder(packed)
         return found
 
@@ -169,11 +169,11 @@ class PackedClassifier:
         self.tokenizer = reader.tokenizer
 
     def logits(self, texts: Sequence[Text], /, *, overflow: Overflow | None = None) -> Logits:
-        """Return one row of logits a window, calibrated: divided by the temperature of the model."""
+        """Return the calibrated logits of each window: divided by the temperature of the model."""
         framed = self._reader.frame(texts, overflow)
         windows = chain.from_iterable(framed)
-        rows = list(self._reader.runner.map(windows, lambda packed, _: self._network(packed)))
-        values = np.asarray(rows, dtype=np.float32).reshape(-1, len(self.labels))
+        outputs = list(self._reader.runner.map(windows, lambda packed, _: self._network(packed)))
+        values = np.asarray(outputs, dtype=np.float32).reshape(-1, len(self.labels))
         _check_finite(values)
         if self.problem_type is not ProblemType.REGRESSION:
             values = values / np.float32(self.temperature)
@@ -190,7 +190,7 @@ class PackedClassifier:
 
 
 class PackedMaskedLM:
-    """Token ids to logits at the positions asked for."""
+    """Token ids to logits at given positions."""
 
     def __init__(self, network: MaskedNetwork, reader: Reader, /) -> None:
         self._network = network
@@ -216,16 +216,16 @@ class PackedMaskedLM:
             logits = self._network(packed, torch.from_numpy(at.astype(np.int64)).to(runner.device))
             return torch.split(logits, [len(positions[i]) for i in numbers])
 
-        rows = list(runner.map((_sequence(sequence) for sequence in ids), answer))
-        for row in rows:
+        outputs = list(runner.map((_sequence(sequence) for sequence in ids), answer))
+        for row in outputs:
             _check_finite(row)
-        return np.concatenate(rows) if rows else np.zeros((0, self.tokenizer.vocabulary), dtype=np.float32)
+        return np.concatenate(outputs) if outputs else np.zeros((0, self.tokenizer.vocabulary), dtype=np.float32)
 
 
 def _check_finite(values: FloatArray) -> None:
-    """Raise RecordError where a model's answer is no number; the engine finds the text that it is of."""
+    """Raise RecordError if a model's output is not finite; the engine finds the text that caused it."""
     if not np.isfinite(values).all():
-        raise RecordError("the model answers with NaN or infinity", hint="--dtype fp32, or another model")
+        raise RecordError("the model's output is NaN or infinite", hint="--dtype fp32, or another model")
 
 
 def _sequence(ids: IntArray) -> Window:

@@ -1,4 +1,4 @@
-"""Model folders to heads: ModernBERT on jnlp's own encoder, anything else through transformers."""
+"""Loads heads from model folders: ModernBERT with jnlp's own encoder, anything else through transformers."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def load_embedder(
     """Load a folder's encoder as an embedder.
 
     Args:
-        folder: A model folder in Hugging Face's format; one that was read already is not read again.
+        folder: A model folder in Hugging Face's format, or a `ModelFolder`, which is not read again.
         spec: Its pooling, prefixes and length; None: those of the folder.
         runtime: Where and how it runs.
 
     Raises:
-        JnlpError: A file is missing or broken; the line names it and what to do.
+        JnlpError: A file is missing or broken; the message names it and the remedy.
     """
     model = _read(folder, spec)
     network = _network(model, Head.EMBEDDING, runtime)
@@ -103,7 +103,7 @@ def load_classifier(
 
 
 def describe_run(model: ModelFolder, runtime: Runtime, /) -> str:
-    """Return what a model runs on, in a line: device, dtype, threads, attention."""
+    """Describe how a model runs, in one line: device, dtype, threads, attention."""
     import torch
 
     from jnlp.encoder.attention import choose
@@ -120,7 +120,7 @@ def describe_run(model: ModelFolder, runtime: Runtime, /) -> str:
 
 
 def _read(folder: Path | ModelFolder, spec: ModelSpec | None) -> ModelFolder:
-    """Return a folder as it was read, else read it; with a spec only what the spec does not say."""
+    """Return a `ModelFolder`, reading the folder if needed; a given spec replaces the folder's."""
     if isinstance(folder, ModelFolder):
         return folder if spec is None else replace(folder, spec=spec)
     if spec is None:
@@ -129,7 +129,7 @@ def _read(folder: Path | ModelFolder, spec: ModelSpec | None) -> ModelFolder:
 
 
 def _dimension(model: ModelFolder, network: Network) -> int:
-    """Return the size of a vector; some architectures call it by another name, which transformers knows."""
+    """Return the size of a vector. Some architectures use another key, which transformers knows."""
     stated = model.config.get("hidden_size")
     if stated is None:
         stated = getattr(getattr(getattr(network, "model", None), "config", None), "hidden_size", None)
@@ -160,7 +160,7 @@ def _network(model: ModelFolder, head: Head, runtime: Runtime) -> Any:
         return network
     if runtime.dtype == "int8" or runtime.compile:
         what, hint = ("int8", "--dtype auto") if runtime.dtype == "int8" else ("compiling", "leave --compile out")
-        raise UsageError(f"{folder} is no ModernBERT, and {what} is for ModernBERT alone", hint=hint)
+        raise UsageError(f"{folder} is not a ModernBERT, and {what} works only for ModernBERT", hint=hint)
     from jnlp.encoder.forms.transformers import load_network
 
     device, dtype = runtime.place()
@@ -170,7 +170,7 @@ def _network(model: ModelFolder, head: Head, runtime: Runtime) -> Any:
 def _share_layers(
     folder: Path, shared: Path | None, layout: str, make: Callable[[], dict[str, Tensor]]
 ) -> dict[str, Tensor]:
-    """Make a layout of a folder's layers, or find it made by another process."""
+    """Create a layout of a folder's layers, or return the one created by another process."""
     from jnlp.encoder.shared_weights import share_weights
 
     return share_weights(shared, f"{folder.resolve()} layers {layout}", make)
@@ -196,11 +196,10 @@ def _reader(model: ModelFolder, runtime: Runtime, network: Any) -> Reader:
 
 
 def _fingerprint(model: ModelFolder, reader: Reader) -> str:
-    """Return a sha256 over what decides a vector: config, tokenizer, weights, pooling, prefixes, normaliser, length.
+    """Return a sha256 over everything that determines a vector.
 
-    Not the dtype, which moves a vector by rounding only.
-
-    The weights are identified by `digest_weights`: size, header and sampled blocks.
+    It covers config, tokenizer, weights (by `digest_weights`), pooling, prefixes, normaliser and length; not the dtype,
+    which changes a vector only by rounding.
     """
     spec = model.spec
     parts = {

@@ -1,6 +1,6 @@
 """ModernBERT over packed tokens, with Hugging Face's parameter names.
 
-T tokens of B sequences lie one after another (`Packed`); nothing here ever sees padding. Shapes: x `[T, d]`, q, k, v
+The T tokens of B sequences are concatenated (`Packed`); there is no padding. Shapes: x `[T, d]`, q, k, v
 `[T, heads, head_dim]`.
 """
 
@@ -30,11 +30,11 @@ __all__ = ["ModernBert", "ModernBertConfig", "ModernBertForMaskedLM", "ModernBer
 
 @dataclass(frozen=True, slots=True)
 class TokenRotation:
-    """Turns queries and keys by their positions.
+    """Rotates queries and keys by their positions.
 
     Args:
-        cos: Of every token's angles, fp32 `[T, 1, 1, head_dim / 2]`: once a forward for all layers of a kind.
-        sin: The same.
+        cos: The cosines of every token's angles, fp32 `[T, 1, 1, head_dim / 2]`, shared by all layers of a kind.
+        sin: The sines.
     """
 
     cos: Tensor
@@ -42,12 +42,12 @@ class TokenRotation:
 
     @classmethod
     def at(cls, positions: Tensor, head_dim: int, theta: float) -> TokenRotation:
-        """Return the turns of T positions."""
+        """Return the rotations of T positions."""
         turned = angles(positions, head_dim, theta)[:, None, None, :]
         return cls(turned.cos(), turned.sin())
 
     def __call__(self, qk: Tensor) -> Tensor:
-        """Rotate `[T, 2, heads, head_dim]` in fp32; component i turns together with i + head_dim / 2."""
+        """Rotate `[T, 2, heads, head_dim]` in fp32; component i is paired with i + head_dim / 2."""
         first, second = qk.float().chunk(2, dim=-1)
         rotated = torch.cat((first * self.cos - second * self.sin, second * self.cos + first * self.sin), dim=-1)
         return rotated.to(qk.dtype)
@@ -117,11 +117,11 @@ class Layer(nn.Module):
         self.mlp = _MLP(config)
 
     def project(self, x: Tensor, rotation: TokenRotation) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the queries, keys and values of the states x, the first two turned by `rotation`."""
+        """Return the queries, keys and values of the states x, the first two rotated."""
         return self.attn.project(self.attn_norm(x), rotation)
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
-        """Return the states x with what their attention answered `[T, heads, head_dim]`, and the MLP, added."""
+        """Return the states x plus the attention's output `[T, heads, head_dim]` after projection, plus the MLP."""
         x = x + self.attn.out(attended)
         x = x + self.mlp(self.mlp_norm(x))
         return x
@@ -130,8 +130,8 @@ class Layer(nn.Module):
 class ModernBert(nn.Module):
     """The encoder: packed tokens to their states `[T, d]`.
 
-    `attend` is the implementation of attention. `inference`, where it is set, answers in its place while no gradients
-    are asked for: a form of `jnlp.encoder.forms`: `cpu_torch`, `cpu_kernels` or `gpu_compiled`.
+    `attend` is the implementation of attention. `inference`, if set, replaces `forward` when no gradients are needed:
+    a form in `jnlp.encoder.forms` (`cpu_torch`, `cpu_kernels` or `gpu_compiled`).
     """
 
     def __init__(self, config: ModernBertConfig, /) -> None:
@@ -172,7 +172,7 @@ class _PredictionHead(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """States to logits over the vocabulary; tied to the embeddings it holds the bias alone, as the files do."""
+    """States to logits over the vocabulary. If tied to the embeddings, it has only the bias, as in the files."""
 
     def __init__(self, config: ModernBertConfig) -> None:
         super().__init__()
@@ -201,7 +201,7 @@ class ModernBertForMaskedLM(nn.Module):
         initialise(self.decoder, config)
 
     def forward(self, packed: Packed, at: Tensor) -> Tensor:
-        """Return logits `[M, vocabulary]` at the M tokens `at` of the packed batch, and nowhere else."""
+        """Return logits `[M, vocabulary]` at the M tokens `at` of the packed batch."""
         states: Tensor = self.model(packed)
         return self.logits(states[at])
 
@@ -235,10 +235,11 @@ class ModernBertForSequenceClassification(nn.Module):
 
 @torch.no_grad()
 def initialise(module: nn.Module, config: ModernBertConfig, /) -> None:
-    """Draw weights as ModernBERT does: truncated normal, with smaller outputs the deeper the model.
+    """Initialise weights as ModernBERT does: truncated normal, smaller for the outputs of deeper models.
 
-    Embeddings and the inner projections have the standard deviation `initializer_range`; projections onto the
-    residual stream, the head and an untied decoder that over sqrt(2 layers); a classifier 1 / sqrt(d).
+    The standard deviation is `initializer_range` for embeddings and inner projections. It is `initializer_range` divided
+    by sqrt(2 layers) for projections onto the residual stream, the head and an untied decoder, and 1 / sqrt(d) for a
+    classifier.
     """
     inner = config.initializer_range
     outer = inner / math.sqrt(2.0 * config.num_hidden_layers)

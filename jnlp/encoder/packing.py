@@ -1,4 +1,4 @@
-"""A batch as one sequence of tokens: no padding, so that linear layers, norms and MLPs see real tokens only."""
+"""A batch as one sequence of tokens without padding, so that all layers compute only real tokens."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """Sequences one after another as one sequence of T tokens.
+    """Sequences concatenated to one sequence of T tokens.
 
     Args:
         ids: int64 `[T]`, token ids.
         positions: int64 `[T]`, counting from 0 in each sequence.
         cu_seqlens: int32 `[B + 1]`, where each sequence starts, and T.
-        lengths: The B lengths on the host, so that no device is ever asked for them.
-        types: int64 `[T]`, token types, for architectures that tell the texts of a pair apart; else None.
+        lengths: The B lengths on the host, so that they need not be read from the device.
+        types: int64 `[T]`, token types, for architectures that mark the texts of a pair; else None.
     """
 
     ids: Tensor
@@ -40,7 +40,7 @@ class Packed:
         return self.cu_seqlens[:-1]
 
     def to(self, device: torch.device | str) -> Packed:
-        """Return the batch on a device; to a GPU the copy goes through pinned memory and does not block."""
+        """Return the batch on a device; copies to a GPU use pinned memory and do not block."""
         if torch.device(device).type == "cpu":
             return self
 
@@ -54,7 +54,7 @@ class Packed:
 def pack(
     sequences: Sequence[IntArray | Sequence[int]], /, *, types: Sequence[IntArray | Sequence[int]] | None = None
 ) -> Packed:
-    """Lay token sequences, each of at least one token, one after another, on the host."""
+    """Concatenate token sequences, each of at least one token, on the host."""
     ids = [np.asarray(sequence, dtype=np.int64) for sequence in sequences]
     lengths = [len(each) for each in ids]
     if not lengths or min(lengths) == 0:
@@ -72,11 +72,11 @@ def pack(
 def batches(lengths: Sequence[int], budget: int, /, *, padded: bool = False) -> list[list[int]]:
     """Group sequences by length under a budget of tokens a batch.
 
-    Longest first, so that the largest batch is met at once and memory does not creep up.
+    Longest first, so that the largest batch comes first and memory does not grow later.
 
     Args:
         lengths: Tokens of each sequence.
-        budget: Tokens a batch.
+        budget: Maximum tokens per batch.
         padded: Count each sequence as long as the longest of its batch.
 
     Returns:

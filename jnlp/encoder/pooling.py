@@ -1,4 +1,4 @@
-"""Token states to one vector a sequence."""
+"""Pools token states to one vector for each sequence."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def pool(states: Tensor, packed: Packed, pooling: Pooling, /) -> Tensor:
-    """Return one row a sequence: states `[T, d]` to `[B, d]`.
+    """Return one vector for each sequence: states `[T, d]` to `[B, d]`.
 
-    The mean is over all tokens, special and prefix tokens included, summed and returned in fp32; `cls` is the first
-    token's state as it is.
+    The mean is over all tokens, including special and prefix tokens, computed and returned in fp32. `cls` is the first
+    token's state.
     """
     if pooling is Pooling.CLS:
         return states[packed.starts]

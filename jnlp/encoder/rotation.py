@@ -1,4 +1,4 @@
-"""Rotary positions: the angles of every position, and queries and keys turned by them for attention in plain torch."""
+"""Rotary position embeddings: the angles of every position, and the rotation for attention in plain torch."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SLICE = 1024
-"""Tokens turned at a time, so that the fp32 intermediates stay in the caches."""
+"""Tokens rotated at a time, so that the fp32 intermediates stay in the caches."""
 
 
 def angles(positions: Tensor, head_dim: int, theta: float, /) -> Tensor:
-    """Return the angles by which the components of a head turn, fp32 `[T, head_dim / 2]`."""
+    """Return the rotation angles of a head's components, fp32 `[T, head_dim / 2]`."""
     steps = torch.arange(0, head_dim, 2, dtype=torch.float32, device=positions.device) / head_dim
     return positions[:, None].float() * (1.0 / theta**steps)
 
 
 @dataclass(frozen=True, slots=True)
 class RotationTable:
-    """The turns of every position within a sequence.
+    """The rotations of every position within a sequence.
 
     Args:
-        cos: Of the angles, fp32 `[positions, head_dim / 2]`.
-        sin: The same.
+        cos: The cosines of the angles, fp32 `[positions, head_dim / 2]`.
+        sin: The sines.
         turns: cos + i sin, for queries (divided by the root of the head size) and for keys, complex
             `[positions, 2, 1, head_dim / 2]`.
     """
@@ -38,14 +38,14 @@ class RotationTable:
 
     @classmethod
     def of(cls, theta: float, head_dim: int, positions: int, /) -> RotationTable:
-        """Return the turns of at least so many positions; kept from batch to batch."""
+        """Return the rotations of at least `positions` positions; cached between batches."""
         return _table(theta, head_dim, max(512, 1 << (positions - 1).bit_length()))
 
     def turn(self, qk: Tensor, positions: Tensor, /) -> Tensor:
-        """Turn queries and keys in fp32, and divide the queries by the root of the head size.
+        """Rotate queries and keys in fp32, and divide the queries by the square root of the head size.
 
-        Component i turns together with i + head_dim / 2. They come out as neighbours: in another order, but the same
-        for queries and keys, so that their products are those of `ModernBert`.
+        Component i is paired with i + head_dim / 2. In the result the two are adjacent. The order is the same for
+        queries and keys, so their products equal those of `ModernBert`.
 
         Args:
             qk: `[T, 2, heads, head_dim]`.

@@ -25,21 +25,21 @@ def ignore_counts(windowed: int, cut: int, /) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What the user chose for a run, apart from the model.
+    """The settings of a run, apart from the model.
 
     Args:
-        device: `auto` (CUDA where there is one), `cpu`, `cuda`, `cuda:1` ….
-        dtype: `auto`, `fp32`, `bf16` or `int8`. Auto is bf16 where the processor multiplies bf16 matrices in hardware;
-            int8 is for the layers' projections on a CPU, the rest is then as with auto.
+        device: `auto` (CUDA if available), `cpu`, `cuda`, `cuda:1` ….
+        dtype: `auto`, `fp32`, `bf16` or `int8`. Auto is bf16 if the processor multiplies bf16 matrices in hardware.
+            int8 applies to the layers' projections on a CPU; the rest is as with auto.
         threads: Threads of the forward pass and the tokenizer; None: the cores that the process may use.
-        batch_tokens: Tokens in one batch; None: what fits the caches, or the GPU's memory.
+        batch_tokens: Tokens in one batch; None: as many as fit the caches, or the GPU's memory.
         compile: Compile the layers for a GPU.
-        overflow: What happens to a text longer than the model, where a call does not say.
+        overflow: The default policy for texts longer than the model.
         normalize: Makes an aligned text (`jnlp.text.Aligned`) of each text before the model's own normaliser.
         count: Called after each call with the number of texts read in windows, and of characters left out.
         usage: Counts the encoder's work and its time.
-        converted: A folder that processes share: weights in another dtype than the files' are put there once and
-            mapped by all. None: each converts its own.
+        converted: A folder shared by processes: weights converted to another dtype are stored there once and mapped by
+            all. None: each process converts its own.
     """
 
     device: str = "auto"
@@ -54,7 +54,7 @@ class Runtime:
     converted: Path | None = None
 
     def place(self) -> tuple[torch.device, torch.dtype]:
-        """Return the torch device and dtype; a UsageError says if the machine does not have them."""
+        """Return the torch device and dtype; raise UsageError if the machine does not have them."""
         import torch
 
         device, _ = _device(self.device)
@@ -72,7 +72,7 @@ class Runtime:
     def budget(
         self, device: torch.device, /, *, hidden: int = 512, intermediate: int = 2048, blocks: bool = False
     ) -> int:
-        """Return the tokens of one batch for a model of these sizes; `blocks`: its layers run in blocks of tokens."""
+        """Return the token budget for a model of these sizes; `blocks`: its layers run in blocks of tokens."""
         from jnlp.encoder import budget, threads
 
         if self.batch_tokens:
@@ -115,7 +115,7 @@ def _device(name: str) -> tuple[torch.device, str]:
 
 @cache
 def processor_flags() -> frozenset[str]:
-    """Return what the processor can do, as Linux spells it; nothing elsewhere."""
+    """Return the processor's flags, as Linux spells them; empty on other systems."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -125,7 +125,7 @@ def processor_flags() -> frozenset[str]:
 
 @cache
 def has_bf16(device: str, /) -> bool:
-    """Say if a device multiplies bf16 matrices in hardware (on a CPU: AVX-512 BF16 or AMX, as Linux lists it)."""
+    """Return True if a device multiplies bf16 matrices in hardware (on a CPU: AVX-512 BF16 or AMX)."""
     if device.startswith("cuda"):
         import torch
 

@@ -1,4 +1,4 @@
-"""Weights in another form than the files', held once for all processes that share a folder."""
+"""Converted weights, stored once for all processes that share a folder."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def share_weights(shared: Path | None, key: str, make: Callable[[], Weights], /) -> Weights:
-    """Return what `make` returns; where processes share a folder the first of them makes it, and all map its file.
+    """Return the weights from `make`. With a shared folder, the first process stores them, and all map that file.
 
     Args:
         shared: The folder; None: nothing is shared.
-        key: Says what is made, to the processes that share the folder.
-        make: Makes it.
+        key: Identifies the weights among the processes.
+        make: Creates the weights.
     """
     if shared is None:
         return make()
@@ -44,7 +44,7 @@ def share_weights(shared: Path | None, key: str, make: Callable[[], Weights], /)
 
 
 def check_once(shared: Path | None, key: str, check: Callable[[], None], /) -> None:
-    """Run a check; where processes share a folder, those that come later do not run it again once it has passed."""
+    """Run a check; with a shared folder, later processes skip it once it has passed."""
     if shared is None:
         check()
         return
@@ -57,7 +57,7 @@ def check_once(shared: Path | None, key: str, check: Callable[[], None], /) -> N
 def read_shared(folder: Path, dtype: torch.dtype, shared: Path, /) -> Weights:
     """Map a model folder's weights in `dtype`; tensors by name.
 
-    Files that have the dtype already are mapped themselves.
+    Files that already have the dtype are mapped directly.
     """
     weights = read_weights(folder)
     if all(tensor.dtype == dtype for tensor in weights.values()):

@@ -1,4 +1,4 @@
-"""How many threads compute, and that all pools keep to it: torch's, the tokenizers library's, FAISS's."""
+"""Sets the number of threads of all pools: torch's, the tokenizers library's, FAISS's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _before: dict[str, str | None] = {}  # what the variables were before
 
 
 def cores(*, cpus: Path = _CPUS, cgroup: Path = _CGROUP) -> int:
-    """Return the cores that this process may use: physical ones, within its affinity and its container's quota."""
+    """Return the number of physical cores that this process may use, by its affinity and its container's quota."""
     if not hasattr(os, "sched_getaffinity"):
         return os.cpu_count() or 1
     allowed = os.sched_getaffinity(0)
@@ -26,15 +26,15 @@ def cores(*, cpus: Path = _CPUS, cgroup: Path = _CGROUP) -> int:
 
 
 def default_threads() -> int:
-    """Return `OMP_NUM_THREADS` where the user has set it to a number, else the cores."""
+    """Return `OMP_NUM_THREADS` if the user has set it to a number, else the number of cores."""
     wished = (_theirs(_OPENMP) or "").partition(",")[0]
     return int(wished) if wished.isdecimal() and int(wished) else cores()
 
 
 def limit_threads(count: int | None, /) -> int:
-    """Tell torch and FAISS, where they are not loaded yet, by OpenMP's variable to keep to `count` threads; return it.
+    """Limit torch and FAISS to `count` threads by OpenMP's variable, before they are loaded; return the count.
 
-    None is `default_threads`, and leaves a variable that is set as it is. Loads nothing.
+    None is `default_threads` and does not change a variable that is set. Loads nothing.
     """
     threads = count or default_threads()
     if count is not None or _theirs(_OPENMP) is None:
@@ -43,10 +43,11 @@ def limit_threads(count: int | None, /) -> int:
 
 
 def limit_tokenizer(count: int | None, device: str, /) -> None:
-    """Tell the tokenizers library, which reads its variable when it first encodes, how many threads it may have.
+    """Set the number of threads of the tokenizers library, which reads its variable when it first encodes.
 
-    During a forward pass on the CPU that is a quarter of `count`: tokenising takes a tenth of its time or less, and the
-    cores stay with the forward pass. With a GPU all. None is `default_threads`, and leaves a variable that is set.
+    On a CPU it gets a quarter of `count`: tokenising takes a tenth of the forward pass's time or less, and the cores
+    stay with the forward pass. With a GPU it gets all. None is `default_threads` and does not change a variable that
+    is set.
     """
     if count is not None or _theirs(_RAYON) is None:
         threads = count or default_threads()
@@ -54,11 +55,11 @@ def limit_tokenizer(count: int | None, device: str, /) -> None:
 
 
 def use_threads(count: int | None, /) -> int:
-    """Let torch and FAISS compute on `count` threads; return the count.
+    """Set torch and FAISS to `count` threads; return the count.
 
-    A search waits for the query's vector, so that each may have them all (a search itself takes one). None is
-    `default_threads`, and never raises a count that was set before. The pools are the process's: of two engines the
-    one that loads its models last decides for both.
+    Both may use all of them, because a search waits for the query's vector. None is `default_threads`, and never
+    raises a count that was set before. The pools belong to the process: of two engines, the one that loads its models
+    last decides for both.
     """
     import torch
 
@@ -77,7 +78,7 @@ def use_threads(count: int | None, /) -> int:
 
 
 def _theirs(variable: str) -> str | None:
-    """Return what the user has a variable set to, whatever we set it to since for an engine; None if nothing."""
+    """Return the user's own value of a variable, regardless of ours; None if it was not set."""
     value = os.environ.get(variable)
     return _before.get(variable) if value is not None and value == str(_ours.get(variable)) else value
 
@@ -96,7 +97,7 @@ def _siblings(path: Path, number: int) -> str:
 
 
 def _quota(root: Path) -> float | None:
-    """Return how many processors' time the container may use, by cgroup v2 or v1; None without a limit."""
+    """Return the container's CPU quota in processors, by cgroup v2 or v1; None without a limit."""
     with suppress(OSError, ValueError):
         quota, period = (root / "cpu.max").read_text(encoding="ascii").split()
         return None if quota == "max" else int(quota) / int(period)

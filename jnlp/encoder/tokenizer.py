@@ -1,4 +1,4 @@
-"""The model's own tokenizer, read from `tokenizer.json` with the tokenizers library: no transformers import."""
+"""The model's tokenizer, read from `tokenizer.json` with the tokenizers library, without transformers."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from jnlp.types import IntArray
 
 LIMIT = 20_000
-"""Characters tokenised as one string, more than most models read; a longer text is cut at sentence ends first,
-since a tokenizer holds some hundred bytes for each character of a string."""
+"""Maximum characters tokenised as one string, more than most models read. A longer text is first cut at sentence ends,
+since a tokenizer needs some hundred bytes for each character of a string."""
 
 _AT_ONCE = 200_000  # characters handed to the tokenizer in one call: some 70 MB
 
@@ -56,8 +56,8 @@ class Tokenizer:
         backend: The tokenizer; truncation and padding are switched off.
         special: Special tokens by name (`mask_token`, `cls_token` …), from the files next to `tokenizer.json`.
         normalize: Makes an aligned text (`jnlp.text.Aligned`) of each text before the model's own normaliser;
-            offsets are mapped back. None leaves texts as they are.
-        usage: Counts the time it takes.
+            offsets are mapped back. None does not change texts.
+        usage: Counts the time spent.
         digest: A sha256 of `tokenizer.json`.
     """
 
@@ -83,15 +83,15 @@ class Tokenizer:
         self.template = _template(backend, special)
 
     def encode(self, texts: Sequence[str], /) -> list[Encoded]:
-        """Encode texts with the model's special tokens; very long texts are cut at sentence ends on the way."""
+        """Encode texts with the model's special tokens; very long texts are encoded in parts, cut at sentence ends."""
         before, after = self.template.single
-        return [_framed(before, body, after) for body in self.bodies(texts)]
+        return [_frame(before, body, after) for body in self.bodies(texts)]
 
     def bodies(self, texts: Sequence[str], /, *, prefix: str = "") -> list[Encoded]:
         """Encode texts without special tokens.
 
-        A prefix is encoded together with each text, as the model was trained; its tokens have the span (0, 0). Of a
-        text that is cut on the way ids and offsets are int32: it may have millions.
+        A prefix is encoded together with each text, as in training; its tokens have the span (0, 0). A text that is
+        encoded in parts has ids and offsets in int32, since it may have millions.
         """
         start = time.perf_counter()
         bodies = list(self._bodies(texts, prefix))
@@ -107,7 +107,7 @@ class Tokenizer:
         return self.backend.decode([int(id) for id in ids], skip_special_tokens=True)
 
     def token(self, id: int, /) -> str:
-        """Return one piece as text; a byte that is no character by itself as `<0xE3>`."""
+        """Return one piece as text; a byte that is not a character by itself is `<0xE3>`."""
         piece = self.backend.id_to_token(int(id))
         if piece is None:
             raise IndexError(f"no token {id} in a vocabulary of {self.vocabulary}")
@@ -123,7 +123,7 @@ class Tokenizer:
             yield body if a is None else Encoded(body.ids, _map(a, body.offsets))
 
     def _tiles(self, texts: Sequence[str], prefix: str) -> Iterator[Encoded]:
-        """Encode each text tile by tile and join the tiles; calls to the tokenizer are bounded in characters."""
+        """Encode each text in tiles and join them; calls to the tokenizer are bounded in characters."""
         from jnlp.text.sentences import cut
 
         tiles: list[tuple[int, str, int]] = []  # owner, string, offset of its first character in the text
@@ -146,14 +146,14 @@ class Tokenizer:
 
 
 class _Unfinished:
-    """Encoded tiles of texts that are not whole yet."""
+    """Encoded tiles of incomplete texts."""
 
     def __init__(self) -> None:
         self._whole: dict[int, Encoded] = {}
         self._parts: dict[int, tuple[array[int], array[int]]] = {}
 
     def add(self, tiles: Sequence[tuple[int, str, int]], backend: Backend, cut: Container[int]) -> None:
-        """Encode tiles; those of texts in `cut` are joined as they come, in arrays that grow in place."""
+        """Encode tiles; join those of texts in `cut` at once, in arrays that grow in place."""
         encodings = backend.encode_batch([string for _, string, _ in tiles], add_special_tokens=False)
         for (owner, _, shift), encoding in zip(tiles, encodings, strict=True):
             encoded = _arrays(encoding, shift)
@@ -165,7 +165,7 @@ class _Unfinished:
             offsets.frombytes(encoded.offsets.astype(np.intc).tobytes())
 
     def take(self, owner: int) -> Encoded:
-        """Return a text whose tiles are all there."""
+        """Return a text whose tiles are complete."""
         if owner in self._whole:
             return self._whole.pop(owner)
         ids, offsets = self._parts.pop(owner)
@@ -184,11 +184,11 @@ def load_tokenizer(
     """Read a model folder's tokenizer.
 
     Args:
-        model: A folder that has a `tokenizer.json`; one that was read already is not read again.
-        normalize: As `Tokenizer` takes it.
-        usage: As `Tokenizer` takes it.
-        threads: Those of the run, of which it gets its part (`threads.limit_tokenizer`); None: the cores at hand.
-        device: Where the model runs that it works for; without one it has all threads for itself.
+        model: A folder with a `tokenizer.json`, or a `ModelFolder`, which is not read again.
+        normalize: See `Tokenizer`.
+        usage: See `Tokenizer`.
+        threads: The threads of the run; the tokenizer gets a share (`threads.limit_tokenizer`). None: all cores.
+        device: The device of the model; without one, the tokenizer gets all threads.
 
     Raises:
         JnlpError: `tokenizer.json` is missing or broken.
@@ -206,7 +206,7 @@ def load_tokenizer(
         written = path.read_bytes()
         backend = Backend.from_buffer(written)
     except Exception as error:  # the library raises nothing narrower
-        raise JnlpError(f"{path} is no tokenizer: {error}", hint="copy or download the model again") from error
+        raise JnlpError(f"{path} is not a tokenizer: {error}", hint="copy or download the model again") from error
     disable_text_cache(backend)
     special = _special(_special_files(model), backend)
     digest = hashlib.sha256(written).hexdigest()
@@ -214,7 +214,7 @@ def load_tokenizer(
 
 
 def _special_files(model: Path | ModelFolder) -> list[Mapping[str, Any]]:
-    """Return the objects that name special tokens; the tokenizer's own files come last, and win."""
+    """Return the objects that name special tokens; the tokenizer's own files come last and take precedence."""
     if isinstance(model, ModelFolder):
         return [model.config, *model.special]
     config = model / "config.json"
@@ -222,7 +222,7 @@ def _special_files(model: Path | ModelFolder) -> list[Mapping[str, Any]]:
 
 
 def _special(files: Sequence[Mapping[str, Any]], backend: Backend) -> dict[str, str]:
-    """Return special tokens by name, from the files next to `tokenizer.json`; later ones win."""
+    """Return special tokens by name, from the files next to `tokenizer.json`; later files take precedence."""
     found: dict[str, str] = {}
     for values in files:
         for key, value in values.items():
@@ -234,7 +234,7 @@ def _special(files: Sequence[Mapping[str, Any]], backend: Backend) -> dict[str, 
 
 
 def _mask(backend: Backend, special: Mapping[str, str]) -> tuple[str, int]:
-    """Return the mask token and its id; ("", -1) where the model has none."""
+    """Return the mask token and its id; ("", -1) if the model has none."""
     for token in (special.get("mask_token"), "<mask>", "[MASK]"):
         if token and (id := backend.token_to_id(token)) is not None:
             return token, id
@@ -242,7 +242,7 @@ def _mask(backend: Backend, special: Mapping[str, str]) -> tuple[str, int]:
 
 
 def _template(backend: Backend, special: Mapping[str, str]) -> Template:
-    """Return where special tokens go, by asking the post-processor; without one, from the special tokens' names."""
+    """Return where special tokens go, from the post-processor, or without one from the tokens' names."""
     probe = "あ"
     single, pair = backend.encode(probe), backend.encode(probe, probe)
     if None not in single.sequence_ids:
@@ -257,7 +257,7 @@ def _template(backend: Backend, special: Mapping[str, str]) -> Template:
 
 
 def _named_template(backend: Backend, special: Mapping[str, str]) -> Template:
-    """Return `<s> … </s>` and `<s> … </s> … </s>` with the tokens that the folder names so."""
+    """Return `<s> … </s>` and `<s> … </s> … </s>` with the tokens named in the folder."""
     opening, closing = (
         np.asarray(
             [id for name in names if (id := backend.token_to_id(special.get(name, ""))) is not None][:1], dtype=np.int64
@@ -268,7 +268,7 @@ def _named_template(backend: Backend, special: Mapping[str, str]) -> Template:
 
 
 def _range(encoding: Encoding, sequence: int) -> tuple[int, int]:
-    """Return where a sequence's tokens begin and end among the special ones."""
+    """Return the range of a sequence's tokens between the special ones."""
     at = [i for i, owner in enumerate(encoding.sequence_ids) if owner == sequence]
     return at[0], at[-1] + 1
 
@@ -278,13 +278,13 @@ def _around(ids: IntArray, inner: tuple[int, int]) -> tuple[IntArray, IntArray]:
 
 
 def _arrays(encoding: Encoding, shift: int) -> Encoded:
-    """Return ids and offsets, shifted; what lies before the text (a prefix) becomes the empty span (0, 0)."""
+    """Return ids and shifted offsets; tokens before the text (a prefix) get the empty span (0, 0)."""
     ids = np.asarray(encoding.ids, dtype=np.int64)
     offsets = np.asarray(encoding.offsets, dtype=np.int64).reshape(-1, 2)
     return Encoded(ids, np.maximum(offsets + shift, 0))
 
 
-def _framed(before: IntArray, body: Encoded, after: IntArray) -> Encoded:
+def _frame(before: IntArray, body: Encoded, after: IntArray) -> Encoded:
     """Put special tokens, with empty spans, around a body."""
     offsets = np.zeros((len(before) + len(body.ids) + len(after), 2), dtype=np.int64)
     offsets[len(before) : len(before) + len(body.ids)] = body.offsets

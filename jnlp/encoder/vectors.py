@@ -1,4 +1,4 @@
-"""Vectors of length 1, whose inner product is the cosine."""
+"""Scales vectors to length 1, so that their inner product is the cosine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def unit(vectors: FloatArray, /) -> FloatArray:
-    """Return float32 rows `[n, d]` scaled to length 1; a row of zeros stays."""
+    """Return float32 vectors `[n, d]` scaled to length 1; a zero vector stays zero."""
     import numpy as np
 
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)

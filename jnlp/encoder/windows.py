@@ -1,6 +1,6 @@
-"""Long texts as overlapping windows with an owner each, and the named ways to join what was computed on them.
+"""Splits long texts into overlapping windows, and joins the results of the windows.
 
-Nothing is cut silently: what a window leaves out is in `Framed.cut`.
+Nothing is cut silently: `Framed.cut` counts the characters that no window has.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from jnlp.types import Encoded, FloatArray, IntArray, Logits, Text
 
 OVERLAP = 8
-"""Neighbouring windows share an eighth of their tokens."""
+"""Adjacent windows share an eighth of their tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +29,12 @@ class Window:
 
     Args:
         ids: int64 `[t]`, special tokens, and the prefix or the first of a pair, included.
-        types: int64 `[t]`, token types (all 0 but for models that tell the texts of a pair apart).
-        offsets: int64 `[t, 2]`, character offsets in the text (a pair: in the second), (0, 0) for all else.
+        types: int64 `[t]`, token types (all 0, except for models that mark the texts of a pair).
+        offsets: int64 `[t, 2]`, character offsets in the text (for a pair, in the second); (0, 0) for other tokens.
         span: The character offsets that the window covers.
         tokens: The number of tokens of the text.
-        core: The range in `ids` whose states this window gives best; the cores of a text's windows tile its tokens.
-            The first window's core includes the tokens before the text, the last one's those after it.
+        core: The range in `ids` that is farthest from the window's ends. The cores of a text's windows tile its tokens;
+            the first core includes the tokens before the text, the last one those after it.
     """
 
     ids: IntArray
@@ -54,7 +54,7 @@ class Framed:
         types: Token types of the tokens before the text, of the text, and of those after it.
         body: The text's tokens.
         after: Special tokens.
-        ranges: Token ranges in `body`, one a window.
+        ranges: Token ranges in `body`, one for each window.
         length: The text's length in characters.
         cut: The number of characters that no window has.
     """
@@ -104,7 +104,7 @@ def _middle(left: tuple[int, int], right: tuple[int, int]) -> int:
 
 
 def _reach(offsets: IntArray, end: int, length: int) -> int:
-    """Return the character at which a window that ends before token `end` ends."""
+    """Return the end, in characters, of a window that ends before token `end`."""
     if end == len(offsets):
         return length
     previous = int(offsets[end - 1, 1]) if end else 0
@@ -116,9 +116,9 @@ def frame(
 ) -> list[Framed]:
     """Tokenise texts or pairs and lay out their windows.
 
-    A text over `max_length` tokens, special and prefix tokens counted, becomes windows that share an eighth. Of a
-    pair the second text is windowed, and the first is repeated in every window, up to half the length (more where the
-    second is short); what is cut off it is counted.
+    A text over `max_length` tokens, including special and prefix tokens, is split into windows that share an eighth.
+    For a pair, the second text is split, and the first is repeated in every window, up to half the length (more if the
+    second is short); what is cut off the first is counted.
 
     Raises:
         RecordError: A text is too long and `overflow` is ERROR.
@@ -183,7 +183,7 @@ def _pair(
 
 
 def cuts(tokens: int, room: int, /) -> tuple[tuple[int, int], ...]:
-    """Return evenly spread token ranges of at most `room` that cover `tokens`; neighbours share an eighth or more."""
+    """Return evenly spaced token ranges of at most `room` that cover `tokens`; neighbours share an eighth or more."""
     if tokens <= room:
         return ((0, tokens),)
     step = room - room // OVERLAP
@@ -196,7 +196,7 @@ def centred(tokens: int, at: Sequence[int], room: int, /) -> tuple[int, int]:
     """Return the range of at most `room` of `tokens` tokens in which the positions `at` are most central.
 
     Raises:
-        RecordError: The positions lie further apart than `room`.
+        RecordError: The positions are further apart than `room`.
     """
     low, high = min(at), max(at)
     if high - low >= room:
@@ -208,18 +208,18 @@ def centred(tokens: int, at: Sequence[int], room: int, /) -> tuple[int, int]:
 # --- joins: windows to texts -----------------------------------------------------------------------------------
 
 
-def mean_by_tokens(rows: FloatArray, owner: IntArray, tokens: IntArray, texts: int, /) -> FloatArray:
-    """Return one row a text: the mean of its windows' rows `[windows, d]`, weighted by their tokens."""
+def mean_by_tokens(vectors: FloatArray, owner: IntArray, tokens: IntArray, texts: int, /) -> FloatArray:
+    """Return one vector for each text: the mean of its windows' vectors `[windows, d]`, weighted by their tokens."""
     weights = np.maximum(tokens, 1).astype(np.float64)
-    total = np.zeros((texts, *rows.shape[1:]))
-    np.add.at(total, owner, rows * weights[:, None])
+    total = np.zeros((texts, *vectors.shape[1:]))
+    np.add.at(total, owner, vectors * weights[:, None])
     share = np.bincount(owner, weights, minlength=texts)[:, None]
     mean: FloatArray = (total / share).astype(np.float32)
     return mean
 
 
 def mean_logits(logits: Logits, /) -> FloatArray:
-    """Return one row of logits a text, float32 `[n, k]`: the mean of its windows', weighted by their tokens."""
+    """Return the logits of each text, float32 `[n, k]`: the mean over its windows, weighted by their tokens."""
     return mean_by_tokens(logits.values, logits.owner, logits.tokens, len(logits.cut))
 
 
@@ -227,18 +227,18 @@ def max_positive(logits: Logits, /) -> tuple[FloatArray, IntArray]:
     """Return for each text and label the highest probability among its windows, and the window that has it.
 
     Returns:
-        float32 `[n, k]`, and int64 `[n, k]`: rows of `logits` (its `spans` say where in the text).
+        float32 `[n, k]`, and int64 `[n, k]`: window indices in `logits`, whose `spans` are the places in the text.
     """
     scores = probabilities(logits.values, logits.problem_type)
     starts = np.searchsorted(logits.owner, np.arange(len(logits.cut)))
     ends = [*starts[1:], len(scores)]
-    rows = [start + scores[start:end].argmax(axis=0) for start, end in zip(starts, ends, strict=True)]
-    best = np.asarray(rows, dtype=np.int64).reshape(-1, scores.shape[1])
+    windows = [start + scores[start:end].argmax(axis=0) for start, end in zip(starts, ends, strict=True)]
+    best = np.asarray(windows, dtype=np.int64).reshape(-1, scores.shape[1])
     return np.take_along_axis(scores, best, axis=0), best
 
 
 def probabilities(values: FloatArray, problem_type: ProblemType, /) -> FloatArray:
-    """Return probabilities of logits `[…, k]`: softmax, a sigmoid a label, or the value itself in a regression."""
+    """Return probabilities of logits `[…, k]`: softmax, one sigmoid per label, or the value itself in a regression."""
     if problem_type is ProblemType.REGRESSION:
         return values
     if problem_type is ProblemType.MULTI_LABEL or values.shape[-1] == 1:

@@ -248,9 +248,9 @@ def matrix_peak(device: torch.device, /, *, sizes: Sequence[int] = (4096, 8192),
 
 def _fused(network: Any) -> Callable[[Any], torch.Tensor]:
     """Return an encoder with its layers compiled; the runs that choose a batch size wait for the compiler."""
-    from jnlp.encoder.forms.gpu_compiled import Fused
+    from jnlp.encoder.forms.gpu_compiled import CompiledForward
 
-    return Fused(network)
+    return CompiledForward(network)
 
 
 def synchronize(device: torch.device, /) -> None:

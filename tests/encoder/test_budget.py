@@ -11,7 +11,7 @@ import torch
 from jnlp.encoder import budget
 from jnlp.encoder.budget import BLOCKS_TOKENS, CPU_TOKENS, cache_bytes, cpu_budget, token_bytes
 from jnlp.encoder.forms import cpu_torch as inference
-from jnlp.encoder.forms.cpu_kernels import Stepwise
+from jnlp.encoder.forms.cpu_kernels import SteppedForward
 from jnlp.encoder.load import load_masked_lm
 from jnlp.encoder.runtime import Runtime
 from jnlp.testing import make_model
@@ -67,7 +67,7 @@ def test_layers_that_run_in_blocks_have_room_for_more(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("blocks", [False, True])
 def test_a_loaded_model_says_if_its_layers_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocks: bool) -> None:
     steps = SimpleNamespace(blocks=blocks)
-    monkeypatch.setattr(inference, "compile_steps", lambda encoder, *_: Stepwise(encoder, steps))
+    monkeypatch.setattr(inference, "compile_steps", lambda encoder, *_: SteppedForward(encoder, steps))
     monkeypatch.setattr(budget, "cache_bytes", lambda *_: 64 << 20)
     folder = make_model(tmp_path / "model", hidden=512, heads=8, layers=1, intermediate_size=2048)
     model = load_masked_lm(folder, runtime=Runtime(device="cpu", dtype="fp32"))

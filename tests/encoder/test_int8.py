@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jnlp.encoder.forms import kernels, quantisation
-from jnlp.encoder.forms.cpu_kernels import Stepwise
+from jnlp.encoder.forms.cpu_kernels import SteppedForward
 from jnlp.encoder.forms.int8 import TorchInt8Steps
 from jnlp.encoder.forms.quantisation import Quantised, quantise
 from jnlp.encoder.load import load_classifier, load_embedder, load_masked_lm
@@ -77,7 +77,7 @@ def test_without_torchs_private_product_the_same_comes_of_a_public_one(monkeypat
 def test_plain_states_are_close_to_those_in_fp32(plain, lengths, dtype):
     model, packed = encoder_of(dtype=dtype), packed_of(lengths)
     with torch.inference_mode():
-        found = Stepwise(model, TorchInt8Steps(model))(packed)
+        found = SteppedForward(model, TorchInt8Steps(model))(packed)
         expected = encoder_of(dtype=torch.float32)(packed)
     assert found.dtype is dtype
     assert cosines(found, expected).min() > 0.999
@@ -90,7 +90,7 @@ def test_biases_are_added(plain):
             torch.nn.init.normal_(weight)
     packed = packed_of((50, 3))
     with torch.inference_mode():
-        assert cosines(Stepwise(model, TorchInt8Steps(model))(packed), model(packed)).min() > 0.99
+        assert cosines(SteppedForward(model, TorchInt8Steps(model))(packed), model(packed)).min() > 0.99
 
 
 def test_all_three_heads_answer_in_int8(plain, tmp_path):

@@ -122,7 +122,7 @@ BROKEN = {
     "weights header cut off": (lambda f: _truncate(f / "model.safetensors", 0.001), "cut off or broken"),
     "weights no safetensors": (lambda f: (f / "model.safetensors").write_bytes(b"PK\3\4" * 9), "cut off or broken"),
     "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), r"tokenizer\.json is missing"),
-    "tokenizer cut off": (lambda f: _truncate(f / "tokenizer.json"), "is no tokenizer"),
+    "tokenizer cut off": (lambda f: _truncate(f / "tokenizer.json"), "is not a tokenizer"),
 }
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from jnlp.encoder.forms import cpu_torch as inference
 from jnlp.encoder.forms import kernels, products
-from jnlp.encoder.forms.cpu_torch import Inference, accelerate
+from jnlp.encoder.forms.cpu_torch import TorchForward, accelerate
 from jnlp.encoder.forms.products import DirectProducts, Linears, ReorderedProducts, reorders
 from jnlp.encoder.modernbert import ModernBert, ModernBertConfig
 from jnlp.encoder.packing import pack
@@ -71,7 +71,7 @@ def test_a_model_answers_by_reordered_weights_alone_and_by_its_own_where_others_
         for shared in (False, True):
             network = model()
             accelerate(network, make, shared=shared)
-            assert isinstance(network.inference, Inference)
+            assert isinstance(network.inference, TorchForward)
             assert torch.allclose(network(packed), wanted, rtol=1e-4, atol=1e-5)
             kinds[shared] = {type(made) for _, made in network.inference._layers}
             held = {weight.weight.device.type for weight in network.layers.modules() if isinstance(weight, nn.Linear)}

@@ -114,7 +114,7 @@ def test_normaliser_maps_offsets_back(folder):
     ]
 
 
-@pytest.mark.parametrize(("content", "message"), [(None, "is missing"), ("{}", "is no tokenizer")])
+@pytest.mark.parametrize(("content", "message"), [(None, "is missing"), ("{}", "is not a tokenizer")])
 def test_broken_files(tmp_path, content, message):
     if content:
         (tmp_path / "tokenizer.json").write_text(content)

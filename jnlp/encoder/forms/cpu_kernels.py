@@ -1,7 +1,6 @@
-"""The encoder's forward pass in steps: what happens to all tokens between two attentions is one step.
+"""The encoder's forward pass in steps; a step is everything between two attentions.
 
-A step is finished by `LayerSteps`: the compiled kernels, or torch's own int8 product. The residual stream is
-fp32 throughout.
+`LayerSteps` computes a step, by the compiled kernels or by torch's own int8 product. The residual stream is fp32.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ if TYPE_CHECKING:
 
 
 class LayerSteps(Protocol):
-    """What an encoder does to its tokens between attentions, in place on the residual stream x (fp32 `[T, d]`)."""
+    """The steps between attentions, in place on the residual stream x (fp32 `[T, d]`)."""
 
     blocks: bool
-    """A step takes a few tokens at a time, and holds nothing that is as wide as the MLP for all of them."""
+    """True if a step runs in blocks of tokens, and never holds the MLP's intermediate values of all tokens."""
 
     def step(self, index: int, x: Tensor, attended: Tensor | None, /) -> Tensor | None:
         """Finish the layer before `index` and begin that layer.
@@ -39,7 +38,7 @@ class LayerSteps(Protocol):
         Args:
             index: From 0 to the number of layers.
             x: The residual stream, changed in place.
-            attended: What the attention of the layer before answered, `[T, d]`; None before the first.
+            attended: The output of the previous layer's attention, `[T, d]`; None before the first layer.
 
         Returns:
             Queries, keys and values of layer `index`, `[T, 3 d]`; None after the last.
@@ -47,12 +46,12 @@ class LayerSteps(Protocol):
         ...
 
 
-class Stepwise:
+class SteppedForward:
     """A `ModernBert` as a function of a packed batch.
 
     Args:
         encoder: The model, on a CPU.
-        steps: What lies between attentions.
+        steps: The steps between attentions.
     """
 
     def __init__(self, encoder: ModernBert, steps: LayerSteps, /) -> None:
@@ -84,16 +83,16 @@ def apply_norm(x: Tensor, norm: nn.Module, /) -> Tensor:
     return F.layer_norm(x, norm.normalized_shape, norm.weight.float(), bias, norm.eps)
 
 
-def compile_steps(encoder: ModernBert, precision: str, share: ShareWeights, /) -> Stepwise | None:
-    """Return the encoder by the compiled kernels, or None where they are not built or do not fit it.
+def compile_steps(encoder: ModernBert, precision: str, share: ShareWeights, /) -> SteppedForward | None:
+    """Return the encoder with compiled kernels, or None if they are not built or do not support it.
 
-    They fit a model in bf16 with sizes in multiples of 64, heads of 64 and no biases. Where they do, its layers keep
-    the shapes of their matrices alone, which the kernels have in a layout of their own.
+    They support a model in bf16 with sizes in multiples of 64, heads of 64 and no biases. The kernels keep the weights
+    in their own layout, so the encoder's layers then keep only the shapes of their matrices.
 
     Args:
         encoder: The model, on a CPU.
-        precision: Of its products, `bf16` or `int8`.
-        share: Makes that layout, or finds it made.
+        precision: The precision of its products, `bf16` or `int8`.
+        share: Creates that layout, or returns the one created by another process.
     """
     config, library = encoder.config, kernels.load()
     if (
@@ -112,11 +111,11 @@ def compile_steps(encoder: ModernBert, precision: str, share: ShareWeights, /) -
 
     laid = share(precision, lambda: lay_out(encoder, precision))
     drop_layers(encoder)
-    return Stepwise(encoder, CompiledSteps(library, precision, encoder, laid))
+    return SteppedForward(encoder, CompiledSteps(library, precision, encoder, laid))
 
 
 def drop_layers(encoder: ModernBert, /) -> None:
-    """Let go of the matrices of an encoder's layers: no gradients, and no saving, from here on."""
+    """Free the matrices of an encoder's layers. It can no longer be trained or saved."""
     for module in encoder.layers.modules():
         if isinstance(module, torch.nn.Linear):
             module.to("meta")

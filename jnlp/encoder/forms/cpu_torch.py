@@ -1,8 +1,8 @@
-"""The encoder's forward pass on a CPU without gradients: what `ModernBert` defines, in the form that runs fastest.
+"""The encoder's forward pass on a CPU without gradients, in the fastest form in plain torch.
 
-Projections have their epilogues fused (`products`); what follows attention runs in slices of tokens, so that a long
-text's wide intermediate is small; attention takes the projection as it is, since a compiled kernel turns queries and
-keys itself (`attention.attend_qkv`).
+Projections have fused epilogues (`products`). The part after attention runs in slices of tokens, so that a long text
+needs little memory for the MLP. Attention gets the projection before the rotation, since a compiled kernel rotates
+queries and keys itself (`attention.attend_qkv`).
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from jnlp.encoder.packing import Packed
 
 SLICE = 4096
-"""Tokens that go through a layer's second part at a time: a batch of the size that is chosen where nobody says."""
+"""Tokens in a slice of a layer's second part: the default batch size."""
 
 
-class Inference:
+class TorchForward:
     """A `ModernBert` as a function of a packed batch.
 
     Args:
         encoder: The model, on a CPU.
         attend: Attention over the projection.
-        products: Makes a layer's matrix products; `DirectProducts` ones use the model's own weights.
+        products: Creates a layer's matrix products; `DirectProducts` use the model's own weights.
     """
 
     def __init__(
@@ -75,29 +75,29 @@ class Inference:
 
 
 def accelerate(network: Network, share: ShareWeights, /, *, shared: bool = False, compiling: bool = False) -> None:
-    """Let a network answer by the fastest form that its device has, where no gradients are due.
+    """Set a network's fastest forward pass for inference on its device.
 
-    On a CPU these are the compiled kernels, or else `Inference`; on a GPU the model itself, or `Fused`.
+    On a CPU it uses the compiled kernels, or else `TorchForward`; on a GPU the model itself, or `CompiledForward`.
 
     Args:
-        network: It is for answers alone from here on: its layers may keep no weights.
+        network: The network. It can only be used for inference afterwards, since its layers may lose their weights.
         share: See `cpu_kernels.compile_steps`.
-        shared: Other processes map the same weights; no copies of them are made here.
-        compiling: Take `Fused` on a GPU.
+        shared: True if other processes map the same weights; then no copies are made.
+        compiling: Use `CompiledForward` on a GPU.
     """
     encoder = network if isinstance(network, ModernBert) else network.model
     if encoder.final_norm.weight.device.type == "cpu":
-        encoder.inference = compile_steps(encoder, "bf16", share) or _plain(encoder, shared=shared)
+        encoder.inference = compile_steps(encoder, "bf16", share) or _torch_forward(encoder, shared=shared)
     elif compiling:
-        from jnlp.encoder.forms.gpu_compiled import Fused
+        from jnlp.encoder.forms.gpu_compiled import CompiledForward
 
-        encoder.inference = Fused(encoder)
+        encoder.inference = CompiledForward(encoder)
 
 
-def _plain(encoder: ModernBert, *, shared: bool) -> Inference:
+def _torch_forward(encoder: ModernBert, *, shared: bool) -> TorchForward:
     if shared or not reorders(encoder.final_norm.weight.dtype):
-        return Inference(encoder)
+        return TorchForward(encoder)
     with torch.inference_mode():
-        made = Inference(encoder, products=ReorderedProducts)
+        made = TorchForward(encoder, products=ReorderedProducts)
     drop_layers(encoder)
     return made

@@ -1,8 +1,8 @@
-"""The encoder's forward pass on a GPU, with what lies between two attentions compiled by torch.
+"""The encoder's forward pass on a GPU, with the parts between attentions compiled by torch.
 
-Norms, rotation, GeGLU and residuals then read and write memory once, while products stay the library's own.
-There are three functions, before, between and after attentions; that between is one for all layers, and all are for
-any number of tokens. Attention itself is the kernel that `jnlp.encoder.attention` chooses.
+Norms, rotation, GeGLU and residuals then read and write memory once; matrix products remain the library's. There are
+three compiled functions, for before, between and after attentions. The middle one serves all layers, and all accept any
+number of tokens. Attention itself is the kernel that `jnlp.encoder.attention` chooses.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     Qkv = tuple[Tensor, Tensor, Tensor]
 
 
-class Fused:
-    """A `ModernBert` as a function of a packed batch; the first batches wait for the compiler.
+class CompiledForward:
+    """A `ModernBert` as a function of a packed batch. The first batches include the compilation.
 
     Args:
         encoder: The model.
@@ -88,6 +88,6 @@ def _any_length(rotation: TokenRotation) -> tuple[Tensor, Tensor]:
 
 
 def _of_any_length(states: Tensor) -> Tensor:
-    """Tell the compiler that the number of tokens is not always this one."""
+    """Mark the number of tokens as dynamic for the compiler."""
     torch._dynamo.maybe_mark_dynamic(states, 0)
     return states

@@ -1,9 +1,9 @@
 """The encoder in int8 on a CPU: weights with a scale for each output, activations quantised token by token.
 
-What enters a projection is scaled so that its largest component is 127 and rounded; the products are exact in int32.
-Norms, the residual stream and GELU stay in fp32, attention, embeddings and heads in the model's dtype. The compiled
-kernel (`kernels/rows.h`) does all that lies between two attentions in one pass; `TorchInt8Steps` does the same by
-torch's own int8 product, for a machine without it.
+The input of a projection is scaled so that its largest component is 127, and rounded. Products are exact in int32.
+Norms, the residual stream and GELU stay in fp32; attention, embeddings and heads in the model's dtype. The compiled
+kernel (`kernels/layer_step.h`) computes everything between two attentions in one pass. `TorchInt8Steps` computes the
+same with torch's own int8 product, for machines without the kernel.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
-from jnlp.encoder.forms.cpu_kernels import Stepwise, apply_norm, compile_steps, drop_layers
+from jnlp.encoder.forms.cpu_kernels import SteppedForward, apply_norm, compile_steps, drop_layers
 from jnlp.encoder.forms.quantisation import Quantised
 from jnlp.encoder.modernbert import ModernBert
 
@@ -37,11 +37,11 @@ def _quantise_layers(layers: list[Any]) -> dict[str, Tensor]:
 
 
 class TorchInt8Steps:
-    """`LayerSteps` by torch's own operators.
+    """`LayerSteps` with torch's own operators.
 
     Args:
-        encoder: The model that is quantised.
-        share: Makes the quantised weights, or finds them made; see `cpu_kernels.compile_steps`.
+        encoder: The model to quantise.
+        share: Creates or finds the quantised weights; see `cpu_kernels.compile_steps`.
     """
 
     blocks = False
@@ -51,7 +51,7 @@ class TorchInt8Steps:
         self._norms = [(layer.attn_norm, layer.mlp_norm) for layer in layers]
         held = share("int8, by torch", lambda: _quantise_layers(layers))
         self._linears = [
-            tuple(Quantised.named(held, f"{index}.{name}") for name in _LINEARS) for index in range(len(layers))
+            tuple(Quantised.from_parts(held, f"{index}.{name}") for name in _LINEARS) for index in range(len(layers))
         ]
         self._dtype = encoder.final_norm.weight.dtype
 
@@ -68,14 +68,14 @@ class TorchInt8Steps:
 
 
 def to_int8(network: Network, share: ShareWeights, /) -> None:
-    """Let a network's encoder answer in int8, by the compiled kernel where it is built and fits the model.
+    """Switch a network's encoder to int8, with the compiled kernel if it is built and supports the model.
 
     Args:
-        network: It is for answers alone from here on: its layers keep no weights.
+        network: The network. It can only be used for inference afterwards, since its layers lose their weights.
         share: See `cpu_kernels.compile_steps`.
     """
     encoder = network if isinstance(network, ModernBert) else network.model
     encoder.inference = compile_steps(encoder, "int8", share)
     if encoder.inference is None:
-        encoder.inference = Stepwise(encoder, TorchInt8Steps(encoder, share))
+        encoder.inference = SteppedForward(encoder, TorchInt8Steps(encoder, share))
         drop_layers(encoder)

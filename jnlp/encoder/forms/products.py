@@ -1,9 +1,9 @@
-"""The matrix products of a layer for inference: oneDNN's where torch has them, else plain.
+"""The matrix products of a layer for inference: oneDNN's if torch has them, else plain ones.
 
-oneDNN's run from weights reordered ahead, which a plain product does again at each call, and add, multiply or apply
-GELU before their result leaves the cache: a tenth more tokens a second in batches of short texts, up to a quarter more
-where one comes alone, as many in batches of long ones (docs/log.md). The operators are private to torch, so that they
-are tried on small matrices before they are used.
+oneDNN's products use weights that were reordered once, while a plain product reorders them in each call. They also add,
+multiply or apply GELU before the result leaves the cache. This gives a tenth more tokens per second in batches of short
+texts, up to a quarter more for a single text, and no change for long ones (docs/log.md). The operators are private to
+torch, so they are tested on small matrices before use.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jnlp.encoder.modernbert import Layer
 
 TOKENS = 1024
-"""Tokens for which oneDNN is asked to order the weights; any other number is multiplied too."""
+"""The number of tokens that oneDNN optimises the weights' order for; other numbers work too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +48,20 @@ class Products(Protocol):
         ...
 
     def out(self, attended: Tensor, residual: Tensor, /) -> Tensor:
-        """Return the projection of what attention answered, plus the residual stream `[T, d]`."""
+        """Return the projection of the attention's output, plus the residual stream `[T, d]`."""
         ...
 
     def gated(self, x: Tensor, /) -> Tensor:
-        """Return GELU of the first half of the projection upwards times its second half `[T, intermediate]`."""
+        """Return GELU of the first half of the up projection times its second half `[T, intermediate]`."""
         ...
 
     def down(self, inner: Tensor, residual: Tensor, /) -> Tensor:
-        """Return the projection downwards, plus the residual stream `[T, d]`."""
+        """Return the down projection, plus the residual stream `[T, d]`."""
         ...
 
 
 class DirectProducts:
-    """The products by public operators, from the weights as they are."""
+    """The products by public operators, with the model's own weights."""
 
     def __init__(self, linears: Linears, /) -> None:
         self._linears = linears
@@ -89,7 +89,7 @@ class DirectProducts:
 
 
 class ReorderedProducts:
-    """The products by oneDNN: CPU, no gradients; holds copies of the weights in its own order."""
+    """The products by oneDNN, on a CPU without gradients; it holds reordered copies of the weights."""
 
     def __init__(self, linears: Linears, /) -> None:
         (self._project,), (self._out,), (self._down,) = map(_reorder, (linears.project, linears.out, linears.down))
@@ -128,7 +128,7 @@ def _pointwise(*arguments: Any) -> Tensor:
 
 @cache
 def reorders(dtype: torch.dtype, /) -> bool:
-    """Say if this torch has oneDNN's products, and they compute what the plain ones do."""
+    """Return True if this torch has oneDNN's products, and they give the same results as plain ones."""
     with torch.inference_mode():
         linears = Linears(*(_linear(outputs, 32, dtype) for outputs in (96, 32, 64, 32)))
         x, residual = _numbers(16, 32).to(dtype), _numbers(16, 32).flip(0).to(dtype)

@@ -92,13 +92,13 @@ class PackedSentenceTransformer(SentenceTransformer):
 class PackedTransformer(InputModule):
     """Texts to token states: sentence-transformers' first module, on the packed encoder.
 
-    The network is no submodule: it is read from the folder, again where the model is moved to another device or dtype
-    and in every worker process, and has no parameters to train.
+    The network is not a submodule and has no trainable parameters. It is loaded from the folder, and loaded again when
+    the model is moved to another device or dtype, and in every worker process.
 
     Args:
         folder: The model's folder.
         spec: Its pooling and length.
-        chosen: Fields of `Runtime`; threads are those of each process.
+        chosen: Fields of `Runtime`; `threads` applies to each process.
     """
 
     config_file_name = "sentence_bert_config.json"
@@ -117,7 +117,7 @@ class PackedTransformer(InputModule):
 
     @property
     def embedder(self) -> PackedEmbedder:
-        """The model on the present device, in the present dtype."""
+        """The model on the current device, in the current dtype."""
         if self._loaded is None:
             self._loaded = load_embedder(self.folder, self.spec, runtime=Runtime(**self.chosen))
         return self._loaded
@@ -132,10 +132,10 @@ class PackedTransformer(InputModule):
         return self.embedder.dimension
 
     def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **kwargs: Any) -> dict[str, Tensor]:
-        """Tokenise texts or pairs, cut off at `max_seq_length` as sentence-transformers does.
+        """Tokenise texts or pairs, truncated at `max_seq_length` as in sentence-transformers.
 
         Returns:
-            `input_ids` and `attention_mask`, int64 `[B, L]`; the padding is taken out again before the network runs.
+            `input_ids` and `attention_mask`, int64 `[B, L]`; the padding is removed again before the network runs.
         """
         texts = cast("Sequence[Text]", inputs)
         framed = frame(texts, self.embedder.tokenizer, self.max_seq_length, Overflow.TRUNCATE, prefix=prompt or "")
@@ -152,13 +152,13 @@ class PackedTransformer(InputModule):
         return features | {"token_embeddings": states.to(self.place.device)}
 
     def _at_once(self, sequences: list[IntArray], mask: Tensor) -> Tensor:
-        """Return the states of a batch that the caller has sized, in one go where the model is: for a GPU."""
+        """Return the states of a batch of the caller's size, computed at once on the model's device: for a GPU."""
         states = torch.zeros(*mask.shape, self.embedder.dimension, device=self.place.device)
         states[mask.to(states.device)] = self.embedder.packed_states(pack(sequences).to(states.device)).float()
         return states
 
     def _in_batches(self, sequences: list[IntArray], mask: Tensor) -> Tensor:
-        """Return the states of a batch in batches of our own size: for a CPU and its caches."""
+        """Return the states of a batch, computed in batches of our own size: for a CPU and its caches."""
         states = torch.zeros(*mask.shape, self.embedder.dimension)
         for number, found in enumerate(self.embedder.sequence_states(sequences)):
             states[number, mask[number]] = torch.from_numpy(found)
@@ -174,11 +174,11 @@ class PackedTransformer(InputModule):
         self.save_config(output_path)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PackedTransformer:
-        """Follow `.to(…)`: what is loaded elsewhere is let go, and loaded again on first use."""
+        """Follow `.to(…)`: free the loaded model, and load it on the new device on first use."""
         before = self.place.device
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self.place.dtype != self._dtype:
-            self.chosen["dtype"], self._dtype, self._loaded = _named(self.place.dtype), self.place.dtype, None
+            self.chosen["dtype"], self._dtype, self._loaded = _dtype_name(self.place.dtype), self.place.dtype, None
         if self.place.device != before:
             self.chosen |= {"device": str(self.place.device), "compile": False}  # it was asked for on the GPU it leaves
             self._loaded = None
@@ -189,7 +189,7 @@ class PackedTransformer(InputModule):
         return self.__dict__ | {"_loaded": None}
 
 
-def _named(dtype: torch.dtype) -> str:
+def _dtype_name(dtype: torch.dtype) -> str:
     names = {torch.float32: "fp32", torch.bfloat16: "bf16"}
     if dtype not in names:
         raise JnlpError(f"jnlp's encoder does not run in {dtype}", hint="float32 or bfloat16")

@@ -1,6 +1,6 @@
-"""Any other architecture, through transformers, behind the same packed interface.
+"""Runs any other architecture through transformers, with the same packed interface.
 
-A packed batch is padded, run, and packed again, so that windows, pooling and heads are the same for all models.
+A packed batch is padded, run, and packed again, so windows, pooling and heads are the same for all models.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class _Padded(nn.Module):
         self.labels = tuple(str(label) for _, label in sorted(model.config.id2label.items()))
 
     def run(self, packed: Packed, mask: Tensor) -> Any:
-        """Return the model's output for the padded batch `[B, L]`, of which `mask` says what are tokens."""
+        """Return the model's output for the padded batch `[B, L]`; `mask` is True at tokens."""
         inputs = {"input_ids": _pad(packed.ids, mask, self.pad), "attention_mask": mask.long()}
         if self.typed and packed.types is not None:
             inputs["token_type_ids"] = _pad(packed.types, mask, 0)
@@ -52,10 +52,10 @@ class TransformersEncoder(_Padded):
 
 
 class TransformersMaskedLM(_Padded):
-    """Packed tokens to logits where asked."""
+    """Packed tokens to logits at given positions."""
 
     def forward(self, packed: Packed, at: Tensor) -> Tensor:
-        """Return logits `[M, vocabulary]` at the M tokens `at` of the packed batch, and compute them nowhere else."""
+        """Return logits `[M, vocabulary]` at the M tokens `at` of the packed batch, and compute only these."""
         mask = _mask(packed)
 
         def chosen(_: nn.Module, states: tuple[Tensor, ...]) -> Tensor:
@@ -73,7 +73,7 @@ class TransformersClassifier(_Padded):
     """Packed tokens to logits `[B, k]`."""
 
     def forward(self, packed: Packed) -> Tensor:
-        """Return one row of logits a sequence."""
+        """Return the logits of each sequence."""
         logits: Tensor = self.run(packed, _mask(packed)).logits
         return logits
 
@@ -83,7 +83,7 @@ def load_network(folder: Path, head: Head, dtype: torch.dtype, /) -> _Padded:
 
     Args:
         folder: A model folder.
-        head: What it is loaded for.
+        head: The head to load.
         dtype: The weights' dtype.
 
     Raises:
@@ -134,7 +134,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _mask(packed: Packed) -> Tensor:
-    """Return bool `[B, L]`: True where the padded batch has a token."""
+    """Return bool `[B, L]`: True at the tokens of the padded batch."""
     lengths = packed.cu_seqlens.diff()
     return torch.arange(max(packed.lengths), device=lengths.device) < lengths[:, None]
 

@@ -1,7 +1,7 @@
-"""The compiled kernels: built on demand, kept in the user's cache, used where the processor can run them.
+"""The compiled kernels: built on demand, kept in the user's cache, used if the processor supports them.
 
-`jnlp doctor --build-kernels` compiles the sources next to this file once with the machine's C++ compiler. Without it,
-or on another processor, plain torch answers the same to rounding.
+`jnlp doctor --build-kernels` compiles the sources in this folder once with the machine's C++ compiler. Without them, or
+on another processor, plain torch gives the same results up to rounding.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ FOLDER = Path(__file__).parent
 SOURCES = {
     "attention_fp32.cpp": (),
     "attention_bf16.cpp": ("-mavx512bf16",),
-    "rows_bf16.cpp": ("-mavx512bf16",),
-    "rows_int8.cpp": ("-mavx512bf16", "-mavx512vnni"),
+    "layer_step_bf16.cpp": ("-mavx512bf16",),
+    "layer_step_int8.cpp": ("-mavx512bf16", "-mavx512vnni"),
 }
-"""What is compiled, each with the flags it needs beyond `FLAGS`."""
+"""The source files, each with its flags in addition to `FLAGS`."""
 FLAGS = (
     "-O3",
     "-std=c++17",
@@ -47,7 +47,7 @@ FLAGS = (
     "-fopenmp",
 )
 NEEDED = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "fma"})
-"""Processor flags, as Linux spells them: enough for fp32."""
+"""The processor flags needed for fp32, as Linux spells them."""
 NEEDED_BF16 = NEEDED | {"avx512_bf16"}
 NEEDED_INT8 = NEEDED_BF16 | {"avx512_vnni"}
 BUILD = "jnlp doctor --build-kernels"
@@ -55,27 +55,27 @@ _OTHER = "set CXX to another compiler; until then plain torch is used"
 
 
 def runnable() -> bool:
-    """Return True where the processor has what the kernels need, at least in fp32."""
+    """Return True if the processor supports the kernels, at least in fp32."""
     return processor_flags() >= NEEDED
 
 
 def compiler() -> list[str] | None:
-    """Return the command of the C++ compiler: `$CXX`, else `g++` or `c++`; None where there is none.
+    """Return the command of the C++ compiler: `$CXX`, else `g++` or `c++`; None if there is none.
 
-    g++ first: another one's OpenMP need not be the one that torch brings.
+    g++ is preferred, because another compiler's OpenMP may differ from torch's.
 
     Raises:
-        JnlpError: `$CXX` is set to what is not there.
+        JnlpError: `$CXX` names a program that does not exist.
     """
     if wished := shlex.split(os.environ.get("CXX", "")):
         if shutil.which(wished[0]) is None:
-            raise JnlpError(f"CXX is set to {wished[0]}, which is not there", hint="unset CXX, or name a compiler")
+            raise JnlpError(f"CXX is set to {wished[0]}, which does not exist", hint="unset CXX, or name a compiler")
         return wished
     return next(([found] for name in ("g++", "c++") if (found := shutil.which(name))), None)
 
 
 def library_path() -> Path:
-    """Return where the built kernels are, or would be: named by sources, flags and torch's version."""
+    """Return the path of the built kernels; the name depends on sources, flags and torch's version."""
     import platformdirs
     import torch
 
@@ -86,11 +86,11 @@ def library_path() -> Path:
 
 
 def build() -> Path:
-    """Compile the kernels into the user's cache, try them against plain torch, and return the library.
+    """Compile the kernels into the user's cache, compare them with plain torch, and return the library.
 
     Raises:
-        JnlpError: The processor cannot run them, there is no compiler, or it fails, or what it makes does not load or
-            computes something else; then nothing is left behind.
+        JnlpError: The processor does not support them, there is no compiler or it fails, or the library does not load
+            or gives wrong results. No file is left then.
     """
     if not runnable():
         raise JnlpError("this processor has no AVX-512, which the compiled kernels need", hint="plain torch is used")
@@ -108,7 +108,7 @@ def build() -> Path:
 
 
 def _compile(command: list[str], path: Path) -> None:
-    """Put the library where it belongs in one step, once it is tried, so that others see all of it or nothing."""
+    """Compile, check, and move the library to its place atomically, so that others never see a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         made = Path(folder) / path.name
@@ -118,12 +118,12 @@ def _compile(command: list[str], path: Path) -> None:
             _run(*command, *FLAGS, *flags, "-c", str(FOLDER / name), "-o", objects[-1])
         _run(*command, "-shared", *objects, "-o", str(made), *_openmp())
         if wrong := _try_library(made):
-            raise JnlpError(f"what {' '.join(command)} built is of no use: {wrong}", hint=_OTHER)
+            raise JnlpError(f"what {' '.join(command)} built does not work: {wrong}", hint=_OTHER)
         made.replace(path)
 
 
 def _try_library(made: Path) -> str | None:
-    """Return what is wrong with a library, or None: tried in a process of its own, which may die of it."""
+    """Return what is wrong with a library, or None. It runs in a separate process, which it may crash."""
     done = subprocess.run(
         [sys.executable, "-m", "jnlp.encoder.forms.kernels.check", str(made)],
         capture_output=True,
@@ -150,7 +150,7 @@ def _run(*command: str) -> None:
 
 
 def _openmp() -> list[str]:
-    """Return how to link with torch's own OpenMP, so that there is one pool of threads; else the compiler's."""
+    """Return the flags to link with torch's own OpenMP, so that there is one thread pool; else the compiler's."""
     import torch
 
     root = Path(torch.__file__).parent
@@ -161,7 +161,7 @@ def _openmp() -> list[str]:
 
 
 def open_library(path: Path, /) -> Kernels:
-    """Return what a library has that this processor runs; OSError or AttributeError where it does not load."""
+    """Return the kernels of a library that this processor supports; OSError or AttributeError if it does not load."""
     from jnlp.encoder.forms.kernels.library import Kernels
 
     flags = processor_flags()
@@ -177,12 +177,12 @@ def _has_compiler() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Which path is in use, and why.
+    """Whether compiled kernels are in use, and why.
 
     Args:
         kernels: The compiled kernels; None: plain torch.
         text: What is compiled for this processor, or why nothing is.
-        hint: What would change it, if anything.
+        hint: How to change that, if possible.
     """
 
     kernels: Kernels | None
@@ -194,13 +194,13 @@ _on_trial: Kernels | None = None
 
 
 def load() -> Kernels | None:
-    """Return the compiled kernels, or None where they are not built or cannot run."""
+    """Return the compiled kernels, or None if they are not built or not supported."""
     return _on_trial or status().kernels
 
 
 @contextmanager
 def trial(kernels: Kernels, /) -> Iterator[None]:
-    """Use these kernels, wherever they lie, for a while."""
+    """Use these kernels within a `with` block."""
     global _on_trial
     _on_trial = kernels
     try:
@@ -211,7 +211,7 @@ def trial(kernels: Kernels, /) -> Iterator[None]:
 
 @cache
 def status() -> Status:
-    """Look for the compiled kernels, once a process; never raises."""
+    """Look for the compiled kernels, once per process. Never raises."""
     if not runnable():
         return Status(None, "plain torch: this processor has no AVX-512, which the compiled ones need")
     path = library_path()

@@ -53,7 +53,7 @@ struct Task {
     static constexpr int BLOCK = 16 * VECTORS;
 
     const Call<F>& call;
-    int64_t token;   // first of the sequence in the row of all tokens
+    int64_t token;   // first of the sequence among all tokens
     int64_t column;  // first element of the head
     int length;      // of the sequence
     int window;      // NO_WINDOW: none
@@ -220,7 +220,7 @@ struct Task {
             soften<C>(t, count, top, before, shift, sum);
             const uint32_t* value = values + (start - low) / F::PACK * D;
             for (int r = 0; r < rows; r += R) {
-                // only the keys that one of these rows reaches
+                // only the keys that one of these queries reaches
                 const int near = std::max(0, first + r - window - start) / F::PACK;
                 const int far = std::min(count, first + r + R + window - start + F::PACK - 1) / F::PACK;
                 weigh<C, R>(reinterpret_cast<const uint32_t*>(t.scores) + near * 16 * C + r, value + near * D, far - near,

@@ -1,6 +1,6 @@
 """`python -m jnlp.encoder.forms.kernels.check LIBRARY`: tries newly built kernels against plain torch.
 
-A compiler can be wrong, and what it makes can end the process that runs it.
+A miscompiled library can give wrong results or crash the process.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jnlp.encoder.packing import Packed
 
 LEAST = {"fp32": 0.99999, "bf16": 0.999, "int8": 0.99}
-"""The least cosine of a token's states to those of the definition in fp32."""
+"""Minimum cosine between a token's states and the reference in fp32."""
 
 _LENGTHS = (1, 33, 150, 300)
 
@@ -57,11 +57,11 @@ def _model() -> ModernBert:
 
 def _answer(precision: str, packed: Packed) -> Tensor:
     from jnlp.encoder.forms.cpu_kernels import compile_steps
-    from jnlp.encoder.forms.cpu_torch import Inference
+    from jnlp.encoder.forms.cpu_torch import TorchForward
 
     model = _model()
     if precision == "fp32":
-        return Inference(model)(packed)
+        return TorchForward(model)(packed)
     made = compile_steps(model.bfloat16(), precision, lambda _, make: make())
     assert made is not None  # the model fits the kernels
     return made(packed)

@@ -1,4 +1,4 @@
-"""Weights laid out for the compiled kernels of a layer's steps, and their call."""
+"""The weight layout of the compiled layer steps, and their calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jnlp.encoder.modernbert import ModernBert
 
 PANEL = 64
-"""Outputs that lie side by side."""
+"""Outputs in a panel of weights."""
 
 
 class _Linear(ctypes.Structure):
@@ -42,11 +42,11 @@ class _Layer(ctypes.Structure):
 
 
 def lay_out(encoder: ModernBert, precision: str, /) -> dict[str, Tensor]:
-    """Return a model's layers as the kernels read them, by name.
+    """Return a model's layers in the kernels' layout, by name.
 
     Args:
-        encoder: A model that they fit.
-        precision: Of the products, `bf16` or `int8`.
+        encoder: A model that the kernels support.
+        precision: The precision of the products, `bf16` or `int8`.
     """
     layout = _int8 if precision == "int8" else _bf16
     laid: dict[str, Tensor] = {}
@@ -77,13 +77,13 @@ def _int8(linear: nn.Linear, /, *, gated: bool) -> dict[str, Tensor]:
 
 
 def _panels(weight: Tensor, depth: int) -> Tensor:
-    """Return weights as `[outputs / 64, inputs / depth, 64, depth]`: so many inputs fill the 32 bits of a lane."""
+    """Return weights as `[outputs / 64, inputs / depth, 64, depth]`; `depth` inputs fill the 32 bits of a lane."""
     outputs, inputs = weight.shape
     return weight.reshape(outputs // PANEL, PANEL, inputs // depth, depth).transpose(1, 2)
 
 
 def _halves(outputs: int) -> Tensor:
-    """Return the order in which each panel of a gated layer holds 32 inputs of GELU, then their gates."""
+    """Return the order of a gated layer's outputs: each panel has 32 inputs of GELU, then their gates."""
     return torch.arange(outputs).view(2, -1, PANEL // 2).transpose(0, 1).flatten()
 
 
@@ -92,7 +92,7 @@ class CompiledSteps:
 
     Args:
         compiled: The kernels.
-        precision: Of the products; the kernels have it.
+        precision: The precision of the products.
         encoder: The model.
         laid: Its layers, from `lay_out`.
     """
@@ -127,5 +127,5 @@ class CompiledSteps:
         return _Linear(*(self._at(f"{name}.{part}") for part in ("weight", "sums", "scale")), inputs, outputs)
 
     def _at(self, name: str) -> int | None:
-        """Return where a tensor lies; None where there is none."""
+        """Return the address of a tensor, or None if there is none."""
         return self._laid[name].data_ptr() if name in self._laid else None

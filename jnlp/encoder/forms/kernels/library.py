@@ -1,4 +1,4 @@
-"""What the built library offers to torch: tensors in, pointers down, tensors out. No gradients; heads of 64."""
+"""The built library as functions of torch tensors. No gradients; heads of 64."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Kernels:
 
     Args:
         path: The built library.
-        bf16: The processor multiplies bf16.
-        int8: It multiplies int8 as well.
+        bf16: Whether the processor multiplies bf16.
+        int8: Whether it also multiplies int8.
     """
 
     def __init__(self, path: Path, /, *, bf16: bool, int8: bool) -> None:
@@ -38,14 +38,14 @@ class Kernels:
             self._attention[torch.bfloat16] = self._library.jnlp_attention_bf16
         for run in self._attention.values():
             run.argtypes, run.restype = _ATTENTION, ctypes.c_int
-        able = {"bf16": (bf16, self._library.jnlp_rows_bf16), "int8": (int8, self._library.jnlp_rows_int8)}
+        able = {"bf16": (bf16, self._library.jnlp_layer_step_bf16), "int8": (int8, self._library.jnlp_layer_step_int8)}
         self.steps = {precision: run for precision, (has, run) in able.items() if has}
-        """What runs the step between two attentions, by the precision of its products."""
+        """The functions of the step between two attentions, by the precision of their products."""
         for run in self.steps.values():
             run.argtypes, run.restype = _STEP, ctypes.c_int
 
     def handles(self, dtype: torch.dtype, head_dim: int, /) -> bool:
-        """Say if attention in this dtype and head size is compiled for this processor."""
+        """Return True if attention in this dtype and head size is compiled for this processor."""
         return dtype in self._attention and head_dim == HEAD_DIM
 
     def attention(
@@ -58,10 +58,10 @@ class Kernels:
         window: int | None,
         /,
     ) -> Tensor:
-        """Attend within each sequence; the seam of `jnlp.encoder.attention`, without gradients.
+        """Attend within each sequence, with the signature of `jnlp.encoder.attention`, without gradients.
 
         Raises:
-            ValueError: Gradients are due.
+            ValueError: A tensor requires gradients.
         """
         if torch.is_grad_enabled() and any(x.requires_grad for x in (q, k, v)):
             raise ValueError("the compiled attention has no gradients")
@@ -78,12 +78,12 @@ class Kernels:
         window: int | None,
         /,
     ) -> Tensor:
-        """Turn queries and keys by the angles of their positions, and attend within each sequence.
+        """Rotate queries and keys by the angles of their positions, and attend within each sequence.
 
         Args:
-            qkv: The projection `[T, 3, heads, 64]`, each token dense.
-            cos: fp32 `[positions, 32]`, by position within the sequence; component i turns together with i + 32.
-            sin: The same of the sine.
+            qkv: The projection `[T, 3, heads, 64]`, contiguous for each token.
+            cos: fp32 `[positions, 32]`, by position within the sequence; component i is paired with i + 32.
+            sin: The same for the sine.
             cu_seqlens: int32 `[B + 1]`.
             lengths: The B lengths.
             window: How far a token attends; None: to its whole sequence.
@@ -128,7 +128,7 @@ class Kernels:
 
 
 def _alike(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Return tensors whose heads are dense and whose tokens are equally far apart, copied where they are not."""
+    """Return tensors with contiguous heads and equal token strides; copy those that differ."""
     strides = {x.stride(0) for x in tensors}
     dense = all(x.stride()[1:] == (HEAD_DIM, 1) for x in tensors)
     return tensors if dense and len(strides) == 1 else tuple(x.contiguous() for x in tensors)

@@ -10,7 +10,7 @@ import torch
 from torch._dynamo.exc import TorchDynamoException
 
 from jnlp.encoder.forms.cpu_torch import accelerate
-from jnlp.encoder.forms.gpu_compiled import Fused
+from jnlp.encoder.forms.gpu_compiled import CompiledForward
 from jnlp.encoder.modernbert import ModernBert, ModernBertConfig
 from jnlp.encoder.packing import Packed, pack
 from jnlp.encoder.runtime import Runtime
@@ -38,7 +38,7 @@ def batch(*lengths: int) -> Packed:
 @pytest.mark.parametrize("bias", [False, True])
 def test_compiled_layers_give_the_states_of_the_model_whatever_the_lengths(dtype, tolerance, *, bias) -> None:
     network = model(attention_bias=bias, mlp_bias=bias, norm_bias=bias).to(dtype)
-    fused = Fused(network)
+    fused = CompiledForward(network)
     with torch.inference_mode():
         for number, lengths in enumerate(((5, 9, 20), (2,), (64, 3, 3), (100, 200), (2, 2))):
             packed = batch(*lengths)
@@ -53,7 +53,7 @@ def test_compiled_layers_give_the_states_of_the_model_whatever_the_lengths(dtype
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_on_a_gpu_it_gives_the_states_of_the_model() -> None:
     network = model().to("cuda", torch.bfloat16)
-    fused = Fused(network)
+    fused = CompiledForward(network)
     with torch.inference_mode():
         for lengths in ((5, 9, 20), (2,), (100, 200)):
             packed = batch(*lengths).to("cuda")
@@ -65,7 +65,7 @@ def test_what_cannot_be_compiled_is_told_in_a_line(monkeypatch: pytest.MonkeyPat
     def failing(*_: object, **__: object) -> None:
         raise TorchDynamoException("Cannot find a working triton installation.\nTraceback …")
 
-    fused = Fused(model())
+    fused = CompiledForward(model())
     monkeypatch.setattr(fused, "_before", failing)
     with pytest.raises(JnlpError, match="torch cannot compile the layers: Cannot find a working triton inst") as told:
         fused(batch(3))
@@ -92,11 +92,11 @@ def test_the_command_line_asks_for_it_and_undoes_what_the_configuration_asks_for
 
 
 def test_on_a_gpu_it_is_taken_where_it_is_asked_for() -> None:
-    for device, compiling, taken in (("meta", True, Fused), ("meta", False, type(None)), ("cpu", True, None)):
+    for device, compiling, taken in (("meta", True, CompiledForward), ("meta", False, type(None)), ("cpu", True, None)):
         network = model().to(device)
         accelerate(network, lambda _, made: made(), compiling=compiling)
         if taken is None:
-            assert not isinstance(network.inference, Fused)
+            assert not isinstance(network.inference, CompiledForward)
         else:
             assert type(network.inference) is taken
 

@@ -1,8 +1,8 @@
-// The row-wise part of a ModernBERT layer: everything between one attention and the next, in one pass over the tokens.
+// The token-wise step of a ModernBERT layer: everything between one attention and the next, in one pass over the tokens.
 //
 // A task is a block of tokens, which stays in a core's cache from its attention output to its next queries, keys and values.
-// The residual row, norms and GELU are fp32; what enters a product is in the weights' format, a token's own row at a time.
-// Weights lie in panels of 64 outputs, so that a register tile of 6 tokens by 64 outputs reads them one after another.
+// The residual stream, norms and GELU are fp32. Inputs of products are in the weights' format, converted token by token.
+// Weights are stored in panels of 64 outputs, so that a register tile of 6 tokens by 64 outputs reads them sequentially.
 
 #pragma once
 
@@ -13,7 +13,7 @@
 
 namespace jnlp {
 
-constexpr int ROWS = 6;    // tokens of a register tile: 6 x 4 accumulators
+constexpr int TILE = 6;    // tokens of a register tile: 6 x 4 accumulators
 constexpr int BLOCK = 48;  // tokens of a task
 constexpr int PANEL = 64;  // outputs of a register tile
 
@@ -25,9 +25,9 @@ struct Linear {
     int64_t inputs, outputs;
 };
 
-// What lies between two attentions; a null pointer leaves a part out.
+// The parameters between two attentions; a null pointer skips a part.
 struct Layer {
-    Linear out;             // attention's projection onto the residual row
+    Linear out;             // attention's projection onto the residual stream
     const float* mlp_norm;  // [d]
     Linear up, down;        // up: each panel holds 32 inputs of GELU, then their 32 gates
     const float* attn_norm;  // [d] of the next layer; null: none
@@ -35,7 +35,7 @@ struct Layer {
     float eps;
 };
 
-// LayerNorm without bias of a row, where `weight` is not null; `out` is room for it. Returns the row to go on with, and
+// LayerNorm without bias of a token's vector into `out`, if `weight` is not null. Returns the vector to use next, and
 // raises `most` to its largest magnitudes.
 inline const float* norm(const float* x, const float* weight, float eps, int64_t width, float* out, __m512& most) {
     if (weight == nullptr) {
@@ -84,19 +84,19 @@ class Block {
                                                                  sizeof(typename F::Gated) * inner);
     }
 
-    Block(void* memory, int64_t d, int64_t inner, int rows) : d_(d), inner_(inner), count_(rows) {
+    Block(void* memory, int64_t d, int64_t inner, int count) : d_(d), inner_(inner), count_(count) {
         most_ = static_cast<float*>(memory);
         scale_ = most_ + BLOCK * 16;
-        row_ = scale_ + BLOCK;
-        values_ = reinterpret_cast<uint32_t*>(row_ + d);
+        token_ = scale_ + BLOCK;
+        values_ = reinterpret_cast<uint32_t*>(token_ + d);
         gated_ = reinterpret_cast<typename F::Gated*>(values_ + BLOCK * std::max(d, inner) / F::PACK);
     }
 
-    // What attention answered (bf16) onto the residual row, then the MLP onto it.
+    // Add the attention's output (bf16) to the residual stream, then the MLP's.
     void finish(const Layer& layer, const uint16_t* attended, float* x) {
         for (int r = 0; r < count_; ++r) {
-            for (int64_t i = 0; i < d_; i += 16) _mm512_storeu_ps(row_ + i, Bf16::load(attended + r * d_ + i));
-            enter(r, row_, nullptr, 0.0f);
+            for (int64_t i = 0; i < d_; i += 16) _mm512_storeu_ps(token_ + i, Bf16::load(attended + r * d_ + i));
+            enter(r, token_, nullptr, 0.0f);
         }
         const auto add = [&](int r, int64_t n, const __m512(&y)[4]) {
             for (int c = 0; c < 4; ++c) {
@@ -111,7 +111,7 @@ class Block {
             const __m512 products[2] = {_mm512_mul_ps(gelu(y[0]), y[2]), _mm512_mul_ps(gelu(y[1]), y[3])};
             F::keep(products, gated_ + r * inner_ + n / 2, most_ + 16 * r);
         });
-        multiply(F::taken(gated_, inner_, count_, most_, values_, scale_), layer.down, add);
+        multiply(F::enter_gated(gated_, inner_, count_, most_, values_, scale_), layer.down, add);
     }
 
     // The next layer's queries, keys and values in bf16.
@@ -125,31 +125,31 @@ class Block {
    private:
     void enter(int r, const float* x, const float* weight, float eps) {
         __m512 most = _mm512_setzero_ps();
-        const float* row = norm(x, weight, eps, d_, row_, most);
-        scale_[r] = F::enter(row, d_, most, values_ + r * d_ / F::PACK);
+        const float* vector = norm(x, weight, eps, d_, token_, most);
+        scale_[r] = F::enter(vector, d_, most, values_ + r * d_ / F::PACK);
     }
 
-    // Multiply the block by a layer; `take(row, output, values of 64 outputs from there)` gets each row of each tile.
+    // Multiply the block by a layer; `take(token, output, values of 64 outputs from there)` gets each token of each tile.
     template <class Take>
     void multiply(const uint32_t* values, const Linear& layer, Take&& take) const {
         const int64_t steps = layer.inputs / F::PACK;
         for (int64_t n = 0; n < layer.outputs; n += PANEL) {
             const uint32_t* panel = layer.weight + n * steps;
-            for (int first = 0; first < count_; first += ROWS) {
+            for (int first = 0; first < count_; first += TILE) {
                 const uint32_t* left = values + first * steps;
-                typename F::Sum sums[ROWS][4];
+                typename F::Sum sums[TILE][4];
 #pragma GCC unroll 6
-                for (int r = 0; r < ROWS; ++r)
+                for (int r = 0; r < TILE; ++r)
                     for (int c = 0; c < 4; ++c) sums[r][c] = F::start(layer.sums, n + 16 * c);
                 for (int64_t s = 0; s < steps; ++s) {
                     __m512i right[4];
                     for (int c = 0; c < 4; ++c) right[c] = _mm512_loadu_si512(panel + s * PANEL + 16 * c);
 #pragma GCC unroll 6
-                    for (int r = 0; r < ROWS; ++r)
+                    for (int r = 0; r < TILE; ++r)
                         for (int c = 0; c < 4; ++c) sums[r][c] = F::dot(sums[r][c], left[r * steps + s], right[c]);
                 }
 #pragma GCC unroll 6
-                for (int r = 0; r < ROWS; ++r) {
+                for (int r = 0; r < TILE; ++r) {
                     __m512 y[4];
                     for (int c = 0; c < 4; ++c) y[c] = F::value(sums[r][c], layer.scale, n + 16 * c, scale_[first + r]);
                     if (first + r < count_) take(first + r, n, y);
@@ -160,18 +160,18 @@ class Block {
 
     int64_t d_, inner_;
     int count_;
-    float *most_, *scale_, *row_;  // [BLOCK][16], [BLOCK], [d]
+    float *most_, *scale_, *token_;  // [BLOCK][16], [BLOCK], [d]
     uint32_t* values_;             // [BLOCK][inputs / PACK]
     typename F::Gated* gated_;     // [BLOCK][inner]
 };
 
-// attended: bf16 [T, d], what the layer's attention answered, or null before the first layer; x: fp32 [T, d], the residual
-// row, changed in place; qkv: bf16 [T, 3 d] of the next layer, or null after the last. Returns 1 where memory runs out.
+// attended: bf16 [T, d], the output of the layer's attention, or null before the first layer; x: fp32 [T, d], the residual
+// stream, changed in place; qkv: bf16 [T, 3 d] of the next layer, or null after the last. Returns 1 if memory runs out.
 template <class F>
-int rows(const Layer& layer, const uint16_t* attended, float* x, uint16_t* qkv, int64_t tokens, int64_t d, int threads) {
+int layer_step(const Layer& layer, const uint16_t* attended, float* x, uint16_t* qkv, int64_t tokens, int64_t d, int threads) {
     const int64_t inner = attended == nullptr ? 0 : layer.down.inputs;
     const int64_t share = (tokens + threads - 1) / threads;
-    const int64_t block = std::min<int64_t>(BLOCK, (share + ROWS - 1) / ROWS * ROWS);
+    const int64_t block = std::min<int64_t>(BLOCK, (share + TILE - 1) / TILE * TILE);
     const int64_t tasks = (tokens + block - 1) / block;
     std::atomic<int> failed{0};
 #pragma omp parallel for schedule(dynamic) num_threads(threads)

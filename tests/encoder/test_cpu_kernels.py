@@ -1,4 +1,4 @@
-"""The compiled rows: in bf16 against the definition, in int8 against torch's own int8 product."""
+"""The compiled layer steps: in bf16 against the definition, in int8 against torch's own int8 product."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from jnlp.encoder.forms import kernels
-from jnlp.encoder.forms.cpu_kernels import Stepwise, apply_norm
-from jnlp.encoder.forms.cpu_torch import Inference, accelerate
+from jnlp.encoder.forms.cpu_kernels import SteppedForward, apply_norm
+from jnlp.encoder.forms.cpu_torch import TorchForward, accelerate
 from jnlp.encoder.forms.int8 import TorchInt8Steps, to_int8
 from jnlp.encoder.shared_weights import share_weights
 from tests.encoder.models import LENGTHS, encoder_of, packed_of
@@ -38,7 +38,7 @@ def precision(request):
 
 
 class Exact:
-    """A layer's rows in fp32, from the model's bf16 weights."""
+    """The step between two attentions in fp32, from the model's bf16 weights."""
 
     blocks = False
 
@@ -65,7 +65,7 @@ def make(_name, layout):
     return layout()
 
 
-def compiled_rows(library, precision, model):
+def compiled_steps(library, precision, model):
     from jnlp.encoder.forms.kernels.layers import CompiledSteps, lay_out
 
     return CompiledSteps(library, precision, model, lay_out(model, precision))
@@ -73,10 +73,10 @@ def compiled_rows(library, precision, model):
 
 @pytest.mark.parametrize("shape", [(64, 1, 64), (128, 2, 192), (256, 4, 1024), (768, 12, 1152)], ids=str)
 @pytest.mark.parametrize("lengths", LENGTHS, ids=str)
-def test_compiled_rows_equal_plain_rows(library, precision, lengths, shape):
+def test_compiled_steps_equal_plain_steps(library, precision, lengths, shape):
     hidden, heads, inner = shape
     model = encoder_of(hidden, heads, inner, layers=2)
-    both = [compiled_rows(library, precision, model), {"bf16": Exact, "int8": TorchInt8Steps}[precision](model)]
+    both = [compiled_steps(library, precision, model), {"bf16": Exact, "int8": TorchInt8Steps}[precision](model)]
     generator = torch.Generator().manual_seed(sum(lengths))
     start, attended = (torch.randn(sum(lengths), hidden, generator=generator) for _ in range(2))
     for index, before in ((0, None), (1, attended.bfloat16()), (2, attended.bfloat16())):
@@ -89,8 +89,8 @@ def test_compiled_rows_equal_plain_rows(library, precision, lengths, shape):
             assert (found.float() - expected.float()).norm() <= 1e-2 * expected.float().norm()
 
 
-def test_compiled_rows_do_not_depend_on_their_neighbours(library, precision):
-    rows = compiled_rows(library, precision, encoder_of())
+def test_compiled_steps_do_not_depend_on_their_neighbours(library, precision):
+    rows = compiled_steps(library, precision, encoder_of())
     x, attended = torch.randn(101, 128), torch.randn(101, 128).bfloat16()
     whole, part = x.clone(), x[37:80].clone()
     qkv, some = rows.step(1, whole, attended), rows.step(1, part, attended[37:80].contiguous())
@@ -105,16 +105,16 @@ def test_states_in_bf16_are_nearer_to_fp32_than_those_of_the_plain_form(library,
     exact = encoder_of(hidden=256, heads=4, inner=512).float()
     with torch.inference_mode():
         expected = exact(packed)
-        plain = Inference(model)(packed).float()
+        plain = TorchForward(model)(packed).float()
         accelerate(model, make)
-        assert type(model.inference) is Stepwise
+        assert type(model.inference) is SteppedForward
         found = model(packed).float()
     assert (found - expected).norm() <= 5e-3 * expected.norm()
     assert (found - expected).norm() <= (plain - expected).norm()
 
 
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
-def test_the_compiled_rows_are_taken_where_they_fit(library, precision, monkeypatch):
+def test_the_compiled_steps_are_taken_where_they_fit(library, precision, monkeypatch):
     from jnlp.encoder.forms.kernels.layers import CompiledSteps
 
     monkeypatch.setattr(kernels, "load", lambda: library)
@@ -127,7 +127,7 @@ def test_the_compiled_rows_are_taken_where_they_fit(library, precision, monkeypa
     }
     for model in kinds.values():
         (to_int8 if precision == "int8" else accelerate)(model, make)
-    chosen = {name: type(getattr(model.inference, "_rows", None)) for name, model in kinds.items()}
+    chosen = {name: type(getattr(model.inference, "_steps", None)) for name, model in kinds.items()}
     other = TorchInt8Steps if precision == "int8" else type(None)
     assert chosen == {name: CompiledSteps if name == "fits" else other for name in kinds}
 
@@ -141,7 +141,7 @@ def test_a_processor_without_vnni_uses_torch_for_int8_alone(library, monkeypatch
     to_int8(model, make)
     assert type(model.inference._steps) is TorchInt8Steps
     accelerate(other := encoder_of(), make)
-    assert type(other.inference) is Stepwise
+    assert type(other.inference) is SteppedForward
 
 
 def test_processes_that_share_a_folder_hold_a_layout_once(library, precision, tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
-// A layer's rows in bf16, sums in fp32.
+// The step between two attentions in bf16, with sums in fp32.
 
-#include "rows.h"
+#include "layer_step.h"
 
 namespace {
 
@@ -22,14 +22,14 @@ struct Products {
     static void keep(const __m512 (&products)[2], Gated* at, float*) {
         _mm512_storeu_si512(at, (__m512i)_mm512_cvtne2ps_pbh(products[1], products[0]));
     }
-    static const uint32_t* taken(const Gated* gated, int64_t, int, const float*, uint32_t*, float*) {
+    static const uint32_t* enter_gated(const Gated* gated, int64_t, int, const float*, uint32_t*, float*) {
         return reinterpret_cast<const uint32_t*>(gated);
     }
 };
 
 }  // namespace
 
-extern "C" int jnlp_rows_bf16(const jnlp::Layer* layer, const uint16_t* attended, float* x, uint16_t* qkv, int64_t tokens,
+extern "C" int jnlp_layer_step_bf16(const jnlp::Layer* layer, const uint16_t* attended, float* x, uint16_t* qkv, int64_t tokens,
                               int64_t d, int32_t threads) {
-    return jnlp::rows<Products>(*layer, attended, x, qkv, tokens, d, threads);
+    return jnlp::layer_step<Products>(*layer, attended, x, qkv, tokens, d, threads);
 }
