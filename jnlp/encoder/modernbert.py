@@ -237,8 +237,8 @@ class ModernBertForSequenceClassification(nn.Module):
 def initialise(module: nn.Module, config: ModernBertConfig, /) -> None:
     """Initialise weights as ModernBERT does: truncated normal, smaller for the outputs of deeper models.
 
-    The standard deviation is `initializer_range` for embeddings and inner projections. For projections onto the residual
-    stream, the head and an untied decoder it is divided by sqrt(2 layers). For a classifier it is 1 / sqrt(d).
+    The standard deviation is `initializer_range` for embeddings and inner projections. For projections onto the
+    residual stream, the head and an untied decoder it is divided by sqrt(2 layers); for a classifier it is 1 / sqrt(d).
     """
     inner = config.initializer_range
     outer = inner / math.sqrt(2.0 * config.num_hidden_layers)
