@@ -44,20 +44,20 @@ class RowEncoder:
     Args:
         encoder: The model; it has no dropout.
         compiled: The lengths of rows that have a compiled form; each takes half a minute, once.
-        must: Fail where torch cannot compile, in place of going on without.
+        require_compile: Raise an error if torch cannot compile, instead of running uncompiled.
     """
 
-    def __init__(self, encoder: ModernBert, compiled: Collection[int] = (), *, must: bool = False) -> None:
+    def __init__(self, encoder: ModernBert, compiled: Collection[int] = (), *, require_compile: bool = False) -> None:
         self.encoder = encoder
         self.compiled = compiled
-        self.must = must
+        self.require_compile = require_compile
         self._forms: dict[int, Forward] = {}
 
     def __call__(self, packed: Packed, length: int) -> Tensor:
         """Return the states `[T, d]` of rows of `length` tokens that lie one after another (T a multiple of it).
 
         Raises:
-            JnlpError: Torch cannot compile, and must.
+            JnlpError: Torch cannot compile and `require_compile` is set.
         """
         config, x = self.encoder.config, self.encoder.embeddings(packed.ids)
         dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
@@ -78,7 +78,7 @@ class RowEncoder:
         try:
             return self._form(length)(x, kinds[0], kinds[1])
         except TorchDynamoException as error:  # the compiler finds no headers, or no room for what it makes
-            if self.must:
+            if self.require_compile:
                 reason = str(error).strip().splitlines()[0]
                 raise JnlpError(f"torch cannot compile: {reason}", hint="--compiler never") from error
             self.compiled, self._forms = frozenset(), {}

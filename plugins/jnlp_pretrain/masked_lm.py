@@ -63,13 +63,15 @@ class MaskedLMLoss(nn.Module):
     Args:
         model: The model.
         compiled: The lengths of rows whose training is compiled.
-        must: Fail where torch cannot compile, in place of going on without.
+        require_compile: Raise an error if torch cannot compile, instead of running uncompiled.
     """
 
-    def __init__(self, model: ModernBertForMaskedLM, *, compiled: Collection[int] = (), must: bool = False) -> None:
+    def __init__(
+        self, model: ModernBertForMaskedLM, *, compiled: Collection[int] = (), require_compile: bool = False
+    ) -> None:
         super().__init__()
         self.model = model
-        self._training = RowEncoder(model.model, compiled, must=must)
+        self._training = RowEncoder(model.model, compiled, require_compile=require_compile)
         self._scoring = RowEncoder(model.model)  # never compiled: it would be compiled again for want of gradients
 
     def logits(self, batch: Batch) -> Tensor:

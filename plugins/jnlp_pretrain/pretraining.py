@@ -147,7 +147,7 @@ def _pretrain(
         write_json(run / "recipe.json", asdict(recipe))
     model = start_model(recipe, data, options.start, resumed=(run / "checkpoint.pt").exists()).to(team.device)
     compiled = _compiled(recipe, options.compiler, team.device)
-    loss = MaskedLMLoss(model, compiled=compiled, must=options.compiler == "always")
+    loss = MaskedLMLoss(model, compiled=compiled, require_compile=options.compiler == "always")
 
     def keep(stage: int) -> None:
         if team.rank == 0:

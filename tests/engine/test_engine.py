@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import pickle
+import subprocess
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -45,7 +47,6 @@ COUNT: TaskSpec[CountOptions, Count] = TaskSpec("count", "Counts.", CountOptions
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
-    import sys
 
     monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or _this())
     return Engine(load_plugins([]), Config(tasks={"count": {"times": 3}}))
@@ -181,6 +182,13 @@ def test_another_process_rebuilds_a_job(as_text: bool) -> None:
     job = nlp.job("toxicity", rules_only=True, threshold=0.3)
     sent = job.to_json() if as_text else pickle.loads(pickle.dumps(job))
     assert [result.toxic for result in jnlp.prepare(sent)(["消えろ、クズ。", "ありがとう。"])] == [True, False]
+
+
+def test_a_job_runs_in_a_process_that_has_only_its_text() -> None:
+    code = "import sys, jnlp; print(jnlp.prepare(sys.stdin.read())(['消えろ、クズ。'])[0].toxic)"
+    text = jnlp.load().job("toxicity", rules_only=True).to_json()
+    command = [sys.executable, "-X", "utf8", "-c", code]
+    assert subprocess.run(command, input=text, capture_output=True, encoding="utf-8").stdout == "True\n"
 
 
 @pytest.mark.parametrize("task", ["embed", "fill-mask", "classify", "toxicity", "search", "rerank"])

@@ -55,7 +55,9 @@ def _losses(model: ModernBertForMaskedLM, compiled: Collection[int], *, packing:
     shard = Shard("a", 1.0, np.concatenate(_documents(range(5, 60))).astype(np.uint16), np.cumsum(range(5, 60)))
     stage = Stage(1000, (Span(32),), packing, batch=256, micro_batch=128)
     recipe = Recipe("x", (stage,), optimisation=Optimisation(dtype="fp32"))
-    return MaskedLMObjective(recipe, MaskedLMLoss(model, compiled=compiled, must=True), [shard], [shard], [9])
+    return MaskedLMObjective(
+        recipe, MaskedLMLoss(model, compiled=compiled, require_compile=True), [shard], [shard], [9]
+    )
 
 
 def _gradients(objective: MaskedLMObjective) -> tuple[float, dict[str, torch.Tensor]]:
@@ -154,4 +156,4 @@ def test_what_cannot_be_compiled_runs_as_it_is(model: ModernBertForMaskedLM, mon
         expected = RowEncoder(model.model)(packed, 32)
         assert torch.equal(RowEncoder(model.model, (32,))(packed, 32), expected)
         with pytest.raises(JnlpError, match=r"torch cannot compile: fatal error: Python\.h: No such file"):
-            RowEncoder(model.model, (32,), must=True)(packed, 32)
+            RowEncoder(model.model, (32,), require_compile=True)(packed, 32)
