@@ -106,6 +106,14 @@ def test_word_text_that_libraries_leave_out(tmp_path):
         "<w:rubyBase><w:r><w:t>契約</w:t></w:r></w:rubyBase></w:ruby></w:r></w:p>"
     )
     add("<w:p><w:r><w:pict><w:txbxContent><w:p><w:r><w:t>枠の中</w:t></w:r></w:p></w:txbxContent></w:pict></w:r></w:p>")
+    add(
+        "<w:sdt><w:sdtPr><w:showingPlcHdr/></w:sdtPr><w:sdtContent><w:p><w:r><w:t>ここに入力</w:t></w:r></w:p>"
+        "</w:sdtContent></w:sdt>"
+    )
+    add(
+        "<w:p><w:sdt><w:sdtPr><w:showingPlcHdr/></w:sdtPr><w:sdtContent><w:r><w:t>ここに入力</w:t></w:r>"
+        "</w:sdtContent></w:sdt></w:p>"
+    )
     add("<w:p><w:r><w:t>前</w:t><w:tab/><w:t>後</w:t><w:br/><w:t>次の行</w:t></w:r></w:p>")
     add(
         "<w:sdt><w:sdtPr><w:docPartObj><w:docPartGallery w:val='Table of Contents'/></w:docPartObj></w:sdtPr>"
@@ -451,3 +459,24 @@ def test_a_stream_is_read_too(tmp_path):
     whole_file("docx", path)
     (record,) = read(["-"], ReadOptions(input_format="docx"), stdin=io.BytesIO(path.read_bytes()))
     assert (record.id, record.text) == ("stdin", "本文")
+
+
+def test_a_workbook_that_openpyxl_refuses_is_read_without_its_styles(book, monkeypatch):
+    (before,) = documents([book])
+
+    def change(parts):
+        parts["xl/styles.xml"] = parts["xl/styles.xml"].replace(b'fontId="0"', b'fontId="abc"')
+        parts["docProps/core.xml"] = parts["docProps/core.xml"].replace(b"Z<", b"never<")
+
+    rewrite(book, change)
+    with pytest.raises(TypeError):
+        openpyxl.load_workbook(book)
+    (after,) = documents([book])
+    assert (after.text, after.outline, after.title) == (before.text, before.outline, before.title)
+
+
+def test_broken_properties_do_not_matter(tmp_path):
+    path = tmp_path / "a.docx"
+    whole_file("docx", path)
+    rewrite(path, lambda parts: parts.update({"docProps/core.xml": b"<a>"}))
+    assert one(path).text == "本文"

@@ -105,7 +105,7 @@ def test_an_ignore_file_that_cannot_be_read_is_none():
 
 
 def test_hidden_files_are_left_out():
-    write("docs/a.md", "docs/.b.md", "docs/.git/c.md")
+    write("docs/a.md", "docs/.b.md", "docs/.git/c.md", "docs/~$a.docx", "docs/desktop.ini", "docs/Thumbs.db")
     assert found() == ["a.md"]
     assert found("docs/.b.md") == [".b.md"]
 

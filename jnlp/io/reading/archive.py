@@ -143,8 +143,13 @@ def damage_named(name: str, kind: str, /) -> Iterator[None]:
     except (RecordError, UnicodeEncodeError):
         raise
     except _DAMAGE as error:
-        what = f"there is no part {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
-        raise RecordError(f"{name}: cannot be read as {kind}: {what}") from error
+        raise not_understood(name, kind, error) from error
+
+
+def not_understood(name: str, kind: str, error: Exception, /) -> RecordError:
+    """Return the error for a file that a parser did not understand, in one line."""
+    what = f"there is no part {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+    return RecordError(f"{name}: cannot be read as {kind}: {' '.join(what.split())}")
 
 
 def _refuse_ole(file: IO[bytes], name: str, kind: str) -> None:

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 OUTSIDE = "links out of the folder"
 """How `PassedOver` calls links to files that are not below the folder that was given."""
 
-# Files that a run keeps next to its output: reading a folder never reads what is being written into it.
-_UNFINISHED = re.compile(r"\.part(\.state(\.tmp)?|\.lock)?$")
+# Files that a run keeps next to its output, so that reading a folder never reads what is being written into it; and
+# those that Windows hides: the locks of open Office files, settings and previews of a folder.
+_LEFT_OUT = re.compile(r"\.part(\.state(\.tmp)?|\.lock)?$|^~\$|^(?:desktop\.ini|thumbs\.db)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Walk:
         with os.scandir(folder) as entries:
             for entry in entries:
                 # A link to a folder is not followed (it may lead round), a pipe in a folder would wait for ever.
-                if entry.name.startswith(".") or _UNFINISHED.search(entry.name):
+                if entry.name.startswith(".") or _LEFT_OUT.search(entry.name):
                     continue
                 is_folder = entry.is_dir(follow_symlinks=False)
                 if is_folder and not self.options.recursive:

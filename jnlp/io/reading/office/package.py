@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from xml.etree.ElementTree import ParseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,10 +55,11 @@ def main_part(archive: Archive, usual: str, /) -> str:
 
 def properties(archive: Archive, /) -> tuple[str | None, dict[str, str]]:
     """Return the title, and author and date, of a document. The date is that of the last change that it knows of."""
-    path = next(related(archive, "", "core-properties"), "docProps/core.xml")
-    if path not in archive:
+    try:
+        path = next(related(archive, "", "core-properties"), "docProps/core.xml")
+        said = {element.tag: " ".join((element.text or "").split()) for element in archive.xml(path)}
+    except (KeyError, ValueError, ParseError):  # there are none, or what is there is no XML: the text can still be read
         return None, {}
-    said = {element.tag: " ".join((element.text or "").split()) for element in archive.xml(path)}
     date = max(said.get("created", ""), said.get("modified", ""))
     about = {"author": said.get("creator", ""), "date": date}
     return said.get("title") or None, {key: value for key, value in about.items() if value}
@@ -70,6 +72,11 @@ def shown(element: Element, /, boxes: list[Element] | None = None) -> str:
     return "".join(parts)
 
 
+def is_prompt(element: Element, /) -> bool:
+    """Whether a content control shows what to fill in, and nothing was filled in."""
+    return element.tag == "sdt" and element.find("sdtPr/showingPlcHdr") is not None
+
+
 def _collect(element: Element, parts: list[str], boxes: list[Element]) -> None:
     for child in element:
         tag = child.tag
@@ -79,5 +86,5 @@ def _collect(element: Element, parts: list[str], boxes: list[Element]) -> None:
             parts.append(_BREAKS[tag])
         elif tag == "txbxContent":
             boxes.append(child)
-        elif tag not in SKIPPED and not (tag == "fld" and child.get("type") == "slidenum"):
+        elif tag not in SKIPPED and not (tag == "fld" and child.get("type") == "slidenum") and not is_prompt(child):
             _collect(child, parts, boxes)

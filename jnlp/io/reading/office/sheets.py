@@ -9,9 +9,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import MissingExtraError, RecordError, UsageError
-from jnlp.io.reading.archive import open_archive
+from jnlp.io.reading.archive import not_understood, open_archive
 from jnlp.io.reading.columns import choose, distinct_names, to_record
 from jnlp.io.reading.office.package import main_part, properties, relations
+from jnlp.io.reading.office.simplified import simplified
 from jnlp.io.reading.office.values import cell_text, field_of
 from jnlp.io.reading.options import Unit
 from jnlp.io.reading.outlined import Outlined
@@ -19,7 +20,7 @@ from jnlp.io.reading.units import Whole, cut
 from jnlp.types import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from jnlp.io.reading.archive import Archive
     from jnlp.io.reading.inputs import Input
@@ -67,13 +68,7 @@ def read_xlsx(source: Input, options: ReadOptions, /) -> Iterator[Record | Faile
         raise MissingExtraError("office", "reading xlsx") from None
     with open_archive(source, "xlsx") as archive:
         archive.check()
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # its notes on what it leaves out are not for the user
-                book = openpyxl.load_workbook(archive.file, read_only=True, data_only=True, keep_links=False)
-        # openpyxl raises nearly anything for a file that it does not understand; none of it is a bug of ours.
-        except Exception as error:
-            raise _not_understood(source, error) from error
+        book = _load(openpyxl.load_workbook, archive)
         try:
             whole = options.unit is Unit.DOCUMENT
             try:
@@ -86,6 +81,28 @@ def read_xlsx(source: Input, options: ReadOptions, /) -> Iterator[Record | Faile
             yield from _document(source, archive, _sheets(archive, book, source))
         finally:
             book.close()
+
+
+def _load(load_workbook: Callable[..., Any], archive: Archive) -> Any:
+    """Open a workbook; one that openpyxl refuses for its styles, names or properties is opened without them.
+
+    Raises:
+        RecordError: It is damaged.
+    """
+    refused: Exception | None = None
+    for as_it_is in (True, False):
+        try:
+            file = archive.file if as_it_is else simplified(archive)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # its notes on what it leaves out are not for the user
+                return load_workbook(file, read_only=True, data_only=True, keep_links=False)
+        except RecordError:
+            raise
+        # openpyxl raises nearly anything for a file that it does not understand; none of it is a bug of ours.
+        except Exception as error:
+            refused = refused or error
+    assert refused is not None
+    raise not_understood(archive.name, "xlsx", refused) from refused
 
 
 def _document(source: Input, archive: Archive, sheets: Iterator[_Sheet]) -> Iterator[Record | Failed]:
@@ -155,7 +172,7 @@ def _rows(sheet: Any, source: Input) -> Iterator[tuple[int, list[_Cell]]]:
         except RecordError:
             raise
         except Exception as error:
-            raise _not_understood(source, error) from error
+            raise not_understood(source.name, "xlsx", error) from error
         if not batch:
             return
         for row in batch:
@@ -215,7 +232,3 @@ def _column(letters: bytes) -> int:
     for letter in letters:
         number = number * 26 + letter - 64
     return number - 1
-
-
-def _not_understood(source: Input, error: Exception) -> RecordError:
-    return RecordError(f"{source.name}: cannot be read as xlsx: {type(error).__name__}: {error}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jnlp.io.reading.archive import open_archive
 from jnlp.io.reading.office.numbering import Numbering
-from jnlp.io.reading.office.package import SKIPPED, main_part, properties, related, shown
+from jnlp.io.reading.office.package import SKIPPED, is_prompt, main_part, properties, related, shown
 from jnlp.io.reading.options import Unit
 from jnlp.io.reading.outlined import Outlined
 from jnlp.io.reading.units import Whole, cut
@@ -105,7 +105,7 @@ class _Document:
                 self._paragraph(child)
             elif child.tag == "tbl":
                 self._table(child)
-            elif child.tag not in SKIPPED and not _is_contents(child):
+            elif child.tag not in SKIPPED and not _is_contents(child) and not is_prompt(child):
                 self._blocks(child)
 
     def _paragraph(self, element: Element) -> None:
