@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from jnlp.errors import UsageError
-from jnlp.io.reading.walk import composed_path
+from jnlp.io.reading.walk import composed_path, path_on_disk
 from jnlp_search.store.entries import Root
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def move(catalog: Catalog, base: str, /) -> None:
         there = place / name if (place / name).is_dir() else place if len(roots) == 1 else None
         if there is None or not there.is_dir():
             raise UsageError(f"{base} has no folder '{name}'", hint=f"--base: the folder that {root.label} is in now")
-        moved.append(Root(root.id, canonical_folder(str(there)), escape_path(there.as_posix())))
+        moved.append(Root(root.id, canonical_folder(str(there)), composed_path(escape_path(there.as_posix()))))
     if moved == roots:
         return
     with catalog.transaction():
@@ -148,9 +148,9 @@ def escape_path(path: str, /) -> str:
 
 
 def _unescape_path(path: str) -> str:
-    """Undo `escape_path` if a file of that name exists."""
+    """Undo `escape_path`, and the composed form of names, if a file of that name exists."""
     if r"\udc" not in path:
-        return path
+        return path_on_disk(path)
     raw = _ESCAPED.sub(lambda match: chr(0xDC00 + int(match[1], 16)), path)
     return raw if os.path.lexists(raw) else path
 
@@ -158,6 +158,6 @@ def _unescape_path(path: str) -> str:
 def _offer(source: str) -> tuple[str, str]:
     """Return the path and label of the root for a source."""
     if Path(source).is_dir():
-        return canonical_folder(source), escape_path(os.path.normpath(source))
+        return canonical_folder(source), composed_path(escape_path(os.path.normpath(source)))
     folder = os.path.dirname(source) or "."  # noqa: PTH120 - text, not a path
-    return canonical_folder(folder), escape_path(os.path.normpath(folder))
+    return canonical_folder(folder), composed_path(escape_path(os.path.normpath(folder)))

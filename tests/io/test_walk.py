@@ -9,7 +9,7 @@ import pytest
 
 from jnlp.errors import UsageError
 from jnlp.io import PassedOver, ReadOptions, documents
-from jnlp.io.reading.walk import OUTSIDE
+from jnlp.io.reading.walk import OUTSIDE, path_on_disk
 from jnlp.types import Record
 
 
@@ -152,3 +152,11 @@ def test_two_files_that_differ_by_form_alone_keep_their_names():
     if len(list(Path("docs").iterdir())) == 1:
         pytest.skip("this file system knows one form")
     assert sorted(found()) == sorted(forms)
+
+
+def test_the_file_of_a_composed_name_is_found(here):
+    write(f"docs/{DECOMPOSED}", "docs/ascii.md")
+    for name in (f"docs/{COMPOSED}", f"docs/{DECOMPOSED}", (here / "docs" / COMPOSED).as_posix()):
+        assert Path(path_on_disk(name)).samefile(f"docs/{DECOMPOSED}")
+    for name in ("docs/ascii.md", "docs/データ", "/", "無い/ガ.md"):
+        assert path_on_disk(name) == name

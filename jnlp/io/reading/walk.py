@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import unicodedata
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -167,3 +168,15 @@ def composed_path(path: str, /) -> str:
         return name if Path(name).samefile(path) else path
     except OSError:
         return path
+
+
+def path_on_disk(path: str, /) -> str:
+    """Return the path of the file that is shown by a composed name; the name itself if there is no such file."""
+    if path.isascii() or os.path.lexists(path):
+        return path
+    found = "/" if path.startswith("/") else ""
+    for part in path.split("/"):
+        there = os.path.join(found, part)  # noqa: PTH118 - text, not a path
+        other = os.path.join(found, unicodedata.normalize("NFD", part))  # noqa: PTH118
+        found = other if other != there and os.path.lexists(other) and not os.path.lexists(there) else there
+    return found
