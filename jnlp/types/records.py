@@ -51,6 +51,11 @@ class Mark:
         level: 1 to 6 for a heading, 2 for a row, else 1.
         title: The heading, the slide's title or the sheet's name; "" where there is none.
         number: Of a page, slide, sheet or row, from 1 as the file's own program shows it; None for a heading.
+
+    Example:
+        >>> page = jnlp.Mark(120, "page", 1, "", 3)
+        >>> f"{page.kind} {page.number}"
+        'page 3'
     """
 
     start: int

@@ -32,6 +32,7 @@ class Input:
         stream: What to read in place of the file.
 
     Example:
+        >>> from pathlib import Path
         >>> Input("文書/規程.txt", Path("文書/規程.txt"), ".txt").named
         True
     """
@@ -49,6 +50,7 @@ class Input:
             OSError: The file cannot be opened.
 
         Example:
+            >>> from pathlib import Path
             >>> with Input("文書/規程.txt", Path("文書/規程.txt")).open() as file:
             ...     file.read(9).decode()
             '第一条'
@@ -78,6 +80,7 @@ class Input:
             fields: The other columns.
 
         Example:
+            >>> from pathlib import Path
             >>> Input("感想.csv", Path("感想.csv")).failed("the row has no text", line=3).id
             '感想.csv:3'
         """
@@ -90,6 +93,7 @@ class PassedOver:
     """Counts files of folders that are not read: their kind has no reader, or they are ignored.
 
     Example:
+        >>> from pathlib import Path
         >>> passed_over = PassedOver()
         >>> passed_over.add(Path("報告.doc"))
         >>> str(passed_over)
@@ -104,6 +108,7 @@ class PassedOver:
         """Count a file by its ending.
 
         Example:
+            >>> from pathlib import Path
             >>> passed_over = PassedOver()
             >>> passed_over.add(Path("報告.doc"))
             >>> len(passed_over)
