@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jnlp import options
+from jnlp.atomic import replacing
 from jnlp.errors import JnlpError, UsageError
 from jnlp.types import Settings as Settings
 
@@ -137,10 +138,10 @@ def set_value(key: str, value: str | None, /) -> Path:
     document = _document(path)
     _change(document, section, name, value)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(".toml.new")
-        new.write_text(document.as_string(), encoding="utf-8", newline="")
-        new.replace(path)
+        target = path.resolve()  # a file of dotfiles that is linked here stays linked
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as file:
+            file.write(document.as_string().encode())
     except OSError as error:
         raise JnlpError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}") from error
     return path

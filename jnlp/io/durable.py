@@ -1,79 +1,19 @@
-"""Atomic replacement of files, and the lock for files and folders."""
+"""What writes files of its own needs: the one replacement in one step (`jnlp.atomic`), and the one lock."""
 
 from __future__ import annotations
 
-import errno
-import os
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, Self
 
+from jnlp.atomic import open_own as open_own
+from jnlp.atomic import publish as publish
+from jnlp.atomic import replacing as replacing
+from jnlp.atomic import sync_folder as sync_folder
 from jnlp.errors import JnlpError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-
-def open_own(path: Path, mode: str = "wb", /) -> BinaryIO:
-    """Open a file for writing, unbuffered; refuse a symbolic link, which may point anywhere.
-
-    Raises:
-        JnlpError: It is a symbolic link.
-        OSError: It cannot be opened.
-    """
-
-    def opener(name: str, flags: int) -> int:
-        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
-
-    try:
-        return open(path, mode, buffering=0, opener=opener)  # type: ignore[return-value]
-    except OSError as error:
-        if error.errno == errno.ELOOP and path.is_symlink():
-            raise JnlpError(f"{path} is a symbolic link: nothing is written through it", hint="remove it") from error
-        raise
-
-
-@contextmanager
-def replacing(path: Path, /) -> Iterator[BinaryIO]:
-    """Write a file that replaces `path` atomically, once it is complete and synced.
-
-    It is written as `path.part`. After an error the part is removed, and the old file stays.
-
-    Example:
-        with replacing(folder / "state.json") as file:
-            file.write(b"{}")
-    """
-    part = path.with_name(path.name + ".part")
-    try:
-        with open_own(part) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        with suppress(OSError):
-            part.unlink()
-        raise
-    part.replace(path)
-    sync_folder(path.parent)
-
-
-def publish(part: Path, out: Path) -> None:
-    """Rename a complete file to its final name, replacing an old file atomically."""
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    part.replace(out)
-    sync_folder(out.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Sync a folder's entries to disk, if the system supports it."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+_PATIENCE = 0.1  # seconds: the file of a run that has just ended looks held for a moment
 
 
 class Lock:
@@ -103,12 +43,10 @@ class Lock:
         from filelock import FileLock, Timeout
 
         self._path = path
-        self._lock = FileLock(path, timeout=-1 if wait else 0, thread_local=False)
+        # FileLock tries again where the run that held the lock has removed the file meanwhile.
+        self._lock = FileLock(path, timeout=-1 if wait else _PATIENCE, thread_local=False)
         try:
             self._lock.acquire()
-            while not self._is_named():  # the run that held it removed the file meanwhile
-                self._lock.release()
-                self._lock.acquire()
         except Timeout:
             raise JnlpError(f"{out} {message}", hint=hint) from None
         except OSError as error:
@@ -126,11 +64,3 @@ class Lock:
         if self._lock.is_locked:
             self._path.unlink(missing_ok=True)
             self._lock.release()
-
-    def _is_named(self) -> bool:
-        handle = getattr(self._lock._context, "lock_file_fd", None)
-        if handle is None:
-            return True
-        with suppress(FileNotFoundError):
-            return os.path.samestat(os.fstat(handle), self._path.stat())
-        return False

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,32 @@ def test_set_and_unset_work_in_any_layout_and_keep_comments(file: Path, text: st
     assert config.unset_value("fill-mask.top") == (file, True)
     assert "top" not in config.read_table(file).get("tasks", {}).get("fill-mask", {})
     assert config.unset_value("fill-mask.top") == (file, False)
+
+
+def test_the_file_is_replaced_in_one_step(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_text('model = "30m"\n', encoding="utf-8")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(JnlpError) as caught:
+            config.set_value("model", "130m")
+    assert str(file) in caught.value.message
+    assert config.load_config().settings.model == "30m"
+    assert [path.name for path in file.parent.iterdir() if path.name.startswith(file.name)] == [file.name]
+
+
+def test_a_linked_file_stays_linked(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "dotfiles").mkdir()
+    target = tmp_path / "dotfiles" / "jnlp.toml"
+    target.write_text("# mine\n", encoding="utf-8")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.symlink_to(target)
+    config.set_value("model", "130m")
+    assert file.is_symlink()
+    assert target.read_text(encoding="utf-8") == '# mine\nmodel = "130m"\n'
 
 
 def test_an_option_has_one_line_however_it_is_written(file: Path) -> None:

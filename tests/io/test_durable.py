@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 
@@ -56,6 +57,24 @@ def test_a_run_that_was_killed_holds_nothing(tmp_path):
     with open_writer(None, out, job=JOB) as output:
         output.write({"a": 1})
     assert names(tmp_path) == ["a.jsonl"]
+
+
+@pytest.mark.parametrize("wait", [False, True])
+def test_a_lock_file_that_is_removed_before_it_is_held_is_made_again(tmp_path, monkeypatch, wait):
+    path, flock, removed = tmp_path / "a.lock", fcntl.flock, []
+
+    def remove_first(handle, operation):
+        if not removed:  # the run that held it ends here
+            removed.append(path.unlink())
+        flock(handle, operation)
+
+    monkeypatch.setattr("fcntl.flock", remove_first)
+    with Lock(path, tmp_path / "a", wait=wait):
+        assert removed
+        assert path.exists()
+        with pytest.raises(JnlpError):
+            Lock(path, tmp_path / "a")
+    assert names(tmp_path) == []
 
 
 def test_a_lock_whose_name_was_removed_meanwhile_is_taken_anew(tmp_path):
