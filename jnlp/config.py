@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 O = TypeVar("O")  # noqa: E741
 
+DEFAULT = "default"
+"""The origin of a value that nobody set."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Config:
@@ -66,7 +69,7 @@ def load_config() -> Config:
     if not isinstance(tasks, dict) or not all(isinstance(value, dict) for value in tasks.values()):
         raise UsageError(f"{path}: [tasks] holds one table a task", hint="write [tasks.fill-mask], then top = 10")
     values: dict[str, Any] = {}
-    origins = {field.name: "default" for field in options.fields(Settings)}
+    origins = dict.fromkeys((field.name for field in options.fields(Settings)), DEFAULT)
     build_from(table, where=str(path))
     for field in options.fields(Settings):
         for name in (field.name, field.key):

@@ -114,7 +114,7 @@ def absent(spec: ModelSpec, why: str, *, pulling: bool = False) -> JnlpError:
         pulling: Whether it is `jnlp models pull` that failed.
     """
     size = f", {about(spec.size)}" if spec.size else ""
-    fetch = "run this again" if pulling else f"`jnlp models pull {spec.name}`"
+    fetch = f"`jnlp models pull {spec.name}`{' again' * pulling}"
     return JnlpError(
         f"the model {spec.name} ({spec.repo}{size}) is not on this machine{why}",
         hint=f"{fetch} where there is a network, or {'copy its folder here and give ' * pulling}--model FOLDER",

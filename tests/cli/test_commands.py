@@ -84,9 +84,31 @@ def test_config_shows_where_each_value_comes_from(monkeypatch: pytest.MonkeyPatc
     assert ["dtype", "fp32", "JNLP_DTYPE"] in lines
     assert ["fill-mask.top", "=", "7", "config"] in lines
     assert json.loads(jnlp("config", "--json").stdout)["tasks"] == {"fill-mask": {"top": 7}}
+    keys = {key["key"]: key for key in json.loads(jnlp("config", "--json").stdout)["keys"]}
+    found = [(keys[key]["value"], keys[key]["default"], keys[key]["source"]) for key in ("fill-mask.top", "threads")]
+    assert found == [(7, 5, "config"), (1, None, "config")]
     assert Path(jnlp("config", "path").stdout.strip()).is_file()
     record = json.loads(jnlp("fill-mask", "日本の首都は<mask>です。", "-q").stdout)
     assert len(record["fills"]) == 7
+
+
+def test_config_lists_every_key_with_its_default() -> None:
+    file = Path(jnlp("config", "path").stdout.strip())
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text('threads = 2\n[tasks.fill-mask]\ntop = 7\n[tasks.gone]\nx_y = [1, "a"]\n', encoding="utf-8")
+    lines = jnlp("config").stdout.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith("threads"))
+    assert (lines[at].split(), lines[at + 1]) == (["threads", "2", "config"], "  default: auto")
+    assert lines[lines.index("fill-mask.top = 7  config") + 1] == "  default: 5"
+    assert "gone.x-y = 1,a  config" in lines
+    for line in (
+        "fill-mask.independent = false  default",
+        "classifier.epochs = 10  default",
+        "search.top = 10  default",
+    ):
+        assert line in lines
+    assert "index.chunk-tokens" in {line.split(" ")[0] for line in lines}
+    assert ["batch-tokens", "auto", "default"] in [line.split() for line in lines]
 
 
 @pytest.mark.parametrize(

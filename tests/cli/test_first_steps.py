@@ -91,14 +91,15 @@ def test_empty_standard_input_says_how_to_give_texts(jnlp) -> None:
     assert "hint" not in jnlp("toxicity", "--rules-only", "empty.txt").stderr
 
 
-def test_a_pull_that_finds_no_network_does_not_advise_itself(jnlp, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pull_that_finds_no_network_says_when_to_try_again(jnlp, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     pulled = jnlp("models", "pull", "130m")
     assert pulled.exit_code == 1
     assert "130m" in pulled.stderr
-    assert "jnlp models pull" not in pulled.stderr
-    assert "--model FOLDER" in pulled.stderr
-    assert "jnlp models pull 130m" in jnlp("embed", "良い", "--model", "130m").stderr
+    assert "again where there is a network" in pulled.stderr
+    assert "copy its folder here and give --model FOLDER" in pulled.stderr
+    asked = jnlp("embed", "良い", "--model", "130m").stderr
+    assert "`jnlp models pull 130m` where there is a network" in asked
 
 
 def test_a_message_and_its_hint_are_not_two_pairs_of_brackets(jnlp) -> None:
