@@ -32,6 +32,23 @@ def unreachable(repo, revision, progress):
     raise UnreachableError(f"the hub cannot be reached for {repo}")
 
 
+@pytest.mark.parametrize(
+    ("name", "vocabulary", "layers", "width", "positions", "types"),
+    [
+        ("multilingual-e5-small", 250_037, 12, 384, 512, 2),
+        ("multilingual-e5-base", 250_002, 12, 768, 514, 1),
+        ("multilingual-e5-large", 250_002, 24, 1024, 514, 1),
+        ("bge-m3", 250_002, 24, 1024, 8194, 1),
+    ],
+)
+def test_parameters_are_those_of_the_published_shape(name, vocabulary, layers, width, positions, types):
+    """Count BERT's weights: embeddings and their norm, layers (attention, MLP of 4 widths, two norms), pooler."""
+    embeddings = (vocabulary + positions + types + 2) * width
+    layer = 4 * (width + 1) * width + (2 * 4 * width + 4 + 1) * width + 4 * width
+    counted = embeddings + layers * layer + (width + 1) * width
+    assert SPECS[name].parameters == pytest.approx(counted, rel=0.005)
+
+
 def test_specs_are_consistent():
     assert len(SPECS) == len(BUILTIN_SPECS)
     for spec in BUILTIN_SPECS:
