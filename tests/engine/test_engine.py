@@ -47,7 +47,6 @@ COUNT: TaskSpec[CountOptions, Count] = TaskSpec("count", "Counts.", CountOptions
 
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch) -> Engine:
-
     monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or _this())
     return Engine(load_plugins([]), Config(tasks={"count": {"times": 3}}))
 

@@ -127,7 +127,15 @@ class Output:
         self._take(None, line, len(line), mark)
 
     def withhold(self) -> None:
-        """Make no file at the end, because no record has a result; what had its name before stays."""
+        """Make no file at the end, because no record has a result; what had its name before stays.
+
+        Example:
+            >>> from jnlp.io import open_writer
+            >>> with open_writer("jsonl", Path("空.jsonl")) as output:
+            ...     output.withhold()
+            >>> Path("空.jsonl").exists()
+            False
+        """
         self._withheld = self._target is not None and self._target.stream is None
 
     def flush(self) -> None:
