@@ -220,7 +220,7 @@ def better(run: Path, /) -> str:
     return said
 
 
-def worse(made: Path, shipped: Path, /) -> list[str]:
+def worse(made: Path, bundled_recipes: Path, /) -> list[str]:
     """Return a sentence for each model trained from `tiny` that is worse than the shipped one by over `MARGIN`.
 
     The score compared is the one that selected the epoch: on validation rows or on development articles.
@@ -230,7 +230,7 @@ def worse(made: Path, shipped: Path, /) -> list[str]:
         ("tiny-toxicity", "metrics.json", "valid_scores", "macro_f1"),
         ("tiny-search", "scores.json", "development", "systems", "model", "ndcg@10"),
     ):
-        after, before = (_lookup(read(folder / name / file), keys) for folder in (made, shipped))
+        after, before = (_lookup(read(folder / name / file), keys) for folder in (made, bundled_recipes))
         if after is not None and before is not None and after < before * (1 - MARGIN):
             said.append(f"{name}: {keys[-1]} {before:.3f} before, {after:.3f} now")
     return said

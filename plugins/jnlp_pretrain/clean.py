@@ -1,4 +1,4 @@
-"""What is left out of a corpus: text of low quality and near-duplicates, with the reasons counted."""
+"""Removes low-quality text and near-duplicates from a corpus, and counts the reasons."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _GRAM = 4
 
 @dataclass(frozen=True, slots=True)
 class Clean:
-    """What is left out; by default nothing.
+    """What to remove; by default nothing.
 
     Args:
-        unit: Judge a `document` whole, or each `line` of it for itself.
+        unit: Check each whole `document`, or each `line` separately.
         min_characters: Shorter text is `short`.
         min_japanese: Text with a smaller share of kana and kanji among its letters is `foreign`.
-        max_symbols: Text with a larger share of characters that are no letter, digit or space is `symbols`.
-        max_repetition: Text with a larger share of 4-grams that stood in it before is `repetitive` (first 5,000
+        max_symbols: Text with a larger share of characters other than letters, digits and spaces is `symbols`.
+        max_repetition: Text with a larger share of 4-grams that occur earlier in it is `repetitive` (first 5,000
             characters).
-        near_duplicates: Leave out what resembles earlier text of any source (MinHash: 99 % of what shares nine tenths
-            of its 5-grams is found, 77 % at eight tenths, 3 % at a half).
-        memory: Bytes for what has been seen; a corpus that needs more forgets its oldest text first.
+        near_duplicates: Remove text that resembles earlier text of any source. MinHash finds 99 % of the texts that
+            share nine tenths of their 5-grams, 77 % at eight tenths, 3 % at a half.
+        memory: Bytes for the signatures; a corpus that needs more forgets its oldest texts first.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -63,11 +63,11 @@ class Clean:
 
 @dataclass(slots=True)
 class Cleaner:
-    """Applies the rules to a stream of texts and counts what they take.
+    """Applies the rules to a stream of texts and counts the removed ones.
 
     Args:
         rules: The rules.
-        dropped: Texts left out, by reason.
+        dropped: Number of removed texts, by reason.
     """
 
     rules: Clean
@@ -79,7 +79,7 @@ class Cleaner:
             self._seen = Seen(self.rules.memory)
 
     def __call__(self, text: str) -> str | None:
-        """Return what is left of a text, or None."""
+        """Return the text that remains, or None."""
         if self.rules == _NOTHING:
             return text
         if self.rules.unit == "document":
@@ -111,7 +111,7 @@ def symbol_share(text: str) -> float:
 
 
 def repetition(text: str) -> float:
-    """Return the share of 4-grams of characters that stood earlier in the text."""
+    """Return the share of character 4-grams that occur earlier in the text."""
     grams = len(text) - _GRAM + 1
     return 1 - len({text[i : i + _GRAM] for i in range(grams)}) / grams if grams > 0 else 0.0
 
@@ -126,15 +126,15 @@ class Seen:
     """Remembers texts by the bands of their MinHash signatures (Broder 1997), in a table of fixed size.
 
     Args:
-        memory: Bytes of the table. A band that falls on an occupied place takes it over: what is forgotten may come
-            back as text, but no text is called a duplicate wrongly for want of room.
+        memory: Bytes of the table. A band that hits an occupied slot replaces it. So duplicates may be missed, but
+            lack of memory never makes a text a duplicate.
     """
 
     def __init__(self, memory: int) -> None:
         self._table = np.zeros(max(memory // 8, 1), np.uint64)
 
     def add(self, text: str) -> bool:
-        """Remember a text; return True where one like it was seen."""
+        """Remember a text; return True if a similar one was seen."""
         shingles = shingle_hashes(text)
         if len(shingles) < _FEWEST:
             return False
@@ -160,7 +160,7 @@ def shingle_hashes(text: str) -> Hashes:
 
 
 def bands(shingles: Hashes) -> Hashes:
-    """Return the bands of a MinHash signature, uint64 `[8]`: two texts share one where 8 of their minima agree."""
+    """Return the bands of a MinHash signature, uint64 `[8]`: two texts share a band if 8 of their minima agree."""
     factors, terms = _ODD
     minima = np.full(len(factors), np.iinfo(np.uint64).max, np.uint64)
     for part in np.array_split(shingles, -(-len(shingles) // 1024)):  # a block stays in the caches

@@ -12,7 +12,7 @@ from jnlp.cli.options import SectionOption
 from jnlp.cli.train import saved_when_stopped
 from jnlp_pretrain.cli_corpus import CorpusCommand
 from jnlp_pretrain.options import PretrainOptions
-from jnlp_pretrain.printing import say, show
+from jnlp_pretrain.printing import print_progress, print_report
 
 if TYPE_CHECKING:
     from jnlp.cli.builder import Call
@@ -42,26 +42,26 @@ def _run(call: Call) -> None:
             corpus,
             call.values["out"],
             chosen,
-            progress=None if call.quiet else say,
+            progress=None if call.quiet else print_progress,
         )
     if chosen.team.rank == 0:
-        show(report)
+        print_report(report)
 
 
 def _load(name: str, corpus: tuple[Path, ...], *, quiet: bool) -> Recipe:
-    """Return a recipe; a shipped one leaves out its sources where the corpus has none of them."""
+    """Return a recipe; a bundled one ignores its sources if the corpus has none of them."""
     from jnlp.io import PassedOver
     from jnlp_pretrain.corpus import files
-    from jnlp_pretrain.recipe_files import for_corpus, load_recipe, shipped
+    from jnlp_pretrain.recipe_files import bundled_recipes, for_corpus, load_recipe
 
     recipe = load_recipe(name)
     passed_over = PassedOver()
     found = files(corpus, passed_over)
-    fitted = for_corpus(recipe, found) if name in shipped() else recipe
+    fitted = for_corpus(recipe, found) if name in bundled_recipes() else recipe
     if passed_over and not quiet:
         click.echo(f"jnlp: {passed_over}", err=True)
     if fitted is not recipe and not quiet:
-        click.echo(f"jnlp: the sources of {name} are not in this corpus: all files count alike", err=True)
+        click.echo(f"jnlp: the sources of {name} are not in this corpus: all files get the same weight", err=True)
     return fitted
 
 
@@ -91,7 +91,7 @@ def _show_recipe(ctx: click.Context, _param: click.Parameter, name: str | None) 
 pretrain = build_command(
     "pretrain",
     _run,
-    summary="Pre-train a tokenizer and a masked LM by a recipe: a TOML file, or a shipped one (see --list and --show).",
+    summary="Pre-train a tokenizer and a masked LM by a recipe: a bundled one (see --list and --show) or a TOML file.",
     options=PretrainOptions,
     section=_SECTION,
     settings=(),
@@ -104,7 +104,7 @@ pretrain = build_command(
             required=True,
             type=click.Path(path_type=Path),
             metavar="PATH…",
-            help="Files and folders of text: txt, jsonl and all else that jnlp reads, plain or compressed.",
+            help="Files and folders of text: txt, jsonl and any other format that jnlp reads, plain or compressed.",
             section=_SECTION,
         ),
         SectionOption(
@@ -123,7 +123,7 @@ pretrain = build_command(
             is_eager=True,
             expose_value=False,
             callback=_list,
-            help="Show the shipped recipes and exit.",
+            help="List the bundled recipes and exit.",
             section=_SECTION,
         ),
         SectionOption(

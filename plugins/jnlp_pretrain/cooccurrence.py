@@ -1,7 +1,7 @@
 """Token embeddings from the corpus's own co-occurrence counts: PPMI and a truncated SVD.
 
-A short run spends much of its compute on learning which pieces are alike; the counts know it in seconds
-(Levy and Goldberg 2014, "Neural word embedding as implicit matrix factorization").
+A short run spends much of its compute on learning which pieces are similar. Counts give that in seconds (Levy and
+Goldberg 2014, "Neural word embedding as implicit matrix factorization").
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def piece_counts(shards: Sequence[Shard], vocabulary: int) -> NDArray[np.int64]:
 
 
 def log_unigram(counts: NDArray[np.int64]) -> Tensor:
-    """Return log frequencies `[vocabulary]` with half a count added to each piece: the first bias of a decoder."""
+    """Return log frequencies `[vocabulary]` with half a count added to each piece: a decoder's initial bias."""
     smoothed = counts + 0.5
     return torch.from_numpy(np.log(smoothed / smoothed.sum())).float()
 
@@ -59,7 +59,7 @@ def cooccurrence_embeddings(
 
 
 def _pair_counts(rows: Sequence[NDArray[Any]], vocabulary: int, window: int) -> Tensor:
-    """Count pairs at a distance up to `window`, nearer ones for more (1 / distance), both ways round."""
+    """Count pairs at a distance up to `window`, weighted by 1 / distance, in both directions."""
     counts = torch.zeros(vocabulary * vocabulary)
     for row in rows:
         for start in range(0, len(row), _BLOCK):

@@ -1,4 +1,4 @@
-"""Raw text for pre-training: files of documents in named sources, read as a stream."""
+"""Reads raw text for pre-training: files of documents in named sources, as a stream."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class Source:
     """One source of text and its part in the mix.
 
     Args:
-        name: What the shards and the scores of this source are called.
+        name: The name of its shards and scores.
         match: Glob patterns matched against the end of a file's path (`jsts/train.jsonl`).
-        fields: The text fields of a row; a list of strings counts as its strings.
-        weight: How often a document is seen in one pass, on average: 0.2 draws every fifth document again for each
-            pass, 3 repeats each three times. A stage may say otherwise.
-        keep: The share of its documents that is tokenised at all, by hash: a bound for a large source.
-        unit: `document` keeps a row's text whole; `line` makes each of its lines a document of its own.
+        fields: The text fields of a record; a list of strings counts as several texts.
+        weight: How often a document is seen in one pass, on average: 0.2 samples a fifth of the documents anew for
+            each pass, 3 repeats each document three times. A stage may override it.
+        keep: The share of its documents to tokenise, by hash, to limit a large source.
+        unit: `document` keeps a record's text whole; `line` makes each of its lines a document.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -54,12 +54,12 @@ class Source:
 
 
 def files(paths: Iterable[Path], passed_over: PassedOver | None = None) -> list[Path]:
-    """Return the text files under paths, sorted: all that `jnlp.io` reads, compressed or not.
+    """Return the text files under paths, sorted: every format that `jnlp.io` reads, compressed or not.
 
     `passed_over` counts the others.
 
     Raises:
-        UsageError: A path is missing or holds no text.
+        UsageError: A path is missing or has no text.
     """
     known = builtin_readers()
     found: set[Path] = set()
@@ -78,7 +78,7 @@ def files(paths: Iterable[Path], passed_over: PassedOver | None = None) -> list[
 
 
 def assign(sources: Sequence[Source], paths: Sequence[Path]) -> dict[str, list[Path]]:
-    """Return the files of each source: the first source that matches has the file, and unmatched files are left out.
+    """Return the files of each source. A file belongs to the first source that matches; others are ignored.
 
     Raises:
         UsageError: No file belongs to any source.
@@ -94,7 +94,7 @@ def assign(sources: Sequence[Source], paths: Sequence[Path]) -> dict[str, list[P
 
 
 def own_sources(paths: Sequence[Path]) -> tuple[Source, ...]:
-    """Return a source for each file, named after it; one of all of them where they are many."""
+    """Return one source for each file, named after it; a single source for many files."""
     if len(paths) > _MANY:
         return (Source("corpus", ("*",)),)
     top = os.path.commonpath([path.resolve().parent for path in paths])
@@ -106,7 +106,7 @@ def documents(source: Source, paths: Iterable[Path]) -> Iterator[tuple[str, str]
     """Yield `(key, text)` of a source's documents in file order, read as they come; the key is stable, for hashing.
 
     Raises:
-        JnlpError: A row lacks a field, or a file cannot be read.
+        JnlpError: A record lacks a field, or a file cannot be read.
     """
     for path in paths:
         for text in _texts(source, path):
@@ -139,7 +139,7 @@ def record_text(record: Record | Failed) -> str:
 
 
 def _blocks(path: Path) -> Iterator[str]:
-    """Yield a text file as documents of about `_BLOCK` characters, cut where a line is blank if one comes in time."""
+    """Yield a text file as documents of about `_BLOCK` characters, cut at a blank line if possible."""
     block: list[str] = []
     size = 0
     with lines(Input(str(path), path), ReadOptions()) as decoded:
@@ -174,6 +174,6 @@ def _fields(source: Source, path: Path, number: int, line: str) -> Iterator[str]
 
 
 def fraction(key: str, salt: str = "") -> float:
-    """Return a number in [0, 1) drawn by hash: the same for the same key everywhere, independent for each salt."""
+    """Return a number in [0, 1) from a hash: always the same for a key, and independent for each salt."""
     digest = hashlib.blake2b(f"{salt}\0{key}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64

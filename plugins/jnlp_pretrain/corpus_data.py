@@ -1,4 +1,4 @@
-"""The data of a run: a tokenizer and token shards, made once for a corpus and shared by all runs over it."""
+"""The data of a run: a tokenizer and token shards, made once per corpus and shared by its runs."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ _SENTENCE_ENDS = ("。", "!", "?", "<0x0A>")
 
 @dataclass(frozen=True, slots=True)
 class CorpusData:
-    """What a run reads.
+    """The data that a run reads.
 
     Args:
         tokenizer: The tokenizer.
         train, valid: Shards by source.
-        summary: What became of each source's documents.
+        summary: Counts of each source's documents.
     """
 
     tokenizer: Tokenizer
@@ -52,12 +52,12 @@ class CorpusData:
 
 
 def data_digest(recipe: Recipe, paths: Sequence[Path], tokenizer: str | None) -> str:
-    """Return a hash of all that decides the data of a run; weights and mixes do not.
+    """Return a hash of everything that determines the data of a run, which excludes weights and mixes.
 
     Args:
-        recipe: What is made, with its sources.
+        recipe: The recipe with its sources.
         paths: The corpus.
-        tokenizer: The tokenizer's JSON where it is not trained.
+        tokenizer: The tokenizer's JSON if it is not trained.
     """
     sources = [{**asdict(source), "weight": None} for source in recipe.sources]
     listing = [(path.name, path.stat().st_size) for path in paths]
@@ -74,14 +74,14 @@ def make_data(
     tokenizer: str | None = None,
     progress: Progress | None = None,
 ) -> CorpusData:
-    """Train the tokenizer and tokenise the corpus into `folder`, where that has not been done.
+    """Train the tokenizer and tokenise the corpus into `folder`, unless that is done.
 
     Args:
-        recipe: What is made.
+        recipe: The recipe.
         sources: Its sources.
-        table: The files of each.
-        folder: Where the data lies.
-        tokenizer: A tokenizer's JSON, in place of training one.
+        table: The files of each source.
+        folder: The folder of the data.
+        tokenizer: A tokenizer's JSON, instead of training one.
         progress: Called with (phase, done, total, figures).
 
     Raises:
@@ -90,7 +90,7 @@ def make_data(
     """
     folder.mkdir(parents=True, exist_ok=True)
     whole = (folder / "shards" / SUMMARY).exists()
-    with nullcontext() if whole else Lock(folder / ".lock", folder, hint="wait for it: it reads the same corpus"):
+    with nullcontext() if whole else Lock(folder / ".lock", folder, hint="wait for it: both read the same corpus"):
         return _make_data(recipe, sources, table, folder, tokenizer, progress)
 
 
@@ -118,21 +118,23 @@ def _make_data(
     loaded = Tokenizer.from_file(str(path))
     counted = itertools.count(1)
 
-    def tell(name: str, summary: SourceSummary) -> None:
+    def report(name: str, summary: SourceSummary) -> None:
         if progress:
             figures = {name: float(summary.tokens[TRAIN]), **{k: float(v) for k, v in summary.dropped.items()}}
             progress("shards", next(counted), len(sources), figures)
 
     shards = folder / "shards"
-    summary = build_shards(loaded, sources, table, shards, held_out=recipe.held_out, clean=recipe.clean, progress=tell)
+    summary = build_shards(
+        loaded, sources, table, shards, held_out=recipe.held_out, clean=recipe.clean, progress=report
+    )
     data = CorpusData(loaded, open_shards(shards, sources, TRAIN), open_shards(shards, sources, VALID), summary)
     if not data.train:
-        raise UsageError("the corpus holds no text to train on", hint="see what was left out in summary.json")
+        raise UsageError("the corpus has no text to train on", hint="summary.json lists what was removed")
     return data
 
 
 def _sample(recipe: Recipe, sources: Sequence[Source], table: Mapping[str, Sequence[Path]]) -> Iterator[str]:
-    """Yield lines for the tokenizer: an equal number of characters from each source, by hash, none held out."""
+    """Yield lines for the tokenizer: equally many characters of each source, chosen by hash, without held-out text."""
     cleaner = Cleaner(replace(recipe.clean, near_duplicates=False))
     share = recipe.tokenizer.characters // max(sum(bool(paths) for paths in table.values()), 1)
     for source in sources:

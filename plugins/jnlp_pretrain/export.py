@@ -1,4 +1,4 @@
-"""A trained masked LM as a folder in Hugging Face's format."""
+"""Writes a trained masked LM in Hugging Face's format."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "pytorch_model*")
 def export(model: ModernBertForMaskedLM, tokenizer: Tokenizer, out: Path) -> None:
     """Write a folder that transformers and jnlp load: fp16 weights (the tied decoder once), config and tokenizer.
 
-    The folder is written next to `out` and takes its place when it is complete; weights that stood in `out` before go,
-    other files (a model card) stay.
+    The folder is written next to `out` and replaces it when complete. Old weights in `out` are removed; other files (a
+    model card) stay.
     """
     from safetensors.torch import save
 

@@ -1,4 +1,4 @@
-"""The training loop: steps, learning rate, log, checkpoints, and a stop that loses nothing."""
+"""The training loop: steps, learning rate, log, checkpoints, and stopping without loss."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Objective(Protocol):
-    """What is trained: it knows the model and the data, and leaves gradients behind."""
+    """The objective: it has the model and the data, and accumulates gradients."""
 
     @property
     def model(self) -> nn.Module:
@@ -35,7 +35,7 @@ class Objective(Protocol):
         ...
 
     def size(self, progress: float, /) -> int:
-        """Return the tokens of the step at `progress` in [0, 1] of the run, about."""
+        """Return the approximate number of tokens of the step at `progress` in [0, 1] of the run."""
         ...
 
     def rate(self, progress: float, /) -> float:
@@ -47,7 +47,7 @@ class Objective(Protocol):
         ...
 
     def evaluate(self) -> dict[str, float]:
-        """Return figures on held-out data."""
+        """Return scores on held-out data."""
         ...
 
     def state(self) -> dict[str, Any]:
@@ -55,17 +55,17 @@ class Objective(Protocol):
         ...
 
     def load_state(self, state: dict[str, Any], /) -> None:
-        """Go back to where `state` stood."""
+        """Restore the position from `state`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a run is paced.
+    """The pace of a run.
 
     Args:
-        clip: Largest gradient norm.
-        log_every, evaluate_every: In steps.
+        clip: Maximum gradient norm.
+        log_every, evaluate_every: Intervals in steps.
         checkpoint_seconds: Time between checkpoints.
     """
 
@@ -85,9 +85,9 @@ def train(
     team: Team | None = None,
     progress: Progress | None = None,
 ) -> dict[str, float]:
-    """Train until the clock says the run is done; continue from the checkpoint in `folder` where there is one.
+    """Train until the clock ends the run; continue from the checkpoint in `folder` if there is one.
 
-    Writes `checkpoint.pt`, `log.jsonl` and `loss.svg` into `folder`. Returns the figures of the last evaluation.
+    It writes `checkpoint.pt`, `log.jsonl` and `loss.svg` into `folder`, and returns the scores of the last evaluation.
 
     Raises:
         Stopped: After Ctrl-C or SIGTERM, with the checkpoint written.
@@ -127,7 +127,7 @@ class _Run:
         self.seen, self.begun = (now, self.tokens), (now, self.clock.progress(self.tokens))
 
     def step_once(self) -> bool:
-        """Take a step; return False where the run is done."""
+        """Take a step; return False if the run is done."""
         done = self.clock.progress(self.tokens)
         # the rate of a step's middle: neither the first step nor the last is wasted on a rate of 0
         middle = self.clock.progress(self.tokens + self.objective.size(done) // 2)
@@ -146,7 +146,7 @@ class _Run:
         return True
 
     def save_if_due(self, *, asked: int) -> None:
-        """Write a checkpoint where it is time; raise Stopped where the run was asked to stop, by a signal's number."""
+        """Write a checkpoint if it is time; raise Stopped if a signal (`asked` is its number) stopped the run."""
         due = time.monotonic() - self.saved > self.plan.checkpoint_seconds
         stop, save = self.team.follow((float(asked), float(asked or due)))
         if save:
@@ -216,7 +216,7 @@ class _Run:
 
 
 def _forget_after(log: Path, step: int) -> None:
-    """Drop the lines of steps that came after the checkpoint: they are taken again."""
+    """Remove the lines of steps after the checkpoint, since these steps are repeated."""
     if log.exists():
         kept = (dumps(row) + "\n" for row in read_log(log) if row["step"] <= step)
         with replacing(log) as file:

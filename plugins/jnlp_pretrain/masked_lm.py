@@ -1,4 +1,4 @@
-"""The objective of pre-training: masked language modelling over packed rows."""
+"""The objective of pre-training: masked language modelling over packs of documents."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 
 from jnlp.encoder.packing import Packed, pack
-from jnlp.training.row_encoder import LONGEST, RowEncoder
+from jnlp.training.dense_encoder import LONGEST, DenseEncoder
 from jnlp_pretrain.masking import mask
+from jnlp_pretrain.packs import Packs, plan_packs
 from jnlp_pretrain.predictions import cross_entropy
-from jnlp_pretrain.rows import Rows, plan_rows
 from jnlp_pretrain.team import Alone
 from jnlp_pretrain.tokenizer_train import PAD
 
@@ -43,10 +43,10 @@ class Batch:
     """A corrupted batch on its device.
 
     Args:
-        packed: The sequences, one after another.
+        packed: The sequences, concatenated.
         at: Positions to predict, int64 `[m]`.
         targets: Their true ids, int64 `[m]`.
-        length: The length of the rows that the sequences fill exactly; None: they are no rows.
+        length: The length of the packs, if the sequences fill them exactly; else None.
         tokens: Tokens without padding.
     """
 
@@ -58,11 +58,11 @@ class Batch:
 
 
 class MaskedLMLoss(nn.Module):
-    """A masked LM and its loss: one module, so that it can be wrapped for several processes.
+    """A masked LM and its loss as one module, so that it can be wrapped for several processes.
 
     Args:
         model: The model.
-        compiled: The lengths of rows whose training is compiled.
+        compiled: The lengths of packs whose training is compiled.
         require_compile: Raise an error if torch cannot compile, instead of running uncompiled.
     """
 
@@ -71,11 +71,11 @@ class MaskedLMLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model
-        self._training = RowEncoder(model.model, compiled, require_compile=require_compile)
-        self._scoring = RowEncoder(model.model)  # never compiled: it would be compiled again for want of gradients
+        self._training = DenseEncoder(model.model, compiled, require_compile=require_compile)
+        self._scoring = DenseEncoder(model.model)  # never compiled: it would be compiled again for want of gradients
 
     def logits(self, batch: Batch) -> Tensor:
-        """Return fp32 logits `[m, vocabulary]` at the masked positions alone."""
+        """Return fp32 logits `[m, vocabulary]` at the masked positions."""
         return self.model.logits(self._states(batch)).float()
 
     def forward(self, batch: Batch) -> Tensor:
@@ -96,18 +96,18 @@ class MaskedLMLoss(nn.Module):
 
 @dataclass(slots=True)
 class MaskedLMObjective:
-    """Masked language modelling over packed rows; deterministic given the recipe, the turn and its position.
+    """Masked language modelling over packs; deterministic given the recipe, the turn and the position.
 
     Args:
-        recipe: What to do.
-        loss: The model, on its device.
+        recipe: The recipe.
+        loss: The model and its loss, on the model's device.
         shards: The training text.
-        held_out: The text it is measured on.
+        held_out: The held-out text.
         ends: Ids of the pieces that end a sentence.
         team: The processes that share the work; each computes every n-th micro-batch.
-        finished: Called with the number of each stage but the last when it is done.
-        turn: The portion of the corpus that comes first.
-        cursor: The stage, the portion and the row that come next.
+        finished: Called with the number of each completed stage except the last.
+        turn: The first portion of the corpus.
+        cursor: The next stage, portion and pack.
     """
 
     recipe: Recipe
@@ -119,7 +119,7 @@ class MaskedLMObjective:
     finished: Callable[[int], None] = lambda _number: None
     turn: int = 0
     cursor: dict[str, int] = field(init=False)
-    _plan: Rows | None = None
+    _plan: Packs | None = None
     _wrapped: nn.Module | None = None
 
     def __post_init__(self) -> None:
@@ -131,7 +131,7 @@ class MaskedLMObjective:
         return self.loss.model
 
     def size(self, progress: float, /) -> int:
-        """Return the tokens of a step, about."""
+        """Return the approximate number of tokens of a step."""
         return self.recipe.stages[self.recipe.stage(progress)[0]].batch
 
     def rate(self, progress: float, /) -> float:
@@ -146,13 +146,13 @@ class MaskedLMObjective:
         parts, tokens, losses = stage.batch // stage.micro_batch, 0, []
         mine = range(self.team.rank, parts, self.team.size)
         for part in range(parts):
-            rows = self._take(stage, length)
-            tokens += sum(len(sequence) for row in rows for sequence in row)
+            packs = self._take(stage, length)
+            tokens += sum(len(sequence) for sequences in packs for sequence in sequences)
             if part in mine:
                 rng = np.random.default_rng(
                     _Seed((self.recipe.seed, step, part), spawn_key=(self.turn,) if self.turn else ())
                 )
-                batch = self._batch(rows, length, stage.mask, rng)
+                batch = self._batch(packs, length, stage.mask, rng)
                 with self.team.accumulating(self._wrapped, last=part == mine[-1]):
                     with self._precision():
                         error = self._wrapped(batch) / len(mine)
@@ -162,7 +162,7 @@ class MaskedLMObjective:
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Return masked accuracy and loss on held-out rows of each source, and their means over sources."""
+        """Return masked accuracy and loss on held-out text of each source, and their means over sources."""
         self.loss.eval()
         scores = {shard.name: self._score(shard) for shard in self.held_out}
         self.loss.train()
@@ -175,11 +175,11 @@ class MaskedLMObjective:
         return figures
 
     def state(self) -> dict[str, int]:
-        """Return the stage, the length of its rows, the portion and the row that come next."""
+        """Return the next stage, its pack length, the portion and the pack."""
         return dict(self.cursor)
 
     def load_state(self, state: dict[str, Any], /) -> None:
-        """Continue at a stage, portion and row."""
+        """Continue at a stage, portion and pack."""
         self.cursor = {key: int(value) for key, value in state.items()}
         self._plan = None
 
@@ -198,33 +198,36 @@ class MaskedLMObjective:
         return stage, length
 
     def _take(self, stage: Stage, length: int) -> list[list[IntArray]]:
-        """Return the rows of a micro-batch; where a portion ends the next one goes on."""
-        rows: list[list[IntArray]] = []
+        """Return the packs of a micro-batch; after the end of a portion the next one continues."""
+        packs: list[list[IntArray]] = []
         room = stage.micro_batch
         while True:
             if self._plan is None:
                 self._plan = self._portion(stage, length)
-            plan, row = self._plan, self.cursor["row"]
-            if row == len(plan):
+            plan, number = self._plan, self.cursor["row"]
+            if number == len(plan):
                 self.cursor |= {"turn": self.cursor["turn"] + 1, "row": 0}
                 self._plan = None
                 continue
             # without packing rows differ widely: a batch holds as many as its tokens allow
-            room -= plan.size(row) if stage.packing == "none" else length
+            room -= plan.size(number) if stage.packing == "none" else length
             if room < 0:
-                return rows
-            rows += plan.batch(row, 1)
+                return packs
+            packs += plan.batch(number, 1)
             self.cursor["row"] += 1
 
-    def _portion(self, stage: Stage, length: int) -> Rows:
+    def _portion(self, stage: Stage, length: int) -> Packs:
         seed, turn = self.recipe.seed, self.cursor["turn"]
-        return plan_rows(self.shards, length, self.ends, seed=seed, turn=turn, packing=stage.packing, weights=stage.mix)
+        return plan_packs(
+            self.shards, length, self.ends, seed=seed, turn=turn, packing=stage.packing, weights=stage.mix
+        )
 
-    def _batch(self, rows: Sequence[Sequence[IntArray]], length: int, rate: float, rng: np.random.Generator) -> Batch:
+    def _batch(self, packs: Sequence[Sequence[IntArray]], length: int, rate: float, rng: np.random.Generator) -> Batch:
         device = next(self.loss.parameters()).device
-        tokens = sum(len(sequence) for row in rows for sequence in row)
-        dense = length <= LONGEST and device.type == "cpu" and tokens >= _FULL * length * len(rows)
-        packed = pack([*itertools.chain.from_iterable(_filled(row, length) if dense else row for row in rows)])
+        tokens = sum(len(sequence) for sequences in packs for sequence in sequences)
+        dense = length <= LONGEST and device.type == "cpu" and tokens >= _FULL * length * len(packs)
+        filled = [_fill_gap(sequences, length) for sequences in packs] if dense else packs
+        packed = pack([*itertools.chain.from_iterable(filled)])
         masked = mask(packed.ids.numpy(), rate, self.model.config.vocab_size, rng)
         packed = replace(packed, ids=torch.from_numpy(masked.ids)).to(device)
         at, targets = (torch.from_numpy(x).to(device) for x in (masked.at, masked.targets))
@@ -235,10 +238,10 @@ class MaskedLMObjective:
         return torch.autocast(device.type, torch.bfloat16, enabled=self.recipe.optimisation.dtype == "bf16")
 
     def _score(self, shard: Shard) -> tuple[float, float] | None:
-        rows = plan_rows([replace(shard, weight=1.0)], _VALID_LENGTH, self.ends, seed=self.recipe.seed)
-        if not len(rows):
+        packs = plan_packs([replace(shard, weight=1.0)], _VALID_LENGTH, self.ends, seed=self.recipe.seed)
+        if not len(packs):
             return None
-        chosen = rows.batch(0, _VALID_TOKENS // _VALID_LENGTH)
+        chosen = packs.batch(0, _VALID_TOKENS // _VALID_LENGTH)
         batch = self._batch(chosen, _VALID_LENGTH, _VALID_MASK, np.random.default_rng(0))
         with self._precision():
             logits = self.loss.logits(batch)
@@ -247,13 +250,13 @@ class MaskedLMObjective:
 
 
 def set_thetas(model: ModernBertForMaskedLM, stage: Stage) -> None:
-    """Let a model rotate as a stage says, and its config say so."""
+    """Set the RoPE bases of a model and its config to those of a stage."""
     wanted = replace(model.config, global_rope_theta=stage.global_theta, local_rope_theta=stage.local_theta)
     if wanted != model.config:  # an equal config that is another object would be compiled for again
         model.config = model.model.config = wanted
 
 
-def _filled(row: Sequence[IntArray], length: int) -> list[IntArray]:
-    """Return a row with its gap as one more sequence, of padding, which is never predicted."""
-    gap = length - sum(len(sequence) for sequence in row)
-    return [*row, np.full(gap, PAD, np.int64)] if gap else list(row)
+def _fill_gap(sequences: Sequence[IntArray], length: int) -> list[IntArray]:
+    """Return a pack with its gap filled by a sequence of padding, which is never predicted."""
+    gap = length - sum(len(sequence) for sequence in sequences)
+    return [*sequences, np.full(gap, PAD, np.int64)] if gap else list(sequences)

@@ -1,4 +1,4 @@
-"""Masked-LM corruption: choose tokens, hide 80 % of them, replace 10 % by random ones, leave 10 % (BERT's 80-10-10)."""
+"""Masked-LM corruption: of the chosen tokens, mask 80 %, replace 10 % by random ones, keep 10 % (BERT's 80-10-10)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Masked:
 
 
 def mask(ids: IntArray, rate: float, vocabulary: int, rng: np.random.Generator) -> Masked:
-    """Corrupt a share `rate` of the tokens that are not special, at least one where there is any."""
+    """Corrupt a share `rate` of the non-special tokens, at least one if there is any."""
     free = np.flatnonzero(ids >= len(SPECIAL))
     at = free[rng.random(len(free)) < rate]
     if not len(at) and len(free):

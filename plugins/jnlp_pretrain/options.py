@@ -16,16 +16,14 @@ class PretrainOptions:
     start: Annotated[
         str | None,
         Option(
-            help="Go on from a model with its tokenizer and shape, in place of those of the recipe.",
+            help="Continue from a model, with its tokenizer and shape instead of the recipe's.",
             flags=("--from",),
             metavar="MODEL",
         ),
     ] = None
-    hours: Annotated[
-        float | None, Option(help="Train for at most this long; the schedule ends when it is over.", gt=0)
-    ] = None
+    hours: Annotated[float | None, Option(help="Maximum training time; the schedule ends with it.", gt=0)] = None
     runs: Annotated[
-        Path | None, Option(help="Where runs and checkpoints live (default: $JNLP_RUNS, else the user's cache).")
+        Path | None, Option(help="The folder of runs and checkpoints (default: $JNLP_RUNS, else the user's cache).")
     ] = None
     device: Annotated[str, Option(help="auto, cpu or cuda; several GPUs: torchrun --no-python jnlp pretrain …")] = (
         "auto"
@@ -33,7 +31,7 @@ class PretrainOptions:
     compiler: Annotated[
         str,
         Option(
-            help="Compile the encoder for training: where a C++ compiler works and the run is long, or as asked.",
+            help="Compile the encoder for training; auto: for long runs, if a C++ compiler works.",
             choices=("auto", "always", "never"),
         ),
     ] = "auto"

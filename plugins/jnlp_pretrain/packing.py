@@ -1,4 +1,4 @@
-"""Ways to lay pieces of documents into rows; positions are never padded, a row simply holds fewer tokens."""
+"""Ways to put pieces of documents into packs. Packs are not padded; some have fewer tokens."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _SHORTEST = 8  # tokens: a row's last gap below this stays empty rather than hol
 
 
 def naive(pieces: IntArray, length: int) -> tuple[IntArray, IntArray]:
-    """Fill rows one after the other, cutting a piece where its row is full and going on with it in the next.
+    """Fill packs one after the other; a piece that does not fit is cut and continued in the next pack.
 
     Args:
         pieces: int64 `[n, 3]`: shard, start and stop, at most `length - 2` tokens each.
-        length: Tokens in a row, the special ones included.
+        length: Maximum tokens of a pack, including the special ones.
 
     Returns:
-        The pieces as they were cut, and where each row begins among them, int64 `[rows + 1]`.
+        The pieces after cutting, and the index of each pack's first piece, int64 `[packs + 1]`.
     """
     table: list[tuple[int, int, int]] = []
     first = [0]
@@ -45,54 +45,54 @@ def naive(pieces: IntArray, length: int) -> tuple[IntArray, IntArray]:
 
 
 def best_fit(pieces: IntArray, length: int) -> tuple[IntArray, IntArray]:
-    """Put whole pieces together, longest first, each into the fullest row that still has room for it.
+    """Put whole pieces together, longest first, each into the fullest pack with enough room.
 
     Best-fit decreasing as in Ding et al. 2024, "Fewer truncations improve language modeling" (section 3), with a
-    segment tree over the rooms that rows have left, in place of the rows themselves: n log(length) steps. No
-    piece is cut. Arguments and result as `naive`; rows come in the order of their longest piece.
+    segment tree over the remaining rooms instead of the packs: n log(length) steps. No piece is cut. Arguments and
+    result as `naive`; packs are in the order of their longest piece.
     """
     sizes = pieces[:, 2] - pieces[:, 1] + SPECIAL_TOKENS
-    rows: list[list[int]] = []
+    packs: list[list[int]] = []
     tree = _Rooms(length)
     for index in np.argsort(-sizes, kind="stable").tolist():
         size = int(sizes[index])
-        row, room = tree.pop(size) or (len(rows), length)
-        if row == len(rows):
-            rows.append([])
-        rows[row].append(index)
-        tree.push(room - size, row)
-    order = [index for row in rows for index in row]
-    first = np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64)
+        pack, room = tree.pop(size) or (len(packs), length)
+        if pack == len(packs):
+            packs.append([])
+        packs[pack].append(index)
+        tree.push(room - size, pack)
+    order = [index for pack in packs for index in pack]
+    first = np.cumsum([0, *(len(pack) for pack in packs)], dtype=np.int64)
     return pieces[order].reshape(-1, 3), first
 
 
 def alone(pieces: IntArray, length: int) -> tuple[IntArray, IntArray]:
-    """Leave each piece a row of its own. Arguments and result as `naive`."""
+    """Put each piece into its own pack. Arguments and result as `naive`."""
     del length
     return pieces, np.arange(len(pieces) + 1, dtype=np.int64)
 
 
 class _Rooms:
-    """Rows by the room they have left; finds the smallest room that is large enough in log(length) steps."""
+    """Packs by their remaining room; finds the smallest sufficient room in log(length) steps."""
 
     def __init__(self, length: int) -> None:
         self._width = 1 << length.bit_length()
         self._largest = [-1] * (2 * self._width)  # node -> the largest room below it that some row has
-        self._rows: list[list[int]] = [[] for _ in range(length + 1)]
+        self._packs: list[list[int]] = [[] for _ in range(length + 1)]
 
-    def push(self, room: int, row: int) -> None:
-        self._rows[room].append(row)
+    def push(self, room: int, pack: int) -> None:
+        self._packs[room].append(pack)
         self._set(room, room)
 
     def pop(self, size: int) -> tuple[int, int] | None:
-        """Take out the row with the least room of at least `size`; return it and its room, or None."""
+        """Remove the pack with the smallest room of at least `size`; return it and its room, or None."""
         room = self._find(size)
         if room is None:
             return None
-        row = self._rows[room].pop()
-        if not self._rows[room]:
+        pack = self._packs[room].pop()
+        if not self._packs[room]:
             self._set(room, -1)
-        return row, room
+        return pack, room
 
     def _set(self, room: int, value: int) -> None:
         node = room + self._width

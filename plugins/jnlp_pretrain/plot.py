@@ -35,7 +35,7 @@ class _Axis:
 
 
 def write_plot(log: Path, out: Path) -> None:
-    """Draw the losses and the held-out accuracy of a `log.jsonl` against tokens; nothing where there is no loss yet."""
+    """Plot the losses and the held-out accuracy of a `log.jsonl` against tokens, if there are losses yet."""
     rows = read_log(log)
     curves = {name: [(row["tokens"], row[name]) for row in rows if row.get(name) is not None] for name in _COLOURS}
     if len(curves["loss"]) > 1:
@@ -44,7 +44,7 @@ def write_plot(log: Path, out: Path) -> None:
 
 
 def read_log(log: Path) -> list[dict[str, Any]]:
-    """Return the rows of a `log.jsonl`, none where there is no file; a line that a full disk cut short is left out."""
+    """Return the entries of a `log.jsonl`, if there is one; skip a line that a full disk cut short."""
     rows: list[dict[str, Any]] = []
     for line in log.read_text(encoding="utf-8").splitlines() if log.exists() else ():
         with suppress(ValueError):
@@ -66,7 +66,7 @@ def _svg(curves: dict[str, list[tuple[float, float]]]) -> str:
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="white"/>',
         *_grid(tokens, loss, share),
         *(
-            _curve(name, _thinned(points), tokens, share if name == "accuracy" else loss)
+            _curve(name, _thin(points), tokens, share if name == "accuracy" else loss)
             for name, points in curves.items()
         ),
         *_legend(curves),
@@ -91,7 +91,7 @@ def _curve(name: str, points: Points, tokens: _Axis, axis: _Axis) -> str:
     return f'<polyline fill="none" stroke="{_COLOURS[name]}" stroke-width="1.5" points="{" ".join(places)}"/>'
 
 
-def _thinned(points: Points) -> Points:
+def _thin(points: Points) -> Points:
     size = -(-len(points) // _MOST)
     groups = [points[i : i + size] for i in range(0, len(points), size)] if size else []
     return [(group[-1][0], sum(y for _, y in group) / len(group)) for group in groups]

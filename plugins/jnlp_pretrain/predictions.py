@@ -1,8 +1,8 @@
-"""The cross-entropy of predicted tokens, and its gradients, a few hundred predictions at a time.
+"""The cross-entropy of predicted tokens and its gradients, a few hundred predictions at a time.
 
-Over a whole vocabulary the logits of a batch, their softmax and its gradient are each a hundred megabytes that go
-through memory several times. Made and used in slices that the caches hold they hardly leave these; the gradients are
-computed on the way, so that of all this the gradients of states, weights and bias alone are kept for the way back.
+For a whole vocabulary, the logits of a batch, their softmax and its gradient are about 100 MB each, and move through
+memory several times. Slices of predictions fit the caches instead. The gradients are computed in the forward pass, so
+only those of states, weights and bias are kept for the backward pass.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SLICE = 256
-"""Predictions at a time: at 20,000 pieces 10 MB of logits in bf16 and 20 MB of fp32 probabilities."""
+"""Predictions in a slice: with 20,000 pieces, 10 MB of logits in bf16 and 20 MB of fp32 probabilities."""
 
 _TINY = torch.finfo(torch.float32).tiny  # a true id's probability is at least this: its loss at most 87
 
@@ -25,8 +25,8 @@ _TINY = torch.finfo(torch.float32).tiny  # a true id's probability is at least t
 def cross_entropy(states: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
     """Return the mean cross-entropy of `softmax(states @ weight.T + bias)`, a scalar in fp32.
 
-    On a CPU it is computed in slices; elsewhere as it is written. Under autocast its products have that dtype, the
-    softmax is fp32.
+    On a CPU it is computed in slices; elsewhere by torch's own functions. Under autocast, products have its dtype; the
+    softmax is in fp32.
 
     Args:
         states: `[m, d]`, m over 0.
@@ -41,7 +41,7 @@ def cross_entropy(states: Tensor, weight: Tensor, bias: Tensor | None, targets: 
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """The gradients are those of the mean; backward scales them by what comes from above."""
+    """Computes the gradients of the mean in `forward`; `backward` scales them by the incoming gradient."""
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Pre-training: corpus and recipe in, a model folder in Hugging Face's format out."""
+"""Pre-training, from a corpus and a recipe to a model folder in Hugging Face's format."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from jnlp.encoder.modernbert import ModernBertConfig, ModernBertForMaskedLM
 from jnlp.encoder.runtime import Runtime
 from jnlp.errors import JnlpError
 from jnlp.io.durable import Lock
+from jnlp.training.dense_encoder import LONGEST, can_compile
 from jnlp.training.folder import refuse_taken
 from jnlp.training.optim import optimisers
-from jnlp.training.row_encoder import LONGEST, can_compile
 from jnlp.training.schedule import Clock
 from jnlp.types import TrainReport
 from jnlp_pretrain import corpus as corpora
@@ -45,13 +45,13 @@ _WORTH = 1_000_000  # tokens of one length from which on compiling its form save
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """The options of a run beyond its recipe.
+    """The options of a run in addition to its recipe.
 
     Args:
-        runs: Where runs live; `$JNLP_RUNS`, else the user's cache folder.
-        hours: A limit to the time spent on training; the schedule then ends when it is over.
-        start: A model folder to go on from, with its tokenizer and its shape.
-        compiler: `auto` compiles the encoder where a C++ compiler works and the run is long, `always`, `never`.
+        runs: The folder of runs; None: `$JNLP_RUNS`, else the user's cache folder.
+        hours: Maximum training time; the schedule ends with it.
+        start: A model folder to continue from, with its tokenizer and its shape.
+        compiler: `always` or `never` compile the encoder, or `auto`: for long runs, if a C++ compiler works.
         plan: The pace of logs and checkpoints; None: the recipe's.
         team: The processes that share the work.
     """
@@ -74,22 +74,22 @@ def pretrain(
 ) -> TrainReport:
     """Train a tokenizer and a masked LM by a recipe, and write them to `out` as a Hugging Face folder.
 
-    The run lives in a folder of its own under `runs` and continues there when the same recipe and corpus are given
-    again: after Ctrl-C, a kill, or to export once more. It keeps the model of each stage (`stage-1` …), so that what a
-    stage brings can be measured. The tokenised corpus is kept next to it, for other runs too.
+    Each run has its own folder under `runs`, and continues there when called again with the same recipe and corpus:
+    after Ctrl-C, after a kill, or to export once more. It keeps the model of each stage (`stage-1` …), so that stages
+    can be compared. The tokenised corpus is stored next to it, for other runs too.
 
     Args:
-        recipe: What to make.
+        recipe: The recipe.
         corpus: Files and folders of text.
         out: The folder to make.
-        options: Where and for how long.
+        options: The options of the run.
         progress: Called with (phase, done, total, figures).
 
     Raises:
         UsageError: The corpus is missing or empty, or belongs to no source of the recipe.
         JnlpError: The model to start from has dropout or other special tokens, a step's micro-batches cannot be
-            shared by the processes, a stage has no text, another process is at the same run, `out` holds what the run
-            has not made, or it or the folder of runs cannot be made.
+            shared by the processes, a stage has no text, another process is doing the same run, `out` contains files of
+            another run, or it or the folder of runs cannot be created.
         Stopped: After Ctrl-C or SIGTERM, with a checkpoint written.
     """
     options = options or RunOptions()
@@ -104,14 +104,14 @@ def pretrain(
     files = corpora.files(corpus)
     runs = options.runs or default_runs()
     run = runs / run_name(recipe, files, options.start)
-    if str(out.resolve()) not in _made_by(run):
+    if str(out.resolve()) not in _outputs_of(run):
         refuse_taken(out)
-    _can_be_made(out, run)  # reported before the work, not after it
-    with nullcontext() if team.rank else Lock(run / ".lock", run, hint="wait for it: it makes the same model"):
+    _check_writable(out, run)  # reported before the work, not after it
+    with nullcontext() if team.rank else Lock(run / ".lock", run, hint="wait for it: it is the same run"):
         return _pretrain(recipe, files, run, out, options, progress if team.rank == 0 else None)
 
 
-def _can_be_made(out: Path, run: Path) -> None:
+def _check_writable(out: Path, run: Path) -> None:
     for folder in (run, out.resolve().parent):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -122,8 +122,8 @@ def _can_be_made(out: Path, run: Path) -> None:
             raise JnlpError(f"{folder} cannot be written", hint="its owner may, or name another with -o or --runs")
 
 
-def _made_by(run: Path) -> list[str]:
-    """Return the folders that a run has written its model to."""
+def _outputs_of(run: Path) -> list[str]:
+    """Return the folders to which a run has written its model."""
     path = run / _OUTPUTS
     return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
 
@@ -146,7 +146,7 @@ def _pretrain(
     if team.rank == 0:
         write_json(run / "recipe.json", asdict(recipe))
     model = start_model(recipe, data, options.start, resumed=(run / "checkpoint.pt").exists()).to(team.device)
-    compiled = _compiled(recipe, options.compiler, team.device)
+    compiled = _compiled_lengths(recipe, options.compiler, team.device)
     loss = MaskedLMLoss(model, compiled=compiled, require_compile=options.compiler == "always")
 
     def keep(stage: int) -> None:
@@ -167,7 +167,7 @@ def _pretrain(
         progress=tell,
     )
     if team.rank == 0:
-        made = sorted({*_made_by(run), str(out.resolve())})
+        made = sorted({*_outputs_of(run), str(out.resolve())})
         (run / _OUTPUTS).write_text("".join(f"{folder}\n" for folder in made), encoding="utf-8")
         export(model, data.tokenizer, out.resolve())
     dropped: Counter[str] = sum((Counter(s.dropped) for s in data.summary.values()), Counter())
@@ -187,7 +187,7 @@ def _pretrain(
 
 
 def default_runs() -> Path:
-    """Return where runs live: `$JNLP_RUNS`, else the user's cache folder."""
+    """Return the folder of runs: `$JNLP_RUNS`, else the user's cache folder."""
     from platformdirs import user_cache_path
 
     named = os.environ.get("JNLP_RUNS")
@@ -202,10 +202,10 @@ def run_name(recipe: Recipe, files: Sequence[Path], start: Path | None = None) -
 
 
 def first_turn(start: Path | None) -> int:
-    """Return the portion of the endless stream of passes that a run begins with.
+    """Return the portion of the endless stream of passes with which a run begins.
 
-    A run that goes on from a model has an order of its own: it would else begin with the text, and the masks, that
-    the model's own run began with.
+    A run that continues from a model gets its own order. Otherwise it would begin with the same text and masks as the
+    model's own run.
     """
     return int(digest_weights(start)[:4], 16) + 1 if start else 0
 
@@ -213,8 +213,8 @@ def first_turn(start: Path | None) -> int:
 def read_data(
     recipe: Recipe, files: Sequence[Path], runs: Path, start: Path | None = None, progress: Progress | None = None
 ) -> CorpusData:
-    """Return the tokenised corpus of a run, made where it is not there yet."""
-    tokenizer = _own_tokenizer(start) if start else None
+    """Return the tokenised corpus of a run, creating it if needed."""
+    tokenizer = _tokenizer_of(start) if start else None
     sources = recipe.sources or corpora.own_sources(files)
     folder = runs / f"data-{data_digest(replace(recipe, sources=sources), files, tokenizer)}"
     return make_data(recipe, sources, corpora.assign(sources, files), folder, tokenizer=tokenizer, progress=progress)
@@ -223,13 +223,13 @@ def read_data(
 def start_model(
     recipe: Recipe, data: CorpusData, start: Path | None = None, *, resumed: bool = False
 ) -> ModernBertForMaskedLM:
-    """Return the fp32 model a run starts from: a folder's, or a new one whose bias is the log frequencies.
+    """Return the initial fp32 model of a run: a folder's, or a new one whose bias is the log frequencies.
 
     Args:
-        recipe: The shape, and how embeddings start.
-        data: What is counted.
+        recipe: The shape, and the initialisation of embeddings.
+        data: The data for the counts.
         start: A model folder, or None.
-        resumed: A checkpoint will take the place of the weights: they need no care.
+        resumed: A checkpoint will replace the weights, so they need no initialisation.
     """
     torch.manual_seed(recipe.seed)
     if start:
@@ -260,7 +260,7 @@ def start_model(
     return model
 
 
-def _own_tokenizer(folder: Path) -> str:
+def _tokenizer_of(folder: Path) -> str:
     """Return the JSON of a model's tokenizer.
 
     Raises:
@@ -281,8 +281,8 @@ def _own_tokenizer(folder: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _compiled(recipe: Recipe, compiler: str, device: torch.device) -> frozenset[int]:
-    """Return the lengths of rows whose form is compiled."""
+def _compiled_lengths(recipe: Recipe, compiler: str, device: torch.device) -> frozenset[int]:
+    """Return the lengths of packs for which the encoder is compiled."""
     tokens: Counter[int] = Counter()
     for stage in recipe.stages:
         for span in stage.rows:

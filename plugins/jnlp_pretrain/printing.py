@@ -1,4 +1,4 @@
-"""What `jnlp pretrain` prints: how far a run is, and what it has made."""
+"""The output of `jnlp pretrain`: progress and the final report."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from jnlp.types import TrainReport
 
 
-def show(report: TrainReport, /) -> None:
-    """Print what a run has made."""
+def print_report(report: TrainReport, /) -> None:
+    """Print the results of a run."""
     for name, value in report.metrics.items():
         click.echo(f"{name:<32} {figure(value)}")
     if "accuracy" not in report.metrics:
@@ -25,8 +25,8 @@ def show(report: TrainReport, /) -> None:
     click.echo(f"model    {report.folder}")
 
 
-def say(phase: str, done: int, total: int, figures: Mapping[str, float], /) -> None:
-    """Print how far a run is, to stderr."""
+def print_progress(phase: str, done: int, total: int, figures: Mapping[str, float], /) -> None:
+    """Print the progress of a run on stderr."""
     shown = "  ".join(f"{name} {figure(value)}" for name, value in figures.items() if name != "seconds_left")
     left = figures.get("seconds_left")
     end = f"  {_span(left)} left" if left is not None else ""
@@ -34,7 +34,7 @@ def say(phase: str, done: int, total: int, figures: Mapping[str, float], /) -> N
 
 
 def figure(value: float, /) -> str:
-    """Return a figure for people: counts whole, shares and losses with four digits."""
+    """Format a figure: counts as whole numbers, shares and losses with four digits."""
     return f"{value:,.0f}" if abs(value) >= 1000 or float(value).is_integer() else f"{value:.4g}"
 
 

@@ -1,4 +1,4 @@
-"""A pre-training recipe as a value: everything that decides what a run makes, but for the corpus."""
+"""A pre-training recipe as a value: everything that determines the result of a run, except the corpus."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Shape:
         hidden: Width.
         intermediate: Width of the MLP.
         layers: Depth.
-        max_length: Longest sequence the model says it reads.
+        max_length: The model's maximum length in tokens.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -42,11 +42,11 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A part of a stage with rows of one length.
+    """A part of a stage with packs of one length.
 
     Args:
-        length: Tokens in a row, at most.
-        share: The share of the stage's tokens; the shares of a stage are 1 together.
+        length: Maximum tokens of a pack.
+        share: The share of the stage's tokens; the shares of a stage sum to 1.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -57,22 +57,22 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A part of the run, with a learning-rate schedule and a data mix of its own.
+    """A part of the run, with its own learning-rate schedule and data mix.
 
     Args:
-        tokens: Tokens to train on, repeats included.
-        rows: The lengths of rows, one after another.
-        packing: `naive` cuts documents where a row is full, `best-fit` puts whole documents together, `none` leaves
-            each document a row of its own. Attention never crosses documents.
+        tokens: Tokens to train on, including repeats.
+        rows: The lengths of packs, one after another. A pack holds pieces of documents, trained as one sequence.
+        packing: `naive` cuts a document when a pack is full, `best-fit` combines whole documents, `none` makes each
+            document its own pack. Attention never crosses documents.
         mask: The share of tokens to predict (80-10-10).
-        warmup: The share of the stage over which the rate goes up.
-        warmup_tokens: The same in tokens; over 0 it takes the place of `warmup`.
-        decay: The share of the stage over which the rate goes down.
+        warmup: The share of the stage in which the rate rises.
+        warmup_tokens: The same in tokens; if over 0, it replaces `warmup`.
+        decay: The share of the stage in which the rate falls.
         peak: The factor of the optimiser's rates while they are stable.
-        batch: Tokens a step.
-        micro_batch: Tokens a forward pass.
+        batch: Tokens per step.
+        micro_batch: Tokens per forward pass.
         global_theta, local_theta: RoPE bases of the global and the local layers; the last stage's are the model's.
-        mix: Weights by source, in place of those of the sources.
+        mix: Weights by source, instead of the sources' own.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -92,18 +92,18 @@ class Stage:
     mix: dict[str, float] = field(default_factory=dict)
 
     def rate(self, done: float) -> float:
-        """Return the factor of the optimiser's rates where the share `done` of the stage is done."""
+        """Return the factor of the optimiser's rates after the share `done` of the stage."""
         warmup = self.warmup_tokens / self.tokens if self.warmup_tokens else self.warmup
         return self.peak * warmup_stable_decay(done, warmup, self.decay)
 
     def length(self, done: float) -> int:
-        """Return the tokens in a row where the share `done` of the stage is done."""
+        """Return the pack length after the share `done` of the stage."""
         return self.rows[_within([span.share for span in self.rows], done)[0]].length
 
 
 @dataclass(frozen=True, slots=True)
 class Optimisation:
-    """How the weights move.
+    """The optimiser's settings.
 
     Args:
         name: `muon` (for the matrices of the layers; AdamW for the rest), `adamw` or `stable-adamw`.
@@ -132,13 +132,13 @@ class Recipe:
         name: The model's name.
         stages: One after another.
         shape: The model's shape.
-        sources: The data; none: every file is a source of its own.
+        sources: The data; if empty, every file is its own source.
         tokenizer: The tokenizer's training.
-        clean: What is left out of the corpus.
+        clean: What to remove from the corpus.
         optimisation: The optimiser.
-        embeddings: `cooccurrence` starts token embeddings from PPMI and SVD, `random` as ModernBERT does.
+        embeddings: `cooccurrence` initialises token embeddings from PPMI and SVD, `random` as ModernBERT does.
         held_out: The share of documents of each source that is never trained on.
-        seed: Of everything that is drawn.
+        seed: The random seed.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -179,13 +179,13 @@ class Recipe:
 
 
 def fingerprint(value: object, size: int = 12) -> str:
-    """Return a short hash of a value that JSON can write."""
+    """Return a short hash of a JSON value."""
     text = dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:size]
 
 
 def _within(shares: list[float], progress: float) -> tuple[int, float]:
-    """Return which of the shares, laid end to end, holds `progress`, and how much of it is done."""
+    """Return the index of the share, of consecutive ones, that contains `progress`, and how much of it is done."""
     start = 0.0
     for number, share in enumerate(shares):
         if progress < start + share - 1e-9:
@@ -203,7 +203,7 @@ def _problems(recipe: Recipe) -> Iterator[str]:
         if names.count(name) > 1:
             yield f"two sources are called {name!r}"
         if name in ("", ".", "..") or set(name) & set("/\\"):
-            yield f"{name!r} is no name of a source: it becomes a part of file names"
+            yield f"{name!r} is not a valid source name: it becomes a part of file names"
     if recipe.shape.hidden % 64:
         yield f"hidden {recipe.shape.hidden} is not a multiple of 64"
     choices = (
@@ -226,7 +226,7 @@ def _problems(recipe: Recipe) -> Iterator[str]:
 
 
 def _outside(recipe: Recipe) -> Iterator[str]:
-    """Yield what is said of the numbers that are out of range."""
+    """Yield a message for each number that is out of range."""
     shape, optimisation = recipe.shape, recipe.optimisation
     yield from _under(1, {f"shape.{key}": getattr(shape, key) for key in ("hidden", "intermediate", "layers")})
     yield from _under(8, {"shape.max_length": shape.max_length})
@@ -266,7 +266,7 @@ def _stage_problems(stage: Stage, sources: set[str]) -> Iterator[str]:
     if stage.tokens < 1:
         yield f"{stage.tokens} tokens are none"
     if abs(sum(span.share for span in stage.rows) - 1) > 1e-6:
-        yield "the shares of its rows are not 1 together"
+        yield "the shares of its rows do not sum to 1"
     for span in stage.rows:
         if span.length < 8:
             yield f"rows of {span.length} tokens are too short"
@@ -276,4 +276,4 @@ def _stage_problems(stage: Stage, sources: set[str]) -> Iterator[str]:
                 f" or those a batch of {stage.batch}"
             )
     if unknown := sorted(stage.mix.keys() - sources):
-        yield f"its mix names {unknown[0]}, which is no source"
+        yield f"its mix names {unknown[0]}, which is not a source"

@@ -1,4 +1,4 @@
-"""Recipes from TOML: shipped ones by name, others by path."""
+"""Reads recipes from TOML: bundled ones by name, others by path."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from jnlp_pretrain.recipe import Recipe, Stage
 
 
-def shipped() -> list[str]:
-    """Return the names of the shipped recipes, smallest model first."""
+def bundled_recipes() -> list[str]:
+    """Return the names of the bundled recipes, smallest model first."""
     folder = resources.files("jnlp_pretrain") / "recipes"
     names = (entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
     return sorted(names, key=lambda name: (name[0].isdigit(), len(name), name))
 
 
 def load_recipe(name: str, /) -> Recipe:
-    """Return a recipe by shipped name or path of a TOML file.
+    """Return a bundled recipe by name, or a recipe by the path of a TOML file.
 
     Raises:
         UsageError: There is no such recipe.
@@ -44,7 +44,7 @@ def load_recipe(name: str, /) -> Recipe:
         found = error.errors()
         # a key that does not exist is a likelier slip than a type
         first = next((e for e in found if e["type"] == _UNKNOWN), found[0])
-        raise JnlpError(f"{name}: {_said(first)}", hint=_SEE) from error
+        raise JnlpError(f"{name}: {_describe(first)}", hint=_SEE) from error
 
 
 _UNKNOWN = "unexpected_keyword_argument"
@@ -64,14 +64,14 @@ _WANTED = {
 }
 
 
-def _said(problem: Mapping[str, Any]) -> str:
-    """Return one of pydantic's errors in a sentence; stages count from 0, as everywhere in a recipe's errors."""
+def _describe(problem: Mapping[str, Any]) -> str:
+    """Return one of pydantic's errors as a sentence; stages count from 0, as in all errors about recipes."""
     *path, last = (str(part) for part in problem["loc"]) if problem["loc"] else ("recipe",)
     where = ".".join((*path, last))
     if problem["type"] == _UNKNOWN:
         close = difflib.get_close_matches(last, _keys(), n=1)
         guess = f" (did you mean {close[0]}?)" if close else ""
-        return f"{where} is no key of a recipe{guess}"
+        return f"{where} is not a key of a recipe{guess}"
     if problem["type"] in ("missing", "missing_argument"):
         return f"{where} is missing"
     wanted = _WANTED.get(problem["type"])
@@ -89,12 +89,12 @@ def _keys() -> set[str]:
 
 
 def text_of(name: str, /) -> str:
-    """Return the TOML of a recipe, as `load_recipe` finds it; a UsageError where there is none."""
+    """Return the TOML of a recipe, as `load_recipe` finds it; UsageError if there is none."""
     return _read(name)
 
 
 def for_corpus(recipe: Recipe, files: Sequence[Path], /) -> Recipe:
-    """Return a recipe for text that none of its sources knows: every file counts alike; else the recipe as it is."""
+    """Return a recipe with equal weights for all files if none of its sources matches; else the same recipe."""
     from jnlp_pretrain.corpus import assign
 
     if not recipe.sources:
@@ -107,12 +107,12 @@ def for_corpus(recipe: Recipe, files: Sequence[Path], /) -> Recipe:
 
 
 def _read(name: str) -> str:
-    if name in shipped():
+    if name in bundled_recipes():
         return (resources.files("jnlp_pretrain") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
     path = Path(name)
     if not path.is_file():
         what = f"{name} does not exist" if name.endswith(".toml") else f"no recipe {name}"
-        raise UsageError(what, hint=f"a TOML file, or one of: {', '.join(shipped())}")
+        raise UsageError(what, hint=f"a TOML file, or one of: {', '.join(bundled_recipes())}")
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -120,10 +120,10 @@ def _read(name: str) -> str:
 
 
 def table(names: Iterable[str] | None = None) -> str:
-    """Return the shapes and stages of recipes as a table: by default of the shipped ones."""
+    """Return the shapes and stages of recipes as a table; default: the bundled recipes."""
     head = ("recipe", "hidden/inner/layers", "vocabulary", "stage", "tokens", "rows", "packing", "masked", "thetas")
     rows: list[tuple[str, ...]] = [head]
-    for name in shipped() if names is None else names:
+    for name in bundled_recipes() if names is None else names:
         recipe = load_recipe(name)
         shape = recipe.shape
         cells = (name, f"{shape.hidden}/{shape.intermediate}/{shape.layers}", f"{recipe.tokenizer.vocabulary:,}")

@@ -1,4 +1,4 @@
-"""Memory-mapped token shards: a corpus tokenised once, as a stream, a share of its documents held out."""
+"""Memory-mapped token shards: a corpus is tokenised once, as a stream, with a share of its documents held out."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Shard:
 
 @dataclass(slots=True)
 class SourceSummary:
-    """What became of a source's documents: tokens and documents by split, and what was left out, by reason."""
+    """Counts of a source: tokens and documents by split, and removed texts by reason."""
 
     tokens: dict[str, int] = field(default_factory=dict)
     documents: dict[str, int] = field(default_factory=dict)
@@ -64,11 +64,10 @@ def build_shards(
     clean: Clean | None = None,
     progress: Callable[[str, SourceSummary], None] | None = None,
 ) -> dict[str, SourceSummary]:
-    """Tokenise a corpus into `folder` and return what became of it; reads that where it was done before.
+    """Tokenise a corpus into `folder` and return its counts; if that was done before, only read them.
 
-    A document is held out by the hash of its text: the same everywhere, and drawn before anything is left out, so
-    that no change of the rules lets one into the training text. Memory holds a few million characters at a time,
-    and 8 bytes a document.
+    A document is held out by the hash of its text, before any cleaning, so that no change of the rules moves it into
+    the training text. Memory use is a few million characters, and 8 bytes for each document.
     """
     done = folder / SUMMARY
     if done.exists():
@@ -77,7 +76,7 @@ def build_shards(
     cleaner = Cleaner(clean) if clean is not None else None
     summaries: dict[str, SourceSummary] = {}
     for source in sources:
-        kept = _kept(source, table[source.name], held_out, cleaner)
+        kept = _keep(source, table[source.name], held_out, cleaner)
         summaries[source.name] = summary = _build_source(tokenizer, source, kept, folder)
         if cleaner is not None:
             summary.dropped, cleaner.dropped = dict(cleaner.dropped), Counter()
@@ -90,7 +89,7 @@ def build_shards(
 
 
 def open_shards(folder: Path, sources: Sequence[Source], split: str) -> list[Shard]:
-    """Return the shards of one split that hold text, in the order of the sources."""
+    """Return the non-empty shards of one split, in the order of the sources."""
     shards: list[Shard] = []
     for source in sources:
         ends = np.load(folder / f"{source.name}.{split}.ends.npy")
@@ -102,8 +101,8 @@ def open_shards(folder: Path, sources: Sequence[Source], split: str) -> list[Sha
     return shards
 
 
-def _kept(source: Source, paths: Sequence[Path], held_out: float, cleaner: Cleaner | None) -> Iterator[tuple[str, str]]:
-    """Yield `(split, text)` of the documents that stay."""
+def _keep(source: Source, paths: Sequence[Path], held_out: float, cleaner: Cleaner | None) -> Iterator[tuple[str, str]]:
+    """Yield `(split, text)` of the documents that are kept."""
     for key, text in documents(source, paths):
         split = VALID if fraction(key, "held out") < held_out else TRAIN
         if split == TRAIN and source.keep < 1 and fraction(key, "kept") >= source.keep:
@@ -132,7 +131,7 @@ def _build_source(
 
 
 def _encode(tokenizer: Tokenizer, texts: Iterator[tuple[str, str]]) -> Iterator[tuple[str, list[int]]]:
-    """Yield `(split, ids)` of documents, a few million characters together."""
+    """Yield `(split, ids)` of documents; a few million characters are tokenised at once."""
     for batch in _batches(texts):
         pieces = [list(_pieces(text)) for _, text in batch]
         found = iter(tokenizer.encode_batch_fast([p for ps in pieces for p in ps], add_special_tokens=False))
@@ -153,7 +152,7 @@ def _batches(texts: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, str]]
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Cut a text after line ends, about every `_PIECE` characters: no piece of a vocabulary crosses a line end."""
+    """Cut a text after line ends, about every `_PIECE` characters; no vocabulary piece crosses a line end."""
     start = 0
     while len(text) - start > _PIECE:
         stop = text.rfind("\n", start, start + _PIECE) + 1 or start + _PIECE

@@ -1,4 +1,4 @@
-"""A recipe at a scale that shows in a minute that all its parts work together, and makes nothing of use."""
+"""Scales a recipe down to a trial run of a minute, whose model is useless."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from jnlp_pretrain.recipe import Recipe
 
 SOURCES = ("personachat", "jaquad", "tanaka")
-"""Small ones, of two kinds of text that are measured."""
+"""Small sources of two kinds of text that are measured."""
 
 
 def smoke(recipe: Recipe, /) -> Recipe:
-    """Return a recipe's like: as many stages, a few steps each, of a model of two layers on a part of its sources."""
+    """Return a small version of a recipe: the same stages with a few steps, two layers, and some of its sources."""
     stages = tuple(
         replace(stage, tokens=16_384, rows=(Span(64),), batch=4096, micro_batch=4096, warmup_tokens=0, mix={})
         for stage in recipe.stages

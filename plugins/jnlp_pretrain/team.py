@@ -1,4 +1,4 @@
-"""Who computes a run: one process alone, or several through accelerate (the extra `train`)."""
+"""The processes of a run: one alone, or several through accelerate (the extra `train`)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _PATIENCE = timedelta(hours=24)  # the others wait while the main process tokeni
 
 
 class Team(Protocol):
-    """The processes of a run. What is asked of all of them must be asked in the same order."""
+    """The processes of a run. All of them must call collective methods in the same order."""
 
     @property
     def rank(self) -> int:
-        """The number of this process; 0 is the main one, which alone writes."""
+        """The number of this process; only the main process, 0, writes."""
         ...
 
     @property
@@ -36,7 +36,7 @@ class Team(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where this process computes."""
+        """The device of this process."""
         ...
 
     def prepare(self, module: nn.Module, /) -> nn.Module:
@@ -44,7 +44,7 @@ class Team(Protocol):
         ...
 
     def accumulating(self, module: nn.Module, /, *, last: bool) -> AbstractContextManager[Any]:
-        """Return a context for one micro-batch; processes exchange gradients in a step's last one alone."""
+        """Return a context for one micro-batch; processes exchange gradients only in a step's last one."""
         ...
 
     def backward(self, loss: Tensor, /) -> None:
@@ -56,7 +56,7 @@ class Team(Protocol):
         ...
 
     def follow(self, values: tuple[float, ...], /) -> tuple[float, ...]:
-        """Return the main process's values: what hangs on its clock and its signals is decided there."""
+        """Return the main process's values, for decisions that depend on its clock and signals."""
         ...
 
     def wait(self) -> None:
@@ -125,12 +125,12 @@ class Accelerated:
         self.size: int = self._accelerator.num_processes
 
     def prepare(self, module: nn.Module, /) -> nn.Module:
-        """Return the module wrapped in DistributedDataParallel where there are several processes."""
+        """Return the module, wrapped in DistributedDataParallel if there are several processes."""
         wrapped: nn.Module = self._accelerator.prepare_model(module)
         return wrapped
 
     def accumulating(self, module: nn.Module, /, *, last: bool) -> AbstractContextManager[Any]:
-        """Return a context in which gradients stay here, but for the last micro-batch."""
+        """Return a context without gradient exchange, except for the last micro-batch."""
         context: AbstractContextManager[Any] = nullcontext() if last else self._accelerator.no_sync(module)
         return context
 
@@ -155,10 +155,10 @@ class Accelerated:
 
 
 def assemble(device: str = "auto") -> Team:
-    """Return the team that this process was started in.
+    """Return the team of this process.
 
     Args:
-        device: `auto` (a GPU where there is one), `cpu` or `cuda`.
+        device: `auto` (a GPU if available), `cpu` or `cuda`.
 
     Raises:
         UsageError: There is no such device.

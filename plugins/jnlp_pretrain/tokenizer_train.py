@@ -1,7 +1,7 @@
 """Train a SentencePiece unigram tokenizer and write it as the `tokenizer.json` of a ModernBERT-Ja folder.
 
-The tokenizer has byte fallback, no dummy prefix and no pre-tokenizer; its NFKC is part of its own normaliser, so that
-every library reads the same text the same way.
+The tokenizer has byte fallback, no dummy prefix and no pre-tokenizer. NFKC is part of its normaliser, so that every
+library tokenises in the same way.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class TokenizerRecipe:
     """How the tokenizer is trained.
 
     Args:
-        vocabulary: Number of pieces, special tokens and the 256 bytes included.
+        vocabulary: Number of pieces, including special tokens and the 256 bytes.
         characters: Size of the text sample, in characters.
         max_piece: Longest piece, in characters.
-        coverage: Share of the sample's characters that get a piece of their own; the rest are bytes.
-        words: Keep pieces within words (Sudachi's, endings joined); it shapes the vocabulary alone, since nothing
-            is split before the tokenizer when it is used.
+        coverage: Share of the sample's characters that get their own piece; the rest are bytes.
+        words: Keep pieces within words (Sudachi's, with endings joined). It affects only the vocabulary; text is not
+            split into words before it is tokenised.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -63,7 +63,7 @@ def train_tokenizer(lines: Iterable[str], recipe: TokenizerRecipe, *, threads: i
         raise MissingExtraError("train", "training a tokenizer") from error
 
     faults: list[BaseException] = []
-    normalised = (unicodedata.normalize("NFKC", line).replace(" ", SPACE) for line in _noting(lines, faults) if line)
+    normalised = (unicodedata.normalize("NFKC", line).replace(" ", SPACE) for line in _record(lines, faults) if line)
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -91,12 +91,12 @@ def train_tokenizer(lines: Iterable[str], recipe: TokenizerRecipe, *, threads: i
     except RuntimeError as error:
         if faults:
             raise faults[0] from error
-        raise _refused(recipe.vocabulary, str(error)) from error
+        raise _refusal(recipe.vocabulary, str(error)) from error
     return convert(model.getvalue())
 
 
-def _noting(lines: Iterable[str], faults: list[BaseException]) -> Iterator[str]:
-    """Yield lines; note what ends them, Ctrl-C too, of which SentencePiece would leave a text alone."""
+def _record(lines: Iterable[str], faults: list[BaseException]) -> Iterator[str]:
+    """Yield lines, and record the exception that ends them, of which SentencePiece keeps only the text."""
     try:
         yield from lines
     except GeneratorExit:
@@ -106,8 +106,8 @@ def _noting(lines: Iterable[str], faults: list[BaseException]) -> Iterator[str]:
         raise
 
 
-def _refused(pieces: int, said: str) -> JnlpError:
-    """Return SentencePiece's refusal as an error that says which way to go."""
+def _refusal(pieces: int, said: str) -> JnlpError:
+    """Return SentencePiece's error as a JnlpError with a remedy."""
     wrong = f"the tokenizer cannot have {pieces} pieces from this text"
     if found := re.search(r"required_chars\. \d+ vs (\d+)", said):
         hint = "a larger vocabulary, or a lower coverage: rare characters become bytes"
@@ -167,17 +167,17 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 def _words(lines: Iterable[str]) -> Iterator[str]:
     """Yield lines with a mark between words, and each word once as a line.
 
-    SentencePiece takes as candidates only strings that it has seen before two different things: the mark alone would
-    leave out a word that is never the beginning of another.
+    SentencePiece considers only strings that occur before two different continuations. With the mark alone, it would
+    miss a word that is never the beginning of another.
     """
     seen: set[str] = set()
-    for words in _split(lines):
+    for words in _split_words(lines):
         yield BOUNDARY.join(words)
         yield from (word for word in words if word not in seen)
         seen.update(words)
 
 
-def _split(lines: Iterable[str]) -> Iterator[list[str]]:
+def _split_words(lines: Iterable[str]) -> Iterator[list[str]]:
     """Yield the words of each line; a chain of endings of up to four characters (ています) is one word."""
     from sudachipy import Dictionary
 

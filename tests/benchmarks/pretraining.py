@@ -25,8 +25,8 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.utils import logging
 
 from jnlp.encoder.modernbert import ModernBertConfig, ModernBertForMaskedLM
+from jnlp.training.dense_encoder import can_compile
 from jnlp.training.optim import optimisers
-from jnlp.training.row_encoder import can_compile
 from jnlp_pretrain.masked_lm import MaskedLMLoss, MaskedLMObjective
 from jnlp_pretrain.masking import mask
 from jnlp_pretrain.recipe import Optimisation, Recipe, Span, Stage

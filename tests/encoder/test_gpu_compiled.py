@@ -15,7 +15,7 @@ from jnlp.encoder.modernbert import ModernBert, ModernBertConfig
 from jnlp.encoder.packing import Packed, pack
 from jnlp.encoder.runtime import Runtime
 from jnlp.errors import JnlpError, UsageError
-from jnlp.training.row_encoder import can_compile
+from jnlp.training.dense_encoder import can_compile
 
 if TYPE_CHECKING:
     from click.testing import CliRunner

@@ -263,9 +263,9 @@ def test_models_that_are_worse_than_those_that_ship_are_named(tmp_path: Path) ->
         (folder / "tiny-search/scores.json").write_text(json.dumps(scores))
         return folder
 
-    shipped = write(tmp_path / "shipped", 0.94, 0.65)
-    assert family.worse(write(tmp_path / "like", 0.935, 0.70), shipped) == []
-    assert family.worse(write(tmp_path / "worse", 0.92, 0.64), shipped) == [
+    bundled_recipes = write(tmp_path / "shipped", 0.94, 0.65)
+    assert family.worse(write(tmp_path / "like", 0.935, 0.70), bundled_recipes) == []
+    assert family.worse(write(tmp_path / "worse", 0.92, 0.64), bundled_recipes) == [
         "tiny-toxicity: macro_f1 0.940 before, 0.920 now",
         "tiny-search: ndcg@10 0.650 before, 0.640 now",
     ]

@@ -14,7 +14,7 @@ import torch
 
 from jnlp.errors import JnlpError
 from jnlp.io.durable import Lock
-from jnlp.training.row_encoder import can_compile
+from jnlp.training.dense_encoder import can_compile
 from jnlp.training.stopping import Stopped
 from jnlp_pretrain.loop import Plan
 from jnlp_pretrain.pretraining import RunOptions, pretrain

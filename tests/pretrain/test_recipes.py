@@ -10,7 +10,7 @@ import pytest
 
 from jnlp.errors import JnlpError, UsageError
 from jnlp_pretrain.recipe import Recipe, Span, Stage
-from jnlp_pretrain.recipe_files import load_recipe, shipped
+from jnlp_pretrain.recipe_files import bundled_recipes, load_recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SMALLEST = 'name = "x"\nstages = [{ tokens = 10 }]\n'
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", bundled_recipes())
 def test_every_shipped_recipe_loads_under_its_own_name(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
@@ -70,10 +70,13 @@ def test_defaults_fill_a_short_recipe(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("addition", "message"),
     [
-        ("colour = 1", "colour is no key of a recipe"),
-        ("[shape]\nlayer = 3", "shape.layer is no key of a recipe (did you mean layers?)"),
+        ("colour = 1", "colour is not a key of a recipe"),
+        ("[shape]\nlayer = 3", "shape.layer is not a key of a recipe (did you mean layers?)"),
         ("[shape]\nhidden = 'wide'", "shape.hidden is 'wide', not a whole number"),
-        ("[[stages]]\ntokens = 9\nrows = 128\nmasks = 1", "stages.0.masks is no key of a recipe (did you mean mask?)"),
+        (
+            "[[stages]]\ntokens = 9\nrows = 128\nmasks = 1",
+            "stages.0.masks is not a key of a recipe (did you mean mask?)",
+        ),
         ("[[stages]]\ntokens = 9\nrows = 128", "stages.0.rows is 128, not a list, for rows [{ length = 128 }]"),
         ("[[stages]]\nmask = 0.3", "stages.0.tokens is missing"),
         ("[shape]\nmax_length = 512", "stages.0: rows of 1024 are longer than shape.max_length, 512"),
@@ -83,7 +86,7 @@ def test_defaults_fill_a_short_recipe(tmp_path: Path) -> None:
         ("= broken", "is not TOML"),
         ("stages = []", "it has no stage"),
         ("[[stages]]\ntokens = 0", "stages.0: 0 tokens are none"),
-        ("[[stages]]\ntokens = 9\nrows = [{length = 128, share = 0.5}]", "the shares of its rows are not 1 together"),
+        ("[[stages]]\ntokens = 9\nrows = [{length = 128, share = 0.5}]", "the shares of its rows do not sum to 1"),
         ("[[stages]]\ntokens = 9\nrows = [{length = 100}]", "rows of 100 do not fill a micro-batch of 4096"),
         ("[[stages]]\ntokens = 9\nrows = [{length = 4}]", "rows of 4 tokens are too short"),
         ("[[stages]]\ntokens = 9\npacking = 'tight'", "stages.0.packing is 'tight', not one of naive, best-fit, none"),
@@ -99,9 +102,9 @@ def test_defaults_fill_a_short_recipe(tmp_path: Path) -> None:
         ("[tokenizer]\nvocabulary = 100", "tokenizer.vocabulary is 100, and has to be 264 at least"),
         ("[optimisation]\nlr = nan", "optimisation.lr is nan, not over 0"),
         ("[[sources]]\nname = 'a'\nmatch = ['*']\nweight = -1", "sources.a.weight is -1, and has to be 0 at least"),
-        ("[[sources]]\nname = 'a/b'\nmatch = ['*']", "'a/b' is no name of a source"),
+        ("[[sources]]\nname = 'a/b'\nmatch = ['*']", "'a/b' is not a valid source name"),
         ("[[sources]]\nname = 'a'\nmatch = ['x']\n" * 2, "two sources are called 'a'"),
-        ("[[stages]]\ntokens = 9\nmix = {web = 1.0}", "stages.0: its mix names web, which is no source"),
+        ("[[stages]]\ntokens = 9\nmix = {web = 1.0}", "stages.0: its mix names web, which is not a source"),
     ],
 )
 def test_a_wrong_recipe_says_what_is_wrong(tmp_path: Path, addition: str, message: str) -> None:

@@ -14,8 +14,8 @@ import torch
 
 from jnlp.encoder.packing import batches, pack
 from jnlp.encoder.pooling import pool
+from jnlp.training.dense_encoder import LONGEST, DenseEncoder, can_compile
 from jnlp.training.micro_batches import MICRO_TOKENS, precision
-from jnlp.training.row_encoder import LONGEST, RowEncoder, can_compile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +70,7 @@ class SequenceEncoder:
     device: torch.device
     row: int
     pad: int
-    rows: RowEncoder | None
+    rows: DenseEncoder | None
 
     def chunks(self, lengths: Sequence[int], /) -> list[list[int]]:
         """Divide sequences into chunks that go through together."""
@@ -138,5 +138,5 @@ def sequence_encoder(
     drops = config.embedding_dropout or config.attention_dropout or config.mlp_dropout
     in_rows = device.type == "cpu" and row <= LONGEST and not drops
     compiled = (row,) if can_compile() and tokens >= WORTH_COMPILING else ()
-    rows = RowEncoder(module, compiled) if in_rows else None
+    rows = DenseEncoder(module, compiled) if in_rows else None
     return SequenceEncoder(module, pooling, device, row, config.pad_token_id or 0, rows)

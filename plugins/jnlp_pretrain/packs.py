@@ -1,4 +1,4 @@
-"""The rows of one pass: documents drawn by weight, cut at sentence ends, shuffled, packed."""
+"""Plans the packs of a pass: documents are sampled by weight, cut at sentence ends, shuffled and packed."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 PACKINGS = {"naive": naive, "best-fit": best_fit, "none": alone}
 PORTION = 1 << 26
-"""Tokens planned at once: a larger pass is planned in portions, each a random part of the documents."""
+"""Tokens planned at once. A larger pass is planned in portions, each a random part of the documents."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """The order of one portion: `pieces[p] = (shard, start, stop)`, and row r holds pieces `first[r]:first[r + 1]`."""
+class Packs:
+    """The order of one portion: `pieces[p] = (shard, start, stop)`; pack i has the pieces `first[i]:first[i + 1]`."""
 
     length: int
     shards: Sequence[Shard]
@@ -37,16 +37,16 @@ class Rows:
         return len(self.first) - 1
 
     def batch(self, start: int, count: int) -> list[list[IntArray]]:
-        """Return rows start to start + count: of each its sequences, int64, `<s>` and `</s>` included."""
-        rows = []
-        for row in range(start, min(start + count, len(self))):
-            chosen = self.pieces[self.first[row] : self.first[row + 1]].tolist()
-            rows.append([self._sequence(shard, left, right) for shard, left, right in chosen])
-        return rows
+        """Return packs start to start + count, each as its sequences, int64, including `<s>` and `</s>`."""
+        packs = []
+        for pack in range(start, min(start + count, len(self))):
+            chosen = self.pieces[self.first[pack] : self.first[pack + 1]].tolist()
+            packs.append([self._sequence(shard, left, right) for shard, left, right in chosen])
+        return packs
 
-    def size(self, row: int) -> int:
-        """Return the tokens of a row."""
-        chosen = self.pieces[self.first[row] : self.first[row + 1]]
+    def size(self, pack: int) -> int:
+        """Return the tokens of a pack."""
+        chosen = self.pieces[self.first[pack] : self.first[pack + 1]]
         return int((chosen[:, 2] - chosen[:, 1] + SPECIAL_TOKENS).sum())
 
     def _sequence(self, shard: int, start: int, stop: int) -> IntArray:
@@ -55,7 +55,7 @@ class Rows:
         return sequence
 
 
-def plan_rows(
+def plan_packs(
     shards: Sequence[Shard],
     length: int,
     ends: Sequence[int],
@@ -64,20 +64,20 @@ def plan_rows(
     turn: int = 0,
     packing: str = "naive",
     weights: Mapping[str, float] | None = None,
-) -> Rows:
-    """Plan the rows of one portion of the endless stream of passes; the same arguments give the same rows.
+) -> Packs:
+    """Plan the packs of one portion of the endless stream of passes; the same arguments give the same packs.
 
-    Documents are drawn by weight, cut into pieces of at most `length - 2` tokens, at sentence ends where there is one
-    in the second half, shuffled and packed. No token of a drawn document is left out.
+    Documents are sampled by weight, cut into pieces of at most `length - 2` tokens (at a sentence end, if there is one
+    in the second half), shuffled and packed. All tokens of a sampled document are used.
 
     Args:
         shards: The sources.
-        length: Tokens in a row, at most.
+        length: Maximum tokens of a pack.
         ends: Ids of the pieces that end a sentence.
         seed: The seed of the run.
         turn: The number of the portion.
         packing: A key of `PACKINGS`.
-        weights: How often a document of a source is seen in a pass, on average; in place of the shards' own.
+        weights: How often a document of a source is seen in a pass, on average; replaces the shards' own.
     """
     weight = [(weights or {}).get(shard.name, shard.weight) for shard in shards]
     total = sum(
@@ -88,23 +88,23 @@ def plan_rows(
     tables: list[IntArray] = []
     for index, shard in enumerate(shards):
         drawn = _draw(len(shard.ends), weight[index], np.random.default_rng((seed, number, index)))
-        cuts = _cut(shard, np.sort(drawn[part::portions]), length - SPECIAL_TOKENS, np.asarray(ends))
+        cuts = _cut_documents(shard, np.sort(drawn[part::portions]), length - SPECIAL_TOKENS, np.asarray(ends))
         tables.append(np.column_stack((np.full(len(cuts), index, np.int64), cuts)))
     rng = np.random.default_rng((seed, turn, length))
     pieces = np.concatenate(tables)
     pieces, first = PACKINGS[packing](pieces[rng.permutation(len(pieces))], length)
     if packing == "best-fit":  # its rows come sorted by length
-        pieces, first = _shuffled(pieces, first, rng)
-    return Rows(length, shards, pieces, first)
+        pieces, first = _shuffle(pieces, first, rng)
+    return Packs(length, shards, pieces, first)
 
 
 def _draw(documents: int, weight: float, rng: np.random.Generator) -> IntArray:
-    """Return the documents of a pass in random order: each ⌊weight⌋ times, and once more with the odds left over."""
+    """Return the documents of a pass in random order: each ⌊weight⌋ times, and once more by the remaining chance."""
     copies = np.full(documents, int(weight)) + (rng.random(documents) < weight % 1)
     return rng.permutation(np.repeat(np.arange(documents), copies))
 
 
-def _cut(shard: Shard, documents: IntArray, size: int, ends: IntArray) -> IntArray:
+def _cut_documents(shard: Shard, documents: IntArray, size: int, ends: IntArray) -> IntArray:
     """Return the pieces of documents, `[pieces, 2]` starts and stops."""
     stops = shard.ends[documents]
     starts = np.where(documents > 0, shard.ends[documents - 1], 0)
@@ -130,8 +130,8 @@ def _cut_document(marks: NDArray[np.bool_], size: int) -> IntArray:
     return np.array(cuts, np.int64)
 
 
-def _shuffled(pieces: IntArray, first: IntArray, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
-    """Return rows in random order."""
+def _shuffle(pieces: IntArray, first: IntArray, rng: np.random.Generator) -> tuple[IntArray, IntArray]:
+    """Return packs in random order."""
     order = rng.permutation(len(first) - 1)
     sizes = np.diff(first)[order]
     starts = np.cumsum(sizes) - sizes

@@ -38,7 +38,7 @@ def can_compile() -> bool:
     return shutil.which(os.environ.get("CXX", "g++")) is not None or shutil.which("clang++") is not None
 
 
-class RowEncoder:
+class DenseEncoder:
     """A `ModernBert` as a function over rows of equal length; its weights stay the model's.
 
     Args:
@@ -64,7 +64,7 @@ class RowEncoder:
         kinds = [
             (
                 *rotation(packed.positions, config.head_dim, theta),
-                row_mask(packed.lengths, length, window, dtype, x.device),
+                dense_mask(packed.lengths, length, window, dtype, x.device),
             )
             for theta, window in (
                 (config.global_rope_theta, None),
@@ -100,7 +100,7 @@ def rotation(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Te
     return angles.cos(), angles.sin()
 
 
-def row_mask(
+def dense_mask(
     lengths: tuple[int, ...], length: int, window: int | None, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
     """Return what is added to the scores: 0 where a key is reached, else -inf: `[rows, 1, length, length]`."""

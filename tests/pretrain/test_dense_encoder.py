@@ -13,10 +13,10 @@ from torch._dynamo.exc import TorchDynamoException
 from jnlp.encoder.modernbert import ModernBertConfig, ModernBertForMaskedLM
 from jnlp.encoder.packing import pack
 from jnlp.errors import JnlpError
-from jnlp.training.row_encoder import RowEncoder, can_compile
+from jnlp.training.dense_encoder import DenseEncoder, can_compile
 from jnlp_pretrain.masked_lm import MaskedLMLoss, MaskedLMObjective
+from jnlp_pretrain.packs import PACKINGS
 from jnlp_pretrain.recipe import Optimisation, Recipe, Span, Stage
-from jnlp_pretrain.rows import PACKINGS
 from jnlp_pretrain.shards import Shard
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _documents(sizes: Collection[int]) -> list[np.ndarray]:
 def test_rows_give_the_states_of_the_model(model: ModernBertForMaskedLM) -> None:
     packed = pack(_documents((10, 22, 32, 5, 11, 16)))
     with torch.inference_mode():
-        assert torch.allclose(RowEncoder(model.model)(packed, 32), model.model(packed), atol=1e-5)
+        assert torch.allclose(DenseEncoder(model.model)(packed, 32), model.model(packed), atol=1e-5)
 
 
 def _losses(model: ModernBertForMaskedLM, compiled: Collection[int], *, packing: str = "naive") -> MaskedLMObjective:
@@ -140,7 +140,7 @@ def _states(objective: MaskedLMObjective, batch: object) -> torch.Tensor:
     assert isinstance(batch, Batch)
     if batch.length is None:
         return objective.model.model(batch.packed)  # type: ignore[no-any-return]
-    return RowEncoder(objective.model.model)(batch.packed, batch.length)
+    return DenseEncoder(objective.model.model)(batch.packed, batch.length)
 
 
 def test_what_cannot_be_compiled_runs_as_it_is(model: ModernBertForMaskedLM, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +153,7 @@ def test_what_cannot_be_compiled_runs_as_it_is(model: ModernBertForMaskedLM, mon
     monkeypatch.setattr(torch, "compile", no_headers)
     packed = pack(_documents((10, 22, 32)))
     with torch.inference_mode():
-        expected = RowEncoder(model.model)(packed, 32)
-        assert torch.equal(RowEncoder(model.model, (32,))(packed, 32), expected)
+        expected = DenseEncoder(model.model)(packed, 32)
+        assert torch.equal(DenseEncoder(model.model, (32,))(packed, 32), expected)
         with pytest.raises(JnlpError, match=r"torch cannot compile: fatal error: Python\.h: No such file"):
-            RowEncoder(model.model, (32,), require_compile=True)(packed, 32)
+            DenseEncoder(model.model, (32,), require_compile=True)(packed, 32)

@@ -17,7 +17,7 @@ from jnlp.errors import JnlpError, UsageError
 from jnlp_pretrain.corpus import Source, assign, documents, files, fraction, own_sources
 from jnlp_pretrain.corpus_data import data_digest, make_data
 from jnlp_pretrain.packing import best_fit
-from jnlp_pretrain.rows import PACKINGS, plan_rows
+from jnlp_pretrain.packs import PACKINGS, plan_packs
 from jnlp_pretrain.shards import Shard, _pieces
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def test_rows_hold_every_token_once_and_no_more_than_they_may(
     sizes: list[int], length: int, seed: int, packing: str
 ) -> None:
     shard = _shard(sizes)
-    rows = plan_rows([shard], length, [STOP], seed=seed, packing=packing)
+    rows = plan_packs([shard], length, [STOP], seed=seed, packing=packing)
     for number in range(len(rows)):
         (row,) = rows.batch(number, 1)
         assert sum(map(len, row)) == rows.size(number) <= length
@@ -59,7 +59,7 @@ def test_rows_hold_every_token_once_and_no_more_than_they_may(
 
 def test_naive_rows_are_full_but_for_gaps_too_small_for_a_piece() -> None:
     shard = _shard([int(n) for n in np.random.default_rng(0).integers(20, 300, size=60)])
-    rows = plan_rows([shard], 64, [STOP], seed=0)
+    rows = plan_packs([shard], 64, [STOP], seed=0)
     sizes = [rows.size(number) for number in range(len(rows))]
     assert min(sizes[:-1]) > 64 - 10
     assert np.mean(sizes[:-1]) > 62
@@ -67,7 +67,7 @@ def test_naive_rows_are_full_but_for_gaps_too_small_for_a_piece() -> None:
 
 def test_best_fit_wastes_little_and_cuts_nothing_that_fits() -> None:
     sizes = [int(n) for n in np.random.default_rng(0).integers(3, 126, size=2_000)]
-    rows = plan_rows([_shard(sizes)], 128, [STOP], seed=0, packing="best-fit")
+    rows = plan_packs([_shard(sizes)], 128, [STOP], seed=0, packing="best-fit")
     assert sorted((rows.pieces[:, 2] - rows.pieces[:, 1]).tolist()) == sorted(sizes)
     assert (sum(sizes) + 2 * len(sizes)) / (128 * len(rows)) > 0.97
 
@@ -95,46 +95,46 @@ def test_best_fit_takes_the_fullest_row_with_room(sizes: list[int]) -> None:
 
 
 def test_without_packing_a_row_is_a_piece() -> None:
-    rows = plan_rows([_shard([5, 300, 7])], 64, [STOP], seed=0, packing="none")
+    rows = plan_packs([_shard([5, 300, 7])], 64, [STOP], seed=0, packing="none")
     assert len(rows) == len(rows.pieces)
 
 
 def test_documents_are_cut_at_sentence_ends() -> None:
     shard = _shard([300])
-    rows = plan_rows([shard], 64, [STOP], seed=0)
+    rows = plan_packs([shard], 64, [STOP], seed=0)
     cuts = {stop for _, start, stop in rows.pieces.tolist() if shard.tokens[stop - 1] == STOP}
     assert len(cuts) >= len(rows.pieces) // 3
 
 
 def test_order_hangs_on_seed_and_pass_alone() -> None:
     shards = [_shard([50] * 20), _shard([70] * 5, weight=2.5)]
-    first = plan_rows(shards, 32, [STOP], seed=3)
-    assert np.array_equal(first.pieces, plan_rows(shards, 32, [STOP], seed=3).pieces)
-    assert not np.array_equal(first.pieces, plan_rows(shards, 32, [STOP], seed=3, turn=1).pieces)
-    assert not np.array_equal(first.pieces, plan_rows(shards, 32, [STOP], seed=4).pieces)
+    first = plan_packs(shards, 32, [STOP], seed=3)
+    assert np.array_equal(first.pieces, plan_packs(shards, 32, [STOP], seed=3).pieces)
+    assert not np.array_equal(first.pieces, plan_packs(shards, 32, [STOP], seed=3, turn=1).pieces)
+    assert not np.array_equal(first.pieces, plan_packs(shards, 32, [STOP], seed=4).pieces)
 
 
 @pytest.mark.parametrize("weight", [0.09, 0.5, 2.5])
 def test_a_weight_draws_and_repeats_documents(weight: float) -> None:
-    once, often = (plan_rows([_shard([100] * 2_000, w)], 64, [STOP], seed=0) for w in (1.0, weight))
+    once, often = (plan_packs([_shard([100] * 2_000, w)], 64, [STOP], seed=0) for w in (1.0, weight))
     assert len(often) / len(once) == pytest.approx(weight, rel=0.15)
-    other = plan_rows([_shard([100] * 2_000)], 64, [STOP], seed=0, weights={"a": weight})
+    other = plan_packs([_shard([100] * 2_000)], 64, [STOP], seed=0, weights={"a": weight})
     assert np.array_equal(other.pieces, often.pieces)
 
 
 def test_each_pass_draws_other_documents() -> None:
     seen: set[int] = set()
     for turn in range(20):
-        seen |= set(plan_rows([_shard([20] * 100, 0.2)], 64, [STOP], seed=0, turn=turn).pieces[:, 1].tolist())
+        seen |= set(plan_packs([_shard([20] * 100, 0.2)], 64, [STOP], seed=0, turn=turn).pieces[:, 1].tolist())
     assert len(seen) > 90
 
 
 def test_a_large_pass_is_planned_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     shards = [_shard([50] * 40), _shard([70] * 30, weight=2.0)]
-    monkeypatch.setattr("jnlp_pretrain.rows.PORTION", 2_000)
+    monkeypatch.setattr("jnlp_pretrain.packs.PORTION", 2_000)
     used: list[tuple[int, int, int]] = []
     for turn in range(3):
-        used += map(tuple, plan_rows(shards, 128, [STOP], seed=0, turn=turn, packing="none").pieces.tolist())
+        used += map(tuple, plan_packs(shards, 128, [STOP], seed=0, turn=turn, packing="none").pieces.tolist())
     assert sorted(n for shard, n, _ in used if shard == 0) == list(range(0, 2_000, 50))
     assert sorted(n for shard, n, _ in used if shard == 1) == sorted(2 * list(range(0, 2_100, 70)))
 
