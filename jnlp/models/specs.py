@@ -11,7 +11,7 @@ left out.
 
 from __future__ import annotations
 
-from jnlp.types import Head, ModelSpec, Pooling, ProblemType, Purpose
+from jnlp.types import Head, ModelSpec, Pooling, ProblemType, Purpose, SearchScores
 
 RURI_PREFIXES = {
     Purpose.SIMILARITY: "",
@@ -73,6 +73,14 @@ def _bekko(size: str, parameters: int, layers: int) -> ModelSpec:
     )
 
 
+# Measured as `jnlp_family.search.calibrate` does, on the weights of four bits that are at hand.
+E5_SMALL_SEARCH = SearchScores(
+    dense_weight=0.5,
+    hybrid=(-20.9507, 4.1876, 3.5495, 2.2734, 8.961, 0.9253, 2.2011),
+    dense=(-17.4648, 1.8921, 2.5793, 0.0, 10.0901, 0.4967, 3.6131),
+)
+
+
 def _e5(size: str, parameters: int, dimension: int) -> ModelSpec:
     return ModelSpec(
         name=f"multilingual-e5-{size}",
@@ -87,6 +95,7 @@ def _e5(size: str, parameters: int, dimension: int) -> ModelSpec:
         licence="MIT",
         parameters=parameters,
         size=4 * parameters,
+        search=E5_SMALL_SEARCH if size == "small" else None,
     )
 
 

@@ -354,8 +354,8 @@ def search_all(indexes: Sequence[Index], query: str, /, **options: Any) -> list[
         ...     search_all([a, b], "契約を途中で解約する条件", top=5)
     """
     from jnlp.options import build as checked
-    from jnlp_search.ask import search
     from jnlp_search.options import SearchOptions
+    from jnlp_search.query.ask import search
 
     if not indexes:
         raise UsageError("no index to search is given", hint="search_all([index, …], query)")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jnlp.errors import RecordError, UsageError
-from jnlp_search.relevance import load_reranker, relevance
+from jnlp_search.query.relevance import load_reranker, relevance
 from jnlp_search.tasks import Hits, Relevance
 
 if TYPE_CHECKING:

@@ -10,17 +10,17 @@ from jnlp.encoder.vectors import unit
 from jnlp.errors import JnlpError
 from jnlp.options import build
 from jnlp.types import Purpose
-from jnlp_search import ask
 from jnlp_search.analyse import analyser
 from jnlp_search.builder import check_finite
 from jnlp_search.options import SearchOptions
-from jnlp_search.relevance import load_reranker, relevance
+from jnlp_search.query import ask
+from jnlp_search.query.relevance import load_reranker, relevance
+from jnlp_search.query.view import View, place_of
 from jnlp_search.store.catalog import Catalog
 from jnlp_search.store.checks import damage_reported
 from jnlp_search.store.segments import Segments
 from jnlp_search.store.selection import Selection
 from jnlp_search.store.terms import Terms
-from jnlp_search.view import View, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -60,7 +60,7 @@ def test_scores_are_those_of_the_weights(name: str) -> None:
 
 
 def test_a_search_weighs_the_vectors_as_the_scores_do() -> None:
-    from jnlp_search.scores import FEATURES
+    from jnlp_search.query.scores import FEATURES
 
     found = read_folder(BUILTIN / "tiny-search").spec.search
     assert found is not None

@@ -17,9 +17,9 @@ from jnlp.testing import make_model
 from jnlp.types import Record, SearchScores
 from jnlp_search import Index
 from jnlp_search.analyse import analyser, requirements
-from jnlp_search.language import Wording, read_query
 from jnlp_search.options import Retriever
-from jnlp_search.scores import FEATURES, LEXICAL, OTHER, Evidence, coverage, scores_of, share_right, word_weights
+from jnlp_search.query.language import Wording, read_query
+from jnlp_search.query.scores import FEATURES, LEXICAL, OTHER, Evidence, coverage, scores_of, share_right, word_weights
 
 TEXTS = {
     "解約": "契約は三か月前に予告して解約できる。違約金はない。",

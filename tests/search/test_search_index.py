@@ -282,7 +282,7 @@ def test_doubles_collapse_and_no_document_crowds_out_the_others(tmp_path, embedd
 
 
 def test_one_document_is_not_gone_through_to_its_end(tmp_path, embedder, models, monkeypatch):
-    monkeypatch.setattr("jnlp_search.candidates.MOST", 200)
+    monkeypatch.setattr("jnlp_search.query.candidates.MOST", 200)
     long = "".join(f"{number}番目の猫は{number * 7}回鳴いた。" for number in range(2000))
     assert build(tmp_path, [Record("猫", long)], embedder, IndexOptions(chunk_tokens=20), model="pairs").chunks > 1000
     read: list[int] = []

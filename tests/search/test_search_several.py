@@ -189,6 +189,8 @@ def test_a_file_that_cannot_be_searched(jnlp):
     _, err = jnlp("search", "壊.txt", "契約", status=1)
     assert "holds no text that can be searched" in err
     assert "there is no index at" in jnlp("search", "無い.txt", "契約", status=2)[1]
+    Path("文書").mkdir()
+    assert "jnlp index 文書 --index" in jnlp("search", "文書", "契約", status=2)[1]
 
 
 # --- evidence ---

@@ -318,7 +318,7 @@ def test_a_search_is_among_what_passes(index, where, expected, retriever):
 
 @pytest.mark.parametrize("small", [0, 1_000])
 def test_the_best_of_what_passes_comes_however_many_are_better(tmp_path, engine, monkeypatch, small):
-    monkeypatch.setattr("jnlp_search.view.SMALL", small)
+    monkeypatch.setattr("jnlp_search.query.view.SMALL", small)
     with Index.open(tmp_path / "my.idx", engine) as index:
         records = [Record(f"よ{n}", f"契約の解約の条件{n:03}", {"n": n}) for n in range(300)]
         index.add([*records, Record("遠", "まったく別の話で契約。", {"n": 999}), Record("消", "契約", {"n": 1000})])

@@ -2,7 +2,7 @@
 
 The questions are those of JaQuAD's development articles, whole and cut to a few of their words; of two passages in five
 the passage is taken out of the collection, so that its questions have no answer. A hit is right where it is the
-question's passage. The weights of `jnlp_search.scores` are fitted on all of them and written to the model's
+question's passage. The weights of `jnlp_search.query.scores` are fitted on all of them and written to the model's
 `search.json`; the figures beside them are of the half that a fit on the other half had not seen.
 """
 
@@ -26,10 +26,10 @@ from jnlp_family.search.measure import choose_weight, full_text, limit_questions
 from jnlp_family.similarity import Split
 from jnlp_pretrain.corpus import fraction
 from jnlp_search.analyse import analyser
-from jnlp_search.candidates import CANDIDATES
 from jnlp_search.fuse import convex, sort_by_score
 from jnlp_search.options import ANALYSER, Retriever
-from jnlp_search.scores import FEATURES, LOOKED_AT, Evidence, coverage, features, word_weights
+from jnlp_search.query.candidates import CANDIDATES
+from jnlp_search.query.scores import FEATURES, LOOKED_AT, Evidence, coverage, features, word_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

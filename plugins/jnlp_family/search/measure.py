@@ -26,9 +26,9 @@ from jnlp.types import Purpose
 from jnlp_family.search.jaquad import questions
 from jnlp_family.similarity import Split, similarity, similarity_pairs
 from jnlp_search.analyse import analyser
-from jnlp_search.candidates import CANDIDATES
 from jnlp_search.fuse import convex, with_phrases
 from jnlp_search.options import ANALYSER
+from jnlp_search.query.candidates import CANDIDATES
 from jnlp_search.store.catalog import Catalog
 from jnlp_search.store.schema import TABLES
 

@@ -13,6 +13,7 @@ from jnlp.cli.messages import print_failure
 from jnlp.cli.options import given
 from jnlp.config import Settings
 from jnlp.errors import JnlpError, UsageError
+from jnlp_search.store.catalog import NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,6 +49,11 @@ def opened_indexes(
                 raise JnlpError(f"{target} holds no text that can be searched", hint="see the message above")
             yield [index]
             return
+        if target is not None and target.is_dir() and not (target / NAME).exists():
+            raise UsageError(
+                f"there is no index at {target}",
+                hint=f"index the folder first: jnlp index {target} --index my.idx, then jnlp search my.idx QUERY",
+            )
         opened = [
             stack.enter_context(Index.open(folder, engine, model=asked_model(), create=False))
             for folder in ([target] if target is not None else folders)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from jnlp.types import FloatArray, Hit
     from jnlp_search.analyse import Query
     from jnlp_search.options import SearchOptions
+    from jnlp_search.query.view import View
     from jnlp_search.store.entries import Passage
-    from jnlp_search.view import View
 
 CANDIDATES = 100
 """Chunks that each retriever gives at least; more where too few passages are left of them."""

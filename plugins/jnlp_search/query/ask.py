@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from jnlp.errors import JnlpError
 from jnlp.types import Explanation
 from jnlp_search.analyse import analyser, highlights, requirements
-from jnlp_search.candidates import Question, pick
-from jnlp_search.evidence import with_evidence
 from jnlp_search.fuse import sort_by_score
-from jnlp_search.language import read_query
 from jnlp_search.options import Retriever
+from jnlp_search.query.candidates import Question, pick
+from jnlp_search.query.evidence import with_evidence
+from jnlp_search.query.language import read_query
+from jnlp_search.query.scores import LOOKED_AT, Evidence, coverage, scores_of, share_right
 from jnlp_search.roots import escape_path
-from jnlp_search.scores import LOOKED_AT, Evidence, coverage, scores_of, share_right
 from jnlp_search.store.selection import Narrowing
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     from jnlp.types import Hit, SearchScores
     from jnlp_search.analyse import Analyser
-    from jnlp_search.candidates import Candidates, Key, Pick
-    from jnlp_search.language import Wording
     from jnlp_search.options import SearchOptions
+    from jnlp_search.query.candidates import Candidates, Key, Pick
+    from jnlp_search.query.language import Wording
+    from jnlp_search.query.view import View
     from jnlp_search.search import Reader
     from jnlp_search.store.schema import Manifest
-    from jnlp_search.view import View
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from jnlp.types import Hit, Place
 from jnlp_search.draft import PATH
 from jnlp_search.fuse import sort_by_score, with_phrases
+from jnlp_search.query.scores import word_weights
 from jnlp_search.roots import display_name, display_path
-from jnlp_search.scores import word_weights
 from jnlp_search.store.selection import TABLE
 
 if TYPE_CHECKING:

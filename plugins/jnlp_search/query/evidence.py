@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from jnlp.types import FloatArray, Hit
     from jnlp_search.analyse import Analyser
-    from jnlp_search.candidates import Question
+    from jnlp_search.query.candidates import Question
 
 MOST = 32
 """Sentences of one hit that are embedded: the first so many."""
