@@ -480,3 +480,21 @@ def test_broken_properties_do_not_matter(tmp_path):
     whole_file("docx", path)
     rewrite(path, lambda parts: parts.update({"docProps/core.xml": b"<a>"}))
     assert one(path).text == "本文"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("part", ["xl/worksheets/sheet1.xml", "xl/sharedStrings.xml"])
+def test_entities_in_a_workbook_are_refused(book, part, encoding):
+    bomb = f'<?xml version="1.0" encoding="{encoding}"?><!DOCTYPE a [<!ENTITY x "xxxx">]><a>&x;</a>'.encode(encoding)
+    rewrite(book, lambda parts: parts.update({part: bomb}))
+    (failed,) = documents([book])
+    assert "document type" in str(failed.error)
+
+
+def test_a_password_is_seen_wherever_it_is_kept(tmp_path):
+    path = tmp_path / "a.docx"
+    path.write_bytes(
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes((1 << 20) - 10) + "EncryptedPackage".encode("utf-16-le")
+    )
+    (failed,) = read([path])
+    assert "encrypted with a password" in str(failed.error)

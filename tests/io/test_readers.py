@@ -544,3 +544,12 @@ def test_pages_and_front_matter_say_author_and_date(tmp_path):
     assert (note.fields["title"], note.fields["author"], note.fields["date"]) == ("題", "田中", "2024-04-01")
     assert list_of_authors.fields["title"] == "見出し"
     assert "author" not in list_of_authors.fields
+
+
+def test_a_json_value_of_a_folder_is_a_document_of_an_index(tmp_path):
+    path = tmp_path / "設定.json"
+    path.write_text('{\n  "説明": "在庫の設定"\n}\n', encoding="utf-8")
+    (record,) = documents([tmp_path])
+    assert (record.text, record.source.line, record.fields["kind"]) == (path.read_text("utf-8"), None, "jsonl")
+    for failed in (*documents([path]), *read([tmp_path])):
+        assert "one JSON value" in str(failed.error)

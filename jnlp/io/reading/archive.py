@@ -26,6 +26,8 @@ LARGEST_TOTAL = 512 << 20
 
 MOST_PARTS = 100_000
 
+_HEAD = 1 << 16  # bytes in which XML declares a document type
+
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # Microsoft's older container; a password puts a docx into one
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _RELATIONS = "relationships}"
@@ -86,6 +88,9 @@ class Archive:
                 raise RecordError(f"{self.name}: encrypted with a password", hint="remove the password first")
             if part.file_size > LARGEST_PART * 2:
                 raise self._too_large(path)
+            if path.endswith((".xml", ".rels")):
+                with self._zip.open(part) as stream:
+                    _refuse_entities(stream.read(_HEAD), path)
         if sum(part.file_size for part in self._parts.values()) > LARGEST_TOTAL:
             raise self._too_large("it")
 
@@ -97,8 +102,7 @@ class Archive:
             doctype: Whether it may name a document type; entities are defined in none.
         """
         data = self.read(path)
-        if b"<!ENTITY" in data[:65536] or (b"<!DOCTYPE" in data[:4096] and not doctype):
-            raise ValueError(f"{path} declares a document type")
+        _refuse_entities(data[:_HEAD], path, doctype=doctype)
         root = ElementTree.fromstring(data)
         for element in root.iter():
             element.tag = element.tag.rpartition("}")[2]
@@ -152,12 +156,21 @@ def not_understood(name: str, kind: str, error: Exception, /) -> RecordError:
     return RecordError(f"{name}: cannot be read as {kind}: {' '.join(what.split())}")
 
 
+def _refuse_entities(head: bytes, path: str, *, doctype: bool = False) -> None:
+    """Raise where XML may define entities, which could unpack to anything; Office never writes a document type."""
+    text = head.replace(b"\0", b"")  # UTF-16
+    if b"<!ENTITY" in text or (b"<!DOCTYPE" in text and not doctype):
+        raise ValueError(f"{path} declares a document type")
+
+
 def _refuse_ole(file: IO[bytes], name: str, kind: str) -> None:
     start = file.read(len(_OLE))
     if start == _OLE:
-        rest = file.read(1 << 24)
-        if _ENCRYPTED in rest:
-            raise RecordError(f"{name}: encrypted with a password", hint="remove the password first")
+        last = b""
+        while block := file.read(1 << 20):
+            if _ENCRYPTED in last + block:
+                raise RecordError(f"{name}: encrypted with a password", hint="remove the password first")
+            last = block[-len(_ENCRYPTED) :]
         raise RecordError(f"{name}: a file of Office 97–2003, no {kind}", hint=f"save it as {kind}")
     if not start:
         raise RecordError(f"{name}: cannot be read as {kind}: the file is empty")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from jnlp.errors import RecordError, UsageError
 from jnlp.io.reading.columns import choose, to_record
 from jnlp.io.reading.decoded import lines
+from jnlp.io.reading.options import Unit
+from jnlp.io.reading.plain import read_text
 from jnlp.surrogates import lone_surrogate
 from jnlp.types import Record, Source
 
@@ -41,6 +43,9 @@ def read_jsonl(source: Input, options: ReadOptions, /) -> Iterator[Record | Fail
             if not line.strip():
                 continue
             if first and (line.strip() == "{" or line.lstrip().startswith("[")):
+                if options.unit is Unit.DOCUMENT and not source.named:  # settings and the like, in a folder
+                    yield from read_text(source, options)
+                    return
                 raise RecordError(
                     f"{source.name}: this is one JSON value, not a JSON object per line",
                     hint="jq -c '.[]' array.json > rows.jsonl",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jnlp.io.reading.options import ReadOptions
 
 LARGEST_MESSAGE = 256 << 20
-"""Bytes of a message in a mailbox, its attachments included."""
+"""Bytes of a message, its attachments included."""
 
 _LONGEST_LINE = 1 << 20
 _MOST_PARTS = 1_000
@@ -41,7 +41,7 @@ def read_eml(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed
         RecordError: It is too large or no message.
     """
     with source.open() as stream:
-        whole = _read(read_all(stream, source.name), source.name)
+        whole = _read(read_all(stream, source.name, LARGEST_MESSAGE), source.name)
     yield from cut(source, whole, options.unit or Unit.DOCUMENT)
 
 

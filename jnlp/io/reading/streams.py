@@ -45,7 +45,7 @@ def borrow(stream: BinaryIO) -> BinaryIO:
     return io.BufferedReader(_Borrowed(stream))
 
 
-def read_all(stream: BinaryIO, name: str) -> bytes:
+def read_all(stream: BinaryIO, name: str, largest: int | None = None) -> bytes:
     """Return all bytes of a file that is one record.
 
     Raises:
@@ -55,9 +55,9 @@ def read_all(stream: BinaryIO, name: str) -> bytes:
     while part := stream.read(1 << 20):
         parts.append(part)
         size += len(part)
-        if size > LARGEST_DOCUMENT:
-            limit = LARGEST_DOCUMENT >> 20
-            raise RecordError(f"{name}: larger than {limit} MiB, too large for one record", hint="--unit line")
+        if size > (limit := largest or LARGEST_DOCUMENT):
+            hint = None if largest else "--unit line"
+            raise RecordError(f"{name}: larger than {limit >> 20} MiB, too large for one record", hint=hint)
     return b"".join(parts)
 
 

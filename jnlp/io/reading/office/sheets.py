@@ -35,11 +35,10 @@ _MOST_FILLED = 1_000_000  # cells of merged areas that are filled; a sheet can m
 @dataclass(frozen=True, slots=True)
 class _Cell:
     value: object = None
-    format: str = "General"
+    text: str = ""
 
-    @property
-    def text(self) -> str:
-        return cell_text(self.value, self.format)
+
+_EMPTY = _Cell()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +176,16 @@ def _rows(sheet: Any, source: Input) -> Iterator[tuple[int, list[_Cell]]]:
             return
         for row in batch:
             number += 1
-            cells = [_Cell(cell.value, cell.number_format) if cell.value is not None else _Cell() for cell in row]
+            cells = [_EMPTY if cell.value is None else _cell(cell) for cell in row]
             while cells and not cells[-1].text:
                 cells.pop()
             if cells:
                 yield number, cells
+
+
+def _cell(cell: Any) -> _Cell:
+    value = cell.value
+    return _Cell(value, cell_text(value) if isinstance(value, str) else cell_text(value, cell.number_format))
 
 
 def _filled(
@@ -193,7 +197,7 @@ def _filled(
     for number, cells in rows:
         held = [area for area in held if area[0] >= number]
         for _, column, cell in held:
-            cells += [_Cell()] * (column + 1 - len(cells))
+            cells += [_EMPTY] * (column + 1 - len(cells))
             if not cells[column].text:
                 cells[column] = cell
         while waiting and waiting[-1][0] <= number:
