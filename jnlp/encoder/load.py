@@ -14,8 +14,8 @@ from jnlp.encoder.heads import PackedClassifier, PackedEmbedder, PackedMaskedLM,
 from jnlp.encoder.runtime import Runtime, describe
 from jnlp.encoder.threads import use_threads
 from jnlp.encoder.tokenizer import load_tokenizer
-from jnlp.errors import JnlpError, UsageError
-from jnlp.models.folder import ModelFolder, read_folder, read_special
+from jnlp.errors import JnlpError, MissingHeadError, UsageError
+from jnlp.models.folder import EMBEDDER, ModelFolder, read_folder, read_special
 from jnlp.strict_json import dumps
 from jnlp.types import Head, ProblemType
 
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from jnlp.encoder.heads import Network
+    from jnlp.encoder.linear_classifier import LinearClassifier
     from jnlp.types import ModelSpec
 
-    LoadedHead = PackedEmbedder | PackedMaskedLM | PackedClassifier
+    LoadedHead = PackedEmbedder | PackedMaskedLM | PackedClassifier | LinearClassifier
 
 __all__ = ["Runtime", "describe", "describe_run", "load_classifier", "load_embedder", "load_head", "load_masked_lm"]
 
@@ -37,6 +38,15 @@ _DEFAULT = Runtime()
 
 def load_head(head: Head, model: ModelFolder, /, *, runtime: Runtime = _DEFAULT) -> LoadedHead:
     """Load a head of a model; errors are those of `load_embedder`."""
+    if model.is_linear:
+        if head is not Head.CLASSIFIER:
+            raise MissingHeadError(
+                f"{model.folder} is a linear classifier: it labels texts, and has no {head.value} head",
+                hint="jnlp models lists the models that have one",
+            )
+        from jnlp.encoder.linear_classifier import load_linear
+
+        return load_linear(model, runtime=runtime)
     return _LOADERS[head](model, runtime=runtime)
 
 
@@ -108,6 +118,9 @@ def describe_run(model: ModelFolder, runtime: Runtime, /) -> str:
 
     from jnlp.encoder.attention import choose
 
+    if model.is_linear:
+        inner = model.folder / EMBEDDER
+        return f"n-grams, and vectors on {describe_run(read_folder(inner), runtime)}" if inner.is_dir() else "n-grams"
     device, dtype = runtime.place()
     attention = "transformers"
     if model.is_modernbert:

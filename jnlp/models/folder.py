@@ -21,6 +21,12 @@ SEARCH = "search.json"
 BESIDE_TOKENIZER = ("special_tokens_map.json", "tokenizer_config.json")
 """The files next to `tokenizer.json` that name special tokens; later files override earlier ones."""
 
+LINEAR = "jnlp_linear"
+"""The `model_type` of a linear classifier, which has no tokenizer of its own."""
+
+EMBEDDER = "embedder"
+"""The folder in a linear classifier's that holds the embedder whose vectors it reads; it may be absent."""
+
 TEMPERATURE = "jnlp_temperature"
 """The key of the temperature in a classifier's `config.json`."""
 
@@ -64,6 +70,11 @@ class ModelFolder:
         return self.config.get("model_type") == "modernbert"
 
     @property
+    def is_linear(self) -> bool:
+        """Whether it is a linear classifier: no network, perhaps an embedder inside."""
+        return self.config.get("model_type") == LINEAR
+
+    @property
     def temperature(self) -> float:
         """The temperature, by which a classifier's logits are divided."""
         return float(self.config.get(TEMPERATURE) or 1.0)
@@ -80,7 +91,12 @@ def missing(folder: Path) -> str | None:
     lacking = next((path.name for path in weight_files(folder) if not path.is_file()), None)
     if lacking is not None:
         return lacking
-    return None if (folder / TOKENIZER).is_file() else TOKENIZER
+    if (folder / TOKENIZER).is_file():
+        return None
+    if _read(folder / "config.json").get("model_type") != LINEAR:
+        return TOKENIZER
+    inner = missing(folder / EMBEDDER) if (folder / EMBEDDER).is_dir() else None
+    return None if inner is None else f"{EMBEDDER}/{inner}"
 
 
 def inspect(folder: Path, name: str | None = None) -> ModelSpec:
@@ -211,6 +227,8 @@ def _problem_type(folder: Path, config: dict[str, Any], labels: tuple[str, ...])
 def _max_length(folder: Path, config: dict[str, Any], special: tuple[Mapping[str, Any], ...]) -> int:
     """Return the longest input in tokens; RoBERTa-like models keep two positions for padding."""
     model_type = str(config.get("model_type"))
+    if model_type == LINEAR:
+        return read_folder(folder / EMBEDDER).spec.max_length if (folder / EMBEDDER).is_dir() else 1_000_000
     longest = int(config.get("max_position_embeddings", 512)) - _POSITIONS_BEFORE_TEXT.get(model_type, 0)
     stated = [_read(folder / "sentence_bert_config.json").get("max_seq_length")]
     if model_type != "modernbert":

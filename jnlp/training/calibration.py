@@ -43,6 +43,13 @@ def fit_temperature(logits: Floats, targets: NDArray[np.generic], problem: Probl
     return float(np.exp(found.x))
 
 
+def log_loss(
+    logits: Floats, targets: NDArray[np.generic], problem: ProblemType, temperature: float = 1.0, /
+) -> float:
+    """Return the loss that `fit_temperature` minimises, at a temperature."""
+    return _loss(logits, _smoothed(targets, logits.shape, problem), problem, float(np.log(temperature)))
+
+
 def _smoothed(targets: NDArray[np.generic], shape: tuple[int, ...], problem: ProblemType) -> NDArray[np.float64]:
     """Return target probabilities by Laplace's rule: n rows that were all right do not make a model certain.
 

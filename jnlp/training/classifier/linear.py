@@ -1,0 +1,310 @@
+"""Fits linear classifiers in seconds: character n-grams beside the vectors of a frozen embedder.
+
+The features are in blocks, each with a weight: the n-grams, the vectors, and of pairs the overlap of their texts. The
+weights and the strength of the penalty are chosen by cross-validation on the training rows, by the log loss after
+calibration (of numbers by the squared error, and of what is within one standard error of the best the strongest
+penalty: it ranks best). What was tried is in docs/log.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jnlp.encoder.linear_classifier import Linear, dense_features
+from jnlp.encoder.ngrams import OVERLAPS, Vocabulary, count, learn
+from jnlp.training.calibration import fit_temperature, log_loss
+from jnlp.training.classifier.solver import factors, solve
+from jnlp.training.splits import components
+from jnlp.types import ProblemType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from jnlp.encoder.ngrams import Counts, Rows
+    from jnlp.training.classifier.solver import Matrix, Solution
+    from jnlp.training.classifier.targets import Goal
+    from jnlp.types import Embedder, Example, FloatArray, IntArray
+
+STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+"""What is tried for scikit-learn's C."""
+
+_COARSE = (0.1, 1.0, 10.0, 100.0)
+"""What is tried for it with each weight of the blocks; the others with the best weights alone."""
+
+_FOLDS = 5
+_SEARCHED = 1000
+"""Rows on which the choice is made: more of them hardly change it."""
+
+_KERNEL = 2500
+"""Rows up to which a model is fitted from the rows' inner products."""
+
+_NUMBERS = 6_000_000
+"""The most weights of n-grams in a saved model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How the blocks of features weigh, and scikit-learn's C.
+
+    Args:
+        ngrams: Of the n-grams; 0 leaves them out.
+        vectors: Of the vectors.
+        overlap: Of the cosine and the overlap of a pair's texts.
+        strength: The weight of the loss against the penalty.
+    """
+
+    ngrams: float
+    vectors: float
+    overlap: float
+    strength: float
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What is read of texts once, for any number of fits.
+
+    Args:
+        counts: The n-grams of each.
+        dense: float32 `[n, d]`, as `dense_features` returns them.
+        pairs: They are pairs.
+        cut: int64 `[n]`, the characters that the embedder left out of each.
+    """
+
+    counts: list[Counts]
+    dense: FloatArray
+    pairs: bool
+    cut: IntArray
+
+    def take(self, rows: Sequence[int] | IntArray, /) -> Features:
+        """Return some rows."""
+        chosen = np.asarray(rows, dtype=np.int64)
+        return replace(
+            self, counts=[self.counts[row] for row in chosen], dense=self.dense[chosen], cut=self.cut[chosen]
+        )
+
+    def logits(self, model: Linear, /) -> FloatArray:
+        """Return a model's logits, float32 `[n, k]`, not calibrated."""
+        found: FloatArray = model.vocabulary.rows(self.counts).times(model.ngrams) + self.dense @ model.dense
+        return found + model.bias
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What cross-validation chose.
+
+    Args:
+        choice: The best.
+        loss: Its log loss after calibration; of numbers the share of their variance that is left.
+        temperature: What the logits of a model so fitted are to be divided by; of numbers what their distance from the
+            mean is to be divided by, which a strong penalty makes too small.
+        tried: Every choice with its loss.
+    """
+
+    choice: Choice
+    loss: float
+    temperature: float
+    tried: Mapping[Choice, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How well a choice does: its loss, the temperature of its logits, and the error of the loss where it matters."""
+
+    loss: float
+    temperature: float
+    error: float = 0.0
+
+
+def read_features(examples: Sequence[Example], embedder: Embedder | None, /) -> Features:
+    """Read n-grams, vectors and overlaps of examples, all single texts or all pairs."""
+    texts = [example.text for example in examples]
+    pairs = bool(texts) and not isinstance(texts[0], str)
+    dense, cut = dense_features(texts, embedder, pairs=pairs)
+    return Features([count(text) for text in texts], dense, pairs, cut)
+
+
+def search(features: Features, examples: Sequence[Example], goal: Goal, /, *, seed: int = 0) -> Search:
+    """Choose the blocks' weights and the strength by cross-validation on training rows.
+
+    Equal texts, and rows of one group, are never in two folds.
+
+    Args:
+        features: Of the training rows.
+        examples: The rows.
+        goal: The labels and the problem.
+        seed: Decides the folds, and the rows where there are more than are needed.
+    """
+    rng = np.random.default_rng(seed)
+    rows = np.sort(rng.permutation(len(examples))[:_SEARCHED])
+    chosen = [examples[row] for row in rows]
+    trial = _Trial(features.take(rows), chosen, goal, _folds(chosen, rng))
+    tried: dict[Choice, Verdict] = {}
+    for weights in _weights(features):
+        tried |= trial.judge(weights, _COARSE)
+    best = min(tried, key=lambda choice: tried[choice].loss)
+    tried |= trial.judge(best, tuple(strength for strength in STRENGTHS if strength not in _COARSE))
+    least = min(tried.values(), key=lambda verdict: verdict.loss)
+    enough = [choice for choice, verdict in tried.items() if verdict.loss <= least.loss + least.error]
+    best = min(enough, key=lambda choice: (choice.strength, choice.ngrams, tried[choice].loss))
+    found = tried[best]
+    return Search(best, found.loss, found.temperature, {choice: verdict.loss for choice, verdict in tried.items()})
+
+
+def fit_linear(features: Features, targets: NDArray[np.generic], goal: Goal, found: Search, /) -> Linear:
+    """Return the model of training rows under a choice.
+
+    Args:
+        features: Of the rows.
+        targets: As `Goal.targets` makes them.
+        goal: The labels and the problem.
+        found: What was chosen for them, or for rows like them; the temperature is applied to numbers alone.
+    """
+    choice = found.choice
+    aims, middle, spread = _aims(targets, goal)
+    vocabulary = _vocabulary(features, len(goal.labels)) if choice.ngrams else _nothing()
+    rows = vocabulary.rows(features.counts)
+    sparse = _sparse(rows, len(vocabulary.codes))
+    centre, scale = _scaling(features, choice)
+    dense = (features.dense - centre) * scale
+    if len(aims) <= _KERNEL:
+        gram = choice.ngrams * (sparse @ sparse.T).toarray() + dense @ dense.T
+        inner, outer = factors(gram)
+        solution = solve(inner, aims, goal.problem, strength=choice.strength)
+        dual = outer @ solution.weights
+        ngrams, other = choice.ngrams * (sparse.T @ dual), dense.T @ dual
+    else:
+        ngrams, other, solution = _at_once(sparse, dense, aims, goal.problem, choice)
+    if goal.problem is ProblemType.REGRESSION:
+        spread /= found.temperature
+    other = scale[:, None] * other
+    return Linear(
+        vocabulary,
+        (ngrams * spread).astype(np.float32),
+        (other * spread).astype(np.float32),
+        ((solution.bias - centre @ other) * spread + middle).astype(np.float32),
+        features.pairs,
+    )
+
+
+def _at_once(
+    sparse: Any, dense: Matrix, aims: Matrix, problem: ProblemType, choice: Choice
+) -> tuple[Matrix, Matrix, Solution]:
+    """Return the blocks' weights where there are too many rows for their inner products."""
+    from scipy.sparse import csr_array, hstack
+
+    root = float(np.sqrt(choice.ngrams))
+    found = solve(hstack([sparse * root, csr_array(dense)], format="csr"), aims, problem, strength=choice.strength)
+    size = sparse.shape[1]
+    return found.weights[:size] * root, found.weights[size:], found
+
+
+class _Trial:
+    """The inner products of training rows, and what models fitted to some of them say of the others."""
+
+    def __init__(self, features: Features, examples: Sequence[Example], goal: Goal, folds: list[IntArray]) -> None:
+        self.goal = goal
+        self.features = features
+        self.targets = goal.targets(examples)
+        self.aims, *_ = _aims(self.targets, goal)
+        self.folds = folds
+        vocabulary = _vocabulary(features, 1)
+        sparse = _sparse(vocabulary.rows(features.counts), len(vocabulary.codes))
+        self.ngrams: Matrix = (sparse @ sparse.T).toarray()
+
+    def judge(self, weights: Choice, strengths: Sequence[float], /) -> dict[Choice, Verdict]:
+        """Return the verdict on each strength, for the block weights of `weights`."""
+        centre, scale = _scaling(self.features, weights)
+        dense = (self.features.dense - centre) * scale
+        gram = weights.ngrams * self.ngrams + dense @ dense.T
+        said = {strength: np.zeros_like(self.aims) for strength in strengths}
+        for held in self.folds:
+            rest = np.setdiff1d(np.arange(len(gram)), held)
+            inner, outer = factors(gram[np.ix_(rest, rest)])
+            seen = gram[np.ix_(held, rest)] @ outer
+            start = None
+            for strength in strengths:
+                start = solve(inner, self.aims[rest], self.goal.problem, strength=strength, start=start)
+                said[strength][held] = seen @ start.weights + start.bias
+        return {replace(weights, strength=strength): self._verdict(logits) for strength, logits in said.items()}
+
+    def _verdict(self, logits: Matrix) -> Verdict:
+        if self.goal.problem is not ProblemType.REGRESSION:
+            temperature = fit_temperature(logits, self.targets, self.goal.problem)
+            return Verdict(log_loss(logits, self.targets, self.goal.problem, temperature), temperature)
+        moved = logits - logits.mean()
+        slope = float((moved * self.aims).sum() / max(float((moved * moved).sum()), 1e-12))
+        if slope <= 0:
+            return Verdict(1.0, 1.0)
+        errors = (self.aims - slope * moved) ** 2
+        return Verdict(float(errors.mean()), 1 / slope, float(errors.std()) / len(errors) ** 0.5)
+
+
+def _weights(features: Features) -> list[Choice]:
+    """Return the block weights to try."""
+    if features.pairs:
+        vectors = (0.03, 0.3, 1.0) if features.dense.shape[1] > OVERLAPS else (0.0,)
+        return [Choice(ngrams, weight, 1.0, 1.0) for ngrams in (0.0, 0.3) for weight in vectors]
+    vectors = (0.0, 0.3, 1.0, 3.0) if features.dense.shape[1] else (0.0,)
+    return [Choice(1.0, weight, 0.0, 1.0) for weight in vectors]
+
+
+def _scaling(features: Features, choice: Choice) -> tuple[Matrix, Matrix]:
+    """Return what is subtracted from each dense column, and what it is multiplied by.
+
+    Vectors are scaled as a whole, to a mean squared length of 1 times the block's weight; cosine and overlaps, each
+    with a spread of its own, column by column.
+    """
+    dense = features.dense.astype(np.float64)
+    if not dense.size:
+        return np.zeros(dense.shape[1]), np.ones(dense.shape[1])
+    centre, variance = dense.mean(axis=0), dense.var(axis=0)
+    vectors = dense.shape[1]
+    if features.pairs:
+        vectors = vectors - OVERLAPS - 1 if vectors > OVERLAPS else 0
+    scale = np.zeros(dense.shape[1])
+    parts = (slice(0, vectors // 2), slice(vectors // 2, vectors)) if features.pairs else (slice(0, vectors),)
+    for part in parts:
+        scale[part] = np.sqrt(choice.vectors / max(float(variance[part].sum()), 1e-12))
+    own = variance[vectors:]
+    scale[vectors:] = np.sqrt(choice.overlap / max(1, len(own))) / np.sqrt(np.maximum(own, 1e-8))
+    return centre, scale
+
+
+def _aims(targets: NDArray[np.generic], goal: Goal) -> tuple[Matrix, float, float]:
+    """Return `[n, k]` aims; numbers are scaled to mean 0 and variance 1, and by how much is returned too."""
+    if goal.problem is ProblemType.SINGLE_LABEL:
+        return np.eye(len(goal.labels))[targets.astype(np.int64)], 0.0, 1.0
+    numbers = targets.astype(np.float64)
+    if goal.problem is ProblemType.MULTI_LABEL:
+        return numbers, 0.0, 1.0
+    middle, spread = float(numbers.mean()), float(numbers.std()) or 1.0
+    return (numbers - middle) / spread, middle, spread
+
+
+def _vocabulary(features: Features, k: int) -> Vocabulary:
+    return learn(features.counts, least=2 if len(features.counts) > _SEARCHED else 1, most=_NUMBERS // k)
+
+
+def _nothing() -> Vocabulary:
+    return Vocabulary(np.zeros(0, np.int64), np.zeros(0, np.float32))
+
+
+def _sparse(rows: Rows, width: int) -> Any:
+    from scipy.sparse import csr_array
+
+    shape = len(rows.starts) - 1, width
+    return csr_array((rows.values.astype(np.float64), rows.columns, rows.starts), shape=shape)
+
+
+def _folds(examples: Sequence[Example], rng: np.random.Generator) -> list[IntArray]:
+    """Return the rows of each fold: groups are dealt one after the other in the order of their targets."""
+    groups = components(examples)
+    rng.shuffle(groups)
+    groups.sort(key=lambda group: str(examples[group[0]].target))
+    count = min(_FOLDS, len(groups))
+    return [np.asarray(sorted(row for group in groups[fold::count] for row in group)) for fold in range(count)]
