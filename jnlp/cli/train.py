@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from jnlp.types import TrainerSpec, TrainReport
 
 
+_DETAILS = ("log_loss", "calibration_error", "mean_absolute_error")
+"""Scores that are left out of the table of methods."""
+
+
 class TrainerGroup(SuggestingGroup):
     """A group whose commands are the registered trainers, built on demand."""
 
@@ -118,5 +122,23 @@ def print_report(report: TrainReport, /, *, quiet: bool = False) -> None:
     click.echo(f"rows     {rows}")
     for name, value in report.metrics.items():
         click.echo(f"{name:<24} {value:.4f}")
+    for line in () if quiet else _methods(report):
+        click.echo(line, err=True)
     for line in (report.caution or "").splitlines() if not quiet else ():
         click.echo(f"jnlp: {line}", err=True)
+
+
+def _methods(report: TrainReport) -> list[str]:
+    """Return the lines of the table that compares methods, and why one was kept."""
+    if report.chosen is None or len(report.methods) < 2:
+        return []
+    kept, why = report.chosen
+    names = [name for name in next(iter(report.methods.values())) if name not in _DETAILS]
+    lines = [
+        f"jnlp: on the same {report.rows['valid']:,} validation rows",
+        f"{'':<12}" + "".join(f"{n:>20}" for n in names),
+    ]
+    for method, scores in report.methods.items():
+        mark = "  kept" if method == kept else ""
+        lines.append(f"{method:<12}" + "".join(f"{scores[name]:>20.4f}" for name in names) + mark)
+    return [*lines, f"jnlp: {kept} is kept: {why}"]

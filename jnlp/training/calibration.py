@@ -43,9 +43,7 @@ def fit_temperature(logits: Floats, targets: NDArray[np.generic], problem: Probl
     return float(np.exp(found.x))
 
 
-def log_loss(
-    logits: Floats, targets: NDArray[np.generic], problem: ProblemType, temperature: float = 1.0, /
-) -> float:
+def log_loss(logits: Floats, targets: NDArray[np.generic], problem: ProblemType, temperature: float = 1.0, /) -> float:
     """Return the loss that `fit_temperature` minimises, at a temperature."""
     return _loss(logits, _smoothed(targets, logits.shape, problem), problem, float(np.log(temperature)))
 

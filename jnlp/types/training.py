@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from jnlp.types.heads import Models
@@ -49,6 +49,8 @@ class TrainReport:
         rows: The number of examples by split.
         details: Everything needed to repeat the run: seed, versions, options, base model.
         caution: Why the scores are unreliable and what to do about it, a line each, or None.
+        methods: Of each method that was tried its scores on the same validation rows, by name.
+        chosen: The method that was kept and why, or None.
 
     Example:
         >>> from pathlib import Path
@@ -62,6 +64,8 @@ class TrainReport:
     rows: Mapping[str, int]
     details: Mapping[str, object]
     caution: str | None = None
+    methods: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    chosen: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from jnlp.types import Example
 
 GOOD = ("最高の映画でした", "とても面白かった", "感動して泣いた", "また観たい", "役者が素晴らしい", "音楽も良い")
 BAD = ("最悪の映画でした", "とても退屈だった", "眠くて寝た", "もう観ない", "脚本がひどい", "音楽も駄目")
-OPTIONS = ClassifierOptions(epochs=6, lr=3e-3, batch_size=8, max_length=64, seed=1)
+OPTIONS = ClassifierOptions(method="finetune", epochs=6, lr=3e-3, batch_size=8, max_length=64, seed=1)
 
 
 def reviews(count: int = 60) -> list[Example]:

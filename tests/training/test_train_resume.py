@@ -40,6 +40,7 @@ def test_a_stopped_classifier_goes_on_and_ends_as_an_undisturbed_one(
         columns = ["--text", "text", "--label", "label"]
         arguments = ["train", "classifier", str(rows), *columns, "-o", str(tmp_path / out), "--model", str(base)]
         chosen = ["--device", "cpu", "--epochs", "4", "--batch-size", "8", "--patience", "0", "--test-share", "0"]
+        chosen += ["--method", "finetune"]
         result = CliRunner().invoke(build_cli(), [*arguments, *chosen, *more])
         return result.exit_code, result.stderr
 

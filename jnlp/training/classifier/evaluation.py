@@ -97,6 +97,24 @@ def cautions(scores: Mapping[str, Any], measured_on: str, /) -> list[str]:
     return [said for said in (shortfall(scores), caution(scores["rows"], measured_on)) if said is not None]
 
 
+def behind(report: Mapping[str, Any], /) -> str | None:
+    """Return a sentence where the model that is kept scores below the linear one; None where it does not, or of too few rows."""
+    found = {row["method"]: row.get(report["measured_on"]) for row in report.get("methods", ())}
+    kept, linear, name = found.get(report.get("method")), found.get("linear"), MAIN[ProblemType(report["problem_type"])]
+    if not kept or not linear or kept[name] >= linear[name] or report["scores"]["rows"] < FEW_ROWS:
+        return None
+    return (
+        f"the {name} of {kept[name]:.3f} is below that of a linear model that is fitted in seconds"
+        f" ({linear[name]:.3f}): --method linear, or more rows"
+    )
+
+
+def all_cautions(report: Mapping[str, Any], /) -> list[str]:
+    """Return `cautions` of what `metrics.json` holds, and what `behind` says of it."""
+    said = cautions(report["scores"], report["measured_on"])
+    return [said_too, *said] if (said_too := behind(report)) else said
+
+
 def main_score(logits: Floats, targets: NDArray[np.generic], goal: Goal, /) -> float:
     """Return the score by which the best epoch is chosen; higher is better."""
     figures = measure(logits, targets, goal, draws=0)["metrics"]

@@ -128,7 +128,9 @@ def read_features(examples: Sequence[Example], embedder: Embedder | None, /) -> 
     return Features([count(text) for text in texts], dense, pairs, cut)
 
 
-def search(features: Features, examples: Sequence[Example], goal: Goal, /, *, seed: int = 0) -> Search:
+def search(
+    features: Features, examples: Sequence[Example], goal: Goal, /, *, seed: int = 0, weights: FloatArray | None = None
+) -> Search:
     """Choose the blocks' weights and the strength by cross-validation on training rows.
 
     Equal texts, and rows of one group, are never in two folds.
@@ -138,14 +140,15 @@ def search(features: Features, examples: Sequence[Example], goal: Goal, /, *, se
         examples: The rows.
         goal: The labels and the problem.
         seed: Decides the folds, and the rows where there are more than are needed.
+        weights: float32 `[k]`, the weight of each class in the loss, or None.
     """
     rng = np.random.default_rng(seed)
     rows = np.sort(rng.permutation(len(examples))[:_SEARCHED])
     chosen = [examples[row] for row in rows]
-    trial = _Trial(features.take(rows), chosen, goal, _folds(chosen, rng))
+    trial = _Trial(features.take(rows), chosen, goal, _folds(chosen, rng), weights)
     tried: dict[Choice, Verdict] = {}
-    for weights in _weights(features):
-        tried |= trial.judge(weights, _COARSE)
+    for blocks in _blocks(features):
+        tried |= trial.judge(blocks, _COARSE)
     best = min(tried, key=lambda choice: tried[choice].loss)
     tried |= trial.judge(best, tuple(strength for strength in STRENGTHS if strength not in _COARSE))
     least = min(tried.values(), key=lambda verdict: verdict.loss)
@@ -155,7 +158,9 @@ def search(features: Features, examples: Sequence[Example], goal: Goal, /, *, se
     return Search(best, found.loss, found.temperature, {choice: verdict.loss for choice, verdict in tried.items()})
 
 
-def fit_linear(features: Features, targets: NDArray[np.generic], goal: Goal, found: Search, /) -> Linear:
+def fit_linear(
+    features: Features, targets: NDArray[np.generic], goal: Goal, found: Search, /, *, weights: FloatArray | None = None
+) -> Linear:
     """Return the model of training rows under a choice.
 
     Args:
@@ -163,9 +168,11 @@ def fit_linear(features: Features, targets: NDArray[np.generic], goal: Goal, fou
         targets: As `Goal.targets` makes them.
         goal: The labels and the problem.
         found: What was chosen for them, or for rows like them; the temperature is applied to numbers alone.
+        weights: As in `search`.
     """
     choice = found.choice
     aims, middle, spread = _aims(targets, goal)
+    importance = _importance(targets, goal, weights)
     vocabulary = _vocabulary(features, len(goal.labels)) if choice.ngrams else _nothing()
     rows = vocabulary.rows(features.counts)
     sparse = _sparse(rows, len(vocabulary.codes))
@@ -174,11 +181,11 @@ def fit_linear(features: Features, targets: NDArray[np.generic], goal: Goal, fou
     if len(aims) <= _KERNEL:
         gram = choice.ngrams * (sparse @ sparse.T).toarray() + dense @ dense.T
         inner, outer = factors(gram)
-        solution = solve(inner, aims, goal.problem, strength=choice.strength)
+        solution = solve(inner, aims, goal.problem, strength=choice.strength, importance=importance)
         dual = outer @ solution.weights
         ngrams, other = choice.ngrams * (sparse.T @ dual), dense.T @ dual
     else:
-        ngrams, other, solution = _at_once(sparse, dense, aims, goal.problem, choice)
+        ngrams, other, solution = _at_once(sparse, dense, aims, goal.problem, choice, importance)
     if goal.problem is ProblemType.REGRESSION:
         spread /= found.temperature
     other = scale[:, None] * other
@@ -192,13 +199,14 @@ def fit_linear(features: Features, targets: NDArray[np.generic], goal: Goal, fou
 
 
 def _at_once(
-    sparse: Any, dense: Matrix, aims: Matrix, problem: ProblemType, choice: Choice
+    sparse: Any, dense: Matrix, aims: Matrix, problem: ProblemType, choice: Choice, importance: Matrix | None
 ) -> tuple[Matrix, Matrix, Solution]:
     """Return the blocks' weights where there are too many rows for their inner products."""
     from scipy.sparse import csr_array, hstack
 
     root = float(np.sqrt(choice.ngrams))
-    found = solve(hstack([sparse * root, csr_array(dense)], format="csr"), aims, problem, strength=choice.strength)
+    joined = hstack([sparse * root, csr_array(dense)], format="csr")
+    found = solve(joined, aims, problem, strength=choice.strength, importance=importance)
     size = sparse.shape[1]
     return found.weights[:size] * root, found.weights[size:], found
 
@@ -206,11 +214,19 @@ def _at_once(
 class _Trial:
     """The inner products of training rows, and what models fitted to some of them say of the others."""
 
-    def __init__(self, features: Features, examples: Sequence[Example], goal: Goal, folds: list[IntArray]) -> None:
+    def __init__(
+        self,
+        features: Features,
+        examples: Sequence[Example],
+        goal: Goal,
+        folds: list[IntArray],
+        weights: FloatArray | None,
+    ) -> None:
         self.goal = goal
         self.features = features
         self.targets = goal.targets(examples)
         self.aims, *_ = _aims(self.targets, goal)
+        self.importance = _importance(self.targets, goal, weights)
         self.folds = folds
         vocabulary = _vocabulary(features, 1)
         sparse = _sparse(vocabulary.rows(features.counts), len(vocabulary.codes))
@@ -226,9 +242,12 @@ class _Trial:
             rest = np.setdiff1d(np.arange(len(gram)), held)
             inner, outer = factors(gram[np.ix_(rest, rest)])
             seen = gram[np.ix_(held, rest)] @ outer
+            scale = None if self.importance is None else self.importance[rest]
             start = None
             for strength in strengths:
-                start = solve(inner, self.aims[rest], self.goal.problem, strength=strength, start=start)
+                start = solve(
+                    inner, self.aims[rest], self.goal.problem, strength=strength, importance=scale, start=start
+                )
                 said[strength][held] = seen @ start.weights + start.bias
         return {replace(weights, strength=strength): self._verdict(logits) for strength, logits in said.items()}
 
@@ -244,7 +263,7 @@ class _Trial:
         return Verdict(float(errors.mean()), 1 / slope, float(errors.std()) / len(errors) ** 0.5)
 
 
-def _weights(features: Features) -> list[Choice]:
+def _blocks(features: Features) -> list[Choice]:
     """Return the block weights to try."""
     if features.pairs:
         vectors = (0.03, 0.3, 1.0) if features.dense.shape[1] > OVERLAPS else (0.0,)
@@ -284,6 +303,15 @@ def _aims(targets: NDArray[np.generic], goal: Goal) -> tuple[Matrix, float, floa
         return numbers, 0.0, 1.0
     middle, spread = float(numbers.mean()), float(numbers.std()) or 1.0
     return (numbers - middle) / spread, middle, spread
+
+
+def _importance(targets: NDArray[np.generic], goal: Goal, weights: FloatArray | None) -> Matrix | None:
+    """Return what the loss of each row is multiplied by: by its class, or by label where the label is present."""
+    if weights is None:
+        return None
+    if goal.problem is ProblemType.SINGLE_LABEL:
+        return weights[targets.astype(np.int64)][:, None].astype(np.float64)
+    return np.where(targets.astype(bool), weights, 1.0).astype(np.float64)
 
 
 def _vocabulary(features: Features, k: int) -> Vocabulary:
