@@ -98,7 +98,7 @@ def cautions(scores: Mapping[str, Any], measured_on: str, /) -> list[str]:
 
 
 def behind(report: Mapping[str, Any], /) -> str | None:
-    """Return a sentence where the model that is kept scores below the linear one; None where it does not, or of too few rows."""
+    """Return a sentence where the model that is kept scores below the linear one; None if not, or for few rows."""
     found = {row["method"]: row.get(report["measured_on"]) for row in report.get("methods", ())}
     kept, linear, name = found.get(report.get("method")), found.get("linear"), MAIN[ProblemType(report["problem_type"])]
     if not kept or not linear or kept[name] >= linear[name] or report["scores"]["rows"] < FEW_ROWS:
