@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from jnlp.encoder.runtime import Runtime
     from jnlp.models.folder import ModelFolder
-    from jnlp.types import Embedder, Embeddings, FloatArray, IntArray, Overflow, Text
+    from jnlp.types import Embeddings, FloatArray, IntArray, Overflow, Text
 
 UNLIMITED = 1_000_000
 """The length that a model without an embedder states: it reads any text whole."""
@@ -44,6 +44,19 @@ PAIRS = "jnlp_pairs"
 
 _NOT_READ = (".*", "*.bin", "*.onnx", "*.h5", "*.msgpack", "*.pt", "*.ot", "onnx", "openvino")
 """Files of an embedder's folder that jnlp does not read, and does not copy."""
+
+
+class Vectorizer(Protocol):
+    """What is used of an embedder."""
+
+    dimension: int
+    max_length: int
+
+    def embed(
+        self, texts: Sequence[str], /, *, purpose: Purpose = Purpose.SIMILARITY, overflow: Overflow | None = None
+    ) -> Embeddings:
+        """Return one pooled vector a text, not normalised."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +116,7 @@ class LinearClassifier:
     labels: tuple[str, ...]
     problem_type: ProblemType
     temperature: float = 1.0
-    embedder: Embedder | None = None
+    embedder: Vectorizer | None = None
     count: Callable[[int, int], None] = field(default=ignore_counts)
 
     @property
@@ -137,7 +150,7 @@ class LinearClassifier:
 
 
 def dense_features(
-    texts: Sequence[Text], embedder: Embedder | None, /, *, pairs: bool, overflow: Overflow | None = None
+    texts: Sequence[Text], embedder: Vectorizer | None, /, *, pairs: bool, overflow: Overflow | None = None
 ) -> tuple[FloatArray, IntArray]:
     """Return the features beside n-grams, float32 `[n, d]`, and int64 `[n]` characters that were left out.
 
@@ -235,13 +248,13 @@ def _read(path: Path, /, *, pairs: bool) -> Linear:
     return linear
 
 
-def _width(embedder: Embedder | None, pairs: bool) -> int:
+def _width(embedder: Vectorizer | None, pairs: bool) -> int:
     if pairs:
         return OVERLAPS + (0 if embedder is None else 2 * embedder.dimension + 1)
     return 0 if embedder is None else embedder.dimension
 
 
-def _embed(texts: list[str], embedder: Embedder, overflow: Overflow | None, purpose: Purpose) -> Embeddings:
+def _embed(texts: list[str], embedder: Vectorizer, overflow: Overflow | None, purpose: Purpose) -> Embeddings:
     return embedder.embed(texts, purpose=purpose, overflow=overflow)
 
 

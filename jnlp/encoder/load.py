@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jnlp.encoder.batching import BatchRunner
 from jnlp.encoder.caches import limit_products
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from jnlp.encoder.linear_classifier import LinearClassifier
     from jnlp.types import ModelSpec
 
-    LoadedHead = PackedEmbedder | PackedMaskedLM | PackedClassifier | LinearClassifier
+    LoadedHead: TypeAlias = PackedEmbedder | PackedMaskedLM | PackedClassifier | LinearClassifier
 
 __all__ = ["Runtime", "describe", "describe_run", "load_classifier", "load_embedder", "load_head", "load_masked_lm"]
 

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from jnlp.encoder.linear_classifier import Vectorizer
     from jnlp.encoder.ngrams import Counts, Rows
     from jnlp.training.classifier.solver import Matrix, Solution
     from jnlp.training.classifier.targets import Goal
-    from jnlp.types import Embedder, Example, FloatArray, IntArray
+    from jnlp.types import Example, FloatArray, IntArray
 
 STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 """What is tried for scikit-learn's C."""
@@ -120,7 +121,7 @@ class Verdict:
     error: float = 0.0
 
 
-def read_features(examples: Sequence[Example], embedder: Embedder | None, /) -> Features:
+def read_features(examples: Sequence[Example], embedder: Vectorizer | None, /) -> Features:
     """Read n-grams, vectors and overlaps of examples, all single texts or all pairs."""
     texts = [example.text for example in examples]
     pairs = bool(texts) and not isinstance(texts[0], str)
@@ -242,11 +243,11 @@ class _Trial:
             rest = np.setdiff1d(np.arange(len(gram)), held)
             inner, outer = factors(gram[np.ix_(rest, rest)])
             seen = gram[np.ix_(held, rest)] @ outer
-            scale = None if self.importance is None else self.importance[rest]
+            importance = None if self.importance is None else self.importance[rest]
             start = None
             for strength in strengths:
                 start = solve(
-                    inner, self.aims[rest], self.goal.problem, strength=strength, importance=scale, start=start
+                    inner, self.aims[rest], self.goal.problem, strength=strength, importance=importance, start=start
                 )
                 said[strength][held] = seen @ start.weights + start.bias
         return {replace(weights, strength=strength): self._verdict(logits) for strength, logits in said.items()}
@@ -268,8 +269,7 @@ def _blocks(features: Features) -> list[Choice]:
     if features.pairs:
         vectors = (0.03, 0.3, 1.0) if features.dense.shape[1] > OVERLAPS else (0.0,)
         return [Choice(ngrams, weight, 1.0, 1.0) for ngrams in (0.0, 0.3) for weight in vectors]
-    vectors = (0.0, 0.3, 1.0, 3.0) if features.dense.shape[1] else (0.0,)
-    return [Choice(1.0, weight, 0.0, 1.0) for weight in vectors]
+    return [Choice(1.0, weight, 0.0, 1.0) for weight in ((0.0, 0.3, 1.0, 3.0) if features.dense.shape[1] else (0.0,))]
 
 
 def _scaling(features: Features, choice: Choice) -> tuple[Matrix, Matrix]:

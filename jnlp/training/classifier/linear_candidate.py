@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from jnlp.encoder.linear_classifier import Linear
+    from jnlp.encoder.linear_classifier import Linear, Vectorizer
     from jnlp.training.classifier.linear import Features, Search
     from jnlp.training.classifier.options import ClassifierOptions, Sets
     from jnlp.training.classifier.targets import Goal
-    from jnlp.types import Embedder, Example, Progress
+    from jnlp.types import Example, Progress
 
 VECTOR_CHARACTERS = 400_000
 """Characters of all rows above which linear leaves the vectors out: on so much text n-grams alone do as well, and the
@@ -79,7 +79,7 @@ def fit_linear_candidate(
     )
 
 
-def _embedder(name: str, rows: Sequence[Example], device: str) -> tuple[Path | None, Embedder | None]:
+def _embedder(name: str, rows: Sequence[Example], device: str) -> tuple[Path | None, Vectorizer | None]:
     """Return the folder of the embedder and the embedder; nothing where there is none, or too much to read."""
     from jnlp.encoder.load import load_embedder
     from jnlp.encoder.runtime import Runtime
