@@ -359,7 +359,11 @@ def search_all(indexes: Sequence[Index], query: str, /, **options: Any) -> list[
 
     if not indexes:
         raise UsageError("no index to search is given", hint="search_all([index, …], query)")
-    return search([index._reader() for index in indexes], query, checked(SearchOptions, options, where="search"))
+    once = {index.path.resolve(): index for index in reversed(indexes)}  # the first of those that are one
+    chosen = [index for index in indexes if once[index.path.resolve()] is index]
+    return search(
+        [index._reader() for index in dict.fromkeys(chosen)], query, checked(SearchOptions, options, where="search")
+    )
 
 
 def _check_items(items: Iterable[Record | Failed | str | Path]) -> Iterator[Record | Failed]:

@@ -131,7 +131,9 @@ def test_two_indexes_answer_one_query(tmp_path, engine):
         assert {(hit.document, Path(hit.index).name) for hit in hits[2:]} == {("猫", "a.idx"), ("猫", "b.idx")}
         assert len(search_all([a, b], "猫", group=True, retriever="lexical")) == 1
         assert [hit.document for hit in search_all([a, b], '"一年ごと"')] == ["更新"]
-        assert search_all([a], "契約の解約") == a.search("契約の解約")
+        assert search_all([a], "契約の解約") == search_all([a, a], "契約の解約") == a.search("契約の解約")
+        with Index.open(tmp_path / "." / "a.idx", engine) as again:
+            assert search_all([a, again], "契約の解約") == a.search("契約の解約")
     with pytest.raises(UsageError):
         search_all([], "契約")
 

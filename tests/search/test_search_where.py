@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
 import time
+import unicodedata
 from datetime import datetime
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from jnlp_search.store.schema import TABLES
 from jnlp_search.where.parse import parse
 from jnlp_search.where.sql import define, documents_where, kind_of, language_of
 from jnlp_search.where.tree import All, Any, Column, Compare, Missing, Moment, Not, Op, read_moment, read_number
+
+from .conftest import FakeEngine, OneModel
 
 YEAR, KIND = Column("year"), Column("kind")
 
@@ -121,11 +125,27 @@ CELLS = st.one_of(
     st.integers(-3, 3),
     st.sampled_from([0.5, 2.0, -1.25]),
     st.sampled_from(
-        ["", "a", "A", "ab", "2", "１", "1,000", "2.50", "true", "2024-05-01", "2024/5/2", "x' or 1", "%", "か゛"]
+        [
+            "",
+            "a",
+            "A",
+            "ab",
+            "2",
+            "１",
+            "1,000",
+            "2.50",
+            "true",
+            "2024-05-01",
+            "2024/5/2",
+            "x' or 1",
+            "%",
+            "か\u3099",
+            ".5",
+        ]
     ),
 )
 FIELDS = st.dictionaries(st.sampled_from(NAMES), st.one_of(CELLS, st.lists(CELLS, max_size=3)), max_size=5)
-TEXTS = st.sampled_from(["", "a", "ab", "2", "2.5", "true", "x' or 1", "2024-05-01", "%'; --", "\\"])
+TEXTS = st.sampled_from(["", "a", "ab", "2", "2.5", "true", "x' or 1", "2024-05-01", "%'; --", "\\", "が", ".5"])
 DATES = st.sampled_from(["2024-05", "2024-05-01", "2024-05-02T00:00"]).map(read_moment)
 COLUMNS = st.sampled_from(NAMES).map(Column)
 ORDER = st.sampled_from([op for op in Op if op is not Op.LIKE])
@@ -193,6 +213,8 @@ def passes(op: Op, cell, value) -> bool:
             ">": moment.start >= value.end,
             ">=": moment.start >= value.start,
         }[op.value]
+    if isinstance(value, str) and isinstance(cell, str):
+        cell = unicodedata.normalize("NFC", cell)
     if isinstance(value, str) and not isinstance(cell, str):
         value = read_number(value)
     elif not isinstance(value, str) and isinstance(cell, str):
@@ -275,20 +297,21 @@ def test_kinds_and_languages():
 # --- in a search ---
 
 
-@pytest.fixture
-def index(tmp_path, engine, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name, text in {
-        "規程/契約.txt": "契約は三か月前に解約できる。",
-        "規程/旧.md": "---\ntitle: 旧い契約\n---\n\n契約は一年前に解約できる。",
-        "notes/memo.txt": "The contract 契約 can be ended.",
-    }.items():
-        path = Path("文書") / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    os.utime("文書/規程/旧.md", (0, datetime(2019, 4, 1, 12).timestamp()))
-    Path("表.csv").write_text("id,text,年度,区分\n1,契約の表,2019,甲\n2,契約の新しい表,2021,乙\n", encoding="utf-8")
-    with Index.open("my.idx", engine) as opened:
+@pytest.fixture(scope="module")
+def index(tmp_path_factory, embedders):
+    folder = tmp_path_factory.mktemp("conditions")
+    with contextlib.chdir(folder), Index.open(folder / "my.idx", FakeEngine(OneModel(embedders()))) as opened:
+        for name, text in {
+            "規程/契約.txt": "契約は三か月前に解約できる。",
+            "規程/旧.md": "---\ntitle: 旧い契約\n---\n\n契約は一年前に解約できる。",
+            "notes/memo.txt": "The contract 契約 can be ended.",
+        }.items():
+            path = Path("文書") / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        os.utime("文書/規程/旧.md", (0, datetime(2019, 4, 1, 12).timestamp()))
+        rows = "id,text,年度,区分\n1,契約の表,2019,甲\n2,契約の新しい表,2021,乙\n"
+        Path("表.csv").write_text(rows, encoding="utf-8")
         opened.add(["文書", "表.csv"])
         opened.add([Record("札", "契約の札", {"tags": ["赤", "青"], "年度": 2021})])
         yield opened

@@ -122,9 +122,10 @@ def _test(compare: Compare) -> Sql:
 def _text(op: Op, value: str) -> Sql:
     """Return a comparison of texts; a number in a document is compared with a text that is a number."""
     number = read_number(value)
+    text = "{0}" if value.isascii() and op is Op.EQUAL else "jnlp_nfc({0})"
     if number is None:
-        return Sql(f"(typeof({{0}}) = 'text' AND {{0}} {op} ?)", (value,))
-    return Sql(f"CASE typeof({{0}}) WHEN 'text' THEN {{0}} {op} ? ELSE {{0}} {op} ? END", (value, number))
+        return Sql(f"(typeof({{0}}) = 'text' AND {text} {op} ?)", (value,))
+    return Sql(f"CASE typeof({{0}}) WHEN 'text' THEN {text} {op} ? ELSE {{0}} {op} ? END", (value, number))
 
 
 def _moment(op: Op, value: Moment, seconds: bool) -> Sql:
@@ -177,8 +178,9 @@ def _folded(text: str) -> str:
     return unicodedata.normalize("NFC", text).casefold()
 
 
-def _nfc(text: str | None) -> str | None:
-    return None if text is None else unicodedata.normalize("NFC", text)
+def _nfc(value: Value | None) -> str | None:
+    """Return a text in NFC; None for what is no text, which SQLite may ask about before it looks at the type."""
+    return unicodedata.normalize("NFC", value) if isinstance(value, str) else None
 
 
 def kind_of(path: str, /) -> str | None:
