@@ -64,6 +64,18 @@ def scan(path, pages, *, picture=True, form=False):
     writer.write(path)
 
 
+def test_scanned_pages_among_others_are_named(tmp_path):
+    scan(tmp_path / "scan.pdf", 2)
+    make(tmp_path / "text.pdf", [["読める"], []])
+    writer = pypdf.PdfWriter()
+    for name in ("text.pdf", "scan.pdf"):
+        writer.append(tmp_path / name)
+    writer.write(tmp_path / "a.pdf")
+    (record,) = documents([tmp_path / "a.pdf"])
+    assert record.fields["scanned_pages"] == "3, 4"
+    assert [mark.number for mark in record.outline] == [1, 2, 3, 4]
+
+
 def drawn(writer, thing):
     return DictionaryObject({NameObject("/XObject"): DictionaryObject({NameObject("/X"): writer._add_object(thing)})})
 

@@ -76,7 +76,10 @@ def extract(data: bytes, name: str) -> Extracted:
         pages = [join_spaced(page.extract_text()).replace(PAGE_BREAK, " ") for page in reader.pages]
         if not any(page.strip() for page in pages):
             raise _without_text(reader, name)
-        return Extracted(pages, *_said(reader.metadata))
+        title, about = _said(reader.metadata)
+        if scanned := _scanned(reader, pages):
+            about["scanned_pages"] = ", ".join(map(str, scanned))
+        return Extracted(pages, title, about)
     except (RecordError, MissingExtraError):
         raise
     except pypdf.errors.DependencyError:  # newer encryption, which pypdf leaves to another package
@@ -97,6 +100,12 @@ def _said(metadata: Any) -> tuple[str | None, dict[str, str]]:
                 if text and key not in said:
                     said[key] = text
     return said.pop("title", None), said
+
+
+def _scanned(reader: Any, pages: list[str]) -> list[int]:
+    """The pages that show a picture and have no text, by number."""
+    blank = [number for number, page in enumerate(pages, start=1) if not page.strip()]
+    return [number for number in blank if _has_picture(reader.pages[number - 1].get("/Resources"), _DEEPEST)]
 
 
 def _without_text(reader: Any, name: str) -> RecordError:
