@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
+import openpyxl
 import pytest
 
 from jnlp.io import ReadOptions, Unit, read
@@ -32,3 +33,16 @@ def test_what_cannot_be_known_is_none(folder: Path) -> None:
     assert estimate([folder]) is None
     assert estimate(["-"]) is None
     assert estimate([folder / "a.txt"], ReadOptions(unit=Unit.PARAGRAPH)) is None
+
+
+def test_messages_and_rows_of_workbooks_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "a.mbox").write_bytes(b"From a\nSubject: a\n\n1\n\nFrom b\nSubject: b\n\n2\n")
+    book = openpyxl.Workbook()
+    for row in (["text", "n"], ["a", 1], ["b", 2], ["c", 3]):
+        book.active.append(row)
+    book.create_sheet()
+    book.save(tmp_path / "b.xlsx")
+    for options in (ReadOptions(), ReadOptions(unit=Unit.DOCUMENT)):
+        assert estimate([tmp_path], options) == len(list(read([tmp_path], options)))
+    (tmp_path / "b.xlsx").write_bytes(b"PK")
+    assert estimate([tmp_path]) == 3

@@ -14,12 +14,16 @@ from jnlp.io.reading.textual import is_text
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
+    from typing import IO
 
 LINES = frozenset({".txt", ".text", ".csv", ".tsv", ".tab", ".jsonl", ".ndjson"})
 """Extensions whose records are lines, roughly: quoted line breaks and blank lines are counted too."""
 
 TEXTS = frozenset({".txt", ".text"})
 """Those of them that are one record when documents are read; rows stay rows."""
+
+SHEETS = frozenset({".xlsx", ".xlsm", ".xltx", ".xltm"})
+"""Workbooks: their rows are records, unless documents are read."""
 
 LARGEST = 2_000_000_000
 """Bytes above which counting lines would take too long."""
@@ -50,15 +54,42 @@ def _records(item: Input, options: ReadOptions) -> int | None:
         return None
     if item.extension == ".parquet" or options.unit is Unit.PARAGRAPH:
         return None
+    if item.extension == ".mbox" and options.unit in (None, Unit.DOCUMENT):
+        return _count(item.path, b"\nFrom ") + 1
+    if item.extension in SHEETS and (options.unit is not Unit.DOCUMENT or options.text is not None):
+        return _rows(item.path)
     is_lines = item.extension in TEXTS or is_text(item.path, item.extension)
     if (item.extension not in LINES and not is_lines) or (options.unit is Unit.DOCUMENT and is_lines):
         return 1
     try:
-        return _lines(item.path) if item.path.stat().st_size <= LARGEST else None
+        return _count(item.path, b"\n") if item.path.stat().st_size <= LARGEST else None
     except OSError:
         return 1  # it will fail, and that counts as one
 
 
-def _lines(path: Path) -> int:
+def _count(path: Path, mark: bytes) -> int:
     with path.open("rb") as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+        return _count_in(file, mark)
+
+
+def _count_in(file: IO[bytes], mark: bytes) -> int:
+    return sum(block.count(mark) for block in iter(lambda: file.read(1 << 20), b""))
+
+
+def _rows(path: Path) -> int:
+    """The rows of a workbook below the headers; 1 for one that is damaged: it will fail, and that counts as one."""
+    import zipfile
+    import zlib
+
+    try:
+        with zipfile.ZipFile(path) as whole:
+            sheets = [part for part in whole.infolist() if part.filename.startswith("xl/worksheets/sheet")]
+            if sum(part.file_size for part in sheets) > LARGEST:
+                return 1
+            total = 0
+            for part in sheets:
+                with whole.open(part) as file:
+                    total += max(0, _count_in(file, b"<row ") - 1)
+            return total
+    except (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error):
+        return 1
