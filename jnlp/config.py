@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jnlp import options
-from jnlp.atomic import replacing
 from jnlp.errors import JnlpError, UsageError
 from jnlp.types import Settings as Settings
 
@@ -129,6 +128,8 @@ def set_value(key: str, value: str | None, /) -> Path:
         UsageError: The key is unknown, or the value not allowed.
         JnlpError: The file is not TOML, or cannot be written.
     """
+    from jnlp.io.durable import replacing
+
     section, _, name = _split(key)
     if not section:
         known = {field.key: field for field in options.fields(Settings)}

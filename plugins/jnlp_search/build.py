@@ -197,7 +197,9 @@ def _clear_errors(folder: Path) -> Iterator[None]:
     except (OSError, sqlite3.OperationalError) as error:
         reason, hint = error.strerror or error if isinstance(error, OSError) else error, _AGAIN
         if not os.path.lexists(folder):
-            reason, hint = _unmade(folder, error), "no index was made; name another folder with --index"
+            reason = _unmade(folder, error)
+        if not os.path.lexists(folder / NAME):
+            hint = "no index was made; name another folder with --index"
         raise JnlpError(f"{folder} cannot be written: {reason}", hint=hint) from error
     except KeyboardInterrupt as interrupt:
         interrupt.add_note(f"{folder} holds what was indexed so far; the same command goes on")
