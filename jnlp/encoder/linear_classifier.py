@@ -12,7 +12,6 @@ tensors below) and, where the model reads vectors, `embedder/`: a whole model fo
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +24,7 @@ from jnlp.encoder.vectors import unit
 from jnlp.errors import JnlpError, RecordError, UsageError
 from jnlp.models.folder import EMBEDDER, LINEAR, TEMPERATURE
 from jnlp.models.weights import AGAIN, WEIGHTS
+from jnlp.strict_json import dumps
 from jnlp.types import Logits, ProblemType, Purpose
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ def save_linear(
         TEMPERATURE: temperature,
         PAIRS: linear.pairs,
     }
-    text = json.dumps(config, ensure_ascii=False, indent=2, sort_keys=True)
+    text = dumps(config, indent=2, sort_keys=True)
     (folder / "config.json").write_text(text + "\n", "utf-8")
     weights = folder / WEIGHTS
     save_file({name: np.ascontiguousarray(tensor) for name, tensor in linear.tensors().items()}, weights)
