@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 O = TypeVar("O")  # noqa: E741
 
 DEFAULT = "default"
-"""The origin of a value that nobody set."""
+"""The origin of a default value."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ def saved_when_stopped() -> Iterator[None]:
     try:
         yield
     except Stopped as stopped:
-        click.echo("jnlp: stopped with a checkpoint; the same command goes on from there", err=True)
+        click.echo("jnlp: stopped with a checkpoint; run the same command to continue", err=True)
         raise click.exceptions.Exit(128 + stopped.number) from stopped
 
 

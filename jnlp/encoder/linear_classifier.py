@@ -1,7 +1,7 @@
-"""Linear classifiers: character n-grams beside the vectors of a frozen embedder, in a folder like any other model's.
+"""Linear classifiers over character n-grams and the vectors of a frozen embedder, in a folder like any other model's.
 
 The folder has `config.json` (`model_type` "jnlp_linear", labels, problem type, temperature), `model.safetensors` (the
-tensors below) and, where the model reads vectors, `embedder/`: a whole model folder of its own.
+tensors below) and, if the model uses vectors, `embedder/`: a complete model folder.
 
     ngrams.codes   int64 [m]     the n-grams that the model knows (`jnlp.encoder.ngrams`)
     ngrams.idf     fp32 [m]
@@ -152,7 +152,7 @@ class LinearClassifier:
 def dense_features(
     texts: Sequence[Text], embedder: Vectorizer | None, /, *, pairs: bool, overflow: Overflow | None = None
 ) -> tuple[FloatArray, IntArray]:
-    """Return the features beside n-grams, float32 `[n, d]`, and int64 `[n]` characters that were left out.
+    """Return the dense features, float32 `[n, d]`, and the number of characters left out, int64 `[n]`.
 
     Of a text its vector u at unit length; of a pair |u - v|, u · v by dimension, the cosine and the overlap of n-grams.
     """

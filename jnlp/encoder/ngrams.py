@@ -1,4 +1,4 @@
-"""Character n-grams of texts, weighted by TF-IDF: what a linear classifier reads beside vectors.
+"""Character n-grams of texts, weighted by TF-IDF: the sparse features of a linear classifier.
 
 An n-gram of one to three characters is its own code: 21 bits a character, so that three of them fit an int64 and two
 different n-grams never share a code. A vocabulary is a sorted array of codes, which is all that a model saves.

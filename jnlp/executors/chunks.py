@@ -53,9 +53,9 @@ class Polled(Protocol):
 def chunks(records: Iterable[Record | Failed], /, *, width: int = 1, most: int = CHUNK_RECORDS) -> Iterator[Chunk]:
     """Group records into chunks bounded in records and characters.
 
-    A chunk is handed on, `urgent`, before it is full where `records` is `Polled` and has nothing more for `PATIENCE`
-    seconds. Any other iterable is read here, in the caller's thread, and nobody can look into it: there a chunk is
-    urgent when its last record took that long to come.
+    If `records` is `Polled` and has nothing more for `PATIENCE` seconds, a chunk is passed on before it is full, marked
+    `urgent`. Any other iterable is read here, in the caller's thread, and cannot be polled. Then a chunk is urgent if
+    its last record took that long.
 
     Args:
         records: The records.
@@ -67,7 +67,7 @@ def chunks(records: Iterable[Record | Failed], /, *, width: int = 1, most: int =
     """
     polled = records if isinstance(records, Polled) else None
     chunk: list[Record | Failed] = []
-    characters, made, owing = 0, 0, False  # owing: answers may be at work that nobody has asked for yet
+    characters, made, owing = 0, 0, False  # owing: results may be pending that were not requested yet
     broken: JnlpError | None = None
     source = iter(records)
     while True:

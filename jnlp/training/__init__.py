@@ -1,1 +1,1 @@
-"""Training: one loop, several objectives. Nothing heavy is imported until a run starts."""
+"""Training: one loop and several objectives. Heavy imports happen when a run starts."""

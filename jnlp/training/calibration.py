@@ -1,6 +1,6 @@
-"""Temperature scaling: one number that makes a classifier's probabilities mean what they say.
+"""Temperature scaling, which calibrates a classifier's probabilities by one number.
 
-Guo et al. 2017, "On Calibration of Modern Neural Networks": divide the logits by T > 0, chosen on validation data to
+Guo et al. 2017, "On Calibration of Modern Neural Networks": divide the logits by T > 0, fitted on validation data to
 minimise the log loss. Rankings and decisions do not change.
 """
 
@@ -49,7 +49,7 @@ def log_loss(logits: Floats, targets: NDArray[np.generic], problem: ProblemType,
 
 
 def _smoothed(targets: NDArray[np.generic], shape: tuple[int, ...], problem: ProblemType) -> NDArray[np.float64]:
-    """Return target probabilities by Laplace's rule: n rows that were all right do not make a model certain.
+    """Return target probabilities smoothed by Laplace's rule, so that few correct rows do not make a model certain.
 
     The true class gets (n + 1) / (n + k), every other 1 / (n + k); for multi-label k = 2 for each label.
     """

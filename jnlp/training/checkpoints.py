@@ -1,4 +1,4 @@
-"""Checkpoints of training runs: written whole or not at all, checked and read back to the bit."""
+"""Checkpoints of training runs: written atomically, verified, and restored exactly."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAME = "checkpoint.pt"
 
 
 def save(path: Path, state: Mapping[str, Any], /) -> None:
-    """Write a checkpoint: it reaches the disk before it takes the place of the one before."""
+    """Write a checkpoint and sync it to disk before it replaces the old one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         torch.save(dict(state), file)
@@ -28,16 +28,16 @@ def save(path: Path, state: Mapping[str, Any], /) -> None:
 
 @contextmanager
 def loaded(path: Path, /, *, device: torch.device | str = "cpu") -> Iterator[dict[str, Any]]:
-    """Give the state of a checkpoint; what goes wrong while it is put to use is reported as a damaged file.
+    """Yield the state of a checkpoint; an error while it is used is reported as a damaged file.
 
-    torch does not compare the checksums that it writes: they are compared here first.
+    torch does not verify the checksums that it writes, so they are verified here first.
 
     Args:
         path: The file.
-        device: Where its tensors go.
+        device: The device of its tensors.
 
     Raises:
-        JnlpError: It is cut off, damaged or of another run; the message names the file.
+        JnlpError: It is truncated, damaged or from another run; the message names the file.
     """
     try:
         with zipfile.ZipFile(path) as archive:

@@ -1,9 +1,8 @@
-"""The encoder for training on short rows: one dense attention over rows of one length, compiled where that pays.
+"""The encoder for training on short rows of equal length: one dense attention, compiled if worthwhile.
 
-It computes what `ModernBert` does, in the form that is fastest forward and back on rows of a few hundred tokens: a
-mask keeps sequences apart, no sequence crosses a row, and the attention is written out, which at these lengths beats
-the fused kernels, above all backwards. Compiled, the norms, the rotation and the GeGLU cost little more than their
-matrices.
+It computes the same as `ModernBert`, in the fastest form, forward and backward, for rows of a few hundred tokens. A
+mask separates the sequences of a row, and no sequence crosses rows. Attention scores are computed explicitly, which at
+these lengths is faster than the fused kernels, especially backward. Compiling makes norms, rotation and GeGLU cheap.
 """
 
 from __future__ import annotations
@@ -30,16 +29,16 @@ if TYPE_CHECKING:
     Forward = Callable[[Tensor, Kind, Kind], Tensor]
 
 LONGEST = 1024
-"""Tokens of the longest row that attends densely; longer ones are faster packed."""
+"""Maximum row length for dense attention; longer ones are faster packed."""
 
 
 def can_compile() -> bool:
-    """Return True where torch's compiler finds a C++ compiler to work with."""
+    """Return True if torch's compiler can find a C++ compiler."""
     return shutil.which(os.environ.get("CXX", "g++")) is not None or shutil.which("clang++") is not None
 
 
 class DenseEncoder:
-    """A `ModernBert` as a function over rows of equal length; its weights stay the model's.
+    """A `ModernBert` as a function over rows of equal length, with the model's own weights.
 
     Args:
         encoder: The model; it has no dropout.
@@ -103,7 +102,7 @@ def rotation(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Te
 def dense_mask(
     lengths: tuple[int, ...], length: int, window: int | None, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
-    """Return what is added to the scores: 0 where a key is reached, else -inf: `[rows, 1, length, length]`."""
+    """Return the mask to add to the scores, 0 or -inf, `[rows, 1, length, length]`."""
     owner = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths)).view(-1, length)
     reached = owner[:, :, None] == owner[:, None, :]
     if window is not None:

@@ -1,7 +1,7 @@
-"""The loop of all fine-tuning: epochs of batches, a score after each, the best kept, and a stop that loses nothing.
+"""The loop of all fine-tuning: it trains in epochs, scores each, keeps the best, and can stop without loss.
 
-An `Objective` knows the model and the data. A checkpoint is written after each epoch, every few minutes, and when the
-run is asked to stop; a run that finds one goes on with the very batches, rates and random numbers that were to come.
+An `Objective` has the model and the data. A checkpoint is written after each epoch, every few minutes, and when the run
+is stopped. A run that finds one continues with the same batches, rates and random numbers as without the stop.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ SAVE_SECONDS = 300.0
 """Time between two checkpoints within an epoch."""
 
 SCORE = "score"
-"""The figure by which epochs are compared: higher is better."""
+"""The name of the score that compares epochs; higher is better."""
 
 
 class Objective(Protocol[B]):
-    """What is fitted: it knows the model and the data, and leaves gradients behind."""
+    """The objective: it has the model and the data, and accumulates gradients."""
 
     @property
     def module(self) -> nn.Module:
-        """What is fitted and kept."""
+        """The module to fit."""
         ...
 
     def batches(self, epoch: int, rng: np.random.Generator, /) -> Sequence[B]:
@@ -49,25 +49,25 @@ class Objective(Protocol[B]):
         ...
 
     def backward(self, batch: B, /) -> tuple[float, int]:
-        """Leave the gradients of one batch in the module; return its mean loss and its tokens."""
+        """Accumulate the gradients of one batch in the module; return its mean loss and its tokens."""
         ...
 
     def evaluate(self) -> dict[str, float]:
-        """Return figures on held-out rows, `score` among them; empty where there are none."""
+        """Return scores on held-out rows, including `score`; empty if there are no rows."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """Return what batches to come depend on: tensors, numbers, lists and dicts of them."""
+        """Return the state that further batches depend on: tensors, numbers, lists and dicts of them."""
         ...
 
     def load_state(self, state: dict[str, Any], /) -> None:
-        """Go back to where `state` was taken."""
+        """Restore a state from `state()`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How a run is paced.
+    """The pace of a run.
 
     Args:
         epochs: Passes over the rows.
@@ -108,18 +108,18 @@ class Fitted:
 
 
 def fit(objective: Objective[B], pace: Pace, progress: Progress, /, *, checkpoint: Path | None = None) -> Fitted:
-    """Fit a module, and leave the weights of its best epoch in it: that of the highest score, else the last.
+    """Fit a module and restore the weights of its best epoch: the one with the highest score, else the last.
 
     Args:
-        objective: What is fitted.
-        pace: For how long and how fast.
+        objective: The objective.
+        pace: Length and rates of the run.
         progress: Called with ("training", steps, all steps, figures) after each step, and with
             ("epoch", number, all epochs, figures) after each epoch.
-        checkpoint: Where the run is kept while it lasts; one that is there is gone on from.
+        checkpoint: The path of the checkpoint; an existing one is continued.
 
     Raises:
-        Stopped: After Ctrl-C or SIGTERM, with the checkpoint written, where there is a path for one; without one they
-            end the run at once, as anywhere else.
+        Stopped: After Ctrl-C or SIGTERM, with the checkpoint written. Without a path, the signals end the run at once,
+            as usual.
         JnlpError: The checkpoint is damaged.
     """
     run = _Run(objective, pace, progress, checkpoint)
@@ -133,7 +133,7 @@ def fit(objective: Objective[B], pace: Pace, progress: Progress, /, *, checkpoin
 
 @dataclass(slots=True)
 class _State:
-    """How far a run is: whole epochs, then `position` batches of the next, drawn from `order`."""
+    """The position of a run: complete epochs, then `position` batches of the next, sampled from `order`."""
 
     history: list[dict[str, float]] = field(default_factory=list)
     best: int = -1
@@ -231,7 +231,7 @@ class _Run(Generic[B]):
             raise Stopped(number)
 
     def _save(self) -> None:
-        """Write all that decides the rest of the run."""
+        """Write everything that determines the rest of the run."""
         if self.checkpoint is None:
             return
         saved = {

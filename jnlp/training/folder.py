@@ -1,4 +1,4 @@
-"""Model folders in Hugging Face's format: what a fine-tuning starts from and what it leaves behind."""
+"""Reads and writes model folders of fine-tuning in Hugging Face's format."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.jso
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that a report names."""
+    """Return the library versions for a report."""
     import torch
 
     from jnlp._version import __version__
@@ -42,7 +42,7 @@ def read_config(folder: Path, /) -> dict[str, Any]:
     """Return `config.json` of a ModernBERT folder.
 
     Raises:
-        JnlpError: There is none, or it is another architecture, which jnlp's trainers do not fit.
+        JnlpError: There is none, or it is another architecture, which jnlp's trainers do not support.
     """
     config = read_json(folder / "config.json")
     if config.get("model_type") != "modernbert":
@@ -76,7 +76,7 @@ def write_model(folder: Path, base: Path, config: dict[str, Any], states: dict[s
 
 
 def refuse_taken(out: Path, /) -> None:
-    """Raise a JnlpError where `out` is a file, or a folder that is not empty."""
+    """Raise JnlpError if `out` is a file, or a folder that is not empty."""
     if out.is_file():
         raise JnlpError(f"{out} is a file", hint="-o names the folder of the model, which is made")
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
@@ -85,7 +85,7 @@ def refuse_taken(out: Path, /) -> None:
 
 @contextmanager
 def whole_folder(out: Path, /) -> Iterator[Path]:
-    """Yield a folder next to `out` to write into; it becomes `out` when all went well, and is removed otherwise.
+    """Yield a folder next to `out` to write into; on success it becomes `out`, otherwise it is removed.
 
     Raises:
         JnlpError: `out` exists and is not an empty folder, or cannot be made.
@@ -106,15 +106,15 @@ def whole_folder(out: Path, /) -> Iterator[Path]:
 
 @contextmanager
 def resumable(out: Path, run: object, /, *, resume: bool | None) -> Iterator[Path]:
-    """Give the path of a run's checkpoint, next to `out`; it is kept while the run is not done.
+    """Yield the path of a run's checkpoint, next to `out`; it is kept until the run is done.
 
     Args:
         out: The folder that the run makes.
-        run: All that decides the run, as a value whose `repr` says it: another base, row or option is another run.
-        resume: True demands a stopped run, False forgets it; None goes on where there is one.
+        run: Everything that determines the run, by its `repr`: another base, row or option is another run.
+        resume: True requires a stopped run, False ignores it; None continues one if there is one.
 
     Raises:
-        JnlpError: There is nothing to resume, another process is at the same run, or the folder cannot be made.
+        JnlpError: There is nothing to resume, another process is doing the same run, or the folder cannot be made.
     """
     key = hashlib.sha256(repr(run).encode("utf-8", "surrogatepass")).hexdigest()[:12]
     folder = out.parent / f".{out.name}.{key}"

@@ -1,7 +1,7 @@
 """Scores of classifiers and regressors; higher is better except where the name says loss or error.
 
-In numpy rather than by scikit-learn, which a test holds them against: the bootstrap calls each a thousand times, and
-scikit-learn's checks of its input take 30 (AUC) to 600 (confusion matrix) times as long as the score.
+They use numpy instead of scikit-learn, because the bootstrap calls each a thousand times, and scikit-learn's input
+checks take 30 (AUC) to 600 (confusion matrix) times as long as the score. A test compares both.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """How one class was found: precision, recall, F1 and the number of true examples."""
+    """The scores of one class: precision, recall, F1 and the number of true examples."""
 
     precision: float
     recall: float
@@ -60,7 +60,7 @@ def macro_f1(matrix: Ints, /) -> float:
 
 
 def majority(matrix: Ints, /) -> float:
-    """Return the accuracy of always guessing the commonest class."""
+    """Return the accuracy of always guessing the most frequent class."""
     return float(matrix.sum(axis=1).max() / max(1, matrix.sum()))
 
 
@@ -92,7 +92,7 @@ def roc_auc(scores: Floats, positive: Bools, /) -> float:
 
 
 def binary_f1(guess: Bools, positive: Bools, /) -> float:
-    """Return F1 of the positive class; 0 where it neither occurs nor is guessed."""
+    """Return F1 of the positive class; 0 if it neither occurs nor is guessed."""
     total = int(guess.sum() + positive.sum())
     return 2 * float((guess & positive).sum()) / total if total else 0.0
 

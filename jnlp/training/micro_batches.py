@@ -1,4 +1,4 @@
-"""What one forward pass of a training step holds, and in which precision it runs."""
+"""The size and the precision of one forward pass of a training step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Retrieval measured: the rank of what was looked for, recall and nDCG; over vectors or over any ranking."""
+"""Retrieval measures: the rank of the relevant document, recall and nDCG, for vectors or any ranking."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Scores = NDArray[np.float64]
 
 NOT_FOUND = 1 << 40
-"""The rank of what a ranking does not hold."""
+"""The rank of a document that is not in a ranking."""
 
 _BLOCK = 1024
 
@@ -75,7 +75,7 @@ def summary(ranks: Ints, /, k: int = 10) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How one system's mean differs from another's over the same queries.
+    """The difference of two systems' means over the same queries.
 
     Args:
         difference: Mean of the first minus mean of the second.
@@ -92,11 +92,11 @@ class Comparison:
 def paired_bootstrap(
     first: Scores, second: Scores, /, *, draws: int = 10_000, level: float = 0.95, seed: int = 0
 ) -> Comparison:
-    """Compare two systems by drawing queries with replacement, the same for both.
+    """Compare two systems by resampling queries with replacement, the same for both.
 
-    The p value is the share of draws whose mean difference, moved to the null hypothesis of none, lies as far from 0
-    as the one seen (Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 16), with one draw added so
-    that it is never 0.
+    The p value is the share of samples whose mean difference, shifted to the null hypothesis, is at least as far from 0
+    as the observed one (Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 16), with one sample added
+    so that it is never 0.
 
     Args:
         first: `[q]`, one score a query.

@@ -1,4 +1,4 @@
-"""Learning rate by progress: warm-up, stable, decay; progress by tokens, or by the clock where it runs faster."""
+"""The learning rate by progress: warm-up, stable, decay. Progress is by tokens, or by the clock if that is faster."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def linear(progress: float, warmup: float) -> float:
 
 @dataclass(slots=True)
 class Clock:
-    """How far a run is: by tokens, and where a time limit is set by the seconds spent, whichever is further.
+    """The progress of a run: by tokens, or, with a time limit, by the seconds spent, whichever is further.
 
-    With a limit the decay is always complete when time is up; without one, progress depends on tokens alone and the
-    run is repeatable.
+    With a limit, the decay is always complete when time is up. Without one, progress depends only on tokens, and the
+    run is reproducible.
 
     Args:
         tokens: The tokens planned.

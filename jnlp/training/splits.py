@@ -1,4 +1,4 @@
-"""Train, validation and test sets that do not leak into each other."""
+"""Splits examples into training, validation and test sets without leaks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Split:
 
 
 def duplicate_key(text: Text, /) -> str:
-    """Return what two texts share when they are the same text: NFKC, case folded, no white space; a pair as one key."""
+    """Return a key that equal texts share: NFKC, case folded, without white space; a pair has one key."""
     parts = (text,) if isinstance(text, str) else text
     return "\0".join(_SPACE.sub("", unicodedata.normalize("NFKC", part).casefold()) for part in parts)
 
@@ -71,19 +71,19 @@ def linked(keys: Sequence[Sequence[Hashable]], /) -> list[list[int]]:
 
 
 def split(examples: Sequence[Example], /, *, valid: float = 0.1, test: float = 0.1, seed: int = 0) -> Split:
-    """Divide examples so that labels keep their shares and equal texts or groups never straddle two sets.
+    """Split examples so that labels keep their shares, and equal texts or groups are never in two sets.
 
-    Components (equal text, equal group) are dealt whole, the largest first, each to the set that still wants most of
-    its labels; numbers are stratified by quantile. Of every label the first component goes to train.
+    Components (equal text, equal group) are assigned as a whole, largest first, each to the set that still needs most
+    of its labels. Numbers are stratified by quantile. The first component of every label goes to training.
 
     Args:
-        examples: What to divide.
-        valid: The wanted share; 0 leaves that set empty.
-        test: Likewise.
-        seed: Decides the order in which components of one size are dealt.
+        examples: The examples.
+        valid: The share of the validation set; 0 leaves it empty.
+        test: The share of the test set; 0 leaves it empty.
+        seed: The seed of the order of components of equal size.
 
     Raises:
-        JnlpError: A set that was asked for would be empty.
+        JnlpError: A requested set would be empty.
     """
     if not (0 <= valid < 1 and 0 <= test < 1 and valid + test < 1):
         raise JnlpError(f"the shares valid={valid} and test={test} leave nothing to train on")

@@ -1,4 +1,4 @@
-"""A stop that loses nothing: Ctrl-C and SIGTERM are noted, and the run ends after the step it is in."""
+"""Stopping without loss: after Ctrl-C or SIGTERM, the run ends with the current step."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Stopped(Exception):  # noqa: N818 - not an error: the run was asked to sto
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], int]]:
-    """Give the number of a Ctrl-C or SIGTERM that came, or 0: no step is cut in half. Only the main thread can."""
+    """Yield a function that returns the number of a received SIGINT or SIGTERM, or 0. Only in the main thread."""
     asked: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield lambda: 0

@@ -74,7 +74,7 @@ class ProblemType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SearchScores:
-    """How an embedder does in a search beside full text, measured on held-out questions: its folder's `search.json`.
+    """An embedder's scores in search together with full text, measured on held-out questions: `search.json`.
 
     Args:
         dense_weight: The share of its cosines in a hybrid ranking that ranks best, from 0 to 1.

@@ -37,7 +37,7 @@ class Source:
         name: The name of its shards and scores.
         match: Glob patterns matched against the end of a file's path (`jsts/train.jsonl`).
         fields: The text fields of a record; a list of strings counts as several texts.
-        weight: How often a document is seen in one pass, on average: 0.2 samples a fifth of the documents anew for
+        weight: How often a document is seen in one pass, on average: 0.2 samples a fifth of the documents again for
             each pass, 3 repeats each document three times. A stage may override it.
         keep: The share of its documents to tokenise, by hash, to limit a large source.
         unit: `document` keeps a record's text whole; `line` makes each of its lines a document.

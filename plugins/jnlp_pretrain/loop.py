@@ -121,7 +121,7 @@ class _Run:
         self.clock.start()
         if self.team.rank == 0:
             _forget_after(self.folder / "log.jsonl", self.step)
-            if self.step == 0:  # where it begins, and what a model that it goes on from is worth
+            if self.step == 0:  # the initial loss, also of a model that the run continues from
                 self._log_held_out()
         now = time.monotonic()
         self.seen, self.begun = (now, self.tokens), (now, self.clock.progress(self.tokens))

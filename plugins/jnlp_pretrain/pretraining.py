@@ -276,7 +276,7 @@ def _tokenizer_of(folder: Path) -> str:
     if wrong:
         raise JnlpError(
             f"the tokenizer in {folder} has {wrong[0]} elsewhere than ModernBERT-Ja's",
-            hint=f"pre-training goes on from tokenizers with <mask> {MASK} and <pad> {PAD}",
+            hint=f"pre-training needs a tokenizer with <mask> {MASK} and <pad> {PAD}",
         )
     return path.read_text(encoding="utf-8")
 

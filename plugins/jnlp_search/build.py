@@ -202,7 +202,7 @@ def _clear_errors(folder: Path) -> Iterator[None]:
             hint = "no index was made; name another folder with --index"
         raise JnlpError(f"{folder} cannot be written: {reason}", hint=hint) from error
     except KeyboardInterrupt as interrupt:
-        interrupt.add_note(f"{folder} holds what was indexed so far; the same command goes on")
+        interrupt.add_note(f"{folder} has the documents indexed so far; run the same command to continue")
         raise
 
 

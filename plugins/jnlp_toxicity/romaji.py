@@ -31,12 +31,12 @@ _ENGLISH_WORDS = """
     get all one sun moon star light new just how what when who why more than then there here into over under about song
     album feat ft vs mv pv tv"""
 _ENGLISH = frozenset(_ENGLISH_WORDS.split())
-"""Words beside which a Latin word is English, and not romaji."""
+"""Words next to which a Latin word is English, not romaji."""
 
 _DOUBTFUL = frozenset(
     {"shine", "sine", "homo", "hage", "kimo", "chon", "rezu", "same", "gay", "ana", "kasu", "gomi", "sex"}
 )
-"""Romaji that are also words or names of other languages: read only beside Japanese or more romaji, or alone."""
+"""Romaji that are also words of other languages: read only next to Japanese or other romaji, or alone."""
 
 _BESIDE_WORDS = """
     omae temee temae kisama koitsu aitsu anta baka aho kuso kasu gomi busu debu hage hayaku haya sassato tottoto maji

@@ -105,7 +105,7 @@ def _canonical(view: Aligned) -> Aligned:
 
 
 def look_alikes(text: str, /) -> str | None:
-    """Return the text with characters that pass for katakana beside kana replaced by it (バ力 → バカ), else None."""
+    """Return the text with look-alikes of katakana next to kana replaced (バ力 → バカ), or None without any."""
 
     def change(run: re.Match[str]) -> str:
         start, end = run.span()

@@ -130,7 +130,7 @@ def test_ctrl_c_or_sigterm_says_how_to_go_on(
     arguments = [str(recipe), "--corpus", str(corpus / "lines.txt"), "-o", str(tmp_path / "out")]
     result = runner.invoke(pretrain, [*arguments, "--runs", str(tmp_path / "runs")])
     assert result.exit_code == 128 + number
-    assert result.stderr.splitlines()[-1] == "jnlp: stopped with a checkpoint; the same command goes on from there"
+    assert result.stderr.splitlines()[-1] == "jnlp: stopped with a checkpoint; run the same command to continue"
     assert not (tmp_path / "out").exists()
 
 

@@ -387,7 +387,7 @@ def test_an_interrupted_build_goes_on(tmp_path, monkeypatch, clean, embedder):
 
     with pytest.raises(KeyboardInterrupt) as raised:
         build(tmp_path, interrupted(), embedder, model="pairs")
-    assert raised.value.__notes__ == [f"{tmp_path} holds what was indexed so far; the same command goes on"]
+    assert raised.value.__notes__ == [f"{tmp_path} has the documents indexed so far; run the same command to continue"]
     held = len(content(tmp_path))
     assert 0 < held < 10
     report = build(tmp_path, documents(2), embedder, model="pairs")

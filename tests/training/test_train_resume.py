@@ -65,7 +65,7 @@ def test_a_stopped_classifier_goes_on_and_ends_as_an_undisturbed_one(
     monkeypatch.setattr(ClassifierObjective, "evaluate", stop)
     status, said = run("out")
     assert status == 128 + signal.SIGTERM
-    assert said.splitlines()[-1] == "jnlp: stopped with a checkpoint; the same command goes on from there"
+    assert said.splitlines()[-1] == "jnlp: stopped with a checkpoint; run the same command to continue"
     assert not (tmp_path / "out").exists()
     status, said = run("out", "--resume")
     assert status == 0, said

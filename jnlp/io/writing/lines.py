@@ -159,10 +159,10 @@ def write_jsonl(target: Target, /) -> Sink:
 
 
 def write_csv(target: Target, /) -> Sink:
-    """Write comma separated values; the first row fixes the header, lists and objects stand as JSON in their cell.
+    """Write comma separated values; the first row determines the header. Lists and objects are written as JSON.
 
-    Cells are written as they are. One that begins with `=`, `+`, `-` or `@` is a formula to a spreadsheet: whoever
-    opens texts of strangers there should import the column as text.
+    Cells are not escaped. A spreadsheet reads a cell that begins with `=`, `+`, `-` or `@` as a formula: import columns
+    of untrusted text as text.
     """
     return LineSink(target, _Table(",", _columns(target)))
 

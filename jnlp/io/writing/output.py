@@ -220,7 +220,7 @@ class Output:
                 seen = self.records
                 try:
                     self._checkpoint()
-                except Exception as error:  # a bug too: this thread has nobody to tell
+                except Exception as error:  # a bug too: the main thread raises it
                     self._error = error  # raised where the next record is written
 
     def _note_on_error(self, step: Callable[[], None]) -> None:

@@ -16,13 +16,13 @@ _WIDE = 100
 
 
 def card(name: str, base: str, goal: Goal, report: Mapping[str, Any], /) -> str:
-    """Return a README.md in English Markdown: what the model is, how it was trained, its scores and their limits.
+    """Return a README.md in English Markdown with the model's description, training, scores and limits.
 
     Args:
         name: The model's name.
         base: The name of the model it was trained from.
         goal: The labels and the problem.
-        report: What `metrics.json` holds.
+        report: The content of `metrics.json`.
     """
     parts = [
         _front(base, report),
@@ -54,7 +54,7 @@ def _front(base: str, report: Mapping[str, Any]) -> str:
 def _what(base: str, report: Mapping[str, Any]) -> str:
     if not _is_linear(report):
         return f"A ModernBERT text classifier for Japanese, fine-tuned from `{base}` with jnlp."
-    vectors = f", beside the vectors of `{report['vectors']}`" if report["choice"]["vectors"] else ""
+    vectors = f" and the vectors of `{report['vectors']}`" if report["choice"]["vectors"] else ""
     return (
         f"A linear text classifier for Japanese, fitted with jnlp to character n-grams{vectors}. jnlp loads it wherever"
         " a classifier can be named; transformers does not."

@@ -1,4 +1,4 @@
-"""A classifier's scores on held-out data, with intervals and the baseline that any model must beat."""
+"""A classifier's scores on held-out data, with intervals and baselines."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ MAIN = {
     ProblemType.MULTI_LABEL: "macro_f1",
     ProblemType.REGRESSION: "r2",
 }
-"""The score by which the best epoch is chosen."""
+"""The score that selects the best epoch."""
 
 BOOTSTRAP_ROWS = 20
-"""Rows from which a bootstrapped interval is given: of fewer, samples are too alike to show what is not known."""
+"""Minimum rows for a bootstrapped interval; with fewer, samples are too similar to show the uncertainty."""
 
 FEW_ROWS = 30
-"""Rows below which scores tell little: with 15 of 30 right the accuracy is somewhere from 0.33 to 0.67."""
+"""Rows below which scores are unreliable: with 15 of 30 right, the accuracy is between 0.33 and 0.67."""
 
 
 def measure(
@@ -65,7 +65,7 @@ def measure(
 
 
 def caution(rows: int, measured_on: str, /) -> str | None:
-    """Return a sentence for scores of few rows, with what to do about it; None where there are enough."""
+    """Return a warning about too few rows, with advice, or None if there are enough."""
     if rows >= FEW_ROWS:
         return None
     more = "--test-share" if measured_on == "test" else "--valid or --valid-share"
@@ -73,7 +73,7 @@ def caution(rows: int, measured_on: str, /) -> str | None:
 
 
 def shortfall(scores: Mapping[str, Any], /) -> str | None:
-    """Return a sentence for scores that are no better than those of a guess; None where they are better.
+    """Return a warning about scores no better than a guess, or None if they are better.
 
     Args:
         scores: As `measure` returns them.
@@ -93,7 +93,7 @@ def shortfall(scores: Mapping[str, Any], /) -> str | None:
 
 
 def cautions(scores: Mapping[str, Any], measured_on: str, /) -> list[str]:
-    """Return what keeps scores from telling much: too few rows, or no gain over a guess."""
+    """Return the reasons why scores are unreliable: too few rows, or no gain over a guess."""
     return [said for said in (shortfall(scores), caution(scores["rows"], measured_on)) if said is not None]
 
 
@@ -116,7 +116,7 @@ def all_cautions(report: Mapping[str, Any], /) -> list[str]:
 
 
 def main_score(logits: Floats, targets: NDArray[np.generic], goal: Goal, /) -> float:
-    """Return the score by which the best epoch is chosen; higher is better."""
+    """Return the score that selects the best epoch; higher is better."""
     figures = measure(logits, targets, goal, draws=0)["metrics"]
     assert isinstance(figures, Mapping)
     return float(figures[MAIN[goal.problem]])

@@ -1,7 +1,7 @@
-"""What fine-tuning a sequence classifier fits: packed tokens, the batches, the loss.
+"""The objective of fine-tuning a sequence classifier: batches of packed tokens, and the loss.
 
-What is fitted is a function from row numbers to logits: `FullModel` runs the encoder each time, `HeadOnly` has run it
-once and fits the head to its pooled states.
+A learner maps row numbers to logits. `FullModel` runs the encoder each time; `HeadOnly` runs it once and fits the head
+to its pooled states.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Learner(Protocol):
     module: torch.nn.Module
 
     def parts(self, rows: Sequence[int], /) -> list[list[int]]:
-        """Divide rows into groups that go through together."""
+        """Split rows into groups for one forward pass each."""
         ...
 
     def logits(self, rows: Sequence[int], /) -> Tensor:
@@ -64,7 +64,7 @@ class FullModel:
         return [[rows[i] for i in group] for group in batches([len(self.sequences[r]) for r in rows], MICRO_TOKENS)]
 
     def logits(self, rows: Sequence[int], /) -> Tensor:
-        """Run the model, in bf16 where the device computes it."""
+        """Run the model, in bf16 if the device supports it."""
         packed = pack([self.sequences[row] for row in rows]).to(self.device)
         with precision(self.device):
             out: Tensor = self.module(packed)
@@ -76,14 +76,14 @@ class FullModel:
 
 
 class HeadOnly:
-    """The head over pooled states that a frozen encoder gave once: float32 `[n, d]`."""
+    """The head over precomputed pooled states of a frozen encoder, float32 `[n, d]`."""
 
     def __init__(self, model: ModernBertForSequenceClassification, pooled: Tensor) -> None:
         self.module = torch.nn.ModuleDict({"head": model.head, "drop": model.drop, "classifier": model.classifier})
         self.pooled = pooled
 
     def parts(self, rows: Sequence[int], /) -> list[list[int]]:
-        """All rows at once."""
+        """Return all rows as one group."""
         return [list(rows)] if rows else []
 
     def logits(self, rows: Sequence[int], /) -> Tensor:
@@ -101,7 +101,7 @@ class HeadOnly:
 def pooled_states(
     model: ModernBertForSequenceClassification, sequences: Sequence[Ids], device: torch.device, progress: Progress, /
 ) -> Tensor:
-    """Return the encoder's pooled states of all sequences, float32 `[n, d]`: what the head reads."""
+    """Return the encoder's pooled states of all sequences, float32 `[n, d]`, the head's input."""
     model.eval()
     out = torch.empty(len(sequences), model.config.hidden_size, device=device)
     done = 0
@@ -132,7 +132,7 @@ def predict(learner: Learner, count: int, /) -> NDArray[np.float32]:
 
 
 class ClassifierObjective:
-    """A learner, its targets and the rows that choose the epoch: what `epochs.fit` fits.
+    """The objective for `epochs.fit`: a learner, its targets, and the validation rows.
 
     Args:
         train: A learner over the training rows.
@@ -140,7 +140,7 @@ class ClassifierObjective:
         valid: A learner over the validation rows with the same module.
         valid_targets: Likewise.
         goal: The labels and the problem.
-        batch_size: Rows a step.
+        batch_size: Rows per step.
         weights: float32 `[k]`, the weight of each class in the loss, or None.
     """
 
@@ -170,7 +170,7 @@ class ClassifierObjective:
         return [batch.tolist() for batch in np.array_split(rows, -(-len(rows) // self.batch_size))]
 
     def backward(self, batch: list[int], /) -> tuple[float, int]:
-        """Leave the gradients of the mean loss over the rows, part by part."""
+        """Accumulate the gradients of the mean loss over the rows, part by part."""
         total = 0.0
         for part in self.train.parts(batch):
             loss = _loss(self.train.logits(part), self.truth[part], self.goal.problem, self.weights) / len(batch)
@@ -200,7 +200,7 @@ def _loss(logits: Tensor, truth: Tensor, problem: ProblemType, weights: Tensor |
 
 
 def class_weights(targets: NDArray[np.generic], goal: Goal, /) -> NDArray[np.float32]:
-    """Return weights that let every class count alike: n / (k · count), whose mean over rows is 1.
+    """Return weights that balance the classes: n / (k · count), whose mean over rows is 1.
 
     For multi-label the weight of a present label, absent / present, between 1 and 20.
     """

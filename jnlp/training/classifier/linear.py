@@ -1,4 +1,4 @@
-"""Fits linear classifiers in seconds: character n-grams beside the vectors of a frozen embedder.
+"""Fits linear classifiers in seconds, on character n-grams and the vectors of a frozen embedder.
 
 The features are in blocks, each with a weight: the n-grams, the vectors, and of pairs the overlap of their texts. The
 weights and the strength of the penalty are chosen by cross-validation on the training rows, by the log loss after

@@ -28,31 +28,31 @@ class ClassifierOptions(TrainingOptions):
         ),
     ] = "auto"
     embedder: Annotated[
-        str, Option("The model whose vectors linear reads beside n-grams, or none.", metavar="MODEL|none")
+        str, Option("Model whose vectors linear uses with the n-grams, or none.", metavar="MODEL|none")
     ] = "tiny-search"
     time_limit: Annotated[
         float | None,
-        Option("Minutes for fine-tuning; with auto 3 where none is given.", metavar="MINUTES", gt=0),
+        Option("Minutes for fine-tuning; default with auto: 3.", metavar="MINUTES", gt=0),
     ] = None
-    refit: Annotated[bool, Option("Fit a linear model that is kept once more on all rows, those held out too.")] = True
+    refit: Annotated[bool, Option("Fit the chosen linear model again on all rows, including held-out ones.")] = True
     epochs: Annotated[int, Option("Passes over the training rows; the best is kept.", ge=1)] = 10
-    head_only: Annotated[
-        bool, Option("Leave the encoder as it is and train the head alone: fast, and less accurate.")
-    ] = False
-    problem: Annotated[str, Option("One label a text, several, or a number.", choices=PROBLEMS)] = "auto"
+    head_only: Annotated[bool, Option("Freeze the encoder and train only the head: faster, less accurate.")] = False
+    problem: Annotated[str, Option("One label per text, several, or a number.", choices=PROBLEMS)] = "auto"
     class_weights: Annotated[
-        str, Option("Let rare labels count as much as common ones.", choices=("none", "balanced"))
+        str, Option("Give rare labels the same total weight as common ones.", choices=("none", "balanced"))
     ] = "none"
     dropout: Annotated[float, Option("Dropout before the last layer.", ge=0, lt=1)] = 0.1
     test_share: Annotated[
         float, Option("Share of the rows held out for the scores; 0: report the validation scores.", ge=0, lt=0.5)
     ] = 0.1
-    pooling: Annotated[str, Option("What the head reads: all tokens or the first.", choices=("mean", "cls"))] = "mean"
+    pooling: Annotated[
+        str, Option("The head's input: the mean of all tokens, or the first.", choices=("mean", "cls"))
+    ] = "mean"
 
 
 @dataclass(frozen=True, slots=True)
 class Sets:
-    """What is trained on, what chooses, what is scored; without `test`, the scores are those of `valid`."""
+    """The training, validation and test sets; without `test`, the scores are those of `valid`."""
 
     train: list[Example]
     valid: list[Example]

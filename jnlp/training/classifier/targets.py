@@ -1,4 +1,4 @@
-"""What a classifier is to learn: labels, problem type, and the targets as an array."""
+"""The targets of a classifier: labels, problem type, and the target array."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SCORE_LABEL = "score"
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """The labels in the order of the logits, and how the logits are read."""
+    """The labels in the order of the logits, and the problem type."""
 
     labels: tuple[str, ...]
     problem: ProblemType
@@ -59,7 +59,7 @@ class Goal:
 
 
 def problem_of(examples: Sequence[Example], asked: str, /) -> ProblemType:
-    """Return the problem asked for; of `auto`: tuples make it multi-label, numbers a regression, else single-label."""
+    """Return the requested problem. With `auto`: multi-label for tuples, regression for numbers, else single-label."""
     if asked in _PROBLEMS:
         return _PROBLEMS[asked]
     if any(isinstance(row.target, tuple) for row in examples):
@@ -70,7 +70,7 @@ def problem_of(examples: Sequence[Example], asked: str, /) -> ProblemType:
 
 
 def typed(examples: Iterable[Example], problem: ProblemType, /) -> list[Example]:
-    """Return the examples with targets of the type that the problem wants; for multi-label a text is divided at commas.
+    """Return the examples with targets of the problem's type; for multi-label, texts are split at commas.
 
     Raises:
         JnlpError: An empty label, several where one is wanted, or a target that is no number in a regression.
@@ -83,7 +83,7 @@ def typed(examples: Iterable[Example], problem: ProblemType, /) -> list[Example]
 
 
 def goal(train: Sequence[Example], problem: ProblemType, /) -> Goal:
-    """Return what the training examples teach: their labels, sorted (as numbers where all are).
+    """Return the goal of the training examples: their labels, sorted (as numbers if all are).
 
     Raises:
         JnlpError: Fewer than two labels.

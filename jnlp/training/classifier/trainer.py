@@ -30,7 +30,7 @@ FINETUNE_ROWS = 200
 
 
 class ClassifierTrainer:
-    """Fits a classifier to examples: the `Trainer` behind `jnlp train classifier`."""
+    """The `Trainer` of `jnlp train classifier`."""
 
     def fit(
         self,

@@ -1,4 +1,4 @@
-"""An embedder's folder in sentence-transformers' layout: it loads there, and here, with the same vectors."""
+"""Writes an embedder's folder in sentence-transformers' layout; it loads there and here, with the same vectors."""
 
 from __future__ import annotations
 

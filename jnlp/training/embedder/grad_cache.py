@@ -1,4 +1,4 @@
-"""Gradients of a loss over many vectors, in memory for few: GradCache."""
+"""GradCache: gradients of a loss over many vectors, in bounded memory."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 def backward(
     encoder: SequenceEncoder, sequences: Sequence[Ids], loss_of: Callable[[Tensor], Tensor], cache_tokens: int, /
 ) -> tuple[float, Tensor]:
-    """Leave the gradients of `loss_of(vectors of all sequences)` in the encoder; return the loss and the vectors.
+    """Accumulate the gradients of `loss_of(vectors of all sequences)` in the encoder; return the loss and the vectors.
 
-    Up to `cache_tokens` tokens the whole graph is held. Beyond, the vectors are computed without one, then the loss's
-    gradient at the vectors, then chunk by chunk the vectors again with a graph for that gradient: a third more work,
-    and the memory of one chunk (Gao et al. 2021, "Scaling deep contrastive learning batch size under memory limited
-    setup"). Both passes of a chunk draw the same dropout.
+    Up to `cache_tokens` tokens, the whole graph is kept. With more, the vectors are computed without a graph, then the
+    loss's gradient at the vectors, then, chunk by chunk, the vectors again with a graph for that gradient. This takes a
+    third more work and the memory of one chunk (Gao et al. 2021, "Scaling deep contrastive learning batch size under
+    memory limited setup"). Both passes of a chunk use the same dropout.
     """
     chunks = encoder.chunks([len(sequence) for sequence in sequences])
     seed = int(torch.randint(1 << 31, (1,)).item())

@@ -1,4 +1,4 @@
-"""Hard negatives: the documents that the model itself takes for the answer, and batches that bring them together."""
+"""Hard negatives: finds wrong documents that the model ranks high, and puts them into batches."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def mine(
 ) -> list[list[int]]:
     """Return for each query its nearest documents that do not answer it, nearest first, at most `count`.
 
-    What comes nearer than `margin` times the query's own document may well answer too and is left out (de Souza et
-    al. 2024, "NV-Retriever", TopK-PercPos), and so are the `skip` nearest of the rest.
+    Documents with a cosine above `margin` times that of the query's own document may be right too and are skipped (de
+    Souza et al. 2024, "NV-Retriever", TopK-PercPos), and so are the `skip` nearest of the rest.
 
     Args:
         queries: float32 `[q, d]`, of length 1.
@@ -38,7 +38,7 @@ def mine(
         positives: The documents that answer each query.
         count: Negatives a query.
         margin: Share of the best positive's cosine.
-        skip: How many of the nearest negatives are passed over.
+        skip: How many of the nearest negatives to skip.
     """
     wanted = min(len(documents), count + skip + max((len(p) for p in positives), default=0) + 32)
     found: list[list[int]] = []
@@ -57,7 +57,7 @@ def gather_batches(
 ) -> Iterator[list[int]]:
     """Yield as many documents as `order` has, each once, in batches of `size`, with up to `count` hard negatives each.
 
-    So hard negatives cost nothing: they are other rows' positives, encoded anyway.
+    Hard negatives add no cost: they are positives of other rows, which are encoded anyway.
 
     Args:
         order: The documents in random order.

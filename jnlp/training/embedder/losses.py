@@ -23,8 +23,8 @@ def info_nce(
         documents: `[n, d]`, at least those of the queries; all others are their negatives.
         owner: int64 `[q]`, each query's document.
         hidden: bool `[q, n]`, true where a document is no negative of a query, since it answers it too.
-        temperature: What cosines are divided by.
-        symmetric: Add the same from documents to queries (a document's other queries are no negatives), halved.
+        temperature: The divisor of cosines.
+        symmetric: Average with the same loss from documents to queries; a document's other queries are not negatives.
     """
     scores = F.normalize(queries, dim=-1) @ F.normalize(documents, dim=-1).mT / temperature
     scores = scores.masked_fill(hidden, float("-inf"))

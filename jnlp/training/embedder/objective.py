@@ -1,4 +1,4 @@
-"""What fitting an embedder fits: steps of several kinds of rows, and the scores that choose the epoch."""
+"""The objective of fitting an embedder: steps of several kinds of rows, and the scores that select the epoch."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Lesson:
 
     Args:
         projection: From the model's width to the teacher's; trained along, and left behind.
-        weight: Of the teacher's losses beside those of the rows themselves.
+        weight: The weight of the teacher's losses; the rows' own losses have 1.
         temperature: What the teacher's cosines are divided by.
         margin: Documents that it finds nearer than this share of the answer's cosine are no negatives; 0: all are.
     """
@@ -87,7 +87,7 @@ class Lesson:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Sequences that go through together, the loss of their vectors, and who looks at the vectors afterwards."""
+    """Sequences of one step, the loss of their vectors, and a function that gets the vectors afterwards."""
 
     sequences: list[Ids]
     loss: Callable[[Tensor], Tensor]
@@ -102,7 +102,7 @@ class Rows(Protocol):
         ...
 
     def state(self) -> dict[str, Any]:
-        """Return what steps to come depend on."""
+        """Return the state that further steps depend on."""
         ...
 
     def load_state(self, state: dict[str, Any], /) -> None:
@@ -288,7 +288,7 @@ class EmbedderObjective:
         return [steps[i] for i in rng.permutation(len(steps))]
 
     def backward(self, batch: Step, /) -> tuple[float, int]:
-        """Leave the gradients of a step in the encoder."""
+        """Accumulate the gradients of a step in the encoder."""
         loss, vectors = backward(self.encoder, batch.sequences, batch.loss, self.cache_tokens)
         batch.seen(vectors)
         return loss, sum(map(len, batch.sequences))

@@ -1,4 +1,4 @@
-"""Pairs as token sequences, and batches of documents with all their queries: no text is encoded twice in a step."""
+"""Pairs as token sequences, in batches of documents with all their queries; each text is encoded once per step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What embedders and rerankers learn from: pairs that belong together, with negatives, and pairs with a grade."""
+"""Training data of embedders and rerankers: positive pairs with negatives, and graded pairs."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class Pair:
     """A query and a document that answers it, with documents that do not.
 
     Args:
-        query: The query, or the first of two texts that mean the same.
-        document: What belongs to it.
-        negatives: Documents that look alike and do not answer.
-        group: What is held out together: an article, an author.
+        query: The query, or the first of two texts with the same meaning.
+        document: The document that matches it.
+        negatives: Hard negatives: similar documents that do not answer.
+        group: Pairs of one group (an article, an author) are held out together.
     """
 
     query: str
@@ -38,7 +38,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """Two texts and how alike they are; only the order of scores counts."""
+    """Two texts with a similarity score; only the order of scores matters."""
 
     first: str
     second: str
@@ -48,7 +48,7 @@ class Graded:
 
 @dataclass(frozen=True, slots=True)
 class PairSet:
-    """Pairs of one kind: a batch holds no others, so that its negatives are of the kind too.
+    """Pairs of one kind. Batches do not mix kinds, so in-batch negatives are of the same kind.
 
     Args:
         name: For the card.
@@ -144,7 +144,7 @@ P = TypeVar("P", Pair, Graded)
 
 
 def hold_out(pairs: Sequence[P], share: float, seed: int, /) -> tuple[list[P], list[P]]:
-    """Divide pairs into those to train on and those to score; equal texts and groups stay together.
+    """Split pairs into training and validation pairs; equal texts and groups stay together.
 
     Raises:
         JnlpError: One of the two would be empty.

@@ -1,6 +1,6 @@
-"""Trains a reranker: a cross-encoder that reads query and document together and says how relevant the document is.
+"""Trains a reranker: a cross-encoder that reads query and document together and scores the relevance.
 
-It is a classifier of pairs with one label through a sigmoid: what sentence-transformers calls a CrossEncoder.
+It is a classifier of pairs with one label and a sigmoid, like a CrossEncoder of sentence-transformers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class RerankerOptions(PairOptions):
 
 
 class RerankerTrainer:
-    """Fits a reranker to pairs: the `Trainer` behind `jnlp train reranker`."""
+    """The `Trainer` of `jnlp train reranker`."""
 
     def fit(
         self,
@@ -78,7 +78,7 @@ def make_trainer() -> RerankerTrainer:
 
 
 def judge(pairs: Sequence[Pair], count: int, seed: int, /) -> list[Example]:
-    """Return every pair as relevant, and with it `count` that are not: its own negatives, then other documents.
+    """Return every pair as relevant, plus `count` irrelevant ones: its own negatives, then other documents.
 
     Raises:
         JnlpError: There is no document to be a negative.

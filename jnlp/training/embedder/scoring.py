@@ -1,4 +1,4 @@
-"""The scores of an embedder in training, by which the best epoch is chosen."""
+"""The scores of an embedder during training, which select the best epoch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOST_COMPARED = 500
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What chooses the epoch.
+    """The held-out data that selects the epoch.
 
     Args:
         pairs: Scored by nDCG@10.

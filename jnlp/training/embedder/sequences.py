@@ -1,7 +1,7 @@
-"""Token sequences through an encoder with gradients, one pooled vector each, whatever their lengths.
+"""Runs token sequences of any length through an encoder with gradients, to one pooled vector each.
 
-On a CPU the sequences of a chunk are laid into rows of equal length, several short ones in each, since one dense call
-over rows beats attention sequence by sequence; on a GPU they stay one packed row for the flash kernel.
+On a CPU, the sequences of a chunk are put into rows of equal length, several short ones in each, because one dense call
+is faster than attention for each sequence. On a GPU they stay one packed batch for the flash kernel.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ CPU_ROWS, CUDA_TOKENS = 8, 65_536
 """Rows of a chunk on a CPU: few enough for the caches; tokens of a chunk on a GPU."""
 
 WORTH_COMPILING = 2_000_000
-"""Tokens of a run from which compiling, about half a minute, pays."""
+"""Minimum tokens of a run for which compiling, about half a minute, saves time."""
 
 
 def first_fit(lengths: Sequence[int], room: int, /) -> list[list[int]]:
-    """Lay sequences into rows of `room` tokens: the longest first, each into the first row that has space."""
+    """Put sequences into rows of `room` tokens: longest first, each into the first row with enough space."""
     rows: list[list[int]] = []
     space: list[int] = []
     opened = 0  # rows before it are full
@@ -61,8 +61,8 @@ class SequenceEncoder:
         pooling: How states become one vector.
         device: Where the module is.
         row: Tokens of a row; no sequence is longer.
-        pad: The id that fills a row.
-        rows: The module over rows of equal length; None leaves the sequences one packed row.
+        pad: The id of padding.
+        rows: The module over rows of equal length; None keeps the sequences in one packed batch.
     """
 
     module: ModernBert
@@ -73,7 +73,7 @@ class SequenceEncoder:
     rows: DenseEncoder | None
 
     def chunks(self, lengths: Sequence[int], /) -> list[list[int]]:
-        """Divide sequences into chunks that go through together."""
+        """Split sequences into chunks for one forward pass each."""
         if self.rows is None:
             return batches(lengths, CUDA_TOKENS if self.device.type == "cuda" else MICRO_TOKENS)
         rows = first_fit(lengths, self.row)

@@ -1,7 +1,7 @@
-"""The vectors of a teacher, computed once for each text and kept on disk: a stopped run goes on where it was.
+"""The vectors of a teacher, computed once for each text and cached on disk.
 
-A teacher is any embedder. What it says of a text is needed in every epoch and by every run over the same texts, so
-vectors are appended to a cache, in fp16, under the hash of prefix and text.
+A teacher is any embedder. Its vectors are needed in every epoch and in every run over the same texts, so they are
+appended to a cache, in fp16, under the hash of prefix and text. A stopped run continues with the cached ones.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jnlp.types import Embedder, Progress
 
 CHUNK = 512
-"""Texts that the teacher embeds at once; after each chunk the cache is on the disk."""
+"""Texts that the teacher embeds at once; after each chunk the cache is synced to disk."""
 
 _KEY = 16  # bytes of a text's hash
 _VECTORS, _KEYS = "vectors.f16", "keys"
@@ -37,7 +37,7 @@ class Teacher:
     """An embedder that another one learns from.
 
     Args:
-        embedder: What computes the vectors; of longer texts it sees the beginning.
+        embedder: Computes the vectors; longer texts are truncated.
         cache: The folder of its vectors.
     """
 
@@ -50,7 +50,7 @@ class Teacher:
         return self.embedder.dimension
 
     def embed(self, texts: Sequence[str], purpose: Purpose, progress: Progress, /) -> NDArray[np.float32]:
-        """Return unit vectors float32 `[n, d]`, from the cache where they are in it.
+        """Return unit vectors float32 `[n, d]`, from the cache if possible.
 
         Args:
             texts: What to embed; repeated texts are computed once.
@@ -76,7 +76,7 @@ class Teacher:
 
 @dataclass(slots=True)
 class _Kept:
-    """A cache: `keys` and `vectors.f16` grow together, a key only once its vector is on the disk."""
+    """The cache files `keys` and `vectors.f16`; a key is written after its vector is on disk."""
 
     folder: Path
     dimension: int
@@ -85,7 +85,7 @@ class _Kept:
 
     @classmethod
     def open(cls, folder: Path, dimension: int) -> _Kept:
-        """Read the keys; what a stopped run left unfinished at the end of either file is cut off."""
+        """Read the keys; truncate unfinished entries of a stopped run at the end of either file."""
         for name in (_KEYS, _VECTORS):
             if not (folder / name).exists():
                 (folder / name).touch()

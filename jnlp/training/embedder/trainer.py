@@ -1,8 +1,8 @@
-"""Trains a ModernBERT into an embedder from pairs of texts that belong together.
+"""Trains a ModernBERT into an embedder from pairs of related texts.
 
-The parts: `pairs` says what is learned from, `pair_batches` makes batches, `sequences` runs them, `losses` and
-`grad_cache` give gradients, `hard_negatives` finds what the model confuses, `objective` is what `training.epochs` fits,
-and `folder` writes what sentence-transformers loads. This module puts them together; it is light to import.
+The parts: `pairs` defines the data, `pair_batches` makes batches, `sequences` runs them, `losses` and `grad_cache`
+compute gradients, `hard_negatives` finds documents that the model confuses, `objective` is fitted by `training.epochs`,
+and `folder` writes a folder for sentence-transformers. This module combines them; it is light to import.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ class EmbedderOptions(PairOptions):
     """How an embedder is trained."""
 
     epochs: Annotated[int, Option("Passes over the training pairs; the best is kept.", ge=1)] = 5
-    batch_size: Annotated[int, Option("Documents a step, each with its queries; all others are negatives.", ge=2)] = 128
+    batch_size: Annotated[int, Option("Documents per step, with their queries; all others are negatives.", ge=2)] = 128
     max_length: Annotated[int, Option("Longest training text in tokens; the rest of it is cut.", ge=8)] = 256
     patience: Annotated[int, Option("Epochs without a better score before it stops; 0: never.", ge=0)] = 2
     hours: Annotated[float | None, Option("Time limit; the learning rate falls to 0 by then.", gt=0)] = None
-    temperature: Annotated[float, Option("What cosines are divided by in the loss.", gt=0)] = 0.05
+    temperature: Annotated[float, Option("The divisor of cosines in the loss.", gt=0)] = 0.05
     symmetric: Annotated[bool, Option("Train documents to find their queries too.")] = False
     mine: Annotated[
-        int, Option("Hard negatives that each document meets in its batch, from the second epoch on.", ge=0)
+        int, Option("Hard negatives added to the batch for each document, from the second epoch on.", ge=0)
     ] = 0
     mine_margin: Annotated[
-        float, Option("A negative nearer than this share of the answer's cosine may be an answer too: left out.", gt=0)
+        float, Option("Skip negatives above this share of the answer's cosine: they may be right too.", gt=0)
     ] = 0.95
-    mine_skip: Annotated[int, Option("Nearest negatives that are passed over.", ge=0)] = 0
+    mine_skip: Annotated[int, Option("Number of nearest negatives to skip.", ge=0)] = 0
     dimensions: Annotated[
-        tuple[int, ...], Option("Widths at which the first numbers of a vector work alone.", metavar="N,M")
+        tuple[int, ...], Option("Also train truncated vectors of these widths (Matryoshka).", metavar="N,M")
     ] = ()
     query_prefix: Annotated[str | None, Option("Put before queries; the base's own where none is given.")] = None
     document_prefix: Annotated[str | None, Option("Put before documents; likewise.")] = None
@@ -58,8 +58,8 @@ class EmbedderOptions(PairOptions):
         str | None,
         Option("An embedder to learn from, by name or folder; rows may then be single texts.", metavar="MODEL"),
     ] = None
-    teacher_weight: Annotated[float, Option("Of the teacher's losses beside those of the pairs.", gt=0)] = 1.0
-    teacher_temperature: Annotated[float, Option("What the teacher's cosines are divided by.", gt=0)] = 0.02
+    teacher_weight: Annotated[float, Option("Weight of the teacher's losses; those of the pairs have 1.", gt=0)] = 1.0
+    teacher_temperature: Annotated[float, Option("The divisor of the teacher's cosines.", gt=0)] = 0.02
     teacher_margin: Annotated[
         float,
         Option("No negative: what the teacher finds nearer than this share of the answer's cosine; 0: all are.", ge=0),
@@ -71,7 +71,7 @@ class EmbedderOptions(PairOptions):
 
 @dataclass(frozen=True, slots=True)
 class EmbedderSets:
-    """What is trained on, and what chooses the epoch and is scored."""
+    """The training sets, and the validation sets that select the epoch."""
 
     pairs: Sequence[PairSet]
     graded: Sequence[GradedSet] = ()
@@ -95,7 +95,7 @@ class EmbedderSets:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What the card says that the run does not know.
+    """Facts for the card that the run does not know.
 
     Args:
         name: The model's name.
@@ -111,7 +111,7 @@ class Described:
 
 
 class EmbedderTrainer:
-    """Fits an embedder to pairs: the `Trainer` behind `jnlp train embedder`."""
+    """The `Trainer` of `jnlp train embedder`."""
 
     def fit(
         self,
@@ -207,15 +207,15 @@ def fit_embedder(
     """Train an embedder on given sets and write `out` in sentence-transformers' layout, with `metrics.json` and a card.
 
     Args:
-        sets: What is trained on, and what chooses the epoch.
+        sets: The training and validation sets.
         options: The options.
-        out: The folder to make; written next to its place and renamed when complete. Until then a checkpoint
-            of each epoch is kept: the same call goes on from it.
+        out: The folder to make; written next to its place and renamed when complete. Until then a checkpoint is
+            kept, from which the same call continues.
         base: The folder of the model to start from.
         progress: Called with (phase, done, total, figures).
         described: For the card.
         device: `cpu`, `cuda` …; `auto` takes the GPU where there is one.
-        teacher: What the embedder learns from beside the pairs; texts need one.
+        teacher: A teacher, in addition to the pairs; single texts need one.
 
     Raises:
         JnlpError: A base that is no ModernBERT, dimensions over its width, or an `out` that exists.
@@ -280,7 +280,7 @@ def prefixes_of(base: Path, options: EmbedderOptions, /) -> dict[Purpose, str]:
 
 
 def default_rate(hidden: int, /) -> float:
-    """Return the peak rate where none is given: 5e-4 at width 256, falling with the width as 1/d."""
+    """Return the default peak rate: 5e-4 at width 256, proportional to 1/width."""
     return 0.128 / hidden
 
 

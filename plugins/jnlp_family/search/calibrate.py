@@ -3,7 +3,7 @@
 The questions are those of JaQuAD's development articles, whole and cut to a few of their words; of two passages in five
 the passage is taken out of the collection, so that its questions have no answer. A hit is right where it is the
 question's passage. The weights of `jnlp_search.query.scores` are fitted on all of them and written to the model's
-`search.json`; the figures beside them are of the half that a fit on the other half had not seen.
+`search.json`; its figures are measured on the half that was not used for the fit.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def hit_printer(
             made = [({} if query is None else {"query": query}) | as_json(hit) for hit in hits]
             if name == "jsonl":
                 output.write(*made)
-                output.flush()  # whoever asks line by line waits for the answer
+                output.flush()  # a program that sends queries line by line waits for the answer
             else:
                 rows.extend(made)
 
