@@ -56,5 +56,5 @@ def read_query(query: str, /) -> Wording:
 
     text = " ".join(_PART.sub(plain, query).split()) if _PART.search(query) else query
     if not text.strip():
-        raise UsageError("the query says only what must not occur", hint="add a word or a question")
+        raise UsageError("the query has no words to look for", hint="add a word or a question to what must not occur")
     return Wording(text, tuple(phrases), tuple(excluded))
