@@ -21,7 +21,19 @@ from jnlp_search import Index
 from jnlp_search.store.schema import TABLES
 from jnlp_search.where.parse import parse
 from jnlp_search.where.sql import define, documents_where, kind_of, language_of
-from jnlp_search.where.tree import All, Any, Column, Compare, Missing, Moment, Not, Op, read_moment, read_number
+from jnlp_search.where.tree import (
+    All,
+    Any,
+    Column,
+    Compare,
+    Missing,
+    Moment,
+    Not,
+    Op,
+    read_moment,
+    read_number,
+    whole_year,
+)
 
 from .conftest import FakeEngine, OneModel
 
@@ -42,6 +54,7 @@ YEAR, KIND = Column("year"), Column("kind")
         ("kind not like '規程/%'", Not(Compare(KIND, Op.LIKE, "規程/%"))),
         ("kind is null", Missing(KIND)),
         ("kind is not null", Not(Missing(KIND))),
+        ("mtime = 2019", Compare(Column("mtime"), Op.EQUAL, whole_year(2019))),
         ("year = true", Compare(YEAR, Op.EQUAL, True)),
         (
             "year = 1 or year = 2 and not kind = 'a'",
@@ -150,7 +163,7 @@ DATES = st.sampled_from(["2024-05", "2024-05-01", "2024-05-02T00:00"]).map(read_
 COLUMNS = st.sampled_from(NAMES).map(Column)
 ORDER = st.sampled_from([op for op in Op if op is not Op.LIKE])
 ATOMS = st.one_of(
-    st.builds(Compare, COLUMNS, ORDER, st.one_of(st.integers(-3, 3), st.sampled_from([0.5, 1000]), TEXTS, DATES)),
+    st.builds(Compare, COLUMNS, ORDER, st.one_of(st.integers(-3, 3), st.sampled_from([0.5, 1000, 2024]), TEXTS, DATES)),
     st.builds(Compare, COLUMNS, st.just(Op.EQUAL), st.booleans()),
     st.builds(
         Compare, COLUMNS, st.just(Op.LIKE), st.sampled_from(["", "a%", "%b", "_", "%", r"\%", "%0%", "A_", "2%-%1"])
@@ -218,7 +231,7 @@ def passes(op: Op, cell, value) -> bool:
     if isinstance(value, str) and not isinstance(cell, str):
         value = read_number(value)
     elif not isinstance(value, str) and isinstance(cell, str):
-        cell = read_number(cell)
+        cell = int(cell[:4]) if cell.startswith("2024-") or cell.startswith("2024/") else read_number(cell)
     if value is None or cell is None:
         return False
     return {
@@ -330,6 +343,8 @@ def index(tmp_path_factory, embedders):
         ("tags = '青'", {"札"}),
         ("mtime < 2020-01-01", {"文書/規程/旧.md"}),
         ("mtime = 2019-04-01", {"文書/規程/旧.md"}),
+        ("mtime = 2019", {"文書/規程/旧.md"}),
+        ("mtime > 2019 and kind = 'txt'", {"文書/規程/契約.txt", "文書/notes/memo.txt"}),
         ("mtime >= 2020-01 and kind = 'txt'", {"文書/規程/契約.txt", "文書/notes/memo.txt"}),
         ("language = 'en'", {"文書/notes/memo.txt"}),
         ("kind = 'pdf'", set()),

@@ -22,6 +22,7 @@ from jnlp_search.where.tree import (
     Value,
     read_moment,
     read_number,
+    whole_year,
 )
 
 if TYPE_CHECKING:
@@ -197,6 +198,8 @@ class _Parser:
             self._fail("a date that exists" if token.kind == "date" else _VALUE)
         if column.name == "mtime" and isinstance(value, str):
             value = read_moment(value) or self._fail("a date: 2024-05-01")
+        if column.name == "mtime" and isinstance(value, int) and 1000 <= value < 9999:
+            value = whole_year(value)
         self._at += 1
         return value
 

@@ -21,6 +21,7 @@ from jnlp_search.where.tree import (
     Op,
     Value,
     local_time,
+    number_or_year,
     read_moment,
     read_number,
 )
@@ -63,7 +64,7 @@ def documents_where(condition: Condition, /) -> Sql:
 def define(connection: sqlite3.Connection, /) -> None:
     """Define the functions that the SQL calls on a connection."""
     for name, count, function in (
-        ("jnlp_number", 1, read_number),
+        ("jnlp_number", 1, number_or_year),
         ("jnlp_time", 2, _time),
         ("jnlp_like", 2, _like),
         ("jnlp_nfc", 1, _nfc),
@@ -95,7 +96,8 @@ def _column(column: Column, test: Sql) -> Sql:
     if column.name in BUILT_IN:
         own = "SELECT own.value FROM json_each(documents.metadata) AS own WHERE own.key = ? AND own.type <> 'null'"
         value = f"SELECT coalesce(({own}), {_EXPRESSIONS[column.name]}) AS value"
-        text = f"EXISTS (SELECT 1 FROM ({value}) AS item WHERE {test.text.format('item.value')})"
+        name = "item.value COLLATE NOCASE" if column.name in ("kind", "language") else "item.value"
+        text = f"EXISTS (SELECT 1 FROM ({value}) AS item WHERE {test.text.format(name)})"
         return Sql(text, (column.name, *test.values))
     text = f"""EXISTS (SELECT 1 FROM json_each(documents.metadata) AS cell WHERE cell.key = ? AND
         CASE cell.type

@@ -136,6 +136,24 @@ def read_moment(text: str, /) -> Moment | None:
         return None
 
 
+def number_or_year(text: str, /) -> int | float | None:
+    """Return the number that a text is, or the year where it is a date; None for any other text.
+
+    Example:
+        >>> number_or_year("2020"), number_or_year("2024-05-01"), number_or_year("May")
+        (2020, 2024, None)
+    """
+    number = read_number(text)
+    if number is None and (moment := read_moment(text)) is not None:
+        return int(moment.start[:4])
+    return number
+
+
+def whole_year(year: int, /) -> Moment:
+    """Return a year as an interval of local time."""
+    return Moment(_shown(datetime(year, 1, 1)), _shown(datetime(year, 12, 31) + timedelta(days=1)))
+
+
 def local_time(seconds: float, /) -> str | None:
     """Return seconds since 1970 as local time, in the form that `Moment` has."""
     try:
