@@ -170,7 +170,7 @@ class Engine:
 
         Example:
             >>> tokenizer = nlp.models().embedder().tokenizer
-            >>> [(c.start, c.end) for c in nlp.chunker("sentences")("今日は晴れ。明日は雨。", tokenizer, 5, 0)]
+            >>> [(c.start, c.end) for c in nlp.chunker("sentences")("今日は晴れ。明日は雨。", tokenizer, 5, 0, ())]
             [(0, 6), (6, 11)]
         """
         chunker: Chunker = self.plugins.registry.get(Kind.CHUNKER, name)

@@ -69,7 +69,8 @@ def register_normalizers(register: Register) -> None:
 def register_chunkers(register: Register) -> None:
     """Chunkers: the target cuts a document into passages for an index; `jnlp index --chunker NAME` chooses it.
 
-    It is called as `chunker(text, tokenizer, budget, overlap)` and yields a `jnlp.types.Chunk` for each passage.
+    It is called as `chunker(text, tokenizer, budget, overlap, outline)` and yields a `jnlp.types.Chunk` for each
+    passage; `outline` has the document's headings, pages and slides.
     """
 
 

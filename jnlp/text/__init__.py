@@ -5,6 +5,7 @@ from __future__ import annotations
 from .align import Aligned, Builder, compose, identity, retext
 from .charset import decode_page
 from .encodings import Decoded, Detected, ForeignTextError, UndecodableError, decode, detect
+from .headings import headings
 from .markup import MARKUPS, aozora, front_matter, html, html_title, is_aozora, markdown
 from .normalize import FOLD_VERSION, NORMALIZERS, fold, fold_kana, nfkc, readable, search_fold, without_invisible
 from .paragraphs import lines, paragraphs
@@ -31,6 +32,7 @@ __all__ = [
     "fold",
     "fold_kana",
     "front_matter",
+    "headings",
     "html",
     "html_title",
     "identity",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from jnlp.types.heads import Models, Tokenizer
-from jnlp.types.records import Failed, Record
+from jnlp.types.records import Failed, Mark, Record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +71,10 @@ class Hit:
         highlights: Offsets in `text` of what matched the query's words.
         metadata: The document's fields.
         path: The document's file, as it was indexed; None for a document without one.
-        line: The document's row in the file; None where it is the whole file.
+        line: The line of the file in which the passage begins; of a row, the row's own.
+        headings: The headings that the passage stands under, the outermost first.
+        page, slide: The page of a PDF or the slide that it begins on, from 1.
+        before, after: The sentences around it, where `context` asked for them.
         count: The number of documents that have this passage.
         also: The other documents that have it, the first hundred.
         explain: How it came to its rank and score, where that was asked for.
@@ -95,6 +98,11 @@ class Hit:
     metadata: Mapping[str, object] = field(default_factory=dict)
     path: str | None = None
     line: int | None = None
+    headings: tuple[str, ...] = ()
+    page: int | None = None
+    slide: int | None = None
+    before: str = ""
+    after: str = ""
     count: int = 1
     also: tuple[Place, ...] = ()
     explain: Explanation | None = None
@@ -111,11 +119,12 @@ class Chunk:
     tokens: int
 
 
-Chunker = Callable[[str, Tokenizer, int, int], Iterator[Chunk]]
-"""What `register_chunkers` registers: `chunker(text, tokenizer, budget, overlap)` yields passages in order.
+Chunker = Callable[[str, Tokenizer, int, int, Sequence[Mark]], Iterator[Chunk]]
+"""What `register_chunkers` registers: `chunker(text, tokenizer, budget, overlap, outline)` yields passages in order.
 
 `budget` is the most tokens of a passage, special tokens and prefix not counted; `overlap` the most that neighbours
-share.
+share. `outline` has the headings, pages and slides of the document by `start`: those of its reader, and the numbered
+headings of its text.
 """
 
 

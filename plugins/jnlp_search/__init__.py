@@ -45,6 +45,7 @@ def register_trainers(register: Register) -> None:
 
 @hookimpl
 def register_chunkers(register: Register) -> None:
-    """Register the chunkers `sentences` and `paragraphs`, for `jnlp index --chunker NAME`."""
+    """Register the chunkers `sentences`, `headings` and `paragraphs`, for `jnlp index --chunker NAME`."""
     register("sentences", "jnlp_search.chunk:sentence_chunker", summary="Whole sentences up to a token budget.")
+    register("headings", "jnlp_search.chunk:heading_chunker", summary="One section with its heading, cut if too long.")
     register("paragraphs", "jnlp_search.chunk:paragraph_chunker", summary="One paragraph each, cut if too long.")

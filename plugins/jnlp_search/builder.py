@@ -171,11 +171,12 @@ class Builder:
             self.catalog.delete_document(made.replaces)
         document = self.catalog.add_document(made.document)
         numbers = []
-        parts = zip(made.spans, made.tokens, made.texts, made.passages, strict=True)
-        for ordinal, (span, tokens, text, passage) in enumerate(parts):
+        parts = zip(made.spans, made.tokens, made.texts, made.passages, made.spots, strict=True)
+        for ordinal, (span, tokens, text, passage, spot) in enumerate(parts):
             words = " ".join(word.form for word in self._words.words(text))
             same = same_passage(text if passage is None else passage)
-            numbers.append(self.catalog.add_chunk(document, ordinal, span, tokens, text, passage, same, words))
+            place = spot.to_json()
+            numbers.append(self.catalog.add_chunk(document, ordinal, span, tokens, text, passage, place, same, words))
         return numbers
 
     def _vectors(self, drafts: Sequence[Draft]) -> list[bytes]:

@@ -11,9 +11,9 @@ from jnlp.errors import UsageError
 from jnlp.types import Chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from jnlp.types import Chunker, IntArray, Tokenizer
+    from jnlp.types import Chunker, IntArray, Mark, Tokenizer
 
 BATCH = 256
 """Sentences tokenised at once."""
@@ -25,41 +25,60 @@ PAUSES = "、,，;；:：・ 　\n)）」』】"
 """Characters after which a too long sentence is preferably cut."""
 
 
+SECTIONS = frozenset({"heading", "slide", "sheet"})
+"""Kinds of marks that begin a section."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Sentence:
-    """A sentence or part of one. `fresh`: it begins a paragraph; `gap`: the tokens of the white space before it."""
+    """A sentence or part of one.
+
+    `fresh`: it begins a paragraph or a section; `gap`: the tokens of the white space before it; `heading`: it is one.
+    """
 
     start: int
     end: int
     tokens: int
     fresh: bool
     gap: int = 0
+    heading: bool = False
 
 
-def sentence_chunker(text: str, tokenizer: Tokenizer, budget: int, overlap: int, /) -> Iterator[Chunk]:
+def sentence_chunker(
+    text: str, tokenizer: Tokenizer, budget: int, overlap: int, outline: Sequence[Mark], /
+) -> Iterator[Chunk]:
     """Yield passages of whole sentences, in order.
 
-    A blank line ends a passage that is at least half full. Adjacent passages of running text overlap: a passage begins
-    with the last sentences of the one before, as many as fit into `overlap` tokens. A sentence over the budget is cut.
+    A blank line or a heading ends a passage that is at least half full, and a heading begins the passage of its text.
+    Adjacent passages of running text overlap: a passage begins with the last sentences of the one before, as many as
+    fit into `overlap` tokens. A sentence over the budget is cut.
 
     Args:
         text: The document.
         tokenizer: The embedding model's tokenizer.
         budget: Maximum tokens of a passage, special tokens and prefix not counted.
         overlap: Maximum tokens that adjacent passages share.
+        outline: The headings of the document.
     """
     held: list[_Sentence] = []
-    for unit in _units(text, tokenizer, budget):
+    for unit in _units(text, tokenizer, budget, outline):
         total = _length(held)
         if held and (total + unit.gap + unit.tokens > budget or (unit.fresh and 2 * total >= budget)):
-            yield Chunk(held[0].start, held[-1].end, total)
-            held = [] if unit.fresh else _tail(held, min(overlap, budget - unit.gap - unit.tokens))
+            body, heads = _without_last_headings(held)
+            if body and heads and _length([*heads, unit]) <= budget:
+                yield Chunk(body[0].start, body[-1].end, _length(body))
+                held = heads
+            else:
+                yield Chunk(held[0].start, held[-1].end, total)
+                held = [] if unit.fresh else _tail(held, min(overlap, budget - unit.gap - unit.tokens))
         held.append(unit)
     if held:
         yield Chunk(held[0].start, held[-1].end, _length(held))
 
 
-def paragraph_chunker(text: str, tokenizer: Tokenizer, budget: int, overlap: int, /) -> Iterator[Chunk]:
+def paragraph_chunker(
+    text: str, tokenizer: Tokenizer, budget: int, overlap: int, outline: Sequence[Mark], /
+) -> Iterator[Chunk]:
     """Yield each paragraph as one passage; `sentence_chunker` cuts a paragraph over the budget.
 
     Args:
@@ -67,12 +86,44 @@ def paragraph_chunker(text: str, tokenizer: Tokenizer, budget: int, overlap: int
         tokenizer: The embedding model's tokenizer.
         budget: Maximum tokens of a passage, special tokens and prefix not counted.
         overlap: Maximum tokens that the parts of a long paragraph share.
+        outline: Not used.
     """
     from jnlp.text import paragraphs
 
+    del outline
     for start, end in paragraphs(text):
-        for chunk in sentence_chunker(text[start:end], tokenizer, budget, overlap):
-            yield Chunk(start + chunk.start, start + chunk.end, chunk.tokens)
+        yield from _cut_span(text, (start, end), tokenizer, budget, overlap)
+
+
+def heading_chunker(
+    text: str, tokenizer: Tokenizer, budget: int, overlap: int, outline: Sequence[Mark], /
+) -> Iterator[Chunk]:
+    """Yield each section, with its heading, as one passage; `sentence_chunker` cuts a section over the budget.
+
+    A heading without text of its own is put to the section below it.
+
+    Args:
+        text: The document.
+        tokenizer: The embedding model's tokenizer.
+        budget: Maximum tokens of a passage, special tokens and prefix not counted.
+        overlap: Maximum tokens that the parts of a long section share.
+        outline: The headings, slides and sheets of the document.
+    """
+    titles = {mark.start: mark.title for mark in outline if mark.kind in SECTIONS}
+    starts = sorted({0, *titles})
+    begin = 0
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        own = text[start:end].strip()
+        if end < len(text) and own == titles.get(start, "").strip():
+            continue
+        yield from _cut_span(text, (begin, end), tokenizer, budget, overlap)
+        begin = end
+
+
+def _cut_span(text: str, span: tuple[int, int], tokenizer: Tokenizer, budget: int, overlap: int) -> Iterator[Chunk]:
+    start, end = span
+    for chunk in sentence_chunker(text[start:end], tokenizer, budget, overlap, ()):
+        yield Chunk(start + chunk.start, start + chunk.end, chunk.tokens)
 
 
 def bundled_chunker(name: str, /) -> Chunker:
@@ -81,10 +132,20 @@ def bundled_chunker(name: str, /) -> Chunker:
     Raises:
         UsageError: There is no such chunker.
     """
-    known: dict[str, Chunker] = {"sentences": sentence_chunker, "paragraphs": paragraph_chunker}
+    known: dict[str, Chunker] = {
+        "sentences": sentence_chunker,
+        "headings": heading_chunker,
+        "paragraphs": paragraph_chunker,
+    }
     if name not in known:
         raise UsageError(f"no chunker is called '{name}'", hint=f"there are: {', '.join(known)}")
     return known[name]
+
+
+def _without_last_headings(held: list[_Sentence]) -> tuple[list[_Sentence], list[_Sentence]]:
+    """Divide sentences into those up to the last that is no heading, and the headings after it."""
+    last = next((at for at in range(len(held), 0, -1) if not held[at - 1].heading), 0)
+    return held[:last], held[last:]
 
 
 def _length(held: list[_Sentence]) -> int:
@@ -100,9 +161,10 @@ def _tail(held: list[_Sentence], room: int) -> list[_Sentence]:
     return []
 
 
-def _units(text: str, tokenizer: Tokenizer, budget: int) -> Iterator[_Sentence]:
+def _units(text: str, tokenizer: Tokenizer, budget: int, outline: Sequence[Mark]) -> Iterator[_Sentence]:
     """Yield sentences, and parts of sentences over the budget, with their length in tokens."""
-    spans = _trim(text)
+    titles = {mark.start: mark.title for mark in outline if mark.kind in SECTIONS}
+    spans = _trim(text, sorted(titles))
     special = len(tokenizer.encode([""])[0].ids)
     last = 0
     while batch := list(islice(spans, BATCH)):
@@ -113,8 +175,10 @@ def _units(text: str, tokenizer: Tokenizer, budget: int) -> Iterator[_Sentence]:
             [text[before : min(start, before + LONGEST)] for before, (start, _) in zip(befores, batch, strict=True)]
         )
         for (start, end), tokens, gap in zip(batch, encoded, gaps, strict=True):
-            fresh = text.count("\n", last, start) >= 2
-            sentence = _Sentence(start, end, max(1, len(tokens.ids) - special), fresh, len(gap.ids) - special)
+            fresh = start in titles or text.count("\n", last, start) >= 2
+            heading = start in titles and end - start <= len(titles[start])
+            counts = (max(1, len(tokens.ids) - special), fresh, len(gap.ids) - special)
+            sentence = _Sentence(start, end, *counts, heading)
             if sentence.tokens <= budget:
                 yield sentence
             else:
@@ -122,16 +186,19 @@ def _units(text: str, tokenizer: Tokenizer, budget: int) -> Iterator[_Sentence]:
             last = end
 
 
-def _trim(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the spans of sentences without outer white space, none longer than `LONGEST`."""
+def _trim(text: str, sections: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the spans of sentences without outer white space, none longer than `LONGEST`, none over two sections."""
     from jnlp.text.sentences import sentences
 
-    for first, last in sentences(text):
-        for begin in range(first, last, LONGEST):
-            piece = text[begin : min(begin + LONGEST, last)]
-            if bare := piece.strip():
-                start = begin + piece.index(bare[0])
-                yield start, start + len(bare)
+    starts = [0, *(start for start in sections if start > 0)]
+    for origin, stop in zip(starts, [*starts[1:], len(text)], strict=True):
+        section = text if len(starts) == 1 else text[origin:stop]
+        for first, last in sentences(section):
+            for begin in range(first, last, LONGEST):
+                piece = section[begin : min(begin + LONGEST, last)]
+                if bare := piece.strip():
+                    start = origin + begin + piece.index(bare[0])
+                    yield start, start + len(bare)
 
 
 def _cut_sentence(whole: _Sentence, sentence: str, offsets: IntArray, budget: int) -> Iterator[_Sentence]:

@@ -11,10 +11,12 @@ from jnlp.errors import RecordError
 from jnlp.strict_json import dumps
 from jnlp.surrogates import lone_surrogate
 from jnlp.types import Purpose
+from jnlp_search.outline import Outline, outline_of
 from jnlp_search.store.entries import Document
 
 if TYPE_CHECKING:
     from jnlp.types import Chunker, Embedder, Record
+    from jnlp_search.outline import Spot
     from jnlp_search.roots import Roots
     from jnlp_search.store.schema import Manifest
 
@@ -32,6 +34,7 @@ class Draft:
         tokens: The length of each.
         texts: The texts to embed and analyse.
         passages: The texts to display, or None if they are the same.
+        spots: Where each passage stands in its document.
         replaces: The number of the document that this one replaces, or None.
         known: The vectors of that document, by text.
     """
@@ -41,6 +44,7 @@ class Draft:
     tokens: list[int] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     passages: list[str | None] = field(default_factory=list)
+    spots: list[Spot] = field(default_factory=list)
     replaces: int | None = None
     known: dict[str, bytes] = field(default_factory=dict)
 
@@ -55,7 +59,9 @@ class Draft:
         text = _text(record)
         budget = max(8, manifest.chunk_tokens - _overhead(embedder))
         derived = PurePath(record.source.path).suffix.lower() in _HTML
-        for chunk in chunker(text, embedder.tokenizer, budget, manifest.overlap):
+        marks = outline_of(record)
+        outline = Outline(text, marks, _file(record, derived=derived))
+        for chunk in chunker(text, embedder.tokenizer, budget, manifest.overlap, marks):
             if not 0 <= chunk.start < chunk.end <= len(text):
                 raise RecordError(
                     f"{record.id}: chunker '{manifest.chunker}' gave the passage {chunk.start}–{chunk.end} "
@@ -68,6 +74,7 @@ class Draft:
                 if record.original is not None and not derived:
                     shown = record.original[slice(*span)]
             self.spans.append(span)
+            self.spots.append(outline.spot(chunk.start, span[0]))
             self.tokens.append(chunk.tokens)
             self.texts.append(text[chunk.start : chunk.end])
             self.passages.append(shown)
@@ -119,6 +126,13 @@ def _text(record: Record) -> str:
     if isinstance(record.text, tuple):
         raise RecordError("an index takes one text a document, not a pair", hint="leave out --text-pair")
     return record.text
+
+
+def _file(record: Record, *, derived: bool) -> str | None:
+    """Return the text of the file that a document is, where it has lines that a person can go to."""
+    if record.source.line is not None or record.source.encoding is None:
+        return None
+    return record.original if derived or record.original is not None else record.text  # type: ignore[return-value]
 
 
 def _overhead(embedder: Embedder) -> int:

@@ -90,6 +90,10 @@ class SearchOptions:
         str | None, Option(help="Let a cross-encoder judge the first passages, and rank by that.", metavar="MODEL")
     ] = None
     rerank_top: Annotated[int, Option(help="How many passages --rerank judges at least.", ge=1, le=1_000)] = 50
+    context: Annotated[int, Option(help="Sentences to show before and after each passage.", ge=0, le=100)] = 0
+    merge: Annotated[
+        bool, Option(help="Return overlapping passages that were all found as one, so that no text comes twice.")
+    ] = True
     evidence: Annotated[
         bool, Option(help="Find the sentence of each hit that answers best, by its words and by its meaning.")
     ] = False

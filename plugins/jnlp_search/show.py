@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 SHORT = 120
 """A passage of at most so many characters is printed completely."""
 
+_WHERE_KNOWN = ("page", "slide", "before", "after")
+"""Fields of a hit that are left out of its JSON where they are empty."""
+
 LISTED = 3
 """Maximum documents printed for a shared passage."""
 
@@ -21,6 +24,7 @@ def as_json(hit: Hit, /) -> dict[str, Any]:
     """Return a hit as a JSONL record, offsets as lists of two."""
     found = {
         **{field.name: getattr(hit, field.name) for field in dataclasses.fields(hit)},
+        "headings": list(hit.headings),
         "highlights": [list(span) for span in hit.highlights],
         "metadata": dict(hit.metadata),
         "also": [dataclasses.asdict(place) for place in hit.also],
@@ -29,6 +33,7 @@ def as_json(hit: Hit, /) -> dict[str, Any]:
         "explain": dataclasses.asdict(hit.explain) if hit.explain else None,
         "evidence": list(hit.evidence) if hit.evidence else None,
         "index": hit.index,
+        **{name: getattr(hit, name) or None for name in _WHERE_KNOWN},
     }
     return {key: value for key, value in {**found, **asked_for}.items() if key not in asked_for or value is not None}
 
@@ -41,12 +46,22 @@ def snippet(hit: Hit, /) -> tuple[str, list[tuple[int, int]]]:
     return hit.text[start:end], inside
 
 
+def in_context(hit: Hit, /) -> tuple[str, list[tuple[int, int]]]:
+    """Return a passage between the sentences around it, with the offsets of its highlights."""
+    before = f"{hit.before}\n" if hit.before else ""
+    after = f"\n{hit.after}" if hit.after else ""
+    return f"{before}{hit.text}{after}", [(start + len(before), end + len(before)) for start, end in hit.highlights]
+
+
 def heading(hit: Hit, /) -> str:
     """Return the line above a passage: its place and its score."""
     row = f" ({hit.path})" if hit.path and not hit.document.startswith(hit.path) else ""
+    row += f" p. {hit.page}" if hit.page else f" slide {hit.slide}" if hit.slide else ""
+    row += f":{hit.line}" if hit.line and hit.document == hit.path and not row else ""
     row += f" in {hit.index}" if hit.index else ""
     score = f"{hit.score:.2f}" if hit.score >= 0.01 else "<0.01"
-    return f"{hit.rank}. {hit.document}{row} {hit.start}–{hit.end}  {score}"
+    path = f"  {' › '.join(hit.headings)}" if hit.headings else ""
+    return f"{hit.rank}. {hit.document}{row} {hit.start}–{hit.end}  {score}{path}"
 
 
 def explanation(hit: Hit, /) -> str:

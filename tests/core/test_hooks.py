@@ -240,7 +240,7 @@ def register_normalizers(user: User) -> object:
 
 @use(
     """
-def threes(text, tokenizer, budget, overlap):
+def threes(text, tokenizer, budget, overlap, outline):
     from jnlp.types import Chunk
 
     for start in range(0, len(text), 3):

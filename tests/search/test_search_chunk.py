@@ -30,7 +30,7 @@ PARTS = st.sampled_from(
 
 
 def chunks(tokenizer, text: str, budget: int, overlap: int) -> list[str]:
-    return [text[c.start : c.end] for c in sentence_chunker(text, tokenizer, budget, overlap)]
+    return [text[c.start : c.end] for c in sentence_chunker(text, tokenizer, budget, overlap, ())]
 
 
 @example(parts=["😀", "\n", "契約を解約する、", "契約を解約する、", "雨が降る。"], budget=17, overlap=0)
@@ -38,7 +38,7 @@ def chunks(tokenizer, text: str, budget: int, overlap: int) -> list[str]:
 @given(parts=st.lists(PARTS, max_size=60), budget=st.integers(8, 60), overlap=st.integers(0, 30))
 def test_chunks_keep_the_budget_and_lose_nothing(tokenizer, parts: list[str], budget: int, overlap: int) -> None:
     text = "".join(parts)
-    made = list(sentence_chunker(text, tokenizer, budget, overlap))
+    made = list(sentence_chunker(text, tokenizer, budget, overlap, ()))
     covered = set(itertools.chain.from_iterable(range(c.start, c.end) for c in made))
     assert all(text[i].isspace() for i in range(len(text)) if i not in covered)
     for chunk in made:

@@ -26,6 +26,7 @@ FIELDS = [
     "metadata",
     "path",
     "line",
+    "headings",
     "count",
     "also",
 ]
@@ -119,7 +120,7 @@ def test_a_document_that_cannot_be_read_is_named(jnlp, folder):
 def test_people_see_the_sentence_that_answers(jnlp, folder):
     jnlp("index", "文書", "--index", "my.idx", "--text", "答")
     out, _ = jnlp("search", "my.idx", "猫", "--retriever", "lexical", "--format", "table")
-    assert out.splitlines()[0].startswith("1. 文書/猫.md 2–")
+    assert out.splitlines()[0].startswith("1. 文書/猫.md:1 2–")
     assert "吾輩は猫である。" in out
     assert jnlp("search", "my.idx", "犬", "--retriever", "lexical", "--format", "table") == (
         "",

@@ -121,13 +121,13 @@ def test_pairs_are_scored_by_a_cross_encoder(tmp_path):
 # --- the hooks: each registers one and sees it used -------------------------------------------------------------------
 
 
-def characters(text, tokenizer, budget, overlap):
+def characters(text, tokenizer, budget, overlap, outline):
     """Cut a text into passages of three characters."""
     for start in range(0, len(text), 3):
         yield Chunk(start, min(start + 3, len(text)), 3)
 
 
-def outside(text, tokenizer, budget, overlap):
+def outside(text, tokenizer, budget, overlap, outline):
     yield Chunk(0, len(text) + 1, 1)
 
 
@@ -216,7 +216,7 @@ def test_register_normalizers_is_used(tmp_path, monkeypatch):
 
 def test_paragraphs_are_passages(tokenizer):
     text = "第1条は目的です。\n\n第2条は定義です。第2項もあります。\n\n" + "長い文が続きます。" * 5
-    made = [text[c.start : c.end] for c in paragraph_chunker(text, tokenizer, 24, 0)]
+    made = [text[c.start : c.end] for c in paragraph_chunker(text, tokenizer, 24, 0, ())]
     assert made[:2] == ["第1条は目的です。", "第2条は定義です。第2項もあります。"]
     assert "".join(made[2:]) == "長い文が続きます。" * 5
     assert max(map(len, made[2:])) <= 24

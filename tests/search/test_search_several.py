@@ -159,7 +159,7 @@ def test_several_indexes_by_the_command(jnlp):
     hits = lines(jnlp("search", "--index", "解約.idx", "--index", "猫.idx", "契約の解約")[0])
     assert [(hit["document"], hit["index"]) for hit in hits] == [("解約.txt", "解約.idx"), ("猫.txt", "猫.idx")]
     table = jnlp("search", "--index", "解約.idx", "--index", "猫.idx", "契約", "--format", "table")[0]
-    assert "解約.txt in 解約.idx" in table
+    assert "解約.txt:1 in 解約.idx" in table
     for words in (["契約"], ["解約.idx", "契約", "解約"], ["--index", "解約.idx", "猫.idx", "契約"]):
         assert "search takes" in jnlp("search", *words, status=2)[1]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jnlp.strict_json import dumps
-from jnlp_search.show import as_json, explanation, heading, sharing, snippet
+from jnlp_search.show import as_json, explanation, heading, in_context, sharing, snippet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -79,4 +79,6 @@ def _for_people(hits: list[Hit], query: str | None) -> None:
         click.echo(f"■ {query}")
     for hit in hits:
         text, highlights = snippet(hit)
+        if hit.before or hit.after:
+            text, highlights = in_context(hit)
         passage(heading(hit), text, highlights, foot="\n".join(filter(None, (sharing(hit), explanation(hit)))))

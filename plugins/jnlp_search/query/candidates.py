@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jnlp_search.fuse import convex, sort_by_score
 from jnlp_search.options import GroupBy, Retriever
+from jnlp_search.query.joining import around, join, overlap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,16 +73,19 @@ def pick(views: Sequence[View], asked: Question, /) -> tuple[Candidates, list[Pi
         candidates = _collect(views, asked, limit)
         order = [key for key, _ in sort_by_score(candidates.fused)]
         passages = _passages(views, order)
-        chosen = _chosen(order, passages, options, wanted)
+        chosen, joined = _chosen(order, passages, options, wanted)
         units = {(key[0], passages[key].document) for key in chosen} if options.group_by else chosen
         if len(units) >= wanted or len(order) < limit or limit >= MOST:
             break
         limit *= 4
     hits: dict[Key, Hit] = {}
     for number, view in enumerate(views):
-        own = [passages[key] for key in chosen if key[0] == number]
-        made = view.hits(own, sharing=options.group)
-        hits |= {(number, passage.chunk): hit for passage, hit in zip(own, made, strict=True)}
+        own = [key for key in chosen if key[0] == number]
+        whole = [join(joined[key]) for key in own]
+        hits |= dict(zip(own, view.hits(whole, sharing=options.group), strict=True))
+        for key, passage in zip(own, whole, strict=True) if options.context else ():
+            before, after = around(passage, view.neighbours(passage, options.context), options.context)
+            hits[key] = replace(hits[key], before=before, after=after)
     return candidates, [Pick(key, (key[0], passages[key].document), hits[key]) for key in chosen]
 
 
@@ -112,22 +116,43 @@ def _passages(views: Sequence[View], order: Sequence[Key]) -> dict[Key, Passage]
     return found
 
 
-def _chosen(order: Sequence[Key], passages: dict[Key, Passage], options: SearchOptions, wanted: int) -> list[Key]:
-    """Return the first passages: equal ones once where they are grouped, and at most `per_document` of a document."""
+def _chosen(
+    order: Sequence[Key], passages: dict[Key, Passage], options: SearchOptions, wanted: int
+) -> tuple[list[Key], dict[Key, list[Passage]]]:
+    """Return the first passages, and what is joined to each, itself among it, in the order of the document.
+
+    Equal passages come once where they are grouped; of a document come at most `per_document`.
+    """
     chosen: list[Key] = []
+    joined: dict[Key, list[Passage]] = {}
     seen: set[bytes] = set()
-    of_document: dict[tuple[int, int], int] = {}
+    of_document: dict[tuple[int, int], list[Key]] = {}
     for key in order:
         passage = passages[key]
-        document = (key[0], passage.document)
-        count = of_document.get(document, 0)
-        if (options.group and passage.same in seen) or (options.per_document and count >= options.per_document):
+        siblings = of_document.get((key[0], passage.document), [])
+        if options.group and passage.same in seen:
             continue
-        if options.group_by is GroupBy.DOCUMENT and not count and len(of_document) == wanted:
+        if options.merge and (meeting := [one for one in siblings if _meets(joined[one], passage)]):
+            parts = [part for one in meeting for part in joined.pop(one)]
+            joined[meeting[0]] = sorted([*parts, passage], key=lambda part: part.start)
+            for lost in meeting[1:]:  # the passage closes the gap between two
+                siblings.remove(lost)
+                chosen.remove(lost)
+            continue
+        if options.per_document and len(siblings) >= options.per_document:
+            continue
+        if options.group_by is GroupBy.DOCUMENT and not siblings and len(of_document) == wanted:
             continue  # passages of the documents that are chosen already may still come
         seen.add(passage.same)
-        of_document[document] = count + 1
+        of_document.setdefault((key[0], passage.document), []).append(key)
         chosen.append(key)
+        joined[key] = [passage]
         if options.group_by is None and len(chosen) == wanted:
             break
-    return chosen
+    return chosen, joined
+
+
+def _meets(parts: Sequence[Passage], passage: Passage) -> bool:
+    """Return True if a passage overlaps its neighbour among some others."""
+    near = [part for part in parts if abs(part.ordinal - passage.ordinal) == 1]
+    return any(overlap(*sorted((part, passage), key=lambda one: one.start)) > 0 for part in near)

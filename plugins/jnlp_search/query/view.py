@@ -69,6 +69,10 @@ class View:
         """Return passages by chunk."""
         return self._catalog.passages(chunks)
 
+    def neighbours(self, passage: Passage, count: int, /) -> list[Passage]:
+        """Return passages of the same document, as many as `count` before it and after it, in their order."""
+        return self._catalog.neighbours(passage, count)
+
     def weights(self, asked: Query, /) -> dict[str, float]:
         """Return the weight of each word of the query: the rarer here, the larger."""
         return word_weights(*self._terms.counts(sorted(asked.forms), self._version))
@@ -98,6 +102,7 @@ class View:
 
 def _hit(passage: Passage, document: Document, roots: dict[int, Root], count: int, also: tuple[Place, ...]) -> Hit:
     place, metadata = place_of(document, roots), json.loads(document.metadata)
+    spot = json.loads(passage.place) if passage.place else {}
     return Hit(
         rank=0,
         score=0.0,
@@ -108,7 +113,10 @@ def _hit(passage: Passage, document: Document, roots: dict[int, Root], count: in
         text=passage.text,
         metadata={**metadata, PATH: place.path} if metadata.get(PATH, "") is None else metadata,
         path=place.path,
-        line=place.line,
+        line=spot.get("line", place.line),
+        headings=tuple(spot.get("headings", ())),
+        page=spot.get("page"),
+        slide=spot.get("slide"),
         count=count,
         also=also,
     )

@@ -274,13 +274,14 @@ class Catalog:
         tokens: int,
         text: str,
         passage: str | None,
+        place: str | None,
         same: bytes,
         words: str,
     ) -> int:
         """Insert a chunk with its full text and return its number; its vector follows."""
-        sql = """INSERT INTO chunks (document, ordinal, start, stop, tokens, text, passage, same, crc)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-        values = (document, ordinal, *span, tokens, text, passage, same)
+        sql = """INSERT INTO chunks (document, ordinal, start, stop, tokens, text, passage, place, same, crc)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+        values = (document, ordinal, *span, tokens, text, passage, place, same)
         chunk = int(self.db.execute(sql, (*values, row_crc(*values))).lastrowid or 0)
         self.db.execute("INSERT INTO fulltext (rowid, words) VALUES (?, ?)", (chunk, words))
         return chunk
@@ -305,18 +306,28 @@ class Catalog:
         Raises:
             DamagedIndexError: A chunk is missing or was changed.
         """
-        sql = """SELECT id, crc, document, ordinal, start, stop, tokens, text, passage, same
+        sql = """SELECT id, crc, document, ordinal, start, stop, tokens, text, passage, place, same
                  FROM chunks WHERE id IN ({})"""
         found: dict[int, Passage] = {}
         for chunk, crc, *columns in self._select(sql, chunks):
             if crc != row_crc(*columns):
                 raise self.damaged(f"passage {chunk} was changed")
-            document, ordinal, start, stop, _, text, passage, same = columns
-            found[chunk] = Passage(chunk, document, ordinal, start, stop, text if passage is None else passage, same)
+            document, ordinal, start, stop, _, text, passage, place, same = columns
+            shown = text if passage is None else passage
+            found[chunk] = Passage(chunk, document, ordinal, start, stop, shown, same, place)
         if len(found) < len(chunks):
             lost = next(chunk for chunk in chunks if chunk not in found)
             raise self.damaged(f"passage {lost} is missing")
         return found
+
+    def neighbours(self, passage: Passage, count: int, /) -> list[Passage]:
+        """Return up to `count` passages of its document that begin before a passage, and that end after it."""
+        sql = """SELECT id FROM (SELECT id FROM chunks WHERE document = ? AND start < ? ORDER BY ordinal DESC LIMIT ?)
+                 UNION SELECT id FROM (SELECT id FROM chunks WHERE document = ? AND stop > ? ORDER BY ordinal LIMIT ?)
+        """
+        values = (passage.document, passage.start, count, passage.document, passage.stop, count)
+        found = self.passages([row[0] for row in self.db.execute(sql, values)])
+        return sorted(found.values(), key=lambda one: one.ordinal)
 
     def documents_with(self, same: bytes, limit: int, /) -> tuple[int, list[int]]:
         """Return how many documents have a passage, and the numbers of the first of them, ascending."""

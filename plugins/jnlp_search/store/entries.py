@@ -47,6 +47,7 @@ class Passage:
     stop: int
     text: str
     same: bytes
+    place: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from jnlp_search.store.entries import Document
 
 _BATCH = 512
-_CHUNK = "ordinal, start, stop, tokens, text, passage, same"
+_CHUNK = "ordinal, start, stop, tokens, text, passage, place, same"
 
 
 def repair(folder: Path, /) -> RepairReport:
@@ -107,10 +107,10 @@ def _write(
         chunks: list[int] = []
         for document, rows, _ in documents:
             number = new.add_document(document)
-            for ordinal, start, stop, tokens, text, passage, same in rows:
+            for ordinal, start, stop, tokens, text, passage, place, same in rows:
                 forms = " ".join(word.form for word in words.words(str(text)))
                 span = (start, stop)
-                chunks.append(new.add_chunk(number, ordinal, span, tokens, text, passage, same, forms))  # type: ignore[arg-type]
+                chunks.append(new.add_chunk(number, ordinal, span, tokens, text, passage, place, same, forms))  # type: ignore[arg-type]
         vectors = [vector for _, _, found in documents for vector in found]
         if chunks:
             matrix = np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), -1).astype(np.float32)

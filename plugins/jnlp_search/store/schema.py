@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-FORMAT = 2
+FORMAT = 3
 """The version of the index folder; a folder with another is not opened."""
 
 APPLICATION_ID = 0x4A4E4C50
@@ -56,6 +56,7 @@ CREATE TABLE chunks (
     tokens INTEGER NOT NULL,
     text TEXT NOT NULL,              -- what was embedded and analysed
     passage TEXT,                    -- what is shown, where that differs
+    place TEXT,                      -- JSON object: headings, page, slide, line; NULL where none is known
     same BLOB NOT NULL,              -- digest of what is shown: equal passages have the same
     crc INTEGER NOT NULL,
     UNIQUE (document, ordinal)

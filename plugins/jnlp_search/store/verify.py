@@ -102,7 +102,7 @@ def _documents(catalog: Catalog) -> Iterator[str]:
 
 
 def _chunks(catalog: Catalog) -> Iterator[str]:
-    sql = "SELECT id, crc, document, ordinal, start, stop, tokens, text, passage, same FROM chunks ORDER BY id"
+    sql = "SELECT id, crc, document, ordinal, start, stop, tokens, text, passage, place, same FROM chunks ORDER BY id"
     for chunk, crc, *values in catalog.db.execute(sql):
         if crc != row_crc(*values):
             yield f"passage {chunk} of document {values[0]} was changed"
