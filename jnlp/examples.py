@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError, UsageError
+from jnlp.io.reading.columns import label_columns
 from jnlp.io.reading.inputs import PassedOver
 from jnlp.io.reading.readers import read
 from jnlp.types import Example, Failed
@@ -34,7 +35,8 @@ def read_examples(
 
     Args:
         inputs: Files with a header or JSON objects.
-        options: `label` names the column of the target; `text` and `text_pair` those of the text.
+        options: `label` names the column of the target, or several columns of 0 and 1, one for each label; `text` and
+            `text_pair` name those of the text.
         readers: Readers by extension; None for jnlp's own.
         pairs: Each row is a pair; a label is optional.
         single: A row of one text will do too.
@@ -47,14 +49,7 @@ def read_examples(
             exist.
         JnlpError: No row has a text and a label.
     """
-    if pairs and not single and options.text_pair is None:
-        raise UsageError("no column of second texts is named", hint="--text COLUMN --text-pair COLUMN")
-    if options.label is None and not pairs:
-        raise UsageError("no column of labels is named", hint="--label COLUMN")
-    for name in ("text", "text_pair"):
-        if options.label is not None and options.label == getattr(options, name):
-            flag = f"--{name.replace('_', '-')}"
-            raise UsageError(f"{flag} and --label are the same column '{options.label}'", hint="name two columns")
+    _check_columns(options, pairs, single)
     examples: list[Example] = []
     failed: list[Failed] = []
     for record in _records(inputs, options, readers, passed_over):
@@ -65,19 +60,33 @@ def read_examples(
             if asked is not None and asked not in record.fields:
                 names = ", ".join(record.fields) or "none"
                 raise UsageError(f"{record.id}: no column is called '{asked}'", hint=f"the other columns are: {names}")
-        value = record.fields.get(options.label) if options.label else ""
-        if options.label and value in (None, ""):
-            empty = JnlpError(f"{record.id}: the label in column '{options.label}' is empty")
-            failed.append(Failed(record.id, record.source, empty))
+        try:
+            target = _target(record, label_columns(options.label, record.fields))
+        except JnlpError as error:
+            failed.append(Failed(record.id, record.source, error))
         else:
             of = record.fields.get(group) if group else None
             wrong = _texts(record.fields.get(negatives)) if negatives else ()
-            examples.append(Example(record.text, _target(value), None if of is None else str(of), wrong))
+            examples.append(Example(record.text, target, None if of is None else str(of), wrong))
     if not examples:
         why = f": {failed[0].error}" if failed else ""
         what, hint = ("pair", "check --text and --text-pair") if pairs else ("labelled row", "check --text and --label")
         raise JnlpError(f"no {what} in {', '.join(map(str, inputs))}{why}", hint=hint)
     return examples, failed
+
+
+def _check_columns(options: ReadOptions, pairs: bool, single: bool) -> None:
+    """Raise UsageError where a column that is needed is not named, or is named twice."""
+    if pairs and not single and options.text_pair is None:
+        raise UsageError("no column of second texts is named", hint="--text COLUMN --text-pair COLUMN")
+    if not options.label and not pairs:
+        raise UsageError("no column of labels is named", hint="--label COLUMN")
+    for name in ("text", "text_pair"):
+        if (same := getattr(options, name)) in options.label:
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{flag} and --label are the same column '{same}'", hint="name two columns")
+    if pairs and len(options.label) > 1:
+        raise UsageError("pairs have one column of labels", hint="--label COLUMN")
 
 
 def read_training(
@@ -130,9 +139,32 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(str(text) for text in values if text is not None and str(text).strip())
 
 
-def _target(value: object) -> str | tuple[str, ...] | float:
+_PRESENT = {"1", "1.0", "true", "yes", "○", "◯", "はい"}
+_ABSENT = {"0", "0.0", "false", "no", "×", "いいえ", "", "none"}
+
+
+def _target(record: Record, columns: Sequence[str]) -> str | tuple[str, ...] | float:
+    """Return the target in a row: what its label column holds, or the names of those of several that hold 1."""
+    if not columns:
+        return ""
+    if len(columns) > 1:
+        return tuple(name for name in columns if _is_present(record, name))
+    value = record.fields.get(columns[0])
+    if value in (None, ""):
+        raise JnlpError(f"{record.id}: the label in column '{columns[0]}' is empty")
     if isinstance(value, float):
         return value
     if isinstance(value, list | tuple):
         return tuple(str(item) for item in value)
     return str(value)
+
+
+def _is_present(record: Record, column: str) -> bool:
+    """Return whether a label is present in a row, by a column of its own."""
+    said = str(record.fields.get(column)).strip().lower()
+    if said not in _PRESENT | _ABSENT:
+        raise JnlpError(
+            f"{record.id}: the label column '{column}' holds '{said}'; with several label columns each holds 0 or 1",
+            hint="name one label column, or make a column of 0 and 1 for each label",
+        )
+    return said in _PRESENT

@@ -106,12 +106,21 @@ def click_options(cls: type, section: str, /) -> Iterator[SectionOption]:
         else:
             if field.kind is tuple:
                 shared |= {"multiple": True, "callback": _joined, "default": field.default or None}
+            elif field.option.metavar == "COLUMN":
+                shared |= {"multiple": True, "callback": _once, "default": field.default or None}
             yield SectionOption([*flags, field.name], type=Checked(field), **shared)
 
 
 def _joined(ctx: click.Context, param: click.Parameter, lists: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
     """Join the values of a list option that was given several times."""
     return tuple(item for items in lists or () for item in items)
+
+
+def _once(ctx: click.Context, param: click.Parameter, values: tuple[Any, ...]) -> Any:
+    """Return the one value of a column option; of two columns, neither is left out silently."""
+    if len(set(values or ())) > 1:
+        raise click.BadParameter(f"one column is wanted, not {len(values)}: {', '.join(map(str, values))}", ctx, param)
+    return values[0] if values else None
 
 
 def given(ctx: click.Context, cls: type, /) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def fit_temperature(logits: Floats, targets: NDArray[np.generic], problem: Probl
     aims = _smoothed(targets, logits.shape, problem)
     # The loss is convex in 1/T, so it has one minimum over log T.
     found = minimize_scalar(
-        lambda logarithm: _loss(logits, aims, problem, logarithm),
+        lambda logarithm: float(_losses(logits, aims, problem, logarithm).mean()),
         bounds=np.log(_RANGE),
         method="bounded",
         options={"xatol": 1e-9},
@@ -43,9 +43,11 @@ def fit_temperature(logits: Floats, targets: NDArray[np.generic], problem: Probl
     return float(np.exp(found.x))
 
 
-def log_loss(logits: Floats, targets: NDArray[np.generic], problem: ProblemType, temperature: float = 1.0, /) -> float:
-    """Return the loss that `fit_temperature` minimises, at a temperature."""
-    return _loss(logits, _smoothed(targets, logits.shape, problem), problem, float(np.log(temperature)))
+def row_losses(
+    logits: Floats, targets: NDArray[np.generic], problem: ProblemType, temperature: float = 1.0, /
+) -> NDArray[np.float64]:
+    """Return the losses `[n]` whose mean `fit_temperature` minimises, at a temperature."""
+    return _losses(logits, _smoothed(targets, logits.shape, problem), problem, float(np.log(temperature)))
 
 
 def _smoothed(targets: NDArray[np.generic], shape: tuple[int, ...], problem: ProblemType) -> NDArray[np.float64]:
@@ -59,10 +61,14 @@ def _smoothed(targets: NDArray[np.generic], shape: tuple[int, ...], problem: Pro
     return (np.eye(classes)[targets.astype(np.int64)] * rows + 1) / (rows + classes)
 
 
-def _loss(logits: Floats, aims: NDArray[np.float64], problem: ProblemType, log_temperature: float) -> float:
+def _losses(
+    logits: Floats, aims: NDArray[np.float64], problem: ProblemType, log_temperature: float
+) -> NDArray[np.float64]:
     scaled = logits.astype(np.float64) / np.exp(log_temperature)
     if problem is ProblemType.MULTI_LABEL:
-        return float((np.logaddexp(0.0, scaled) - scaled * aims).mean())
+        found: NDArray[np.float64] = (np.logaddexp(0.0, scaled) - scaled * aims).mean(axis=1)
+        return found
     top = scaled.max(axis=1, keepdims=True)
     logs = scaled - top - np.log(np.exp(scaled - top).sum(axis=1, keepdims=True))
-    return float(-(aims * logs).sum(axis=1).mean())
+    found = -(aims * logs).sum(axis=1)
+    return found

@@ -131,7 +131,7 @@ def test_the_choice_is_made_on_folds_that_share_no_text():
     rows = [Example(row.text.split("番")[0], row.target) for row in topics(40)]
     found = search(read_features(rows, None), typed(rows, SINGLE), goal(rows, SINGLE))
     assert found.choice.strength in STRENGTHS
-    assert found.loss == found.tried[found.choice] == min(found.tried.values())
+    assert found.loss == found.tried[found.choice] < 0.69  # that of a guess
 
 
 # --- the folder ------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from jnlp.io.reading.options import Unit
 from jnlp.types import Failed, Record, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from jnlp.io.reading.inputs import Input
     from jnlp.io.reading.options import ReadOptions
@@ -41,6 +41,17 @@ class Columns:
     id: str | None
 
 
+def label_columns(asked: Sequence[str], names: Collection[str], /) -> tuple[str, ...]:
+    """Return the label columns, each once; a name with commas in it is one column where the table has it.
+
+    Example:
+        >>> label_columns(("猫", "犬", "猫"), {"本文", "猫", "犬"}), label_columns(("猫", "犬"), {"本文", "猫,犬"})
+        (('猫', '犬'), ('猫,犬',))
+    """
+    whole = ",".join(asked)
+    return (whole,) if whole in names else tuple(dict.fromkeys(asked))
+
+
 def choose(names: Sequence[str], options: ReadOptions, where: str) -> Columns:
     """Return which of a table's columns hold the text, the pair's second text and the id.
 
@@ -54,13 +65,14 @@ def choose(names: Sequence[str], options: ReadOptions, where: str) -> Columns:
     Raises:
         UsageError: A requested column does not exist, or there is no text column; the message lists all columns.
     """
-    for asked in (options.text, options.text_pair, options.label, options.id):
+    labels = label_columns(options.label, names)
+    for asked in (options.text, options.text_pair, *labels, options.id):
         if asked is not None and asked not in names:
             raise _no_column(asked, names, where)
     id = options.id or ("id" if "id" in names else None)
     text = options.text or next((name for name in TEXT_COLUMNS if name in names), None)
     if text is None:
-        others = [name for name in names if name not in (id, options.text_pair, options.label)]
+        others = [name for name in names if name not in (id, options.text_pair, *labels)]
         if len(others) != 1 and options.unit is Unit.DOCUMENT and others:
             return Columns(None, None, id)
         if len(others) != 1:

@@ -41,7 +41,10 @@ class ReadOptions:
 
     text: Annotated[str | None, Option("Text column.", metavar="COLUMN")] = None
     text_pair: Annotated[str | None, Option("Column of the second text of a pair.", metavar="COLUMN")] = None
-    label: Annotated[str | None, Option("Label column; it must exist.", metavar="COLUMN")] = None
+    label: Annotated[
+        tuple[str, ...],
+        Option("Label column; it must exist. Several: a column of 0 and 1 for each label.", metavar="COLUMN"),
+    ] = ()
     id: Annotated[str | None, Option("Id column (default: `id`, else SOURCE:LINE).", metavar="COLUMN")] = None
     unit: Annotated[Unit | None, Option("What becomes one record of a text file; rows stay rows.")] = None
     encoding: Annotated[str | None, Option("Codec of the input (default: detected).", metavar="CODEC")] = None
@@ -59,6 +62,11 @@ class ReadOptions:
     exclude: Annotated[tuple[str, ...], Option("Leave out files and folders that match.", metavar="GLOB")] = ()
     ignore: Annotated[bool, Option("Leave out of folders what .gitignore and .ignore files name.")] = True
     recursive: Annotated[bool, Option("Read folders recursively.")] = True
+
+    def __post_init__(self) -> None:
+        """Take one label column given as a text."""
+        if isinstance(self.label, str):
+            object.__setattr__(self, "label", (self.label,))
 
     @property
     def replace(self) -> bool:

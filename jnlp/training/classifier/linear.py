@@ -2,8 +2,8 @@
 
 The features are in blocks, each with a weight: the n-grams, the vectors, and of pairs the overlap of their texts. The
 weights and the strength of the penalty are chosen by cross-validation on the training rows, by the log loss after
-calibration (of numbers by the squared error, and of what is within one standard error of the best the strongest
-penalty: it ranks best). What was tried is in docs/log.md.
+calibration (of numbers the squared error). Of what is within one standard error of the least loss, labels take the best
+accuracy and macro F1, numbers the strongest penalty: it ranks best. What was tried is in docs/log.md.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 
 from jnlp.encoder.linear_classifier import Linear, dense_features
 from jnlp.encoder.ngrams import OVERLAPS, Vocabulary, count, learn
-from jnlp.training.calibration import fit_temperature, log_loss
+from jnlp.training.calibration import fit_temperature, row_losses
+from jnlp.training.classifier.evaluation import measure
 from jnlp.training.classifier.solver import factors, solve
 from jnlp.training.splits import components
 from jnlp.types import ProblemType
@@ -114,11 +115,12 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How well a choice does: its loss, the temperature of its logits, and the error of the loss where it matters."""
+    """How well a choice does: its loss, the temperature of its logits, the loss's standard error, and its score."""
 
     loss: float
     temperature: float
     error: float = 0.0
+    score: float = 0.0
 
 
 def read_features(examples: Sequence[Example], embedder: Vectorizer | None, /) -> Features:
@@ -154,7 +156,10 @@ def search(
     tried |= trial.judge(best, tuple(strength for strength in STRENGTHS if strength not in _COARSE))
     least = min(tried.values(), key=lambda verdict: verdict.loss)
     enough = [choice for choice, verdict in tried.items() if verdict.loss <= least.loss + least.error]
-    best = min(enough, key=lambda choice: (choice.strength, choice.ngrams, tried[choice].loss))
+    if goal.problem is ProblemType.REGRESSION:
+        best = min(enough, key=lambda choice: (choice.strength, choice.ngrams, tried[choice].loss))
+    else:
+        best = max(enough, key=lambda choice: (tried[choice].score, -tried[choice].loss))
     found = tried[best]
     return Search(best, found.loss, found.temperature, {choice: verdict.loss for choice, verdict in tried.items()})
 
@@ -255,13 +260,23 @@ class _Trial:
     def _verdict(self, logits: Matrix) -> Verdict:
         if self.goal.problem is not ProblemType.REGRESSION:
             temperature = fit_temperature(logits, self.targets, self.goal.problem)
-            return Verdict(log_loss(logits, self.targets, self.goal.problem, temperature), temperature)
+            losses = row_losses(logits, self.targets, self.goal.problem, temperature)
+            return self._judged(losses, temperature, _score(logits, self.targets, self.goal))
         moved = logits - logits.mean()
         slope = float((moved * self.aims).sum() / max(float((moved * moved).sum()), 1e-12))
         if slope <= 0:
             return Verdict(1.0, 1.0)
-        errors = (self.aims - slope * moved) ** 2
-        return Verdict(float(errors.mean()), 1 / slope, float(errors.std()) / len(errors) ** 0.5)
+        return self._judged(((self.aims - slope * moved) ** 2)[:, 0], 1 / slope, 0.0)
+
+    @staticmethod
+    def _judged(losses: Matrix, temperature: float, score: float) -> Verdict:
+        return Verdict(float(losses.mean()), temperature, float(losses.std()) / len(losses) ** 0.5, score)
+
+
+def _score(logits: Matrix, targets: NDArray[np.generic], goal: Goal) -> float:
+    """Return the mean of accuracy and macro F1 (of several labels: of micro and macro F1)."""
+    found: Any = measure(logits.astype(np.float32), targets, goal, draws=0)["metrics"]
+    return float(found["macro_f1"] + found["accuracy" if goal.problem is ProblemType.SINGLE_LABEL else "micro_f1"]) / 2
 
 
 def _blocks(features: Features) -> list[Choice]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jnlp.errors import JnlpError
+from jnlp.errors import JnlpError, UsageError
 from jnlp.types import ProblemType
 
 if TYPE_CHECKING:
@@ -58,15 +59,39 @@ class Goal:
         return rows
 
 
+_DECIMAL = re.compile(r"\s*[+-]?\d*\.\d+(e[+-]?\d+)?\s*", re.IGNORECASE)
+
+
 def problem_of(examples: Sequence[Example], asked: str, /) -> ProblemType:
-    """Return the requested problem. With `auto`: multi-label for tuples, regression for numbers, else single-label."""
+    """Return the requested problem. With `auto`: multi-label for tuples, regression for decimals, else single-label.
+
+    The same values are the same problem in every format: "4.5" in a csv file is a number like 4.5 in JSON, and 0.0 and
+    1.0 alone are two classes.
+
+    Raises:
+        UsageError: With `auto`, a label contains a comma: one label or several?
+    """
     if asked in _PROBLEMS:
         return _PROBLEMS[asked]
     if any(isinstance(row.target, tuple) for row in examples):
         return ProblemType.MULTI_LABEL
-    if examples and all(isinstance(row.target, float) for row in examples):
-        return ProblemType.REGRESSION
+    numbers = [_decimal(row.target) for row in examples]
+    if examples and None not in numbers:
+        return ProblemType.SINGLE_LABEL if {*numbers} <= {0.0, 1.0} else ProblemType.REGRESSION
+    unclear = next((str(row.target) for row in examples if "," in str(row.target)), None)
+    if unclear is not None:
+        raise UsageError(
+            f"is '{unclear:.60}' in the label column one label, or several with a comma between them?",
+            hint="--problem single for one, --problem multi for several",
+        )
     return ProblemType.SINGLE_LABEL
+
+
+def _decimal(target: str | tuple[str, ...] | float) -> float | None:
+    """Return a target as a number where it is one with a decimal point, else None."""
+    if isinstance(target, str):
+        return float(target) if _DECIMAL.fullmatch(target) else None
+    return target if isinstance(target, float) else None
 
 
 def typed(examples: Iterable[Example], problem: ProblemType, /) -> list[Example]:
