@@ -142,7 +142,12 @@ def test_a_label_with_a_comma_is_asked_about(topics: str) -> None:
 @pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])
 @pytest.mark.parametrize(
     ("values", "kind"),
-    [((0.0, 1.0), "single_label_classification"), ((0, 1), "single_label_classification"), ((1.5, 3.0), "regression")],
+    [
+        ((0.0, 1.0), "single_label_classification"),
+        ((0, 1), "single_label_classification"),
+        ((1.5, 3.0), "regression"),
+        ((1, 2.5), "regression"),
+    ],
 )
 def test_numbers_are_the_same_problem_in_every_format(
     ending: str, values: tuple[float, float], kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -65,8 +65,9 @@ class ReadOptions:
 
     def __post_init__(self) -> None:
         """Take one label column given as a text."""
-        if isinstance(self.label, str):
-            object.__setattr__(self, "label", (self.label,))
+        label: object = self.label
+        if isinstance(label, str):
+            object.__setattr__(self, "label", (label,))
 
     @property
     def replace(self) -> bool:

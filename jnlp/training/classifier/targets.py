@@ -59,7 +59,7 @@ class Goal:
         return rows
 
 
-_DECIMAL = re.compile(r"\s*[+-]?\d*\.\d+(e[+-]?\d+)?\s*", re.IGNORECASE)
+_NUMBER = re.compile(r"\s*[+-]?(\d+|\d*\.\d+)(e[+-]?\d+)?\s*", re.IGNORECASE)
 
 
 def problem_of(examples: Sequence[Example], asked: str, /) -> ProblemType:
@@ -75,9 +75,9 @@ def problem_of(examples: Sequence[Example], asked: str, /) -> ProblemType:
         return _PROBLEMS[asked]
     if any(isinstance(row.target, tuple) for row in examples):
         return ProblemType.MULTI_LABEL
-    numbers = [_decimal(row.target) for row in examples]
-    if examples and None not in numbers:
-        return ProblemType.SINGLE_LABEL if {*numbers} <= {0.0, 1.0} else ProblemType.REGRESSION
+    if _are_decimal([row.target for row in examples]):
+        values = {float(row.target) for row in examples if not isinstance(row.target, tuple)}
+        return ProblemType.SINGLE_LABEL if values <= {0.0, 1.0} else ProblemType.REGRESSION
     unclear = next((str(row.target) for row in examples if "," in str(row.target)), None)
     if unclear is not None:
         raise UsageError(
@@ -87,11 +87,10 @@ def problem_of(examples: Sequence[Example], asked: str, /) -> ProblemType:
     return ProblemType.SINGLE_LABEL
 
 
-def _decimal(target: str | tuple[str, ...] | float) -> float | None:
-    """Return a target as a number where it is one with a decimal point, else None."""
-    if isinstance(target, str):
-        return float(target) if _DECIMAL.fullmatch(target) else None
-    return target if isinstance(target, float) else None
+def _are_decimal(targets: Sequence[str | tuple[str, ...] | float], /) -> bool:
+    """Return whether all targets are numbers, and one at least is written with a decimal point."""
+    written = [target if isinstance(target, str) else repr(target) for target in targets]
+    return all(map(_NUMBER.fullmatch, written)) and any("." in text for text in written)
 
 
 def typed(examples: Iterable[Example], problem: ProblemType, /) -> list[Example]:
