@@ -20,7 +20,7 @@ _WIDTH = 60
 
 
 def make(models: Models, options: ClassifyOptions, /) -> Apply[Classified]:
-    """Return the function that labels texts: by the fine-tuned model, or where labels are given by those alone.
+    """Return the function that labels texts: by the fine-tuned model, or zero-shot if labels are given.
 
     Raises:
         MissingHeadError: No labels are given, and the model is not fine-tuned.
@@ -53,7 +53,7 @@ def keys(options: ClassifyOptions, model: ModelSpec, /) -> dict[str, tuple[str, 
 
 
 def remarks(options: ClassifyOptions, model: ModelSpec, /) -> tuple[str, ...]:
-    """Say that one label leaves no choice, unless the model judges entailment."""
+    """Warn that a single label leaves no choice, unless the model judges entailment."""
     if len(options.labels) != 1 or entailment_label(model.labels) is not None:
         return ()
     return (f"with one label the score says how near a text is to '{options.labels[0]}': give two or more to choose",)

@@ -1,4 +1,4 @@
-"""The scores of one text, ranked into its result, and what a model's labels say; for both ways to classify."""
+"""Ranks the scores of a text into its result, for both ways to classify."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def rank_labels(labels: Sequence[str], scores: FloatArray, top: int, floor: floa
 
     Args:
         labels: The k labels.
-        scores: One a label.
+        scores: One for each label.
         top: How many to keep; 0 for all.
         floor: Labels below it are left out of the scores, though the best is named all the same; None keeps all.
     """

@@ -1,4 +1,4 @@
-"""What the classify task and the classifier trainer take and give."""
+"""The specs of the classify task and the classifier trainer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jnlp.training.classifier.trainer import ClassifierOptions
 from jnlp.types import Option, TaskSpec, TrainerSpec
 
 TEMPLATES = ("{label}", "これは{label}に関する文章です。", "{label}についての話題")
-"""How a label is put into words where the user does not say: the mean of all is used."""
+"""The default templates of a label; the mean of all is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +23,8 @@ class ClassifyOptions:
         tuple[str, ...],
         Option("Labels to choose from without any training, comma separated.", metavar="A,B,C"),
     ] = ()
-    template: Annotated[
-        str | None, Option("How a label is put into words, with {label} in it; several by default.")
-    ] = None
-    temperature: Annotated[float, Option("With --labels: lower is surer, higher is more even.", gt=0)] = 0.1
+    template: Annotated[str | None, Option("Template of a label, with {label} in it; several by default.")] = None
+    temperature: Annotated[float, Option("With --labels: higher gives more even scores.", gt=0)] = 0.1
     top: Annotated[int, Option("Labels in the scores, the best first; 0 for all.", flags=("--top", "-k"), ge=0)] = 0
     threshold: Annotated[
         float, Option("Of a multi-label model: labels below this probability are left out of the scores.", ge=0, le=1)

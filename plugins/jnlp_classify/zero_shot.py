@@ -1,9 +1,9 @@
-"""Labels texts without training: by entailment where the model judges that, else by the embeddings of the labels.
+"""Labels texts without training: by entailment if the model supports it, else by the embeddings of the labels.
 
 By embeddings: with e(·) the embedding for topics at unit length and u(·) the scaling to unit length, a label l is
-p(l) = u(Σ_t e(t(l))) over its templates t. All embeddings of a model share a large common component, which says
-nothing: texts are centred on the mean m of a few neutral sentences, labels on their own mean c (on m where there is one
-label), and
+p(l) = u(Σ_t e(t(l))) over its templates t. All embeddings of a model share a large common component without
+information. So texts are centred on the mean m of a few neutral sentences, labels on their own mean c (on m for a
+single label), and
 
     score(l | x) = softmax_l( cos(e(x) - m, p(l) - c) / temperature ), with one label the sigmoid
 
@@ -40,7 +40,7 @@ NEUTRAL = (
     "そして、しばらく時間がたった。",
     "皆さんはどう思いますか。",
 )
-"""Sentences about nothing in particular: what all texts have in common."""
+"""Neutral sentences, for the common component of all texts."""
 
 _SEPARATORS = ",、， \t\u3000"
 

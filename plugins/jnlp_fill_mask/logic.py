@@ -1,8 +1,8 @@
-"""The task itself: one mask, several masks jointly or each by itself, and candidates.
+"""The function of the task: one mask, several masks jointly or independently, and candidates.
 
-Several masks are filled from left to right by a beam search: the score of a filling is the product, over the masks in
-that order, of a piece's probability given the text, the pieces already put in and masks where none is yet. Since the
-order is the same for all fillings of a text, these scores are a probability distribution over fillings, and a beam as
+Several masks are filled from left to right by a beam search. The score of a filling is the product, over the masks in
+that order, of a piece's probability given the text, the pieces already filled in, and the remaining masks. Since the
+order is the same for all fillings of a text, the scores are a probability distribution over fillings, and a beam as
 wide as the vocabulary finds the best exactly.
 """
 
@@ -41,7 +41,7 @@ def make(models: Models, options: FillMaskOptions, /) -> Apply[Filled]:
             "the model's tokenizer has no mask token", hint="--model MODEL with a masked-lm head: `jnlp models`"
         )
     if options.mask_token is not None and not options.mask_token.strip():
-        raise UsageError("--mask-token is empty", hint="leave it out, or give the text that marks a mask")
+        raise UsageError("--mask-token is empty", hint="omit it, or give the text that marks a mask")
     candidates = _candidates(model, options.candidates)
 
     def apply(texts: Sequence[Text]) -> list[Filled]:
@@ -117,7 +117,7 @@ def filled(prompt: Prompt, model: MaskedLM, fills: Sequence[Fill], /) -> Filled:
 
 
 def fill_each(model: MaskedLM, prompts: Sequence[Prompt], /, top: int) -> list[Filled]:
-    """Return the best pieces of each mask by itself, all other masks staying masks; mask by mask, best first."""
+    """Return the best pieces of each mask, with all other masks unchanged; mask by mask, best first."""
     answers = iter(best(model, (ask for prompt in prompts for ask in _asks_of_each(model, prompt)), top))
     return [_filled_each(model, prompt, answers) for prompt in prompts]
 
@@ -194,7 +194,7 @@ def _ranked(model: MaskedLM, prompt: Prompt, candidates: dict[str, list[int]], f
 
 
 def rows(_: Text, result: Filled, /) -> list[dict[str, object]]:
-    """Return a row for each fill, for a person's table."""
+    """Return the rows of the terminal table, one for each fill."""
     return [_row(fill) for fill in result.fills]
 
 

@@ -1,4 +1,4 @@
-"""Texts longer than the model: the window around a mask, a cut, or a refusal."""
+"""Handles texts longer than the model: a window around a mask, a cut, or an error."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def fit(prompt: Prompt, model: MaskedLM, /) -> Prompt:
-    """Return a prompt that may be asked, counting what is read in windows or cut.
+    """Return a prompt that the model can read, and count windowed texts and cut characters.
 
     Raises:
-        RecordError: It is too long and that is to be an error, or a mask lies in what is to be cut.
+        RecordError: It is too long and the policy is an error, or a mask is in the part to cut.
     """
     if len(prompt.ids) <= model.max_length:
         return prompt

@@ -1,11 +1,11 @@
-"""Finds the masks that people write into a text."""
+"""Finds the masks in a text."""
 
 from __future__ import annotations
 
 import re
 
 SPELLINGS = ("<mask>", "[MASK]")
-"""Accepted whatever the model's own spelling is."""
+"""Spellings of a mask that are accepted with every model."""
 
 _LOW_LINES = re.compile("＿+")
 
@@ -13,8 +13,8 @@ _LOW_LINES = re.compile("＿+")
 def find_masks(text: str, spellings: tuple[str, ...] = SPELLINGS, /) -> list[tuple[int, int]]:
     """Return the character offsets of a text's masks, in order.
 
-    Where the text has none of the spellings, each run of ＿ (U+FF3F, as in a Japanese gap text) is one mask.
-    Where one spelling begins another, the longer one is read.
+    If the text has none of the spellings, each run of ＿ (U+FF3F, as in Japanese gap texts) is a mask. If one spelling
+    is the beginning of another, the longer one is matched.
     """
     longest_first = sorted(set(spellings), key=len, reverse=True)
     found = [match.span() for match in re.finditer("|".join(map(re.escape, longest_first)), text)]

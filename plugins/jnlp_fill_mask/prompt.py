@@ -1,4 +1,4 @@
-"""A text with masks as the model reads it: token ids, where the masks are, and the way back to the text."""
+"""A tokenised text with masks: token ids, the positions of the masks, and the mapping back to the text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Prompt:
         ids: int64 `[t]`, special tokens included.
         offsets: int64 `[t, 2]`, the character offsets of the tokens in `text`; empty for special tokens.
         masks: int64 `[masks]`, the positions of the masks in `ids`.
-        head, tail: How many special tokens stand before and after the text.
+        head, tail: The number of special tokens before and after the text.
     """
 
     text: str
@@ -44,12 +44,12 @@ class Prompt:
         return ids
 
     def replaced_ids(self, pieces: Sequence[int], /) -> IntArray:
-        """Return the ids with the first mask replaced by any number of pieces; they start where the mask was."""
+        """Return the ids with the first mask replaced by any number of pieces, starting at the mask's position."""
         at = int(self.masks[0])
         return np.concatenate([self.ids[:at], np.asarray(pieces, dtype=np.int64), self.ids[at + 1 :]])
 
     def sequence(self, fills: Mapping[int, int], tokenizer: Tokenizer, /) -> str:
-        """Return the text with the masks of `fills` (mask number → piece) filled and all else as it was.
+        """Return the text with the masks of `fills` (mask number → piece) filled, otherwise unchanged.
 
         Pieces that touch are decoded together, since some are bytes of one character.
         """

@@ -1,4 +1,4 @@
-"""Asks a masked-LM head about many positions in batches of bounded memory, and keeps only what is needed."""
+"""Gets predictions of a masked LM at many positions, in batches of bounded memory."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from jnlp.types import FloatArray, IntArray, MaskedLM
 
 _FLOATS = 1 << 24
-"""The most logits asked for at once: 64 MB, 1,000 positions with a vocabulary of 16,000."""
+"""Maximum logits per batch: 64 MB, 1,000 positions with a vocabulary of 16,000."""
 
 _ROWS = 64
-"""The most positions reduced at once: sorting takes three times the memory of the logits themselves."""
+"""Maximum positions reduced at once: sorting takes three times the memory of the logits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Best:
 
 
 def best(model: MaskedLM, asks: Iterable[Ask], count: int, /) -> list[Best]:
-    """Return the `count` most probable pieces at each position asked for, in order."""
+    """Return the `count` most probable pieces at each requested position, in order."""
     found: list[Best] = []
     for logits in _logits(model, asks):
         count = min(count, logits.shape[1])
@@ -55,7 +55,7 @@ def best(model: MaskedLM, asks: Iterable[Ask], count: int, /) -> list[Best]:
 
 
 def log_probabilities(model: MaskedLM, asks: Iterable[Ask], targets: Sequence[int], /) -> list[float]:
-    """Return the log-probability of one target piece at each position asked for, in order."""
+    """Return the log-probability of one target piece at each requested position, in order."""
     found: list[float] = []
     for logits in _logits(model, asks):
         rows = np.arange(len(logits))

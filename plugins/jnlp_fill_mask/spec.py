@@ -14,17 +14,15 @@ class FillMaskOptions:
 
     top: Annotated[int, Option(help="How many fills to show (candidates are all shown).", ge=1, metavar="N")] = 5
     independent: Annotated[
-        bool, Option(help="Fill each mask by itself, the others left masked, as transformers' pipeline does.")
+        bool, Option(help="Fill each mask independently, with the others masked, as transformers' pipeline does.")
     ] = False
     candidates: Annotated[
-        tuple[str, ...], Option(help="Rank only these words, comma separated; they may be of several pieces.")
+        tuple[str, ...], Option(help="Rank only these words, comma separated; a word may have several pieces.")
     ] = ()
     mask_token: Annotated[
         str | None, Option(help="Another spelling of a mask, in addition to <mask> and [MASK].", metavar="TEXT")
     ] = None
-    beam: Annotated[
-        int, Option(help="How many fillings to follow where a text has several masks.", ge=1, metavar="N")
-    ] = 16
+    beam: Annotated[int, Option(help="Beam width for a text with several masks.", ge=1, metavar="N")] = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,7 @@ class Fill:
     """One way to fill a text's masks.
 
     Args:
-        tokens: The pieces put in, as text, from left to right.
+        tokens: The filled-in pieces, as text, from left to right.
         ids: Their ids.
         score: A probability: of the piece for one mask; for several masks the product of each piece's probability
             given the text and the pieces to its left, so that the scores of all fillings sum to 1.
@@ -47,7 +45,7 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class MaskFill(Fill):
-    """A fill of one mask while the text's other masks stay (`--independent`).
+    """A fill of one mask, with the text's other masks unchanged (`--independent`).
 
     Args:
         mask: Which mask it fills, from 0.
@@ -81,7 +79,7 @@ class WindowedFilled(Filled):
     """The fills of a text longer than the model: each mask was read in the window in which it is most central.
 
     Args:
-        windows: For each mask the character offsets of its window in the text; what lies outside was not read for it.
+        windows: For each mask, the character offsets of its window; the text outside was not used for it.
     """
 
     windows: tuple[tuple[int, int], ...]

@@ -1,4 +1,4 @@
-"""An index that is open for searching."""
+"""An index opened for searching."""
 
 from __future__ import annotations
 
@@ -85,11 +85,11 @@ class Reader:
 
     @contextmanager
     def view(self, manifest: Manifest, narrowing: Narrowing, /) -> Iterator[View | None]:
-        """Hold the index's last commit for a search; gives None where the manifest is no longer the one given.
+        """Open a snapshot of the last commit for a search; yield None if the manifest has changed.
 
         Args:
-            manifest: What the query was made for.
-            narrowing: Which passages may be found.
+            manifest: The manifest for which the query was prepared.
+            narrowing: The passages that may be found.
         """
         with self._lock, damage_reported(self.folder, reading=True), self._catalog.snapshot() as version:
             if self._catalog.manifest() != manifest:
@@ -104,23 +104,23 @@ class Reader:
             yield View(self._catalog, self._segments, self._terms, version, among)
 
     def vector(self, manifest: Manifest, query: str, /) -> tuple[FloatArray, SearchScores | None]:
-        """Return a query's vector of length 1, float32 `[d]`, and what was measured for the model."""
+        """Return a query's unit vector, float32 `[d]`, and the model's measured scores."""
         embedder = self._embedder(manifest)
         vectors = unit(embedder.embed([query], purpose=Purpose.QUERY).vectors)
         check_finite(vectors, manifest.model)
         return vectors[0], embedder.search
 
     def vectors(self, manifest: Manifest, texts: Sequence[str], /) -> FloatArray:
-        """Return vectors of length 1 of parts of passages, float32 `[n, d]`."""
+        """Return unit vectors of parts of passages, float32 `[n, d]`."""
         vectors = unit(self._embedder(manifest).embed(texts, purpose=Purpose.DOCUMENT).vectors)
         check_finite(vectors, manifest.model)
         return vectors
 
     def relevance(self, model: str, query: str, passages: Sequence[str], /) -> list[float]:
-        """Return what a cross-encoder says of passages: the probability that each answers the query.
+        """Return, by a cross-encoder, the probability that each passage answers the query.
 
         Raises:
-            JnlpError: The model is no reranker.
+            JnlpError: The model is not a reranker.
         """
         return relevance(load_reranker(self._models, model), [(query, passage) for passage in passages])
 

@@ -65,7 +65,7 @@ def heading(hit: Hit, /) -> str:
 
 
 def explanation(hit: Hit, /) -> str:
-    """Return the line that says how a hit came to its rank and score; empty where that was not asked for."""
+    """Return the line that explains a hit's rank and score; empty without `--explain`."""
     if (how := hit.explain) is None:
         return ""
     parts = []

@@ -1,4 +1,4 @@
-"""Screens Japanese text for toxic language: word lists and a classifier, with a score, a verdict, spans and reasons."""
+"""Detects toxic Japanese text by word lists and a classifier, with a score, a verdict, spans and reasons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the toxicity task takes and gives."""
+"""The spec of the toxicity task."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _ENCRYPTION = "META-INF/encryption.xml"
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """A file of the book: its path, its type, and what it is for."""
+    """A file of the book: its path, its type, and its properties."""
 
     path: str
     type: str
@@ -67,7 +67,7 @@ def read_epub(source: Input, options: ReadOptions, /) -> Iterator[Record | Faile
 
 
 def _chapter(archive: Archive, path: str, name: str | None, written: Outlined) -> None:
-    """Write a chapter; one without a heading has the name that the table of contents gives it."""
+    """Write a chapter; a chapter without a heading gets its name from the table of contents."""
     page = decode_page(archive.read(path), name=f"{archive.name}/{path}").text
     body = _BODY.search(page)  # before it is the title, mostly that of the whole book
     aligned, outline = html_with_outline(page[body.start() :] if body else page)
@@ -82,7 +82,7 @@ def _item(element: Element, folder: str) -> _Item:
 
 
 def _contents(archive: Archive, book: Element, items: dict[str | None, _Item]) -> dict[str, str]:
-    """What the table of contents calls each file: of EPUB 3 a page with links, of EPUB 2 a list."""
+    """Return the name of each file in the table of contents: a page with links in EPUB 3, a list in EPUB 2."""
     listed = [item for item in items.values() if "nav" in item.properties]
     spine = book.find("spine")
     old = items.get(spine.get("toc")) if spine is not None else None
@@ -109,7 +109,7 @@ def _contents(archive: Archive, book: Element, items: dict[str | None, _Item]) -
 
 
 def _said(book: Element) -> tuple[str | None, dict[str, str]]:
-    """The title, and author, date and language, of a book."""
+    """Return the title, and author, date and language, of a book."""
 
     def all_of(tag: str) -> list[str]:
         found = book.iterfind(f"metadata/{tag}")
@@ -121,7 +121,7 @@ def _said(book: Element) -> tuple[str | None, dict[str, str]]:
 
 
 def _locked(archive: Archive) -> set[str]:
-    """The files that are encrypted; fonts often are, in free books too."""
+    """Return the encrypted files; fonts often are, even in free books."""
     if _ENCRYPTION not in archive:
         return set()
     references = archive.xml(_ENCRYPTION).iter("CipherReference")

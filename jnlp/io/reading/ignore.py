@@ -1,4 +1,4 @@
-"""Which files of a folder are left out: by `--include` and `--exclude`, and by `.gitignore` and `.ignore` files."""
+"""Selects files of a folder by `--include`, `--exclude`, `.gitignore` and `.ignore` files."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 NAMES = (".ignore", ".gitignore")
-"""Files that say what to leave out, the one that counts more first."""
+"""Files of ignore patterns, in order of precedence."""
 
 _LARGEST = 1 << 20  # bytes of such a file
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What one file of patterns says about the files below its folder; `above` are the rules of the folders above."""
+    """The patterns of one file for the files below its folder; `above` are the rules of the folders above."""
 
     folder: str
     patterns: GitIgnoreSpec
     above: Rules | None = None
 
     def ignores(self, path: str, /) -> bool:
-        """Whether a file, or a folder if the path ends in a slash, is left out; the nearest rule that matches says."""
+        """Return True if a file (or a folder, with a final slash) is ignored; the nearest matching rule decides."""
         rules: Rules | None = self
         while rules is not None:
             said = rules.patterns.check_file(composed(path[len(rules.folder) + 1 :])).include
@@ -41,7 +41,7 @@ class Rules:
 
 
 def rules_above(folder: Path, /) -> Rules | None:
-    """Return the rules that hold in a folder by the folders above it, up to that of the Git repository it is in."""
+    """Return the rules for a folder from the folders above it, up to the root of its Git repository."""
     above: list[Path] = []
     for parent in Path(os.path.abspath(folder)).parents if not (folder / ".git").exists() else ():  # noqa: PTH100 - links stay
         above.append(parent)
@@ -56,7 +56,7 @@ def rules_above(folder: Path, /) -> Rules | None:
 
 
 def rules_in(folder: str, above: Rules | None, /) -> Rules | None:
-    """Return the rules that hold in a folder: those of its own files, before those above."""
+    """Return the rules for a folder: those of its own files, then those above."""
     for name in reversed(NAMES):
         if lines := _lines(Path(folder) / name):
             above = Rules(folder.rstrip("/"), _compiled(lines), above)
@@ -74,7 +74,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _compiled(lines: Iterable[str]) -> GitIgnoreSpec:
-    """Compile patterns; one that Git does not understand either matches nothing."""
+    """Compile patterns; one that Git too would not understand matches nothing."""
     from pathspec import GitIgnoreSpec
 
     usable = []
@@ -89,7 +89,7 @@ def _compiled(lines: Iterable[str]) -> GitIgnoreSpec:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """What `--include` and `--exclude` say of a file."""
+    """The patterns of `--include` and `--exclude`."""
 
     include: GitIgnoreSpec | None
     exclude: GitIgnoreSpec | None
@@ -99,19 +99,19 @@ class Chosen:
         """Compile the patterns.
 
         Raises:
-            UsageError: One is no pattern.
+            UsageError: A pattern is invalid.
         """
         return cls(_asked(include, "--include"), _asked(exclude, "--exclude"))
 
     def takes(self, *names: str) -> bool:
-        """Whether a file is read, by any of its names: as it is shown, and relative to the folder that was given."""
+        """Return True if a file is read, by any of its names: its printed path, or relative to the given folder."""
         shown = [composed(name.removeprefix("./")) for name in names]
         if self.exclude is not None and any(map(self.exclude.match_file, shown)):
             return False
         return self.include is None or any(map(self.include.match_file, shown))
 
     def skips(self, *names: str) -> bool:
-        """Whether all below a folder is left out."""
+        """Return True if everything below a folder is excluded."""
         return self.exclude is not None and any(
             self.exclude.match_file(composed(f"{name.removeprefix('./')}/")) for name in names
         )

@@ -1,4 +1,4 @@
-"""One input: what it is called, how it is opened, and what a folder held besides."""
+"""Inputs, and the count of skipped files."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Input:
     """One thing to read.
 
     Args:
-        name: How it is shown, and what ids begin with: the path as given, or `stdin`.
+        name: Its name in messages and ids: the path as given, or `stdin`.
         path: The file; None for standard input.
-        extension: The ending that chooses the reader, lower case, without `.gz` and the like.
+        extension: The extension that selects the reader, lower case, without `.gz` and the like.
         named: False for a file that was found in a folder.
-        stream: What to read in place of the file.
+        stream: A stream to read instead of the file.
 
     Example:
         >>> from pathlib import Path
@@ -44,7 +44,7 @@ class Input:
     stream: BinaryIO | None = None
 
     def open(self) -> BinaryIO:
-        """Return the bytes, decompressed on the way where the name ends in .gz, .xz or .bz2; the caller closes it.
+        """Return a stream of the bytes, decompressed if the name ends in .gz, .xz or .bz2; the caller closes it.
 
         Raises:
             OSError: The file cannot be opened.
@@ -73,10 +73,10 @@ class Input:
         """Return the failure of this input, or of one of its lines, with the columns that could be read.
 
         Args:
-            reason: Why.
+            reason: The reason.
             line: The line or row.
-            encoding: The codec it was read in.
-            id: The id of the row; None is the place in the file.
+            encoding: The codec used.
+            id: The id of the row; None uses the place in the file.
             fields: The other columns.
 
         Example:
@@ -105,7 +105,7 @@ class PassedOver:
         self.ignored = 0  # files and folders that .gitignore and .ignore name
 
     def add(self, path: Path, /) -> None:
-        """Count a file by its ending.
+        """Count a file by its extension.
 
         Example:
             >>> from pathlib import Path
@@ -137,7 +137,7 @@ class PassedOver:
 
 
 def extension_of(path: Path) -> str:
-    """Return the ending that chooses the reader, lower case: `.jsonl` of `a.JSONL.xz`."""
+    """Return the extension that selects the reader, lower case: `.jsonl` for `a.JSONL.xz`."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if len(suffixes) > 1 and suffixes[-1] in COMPRESSED:
         suffixes.pop()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jnlp.io.reading.options import ReadOptions
 
 LARGEST_MESSAGE = 256 << 20
-"""Bytes of a message, its attachments included."""
+"""Maximum bytes of a message, including attachments."""
 
 _LONGEST_LINE = 1 << 20
 _MOST_PARTS = 1_000
@@ -38,7 +38,7 @@ def read_eml(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed
     """Yield the message as one record (or as `unit` says): subject, sender, recipients, text, names of attachments.
 
     Raises:
-        RecordError: It is too large or no message.
+        RecordError: It is too large or not a message.
     """
     with source.open() as stream:
         whole = _read(read_all(stream, source.name, LARGEST_MESSAGE), source.name)
@@ -89,7 +89,7 @@ def _message(lines: list[bytes], size: int) -> bytes | None:
 
 @dataclass(slots=True)
 class _Parts:
-    """What was found in a message besides its text."""
+    """The parts of a message other than its text."""
 
     attached: list[str] = field(default_factory=list)
     encoding: str | None = None
@@ -113,7 +113,7 @@ def _read(data: bytes, name: str) -> Whole:
 
 
 def _body(part: Message, parts: _Parts, name: str) -> str:
-    """The text of a part and of those in it; of alternatives, the plain one."""
+    """Return the text of a part and its subparts; of alternatives, the plain text."""
     parts.count += 1
     if parts.count > _MOST_PARTS:
         raise RecordError(f"{name}: a message of more than {_MOST_PARTS:,} parts")
@@ -151,7 +151,7 @@ def _text(part: Message, parts: _Parts, name: str) -> str:
 
 
 def _decoded(data: bytes, charset: str | None, name: str) -> tuple[str, str]:
-    """Decode by the charset that is stated, else by the one that fits, else with what cannot be read as U+FFFD."""
+    """Decode with the stated charset, else with the one that fits, else with U+FFFD for undecodable bytes."""
     for codec, replacing in ((charset, False), (None, False), (charset, True), ("utf-8", True)):
         try:
             decoded = decode(data, codec, name=name, replace=replacing)
@@ -166,7 +166,7 @@ def _header(message: Message, key: str) -> str:
 
 
 def _decoded_header(value: object) -> str:
-    """A header as text in one line: encoded words decoded, and raw bytes in whichever encoding fits."""
+    """Return a header as one line of text, with encoded words and raw bytes decoded."""
     try:
         pieces = email.header.decode_header(str(value) if not isinstance(value, email.header.Header) else value)
     except (email.errors.HeaderParseError, ValueError):
@@ -180,7 +180,7 @@ def _decoded_header(value: object) -> str:
 
 
 def _name_of(part: Message) -> str:
-    """What an attachment without a file name is called."""
+    """Return a name for an attachment without a file name."""
     inside = part.get_payload()
     if isinstance(inside, list) and inside and not isinstance(inside[0], str):
         return _header(inside[0], "Subject") or part.get_content_type()

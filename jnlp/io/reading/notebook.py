@@ -1,4 +1,4 @@
-"""Jupyter notebooks: the text and the code of their cells, without what they printed."""
+"""Jupyter notebooks: the text and the code of their cells, without output."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_ipynb(source: Input, options: ReadOptions, /) -> Iterator[Record | Fail
     """Yield the notebook as one record (or as `unit` says); offsets are those in the extracted text.
 
     Raises:
-        RecordError: The file is no notebook.
+        RecordError: The file is not a notebook.
     """
     decoded = whole_text(source, options)
     with damage_named(source.name, "ipynb"):
@@ -49,7 +49,7 @@ def read_ipynb(source: Input, options: ReadOptions, /) -> Iterator[Record | Fail
 
 
 def _cells(notebook: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
-    """The cells of a notebook; before format 4 they were in worksheets."""
+    """Return the cells of a notebook; before format 4 they were in worksheets."""
     sheets = notebook.get("worksheets")
     for holder in [notebook, *(sheets if isinstance(sheets, list) else [])]:
         cells = holder.get("cells") if isinstance(holder, dict) else None

@@ -1,6 +1,6 @@
-"""Which files are text by their name: source code, settings, logs and other kinds of `text/*` without their own reader.
+"""Recognises text files by name: source code, settings, logs and other kinds of `text/*` without their own reader.
 
-A table of our own, since the one of the operating system differs from machine to machine.
+The table is our own, because the operating system's differs between machines.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _NAMES = """
 """
 
 TEXT_EXTENSIONS = frozenset(f".{name}" for name in f"{_PROSE} {_SETTINGS} {_CODE}".split())
-"""Endings of text files that have no reader of their own."""
+"""Extensions of text files without their own reader."""
 
 TEXT_NAMES = frozenset(_NAMES.split())
-"""Names of text files without an ending."""
+"""Names of text files without an extension."""
 
 
 def is_text(path: Path, extension: str, /) -> bool:
-    """Whether a file is text by its name.
+    """Return True if a file is text by its name.
 
     Example:
         >>> from pathlib import Path

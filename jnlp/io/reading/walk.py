@@ -1,4 +1,4 @@
-"""Goes through folders: which files are read, which are left out, and what each is called."""
+"""Walks folders: selects the files to read and gives each its name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jnlp.types import Failed
 
 OUTSIDE = "links out of the folder"
-"""How `PassedOver` calls links to files that are not below the folder that was given."""
+"""The kind, in `PassedOver`, of links to files outside the given folder."""
 
 # Files that a run keeps next to its output, so that reading a folder never reads what is being written into it; and
 # those that Windows hides: the locks of open Office files, settings and previews of a folder.
@@ -31,12 +31,12 @@ _LEFT_OUT = re.compile(r"\.part(\.state(\.tmp)?|\.lock)?$|^~\$|^(?:desktop\.ini|
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Goes through folders.
+    """Walks folders.
 
     Args:
         options: How to read.
-        extensions: The endings that have a reader.
-        passed_over: Counts what is left out.
+        extensions: The extensions that have a reader.
+        passed_over: Counts the skipped files.
     """
 
     options: ReadOptions
@@ -48,7 +48,7 @@ class Walk:
         object.__setattr__(self, "chosen", Chosen.of(self.options.include, self.options.exclude))
 
     def below(self, top: Path) -> Iterator[Input | Failed]:
-        """Yield the file, or the files in a folder and all below it; what cannot be looked at is a failure."""
+        """Yield the file, or the files in a folder and below it; an unreadable entry is a failure."""
         waiting: list[tuple[Path, Rules | None]] = [(top, None)]  # not recursion: folders may be deeper than the stack
         home = ""
         while waiting:
@@ -85,7 +85,7 @@ class Walk:
         return False
 
     def _entries(self, folder: Path, top: Path, rules: Rules | None, home: str) -> Iterator[str]:
-        """Names of the files in a folder, of broken links, and of the folders where they are asked for."""
+        """Yield the names of the files and broken links in a folder, and of subfolders if recursive."""
         with os.scandir(folder) as entries:
             for entry in entries:
                 # A link to a folder is not followed (it may lead round), a pipe in a folder would wait for ever.
@@ -107,7 +107,7 @@ class Walk:
 
 
 def _above(top: Path) -> Rules | None:
-    """The rules of the folders above, unless they leave out all of this one: it was asked for by name."""
+    """Return the rules of the folders above, unless they exclude this whole folder, which the user named."""
     rules = rules_above(top)
     folder = f"{os.path.abspath(top)}/"  # noqa: PTH100 - links stay
     return None if rules is None or rules.ignores(folder) else rules
@@ -118,7 +118,7 @@ def _full(folder: Path, name: str) -> str:
 
 
 def _names(path: Path, top: Path) -> tuple[str, ...]:
-    """What patterns may call a file: as it is shown, and relative to the folder that was given."""
+    """Return the names that patterns match: the printed path, and the path relative to the given folder."""
     if path == top:
         return (path.as_posix(),)
     return path.as_posix(), path.relative_to(top).as_posix()
@@ -129,9 +129,9 @@ def _is_inside(path: str, home: str) -> bool:
 
 
 def _is_folder(path: Path) -> bool:
-    """Whether a path is a folder; OSError for one that is there and cannot be looked at, as a link that leads nowhere.
+    """Return True if a path is a folder; raise OSError if it exists but cannot be read, as a broken link.
 
-    A path that is gone is no folder: to open it will say so.
+    A path that is gone is not a folder; opening it will report that.
     """
     try:
         mode = path.stat().st_mode
@@ -143,7 +143,7 @@ def _is_folder(path: Path) -> bool:
 
 
 def _is_broken(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry cannot be looked at: a link to itself or to nothing, a name that may not be read."""
+    """Return True if an entry cannot be read: a link to itself or to nothing, or no permission."""
     try:
         entry.stat()
     except OSError:
@@ -152,15 +152,15 @@ def _is_broken(entry: os.DirEntry[str]) -> bool:
 
 
 def shown(path: Path, /) -> str:
-    """Return a path as text that can be written, in composed form (NFC) unless another file has that name.
+    """Return a path as valid text, in composed form (NFC) unless another file has that name.
 
-    What is no Unicode in its name (an old archive's) is escaped.
+    Bytes that are not Unicode (as in old archives) are escaped.
     """
     return composed_path(path.as_posix()).encode("utf-8", "backslashreplace").decode()
 
 
 def composed_path(path: str, /) -> str:
-    """Return a path in composed form (NFC), or as it is where that is the path of another file."""
+    """Return a path in composed form (NFC), or unchanged if that is the path of another file."""
     name = composed(path)
     if name == path or not os.path.lexists(name) or not os.path.lexists(path):
         return name
@@ -171,7 +171,7 @@ def composed_path(path: str, /) -> str:
 
 
 def path_on_disk(path: str, /) -> str:
-    """Return the path of the file that is shown by a composed name; the name itself if there is no such file."""
+    """Return the path on disk of a file with a composed name; the name itself if there is no such file."""
     if path.isascii() or os.path.lexists(path):
         return path
     found = "/" if path.startswith("/") else ""

@@ -1,4 +1,4 @@
-"""Results as cells: a column for each label or category, lists as text, no JSON."""
+"""Turns results into flat cells: a column for each label or category, lists as text, no JSON."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ SEPARATOR = " | "
 def flatten(row: Mapping[str, Any], keys: Mapping[str, Sequence[str]], /) -> dict[str, object]:
     """Return a row whose cells are texts and numbers.
 
-    A mapping becomes a column for each key (`scores.良い`); a list its items joined by ` | `; an item of several parts
-    its parts joined by spaces.
+    A mapping becomes a column for each key (`scores.良い`). Items of a list are joined by ` | `, parts of an item
+    by spaces.
 
     Args:
         row: Columns to values.
-        keys: Of a column that holds mappings, the keys that are known before the first row: their columns are there
-            in every row.
+        keys: For columns with mappings, the keys known before the first row, which become columns of every row.
 
     Example:
         >>> flatten({"label": "良い", "scores": {"良い": 0.9}}, {"scores": ["良い", "悪い"]})

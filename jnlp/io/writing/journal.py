@@ -1,4 +1,4 @@
-"""How far a job has come: a small file next to the part, replaced in one step."""
+"""The journal of a job's progress: a small file next to the part file, replaced atomically."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Job = Mapping[str, object]
-"""What makes two runs the same job, as JSON: task, options, model, inputs."""
+"""The identity of a job, as JSON: task, options, model, inputs."""
 
 _ANEW = "run it without --resume to start again"
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How far a job has come.
+    """The progress of a job.
 
     Args:
         job: The job.
-        records: Input records that are done with, written or rejected.
-        position: Where the output ends.
+        records: Number of finished input records, written or rejected.
+        position: The end of the output.
         rejects: The file of rejects, or None.
-        rejects_bytes: Where it ends.
-        mark: Identifies the last record that is done, as given by the caller.
+        rejects_bytes: The end of the rejects.
+        mark: The caller's mark of the last finished record.
     """
 
     job: Mapping[str, Any]
@@ -42,22 +42,22 @@ class State:
 
 
 def save(state: State, path: Path) -> None:
-    """Write a state in one step."""
+    """Write a state atomically."""
     with replacing(path) as file:
         file.write(dumps(asdict(state), ascii=True).encode())  # ASCII: an input's name may hold what UTF-8 cannot
 
 
 def remove(path: Path) -> None:
-    """Remove a state, and what an interrupted `save` left."""
+    """Remove a state, and files of an interrupted `save`."""
     path.unlink(missing_ok=True)
     path.with_name(path.name + ".part").unlink(missing_ok=True)
 
 
 def load(path: Path, job: Job) -> State | None:
-    """Return the state of an interrupted run of `job`, or None where there is none.
+    """Return the state of an interrupted run of `job`, or None if there is none.
 
     Raises:
-        JnlpError: It was another job, and the message says what differs; or the state cannot be read.
+        JnlpError: The state is of another job (the message names the difference), or cannot be read.
     """
     try:
         state = State(**json.loads(path.read_text(encoding="utf-8")))

@@ -43,7 +43,7 @@ class _Jsonl:
 
 
 class _Table:
-    """Separated values under a header that the first row fixes."""
+    """Separated values with a header determined by the first row."""
 
     def __init__(self, delimiter: str, columns: tuple[str, ...]) -> None:
         self.columns = columns
@@ -108,11 +108,11 @@ class LineSink:
         return {"bytes": position["bytes"] + len(data), "columns": list(self._layout.columns)}
 
     def sync(self) -> None:
-        """Wait until the disk has it."""
+        """Sync the file to disk."""
         self._file.sync()
 
     def finish(self, position: Position, /) -> None:
-        """Give the file its name; without a row it is the header, where there is one."""
+        """Give the file its name; a file without rows has only the header, if any."""
         if position["bytes"] == 0 and (head := self._head()):
             self._file.write(head, 0)
         self._file.close()

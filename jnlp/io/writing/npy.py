@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VECTOR_COLUMNS = ("embedding", "vector")
-"""The column of a row that is written; the first that is there."""
+"""The columns that may have the vector; the first existing one is written."""
 
 _HEADER = 128  # bytes; the shape is written into it at the end, so its size is fixed before
 
 
 class NpySink:
-    """Appends rows of a float32 matrix; `vectors.npy` gets its ids in `vectors.ids.txt`, a line each."""
+    """Appends rows of a float32 matrix; the ids of `vectors.npy` are in `vectors.ids.txt`, one per line."""
 
     chunk = 1 << 20
     seconds = 1.0
@@ -53,7 +53,7 @@ class NpySink:
         }
 
     def sync(self) -> None:
-        """Wait until the disk has both files."""
+        """Sync both files to disk."""
         self._vectors.sync()
         self._ids.sync()
 

@@ -1,4 +1,4 @@
-"""Output that grows as a part, is journalled each second, and gets its name when it is whole."""
+"""Output that is written to a part file, journalled each second, and renamed when complete."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _BEAT = 0.5  # seconds between looks at what waits
 class Output:
     """An open output: one call of `write` or `reject` for each input record, in the order of the input.
 
-    Rows wait in memory for a second at most, then go to the part; the journal then says how many records are done and
-    where the files end. Interrupted at any moment, the part and the journal agree.
+    Rows wait in memory for at most a second, then go to the part file. The journal then records how many records are
+    done and where the files end. After an interrupt at any moment, part file and journal agree.
 
     Example:
         >>> from pathlib import Path
@@ -93,7 +93,7 @@ class Output:
 
         Args:
             rows: The rows.
-            mark: What tells this record from another, so that a resumed run can see whether it reads the same input.
+            mark: Identifies the record, so that a resumed run can check whether it reads the same input.
 
         Raises:
             RecordError: It cannot be written in this format or codec; nothing of it has been, and `reject` may follow.
@@ -113,7 +113,7 @@ class Output:
         self._take(prepared, b"", size, mark)
 
     def reject(self, failed: Failed, mark: str = "") -> None:
-        """Count an input record that failed, and write it to the rejects where there are any.
+        """Count a failed input record, and write it to the rejects file, if there is one.
 
         Example:
             >>> from jnlp.io import open_writer
@@ -127,7 +127,7 @@ class Output:
         self._take(None, line, len(line), mark)
 
     def withhold(self) -> None:
-        """Make no file at the end, because no record has a result; what had its name before stays.
+        """Write no file at the end, because no record has a result; keep an old file of that name.
 
         Example:
             >>> from jnlp.io import open_writer

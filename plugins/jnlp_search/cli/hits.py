@@ -1,4 +1,4 @@
-"""How `jnlp search` gives its hits: for a person, as JSON lines as they come, or as one table."""
+"""The output of `jnlp search`: a table for a terminal, a stream of JSON lines, or a file."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 def hit_printer(
     out: Path | None, form: str | None, encoding: OutputEncoding, /, *, inputs: Sequence[Path]
 ) -> Iterator[Show]:
-    """Give the function that prints hits or writes them.
+    """Yield the function that prints or writes hits.
 
     Args:
-        out: The file to make; None is standard output.
-        form: `table`, `jsonl`, `csv`, `tsv` or `parquet`; None goes by the ending of `out`.
+        out: The file to write; None is standard output.
+        form: `table`, `jsonl`, `csv`, `tsv` or `parquet`; None uses the extension of `out`.
         encoding: The codec of text formats.
-        inputs: What is read, so that it is not overwritten.
+        inputs: The inputs, so that they are not overwritten.
     """
     if form == "table" and out is None:
         yield _for_people
@@ -56,7 +56,7 @@ def hit_printer(
 
 
 def _flat(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, object]]:
-    """Yield rows of one set of columns: one for each key of the metadata, lists as text."""
+    """Yield rows with the same columns: one for each key of the metadata, lists as text."""
     from jnlp.io.writing.flat import flatten
 
     keys = {"metadata": list(dict.fromkeys(key for row in rows for key in row["metadata"]))}
@@ -72,7 +72,7 @@ def _packed(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, object]]:
 
 
 def _for_people(hits: list[Hit], query: str | None) -> None:
-    """Print where each hit is, and the sentence that answers best."""
+    """Print the place and the best sentence of each hit."""
     from jnlp.cli.console import passage
 
     if query is not None:

@@ -1,4 +1,4 @@
-"""What `jnlp search` is given: indexes or a file, and queries."""
+"""The inputs of `jnlp search`: indexes or a file, and queries."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def target_and_query(words: Sequence[str], folders: Sequence[Path]) -> tuple[Path | None, str]:
-    """Return the index or file, where `--index` names none, and the query."""
+    """Return the index or file, unless given by `--index`, and the query."""
     wanted = 1 if folders else 2
     if len(words) != wanted:
         what = "a query" if folders else "an index or a file, and a query"
@@ -38,7 +38,7 @@ def target_and_query(words: Sequence[str], folders: Sequence[Path]) -> tuple[Pat
 def opened_indexes(
     engine: Engine, target: Path | None, folders: Sequence[Path], reading: ReadOptions
 ) -> Iterator[list[Index]]:
-    """Open the indexes; of a file, an index is made that is gone at the end."""
+    """Open the indexes; for a file, make a temporary index."""
     from jnlp_search.index import Index
 
     with ExitStack() as stack:
@@ -62,7 +62,7 @@ def opened_indexes(
 
 
 def query_lines() -> Iterator[str]:
-    """Yield the queries on standard input as they come; what is no text is reported."""
+    """Yield the queries on standard input as they come; report undecodable lines."""
     from jnlp.io import read
     from jnlp.types import Failed
 
@@ -74,6 +74,6 @@ def query_lines() -> Iterator[str]:
 
 
 def asked_model() -> str | None:
-    """Return the model given on the command line: a configured one does not override an index's own."""
+    """Return the model given on the command line; a configured model does not override the index's own."""
     model: str | None = given(click.get_current_context(), Settings).get("model")
     return model

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jnlp.types import Hit
 
 NO_GOOD = 0.1
-"""A best hit under this score is said to be no good match."""
+"""If the best hit scores less, the command says "no good match"."""
 
 FORMATS = ("table", "jsonl", "csv", "tsv", "parquet")
 NAMES = [retriever.value for retriever in Retriever]
@@ -46,7 +46,7 @@ NAMES = [retriever.value for retriever in Retriever]
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    help="Else by the ending of FILE, a table at a terminal, JSONL in a pipe.",
+    help="Default: by the extension of FILE, a table on a terminal, JSONL in a pipe.",
 )
 @click.option(
     "--output-encoding",

@@ -1,1 +1,1 @@
-"""From a query to hits: what it says, who is asked, what is chosen, and what its score means."""
+"""From a query to hits: parsing, retrieval, selection and scores."""

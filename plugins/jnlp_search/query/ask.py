@@ -1,4 +1,4 @@
-"""A query to hits: asks one or more indexes, then scores, reranks and explains what was chosen."""
+"""Searches one or more indexes for a query, then scores, reranks and explains the hits."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A query as the indexes are asked it, each by its own analyser.
+    """A query prepared for the indexes, with the analyser of each.
 
     Args:
-        wording: What the user wrote.
+        wording: The parsed query of the user.
         words: The analysers.
-        question: What the retrievers are asked.
-        scores: What was measured for the model.
+        question: The query for the retrievers.
+        scores: The model's measured scores.
     """
 
     wording: Wording
@@ -50,7 +50,7 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What came of it: the candidates, those chosen, and the weights of the query's words in each index."""
+    """The results: all candidates, the chosen ones, and the weights of the query's words in each index."""
 
     candidates: Candidates
     picks: list[Pick]
@@ -61,13 +61,13 @@ def search(readers: Sequence[Reader], query: str, options: SearchOptions, /) -> 
     """Return the best passages of one or more indexes, best first.
 
     Args:
-        readers: The indexes; those that are asked for vectors have one model.
+        readers: The indexes; for a search by vectors, all have the same model.
         query: Words or a question; see `language.read_query`.
         options: How to search.
 
     Raises:
-        UsageError: The query is empty or no text, or `where` is no condition.
-        JnlpError: The model at hand is not the one that an index was made with, or an index is damaged.
+        UsageError: The query is empty or not text, or `where` is not a condition.
+        JnlpError: The model is not the one that an index was made with, or an index is damaged.
     """
     wording = read_query(query)
     while True:
@@ -104,7 +104,7 @@ def _ask(readers: Sequence[Reader], manifests: Sequence[Manifest], wording: Word
 def _views(
     stack: ExitStack, readers: Sequence[Reader], manifests: Sequence[Manifest], asked: _Asked
 ) -> list[View] | None:
-    """Hold a commit of each index, in an order in which two searches never wait for each other."""
+    """Open a snapshot of each index, in an order that prevents deadlocks between searches."""
     views: list[View | None] = [None] * len(readers)
     for number in sorted(range(len(readers)), key=lambda number: id(readers[number])):
         wording = asked.wording
@@ -116,7 +116,7 @@ def _views(
 
 
 def _finish(readers: Sequence[Reader], manifests: Sequence[Manifest], asked: _Asked, found: _Found) -> list[Hit]:
-    """Rerank, score, rank and explain what was chosen."""
+    """Rerank, score, rank and explain the chosen hits."""
     options = asked.question.options
     picks, evidence = found.picks, _evidence(asked, found)
     fused = found.candidates.fused
@@ -155,7 +155,7 @@ def _finish(readers: Sequence[Reader], manifests: Sequence[Manifest], asked: _As
 
 
 class _Explain:
-    """Says how a hit came to its rank."""
+    """Explains the rank of a hit."""
 
     def __init__(self, candidates: Candidates, covered: float, reranked: Mapping[Key, float]) -> None:
         self._candidates, self._covered, self._reranked = candidates, covered, reranked
@@ -186,7 +186,7 @@ def _evidence(asked: _Asked, found: _Found) -> Evidence:
 
 
 def _arranged(picks: Sequence[Pick], options: SearchOptions) -> list[tuple[int, Pick]]:
-    """Return the picks that are asked for with their ranks; grouped by document, a rank is a document's."""
+    """Return the requested picks with their ranks; if grouped by document, ranks count documents."""
     first, last = options.offset, options.offset + options.top
     if options.group_by is None:
         return list(enumerate(picks[first:last], first + 1))

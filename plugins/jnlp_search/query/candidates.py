@@ -1,4 +1,4 @@
-"""Candidates of both retrievers, fused, and the passages that are chosen of them."""
+"""Fuses the candidates of both retrievers, and selects passages from them."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from jnlp_search.store.entries import Passage
 
 CANDIDATES = 100
-"""Chunks that each retriever gives at least; more where too few passages are left of them."""
+"""Minimum candidates of each retriever; more are requested if too few passages remain."""
 
 MOST = 6_400
-"""A retriever is asked for no more than about so many: one long document that fills an index is not read to its end."""
+"""Maximum candidates of a retriever, roughly, in case one long document fills the index."""
 
 Key = tuple[int, int]
-"""A chunk: the number of its index among those searched, and its number there."""
+"""A chunk: the number of its index, and its number in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the retrievers are asked.
+    """The query for the retrievers.
 
     Args:
-        queries: The words to look for, in each index.
+        queries: The words to search for, in each index.
         vector: float32 `[d]`; None for full text alone.
-        dense_weight: The share of the cosines in the fusion.
+        dense_weight: The weight of the cosines in the fusion.
         options: How to search.
     """
 
@@ -47,7 +47,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """What both retrievers found, by chunk: BM25, cosines, those the vectors found themselves, and the fusion."""
+    """The results of both retrievers by chunk: BM25, cosines, the cosines of nearest chunks, and the fusion."""
 
     lexical: dict[Key, float]
     dense: dict[Key, float]
@@ -57,7 +57,7 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """A candidate that was chosen, with its bare hit."""
+    """A chosen candidate, with its bare hit."""
 
     key: Key
     document: tuple[int, int]
@@ -65,7 +65,7 @@ class Pick:
 
 
 def pick(views: Sequence[View], asked: Question, /) -> tuple[Candidates, list[Pick]]:
-    """Ask for candidates, more of them while too few are left when doubles and crowding documents are out."""
+    """Request candidates, and more of them while too few remain after grouping and `per_document`."""
     options = asked.options
     wanted = max(options.offset + options.top, options.rerank_top if options.rerank else 0)
     limit = max(CANDIDATES, 4 * wanted)

@@ -1,4 +1,4 @@
-"""The sentence of each hit that answers best, by its words and by its meaning."""
+"""Finds the best sentence of each hit, by words and by vectors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jnlp_search.query.candidates import Question
 
 MOST = 32
-"""Sentences of one hit that are embedded: the first so many."""
+"""Maximum sentences of a hit to embed."""
 
 
 def with_evidence(
@@ -26,15 +26,15 @@ def with_evidence(
 ) -> list[Hit]:
     """Return hits with `evidence`, the offsets in their text of the best sentence.
 
-    A sentence is judged as a passage is: by the weight of the query's words in it, and by its cosine, each relative to
-    the best sentence of the hit, the cosine at the model's share.
+    A sentence is scored like a passage: by the weight of the query's words in it, and by its cosine, each relative to
+    the best sentence of the hit. The cosine has the model's weight.
 
     Args:
-        hits: What was found.
-        analysers: Of the index of each hit.
-        weights: Of the query's words in that index.
-        question: The query's vector, or None where only words count; and the share.
-        embed: Gives unit vectors of sentences, float32 `[n, d]`; all sentences of all hits are embedded in one call.
+        hits: The hits.
+        analysers: The analyser of each hit's index.
+        weights: The weights of the query's words in that index.
+        question: The query's vector, or None to use only words; and the weight of the cosine.
+        embed: Returns unit vectors of sentences, float32 `[n, d]`; called once with all sentences of all hits.
     """
     spans = [_sentences(hit.text)[:MOST] for hit in hits]
     texts = [hit.text[start:end] for hit, own in zip(hits, spans, strict=True) for start, end in own]
@@ -73,7 +73,7 @@ def _weight(text: str, words: Analyser, weights: Mapping[str, float]) -> float:
 
 
 def _relative(values: Sequence[float], *, low: float | None = None) -> list[float]:
-    """Scale values between the least of them, or `low`, and the largest."""
+    """Scale values between their minimum, or `low`, and their maximum."""
     low = min(values, default=0.0) if low is None else low
     width = max(values, default=0.0) - low
     return [(value - low) / width if width > 0 else 0.0 for value in values]

@@ -1,4 +1,4 @@
-"""What a user writes in a query: words, `"a phrase"` that must occur, and `-word` that must not."""
+"""Parses a query: words, `"a phrase"` that must occur, and `-word` that must not."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Wording:
     """A query in its parts.
 
     Args:
-        text: The words to search for, those of phrases included.
-        phrases: What must occur in a passage.
-        excluded: What must not.
+        text: The words to search for, including those of phrases.
+        phrases: Texts that must occur in a passage.
+        excluded: Texts that must not.
     """
 
     text: str
@@ -34,7 +34,7 @@ def read_query(query: str, /) -> Wording:
     """Return the parts of a query.
 
     Raises:
-        UsageError: It is empty or no text, or says only what must not occur.
+        UsageError: It is empty or not text, or only excludes.
 
     Example:
         >>> read_query('解約 "三か月前" -賃貸')

@@ -1,4 +1,4 @@
-"""How a cross-encoder judges pairs of a query and a passage."""
+"""Scores pairs of a query and a passage by a cross-encoder."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def load_reranker(models: Models, name: str | None, /) -> Classifier:
 
 
 def relevance(classifier: Classifier, pairs: Sequence[tuple[str, str]], /) -> list[float]:
-    """Return the probability that a passage answers its query, by pair; a long passage counts by its best window.
+    """Return the probability that a passage answers its query, by pair; a long passage gets its best window's.
 
     Raises:
         RecordError: A score is not a number.

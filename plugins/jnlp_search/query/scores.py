@@ -1,8 +1,8 @@
-"""What the score of a hit means: the share of questions for which such a hit was right.
+"""The calibrated score of a hit: the share of questions for which such a hit was right.
 
-A logistic function of how the hit compares with the other candidates and how well the best of them fit the query at
-all. Its weights were fitted on questions of JaQuAD, whole and as keywords; of two in five the passage that answers
-was taken out of the collection (`python -m jnlp_family.search.calibrate`, docs/quality.md).
+It is a logistic function of the hit's fused score relative to the other candidates, and of how well the best candidates
+fit the query. Its weights were fitted on questions of JaQuAD, whole and as keywords. For two in five, the passage with
+the answer was removed from the collection (`python -m jnlp_family.search.calibrate`, docs/quality.md).
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
 FEATURES = ("one", "relative", "close to the best", "coverage", "cosine", "words", "relative and coverage")
-"""What the weights are of: 1; the hit's `fused` relative to the best one's, and its eighth power; the `Evidence`;
-and the product of two."""
+"""The features that the weights belong to: 1; the hit's `fused` relative to the best one's, and its eighth power; the
+`Evidence`; and the product of two."""
 
 LEXICAL = (-13.9557, 4.3423, 2.7026, 2.6314, 0.0, 1.4532, 2.5551)
-"""The weights for full text alone, which has no model."""
+"""The weights for full text alone, without a model."""
 
 OTHER = SearchScores(
     dense_weight=0.5,
     hybrid=(-13.9857, 4.3417, 3.5064, 2.6678, 0.0, 1.2198, 2.0941),
     dense=(-9.0308, 1.5276, 2.5941, 0.0, 0.0, 0.7739, 3.9556),
 )
-"""For an embedder that was not measured: the share and the weights of multilingual-e5-small, fitted without the cosine,
-whose range differs from model to model."""
+"""For an embedder that was not measured: the weights of multilingual-e5-small, fitted without the cosine, whose range
+differs between models."""
 
 PRIOR = (40, 2)
-"""Passages that are added to a collection when words are weighed, and those of them that have any one word."""
+"""Passages added to a collection when words are weighted, and how many of them have any given word."""
 
 LOOKED_AT = 3
-"""The first passages of which the best coverage counts."""
+"""Number of first passages whose best coverage is used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """How well the best candidates fit a query at all.
+    """How well the best candidates fit a query.
 
     Args:
-        coverage: The share of the query's words, by weight, in one passage: the best of the first few.
-        cosine: The largest cosine; 0 where the vectors were not asked.
-        words: How many different words the query has.
+        coverage: The weighted share of the query's words in one passage, the best of the first few.
+        cosine: The largest cosine; 0 without a search by vectors.
+        words: The number of different words of the query.
     """
 
     coverage: float
@@ -57,11 +57,11 @@ class Evidence:
 def word_weights(count: int, holding: Mapping[str, int], /) -> dict[str, float]:
     """Return the weight of each word: the rarer in `count` passages, the larger (the IDF of BM25, never negative).
 
-    A small collection says little about how rare a word is: `PRIOR` is added to it.
+    A small collection shows little about the rarity of a word, so `PRIOR` is added to it.
 
     Args:
-        count: How many passages there are.
-        holding: How many of them have the word.
+        count: The number of passages.
+        holding: The number of passages with the word.
     """
     more, having = PRIOR
     return {
@@ -84,7 +84,7 @@ def coverage(weights: Mapping[str, float], passages: Sequence[Collection[str]], 
 
 
 def scores_of(measured: SearchScores | None, /) -> SearchScores:
-    """Return what was measured for a model, and for what was not, what holds for others."""
+    """Return the measured weights of a model, or the defaults for a model without any."""
     if measured is None:
         return OTHER
     size = len(FEATURES)
@@ -96,7 +96,7 @@ def scores_of(measured: SearchScores | None, /) -> SearchScores:
 
 
 def features(relative: float, evidence: Evidence, /) -> tuple[float, ...]:
-    """Return what the weights of `FEATURES` are multiplied by."""
+    """Return the values of `FEATURES`."""
     return (
         1.0,
         relative,

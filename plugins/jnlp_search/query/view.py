@@ -1,4 +1,4 @@
-"""One commit of an index, while a search reads it."""
+"""A snapshot of an index for a search."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from jnlp_search.store.terms import Terms
 
 SMALL = 1_000
-"""Of so few selected chunks the vectors are read and compared one by one."""
+"""Up to so many selected chunks, vectors are read and compared directly."""
 
 MOST_PLACES = 100
-"""Documents that are listed with a passage they share."""
+"""Maximum documents listed for a shared passage."""
 
 
 class View:
-    """What a search asks an index for; the caller holds its lock and its snapshot.
+    """The queries of a search to one index; the caller holds its lock and its snapshot.
 
     Args:
-        catalog: Within a snapshot.
-        segments: In step with it.
-        terms: How many passages have a word.
+        catalog: The catalogue, within a snapshot.
+        segments: The segments of that snapshot.
+        terms: The number of passages with a word.
         version: The number of the snapshot.
-        among: The chunks that may be found, int64 ascending; None is all.
+        among: The chunks to search, int64 ascending; None is all.
     """
 
     def __init__(
@@ -74,14 +74,14 @@ class View:
         return self._catalog.neighbours(passage, count)
 
     def weights(self, asked: Query, /) -> dict[str, float]:
-        """Return the weight of each word of the query: the rarer here, the larger."""
+        """Return the weight of each word of the query; rarer words weigh more."""
         return word_weights(*self._terms.counts(sorted(asked.forms), self._version))
 
     def hits(self, passages: Sequence[Passage], /, *, sharing: bool) -> Iterator[Hit]:
         """Yield bare hits: rank and score 0, no highlights.
 
         Args:
-            passages: What was found.
+            passages: The passages found.
             sharing: Whether to list the other documents that have the passage.
         """
         shared = {

@@ -1,1 +1,1 @@
-"""Conditions on documents: `year >= 2020 and kind = 'pdf'` is parsed to a tree, and the tree becomes bound SQL."""
+"""Conditions on documents: parses `year >= 2020 and kind = 'pdf'` to a tree and compiles it to SQL with parameters."""

@@ -1,4 +1,4 @@
-"""Reads a condition: `year >= 2020 and (kind = 'pdf' or path like '規程/%')`. The grammar is in docs/search.md."""
+"""Parses a condition: `year >= 2020 and (kind = 'pdf' or path like '規程/%')`. The grammar is in docs/search.md."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 LONGEST = 20_000
-"""Characters of a condition."""
+"""Maximum characters of a condition."""
 
 DEEPEST = 50
-"""Parentheses and `not` within one another."""
+"""Maximum nesting of parentheses and `not`."""
 
 MOST = 500
-"""Values in a condition: SQLite's expressions are at most 1,000 deep."""
+"""Maximum values in a condition; SQLite limits expressions to a depth of 1,000."""
 
 _WIDE = str.maketrans("＝！＜＞（），", "=!<>(),")
 _SIGNS = {"≧": ">=", "≦": "<=", "≠": "!=", "==": "=", "<>": "!="}
@@ -60,7 +60,7 @@ _VALUE = "a value: '…', a number, a date, true or false"
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    """A piece of a condition: `kind` is a group of `_TOKEN`, or `key` for a word of the grammar."""
+    """A token of a condition: `kind` is a group of `_TOKEN`, or `key` for a keyword."""
 
     kind: str
     text: str
@@ -71,7 +71,7 @@ def parse(text: str, /) -> Condition:
     """Return the tree of a condition.
 
     Raises:
-        UsageError: It is no condition; the message says at which character, and what was expected there.
+        UsageError: It is not a condition; the message names the position and what was expected there.
 
     Example:
         >>> parse("年度 >= 2020")
@@ -103,7 +103,7 @@ class _Parser:
         return self._tokens[self._at]
 
     def _take(self, *texts: str) -> bool:
-        """Step over the next token if it is one of these signs or words."""
+        """Consume the next token if it is one of these signs or words."""
         if self._next.kind in ("sign", "key") and self._next.text in texts:
             self._at += 1
             return True

@@ -1,4 +1,4 @@
-"""A condition as SQL over the catalogue: every value and every name of a column is bound, none is pasted."""
+"""Compiles a condition to SQL over the catalogue; every value and every column name is a bound parameter."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _joined(parts: Iterable[Sql], word: str) -> Sql:
 
 
 def _column(column: Column, test: Sql) -> Sql:
-    """Return whether a column passes a test, in which {0} is the value; of a list, whether an item does."""
+    """Return the SQL that tests a column with {0} as its value; for a list, that tests whether any item passes."""
     if column.name in BUILT_IN:
         own = "SELECT own.value FROM json_each(documents.metadata) AS own WHERE own.key = ? AND own.type <> 'null'"
         value = f"SELECT coalesce(({own}), {_EXPRESSIONS[column.name]}) AS value"
@@ -107,7 +107,7 @@ def _column(column: Column, test: Sql) -> Sql:
 
 
 def _test(compare: Compare) -> Sql:
-    """Return the test of a value, {0}: true, false or NULL. The literal decides what the value is compared as."""
+    """Return the test of a value, {0}: true, false or NULL. The literal determines the type of the comparison."""
     value, op = compare.value, compare.op
     if op is Op.LIKE:
         assert isinstance(value, str)
@@ -140,7 +140,7 @@ def _moment(op: Op, value: Moment, seconds: bool) -> Sql:
 
 
 def _time(value: Value | None, seconds: int) -> str | None:
-    """Return a value as local time; a number is one only where it is seconds since 1970."""
+    """Return a value as local time; a number counts only in columns of seconds since 1970."""
     if isinstance(value, str):
         moment = read_moment(value)
         return moment.start if moment else None
@@ -181,7 +181,7 @@ def _folded(text: str) -> str:
 
 
 def _nfc(value: Value | None) -> str | None:
-    """Return a text in NFC; None for what is no text, which SQLite may ask about before it looks at the type."""
+    """Return a text in NFC; None for other values, for which SQLite may call this before it checks the type."""
     return unicodedata.normalize("NFC", value) if isinstance(value, str) else None
 
 

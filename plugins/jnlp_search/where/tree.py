@@ -1,4 +1,4 @@
-"""A condition as a tree, and how a value in it and in a document is read."""
+"""Conditions as trees, and the parsing of numbers and dates in conditions and documents."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TIME = re.compile(
 
 
 class Op(StrEnum):
-    """How a column is compared with a value."""
+    """A comparison operator."""
 
     EQUAL = "="
     LESS = "<"
@@ -54,7 +54,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Compare:
-    """True where the column, or an item of its list, compares so with the value."""
+    """True if the comparison holds for the column, or for an item of its list."""
 
     column: Column
     op: Op
@@ -63,28 +63,28 @@ class Compare:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """True where a document has no value in the column."""
+    """True if a document has no value in the column."""
 
     column: Column
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """True where the condition within is not."""
+    """True if the inner condition is false."""
 
     inner: Condition
 
 
 @dataclass(frozen=True, slots=True)
 class All:
-    """True where all are (`and`)."""
+    """True if all parts are true (`and`)."""
 
     items: tuple[Condition, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Any:
-    """True where one is (`or`, `in`)."""
+    """True if any part is true (`or`, `in`)."""
 
     items: tuple[Condition, ...]
 
@@ -102,7 +102,7 @@ def columns(condition: Condition, /) -> list[Column]:
 
 @lru_cache(maxsize=1 << 14)
 def read_number(text: str, /) -> int | float | None:
-    """Return the number that a text is, full-width digits and thousands' commas included; None for any other text.
+    """Return a text as a number, with full-width digits and thousands separators; None if it is not a number.
 
     Example:
         >>> read_number("１,２００"), read_number("3.5"), read_number("3 cm")
@@ -120,7 +120,7 @@ def read_number(text: str, /) -> int | float | None:
 
 @lru_cache(maxsize=1 << 14)
 def read_moment(text: str, /) -> Moment | None:
-    """Return the date that a text is: `2024-05`, `2024/5/1`, `2024年5月1日`, `2024-05-01T09:30+09:00`; else None."""
+    """Return a text as a date: `2024-05`, `2024/5/1`, `2024年5月1日`, `2024-05-01T09:30+09:00`; else None."""
     match = _TIME.fullmatch(unicodedata.normalize("NFKC", text).strip())
     if match is None:
         return None
