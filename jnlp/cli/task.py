@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -84,7 +85,7 @@ def _run(call: Call, spec: TaskSpec[Any, Any], inputs: tuple[str, ...]) -> None:
         if summary.read == 0:
             named = ("standard input" if name == "-" else name for name in inputs)
             click.echo(f"jnlp: no text in {', '.join(named)}", err=True)
-            if "-" in inputs:
+            if "-" in inputs and str(getattr(sys.stdin, "name", "")) != os.devnull:  # not closed on purpose
                 click.echo(f"      hint: {_how(spec)}", err=True)
         ctx.exit(1)
 

@@ -59,7 +59,8 @@ def test_models_path_show_and_use(tmp_path: Path) -> None:
 def test_a_default_that_is_absent_is_told() -> None:
     absent = jnlp("models", "use", "130m")
     assert absent.exit_code == 0
-    assert absent.stderr == "jnlp: 130m is not on this machine yet: jnlp models pull 130m\n"
+    assert absent.stderr.startswith("jnlp: 130m ")
+    assert absent.stderr.endswith(": jnlp models pull 130m\n")
     assert jnlp("models", "use", "tiny").stderr == ""
 
 
@@ -112,20 +113,22 @@ def test_config_lists_every_key_with_its_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "named"),
     [
-        (("config", "set", "modle", "tiny"), "no setting is called 'modle'"),
-        (("config", "set", "threads", "0"), "config: threads cannot be '0'"),
-        (("config", "set", "model", "tniy"), "no model is called 'tniy'"),
-        (("config", "set", "fill-mask.tpo", "7"), "fill-mask: no option is called 'tpo'"),
-        (("config", "set", "fill-mask.top", "0"), "fill-mask: top cannot be '0'"),
-        (("models", "show", "130n"), "no model is called '130n'"),
+        (("config", "set", "modle", "tiny"), ["setting", "'modle'", "model"]),
+        (("config", "set", "threads", "0"), ["threads", "'0'", "≥ 1"]),
+        (("config", "set", "model", "tniy"), ["model", "'tniy'", "tiny"]),
+        (("config", "set", "fill-mask.tpo", "7"), ["fill-mask: ", "'tpo'", "top"]),
+        (("config", "set", "fill-mask.top", "0"), ["fill-mask: ", "top", "'0'", "≥ 1"]),
+        (("models", "show", "130n"), ["model", "'130n'", "130m"]),
     ],
 )
-def test_a_wrong_call_is_one_clear_line(arguments: tuple[str, ...], message: str) -> None:
+def test_a_wrong_call_is_one_clear_line(arguments: tuple[str, ...], named: list[str]) -> None:
     result = jnlp(*arguments)
     assert result.exit_code == 2
-    assert f"jnlp: error: {message}" in result.stderr
+    error, hint = result.stderr.splitlines()
+    assert error.startswith("jnlp: error: ")
+    assert [word for word in named if word not in error + hint] == []
 
 
 def test_plugins_lists_what_each_brings() -> None:
@@ -166,19 +169,20 @@ def test_train_makes_a_model_that_classify_uses(root: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("flags", "message"),
+    ("flags", "code", "named"),
     [
-        ([], "no column of labels is named"),
-        (["--label", "評化"], "no column is called '評化'"),
-        (["--label", "空"], "no labelled row in"),
+        ([], 2, "--label"),
+        (["--label", "評化"], 2, "'評化'"),
+        (["--label", "空"], 1, "train.csv"),
     ],
 )
-def test_training_rows_without_labels_are_one_line(flags: list[str], message: str, tmp_path: Path) -> None:
+def test_training_rows_without_labels_are_one_line(flags: list[str], code: int, named: str, tmp_path: Path) -> None:
     train = tmp_path / "train.csv"
     train.write_text("本文,評価,空\nあ,良い,\n", encoding="utf-8")
     result = jnlp("train", "classifier", train, "-o", tmp_path / "m", "--text", "本文", *flags)
-    assert result.exit_code in (1, 2)
-    assert message in result.stderr
+    assert result.exit_code == code
+    assert result.stderr.startswith("jnlp: error: ")
+    assert named in result.stderr
     assert not (tmp_path / "m").exists()
 
 
@@ -244,16 +248,19 @@ def test_version() -> None:
 def test_what_the_built_in_embedder_did_is_said_in_fitting_words(tmp_path: Path) -> None:
     (tmp_path / "猫.txt").write_text("吾輩は猫である。\n", encoding="utf-8")
     index = str(tmp_path / "my.idx")
-    then = "for better answers: jnlp models pull ruri-v3-130m, then index again with --model ruri-v3-130m --rebuild"
     for words, did in (
         (("index", str(tmp_path / "猫.txt"), "--index", index), "indexed with"),
         (("search", index, "猫"), "answered by"),
     ):
-        assert jnlp(*words).stderr.splitlines() == [f"jnlp: {did} the small built-in model tiny-search; {then}"]
+        (line,) = jnlp(*words).stderr.splitlines()
+        assert line.startswith(f"jnlp: {did} ")
+        for part in ("tiny-search", "jnlp models pull ruri-v3-130m", "--model ruri-v3-130m --rebuild"):
+            assert part in line
     assert jnlp("index", str(tmp_path / "猫.txt"), "--index", index).stderr == ""  # nothing to do
     long = jnlp("index", str(tmp_path / "猫.txt"), "--index", str(tmp_path / "other.idx"), "--chunk-tokens", "5000")
     assert long.exit_code == 2
-    assert "--chunk-tokens 5,000 is more than the 512 that tiny-search reads" in long.stderr
+    for part in ("--chunk-tokens 5,000", "512", "tiny-search"):
+        assert part in long.stderr
 
 
 def test_the_built_in_model_says_that_it_answered_unless_told_not_to() -> None:
@@ -271,4 +278,6 @@ def test_the_built_in_model_says_that_it_answered_unless_told_not_to() -> None:
 def test_an_executor_that_does_not_exist_is_one_line() -> None:
     result = jnlp("fill-mask", "日本の首都は<mask>です。", "--executor", "cluster")
     assert result.exit_code == 2
-    assert result.stderr.splitlines()[0] == "jnlp: error: no executor is called 'cluster'"
+    assert result.stderr.startswith("jnlp: error: ")
+    assert "executor" in result.stderr
+    assert "'cluster'" in result.stderr

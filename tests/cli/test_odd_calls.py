@@ -225,11 +225,12 @@ def test_an_input_that_changed_is_not_resumed(lines: list[str], found: str, inte
     Path("in.txt").write_text("\n".join(lines), encoding="utf-8")
     result = interrupted()
     assert result.exit_code == 1
-    assert result.stderr.splitlines() == [
-        f"jnlp: error: the input is not what the interrupted run read: {found}",
-        "      hint: run it without --resume to start again",
-        "jnlp: partial output kept: out.jsonl.part, 5 records (--resume needs the input of the interrupted run)",
-    ]
+    error, hint, kept = result.stderr.splitlines()
+    assert error.startswith("jnlp: error: ")
+    assert error.endswith(f": {found}")
+    assert "hint: " in hint
+    assert "without --resume" in hint
+    assert "out.jsonl.part, 5 records" in kept
     assert Path("out.jsonl.part").read_bytes() == part
 
 

@@ -356,7 +356,8 @@ def test_an_empty_text_is_told_and_the_others_come_out(jnlp) -> None:
 
 def test_a_character_that_the_codec_lacks_is_told_with_the_way_out(jnlp, tmp_path: Path) -> None:
     result = jnlp("hello", "😀です。", "文です。", "-o", tmp_path / "o.csv", "--output-encoding", "cp932")
-    assert "'😀' (U+1F600) cannot be written in cp932 (use --output-encoding utf-8-sig)" in result.stderr
+    for part in ("'😀' (U+1F600)", "cp932", "--output-encoding utf-8-sig"):
+        assert part in result.stderr
 
 
 @pytest.mark.parametrize(

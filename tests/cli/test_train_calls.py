@@ -46,11 +46,13 @@ def test_few_rows_make_no_certainty(rows: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["nofile.csv", "すばらしい"])
 def test_a_file_that_is_not_there_is_no_text(name: str, rows: str) -> None:
-    files = "      hint: training rows come from files: csv, tsv, jsonl, parquet"
     for words in ([name], [rows, "--valid", name]):
         result = train("classifier", *words, *COLUMNS, "-o", "out")
         assert result.exit_code == 2
-        assert result.stderr.splitlines() == [f"jnlp: error: {name} does not exist", files]
+        error, hint = result.stderr.splitlines()
+        assert error.startswith(f"jnlp: error: {name} ")
+        assert "csv, tsv, jsonl, parquet" in hint
+        assert "--literal" not in hint  # a text is no way out here
 
 
 @pytest.mark.parametrize(
@@ -63,16 +65,18 @@ def test_a_file_that_is_not_there_is_no_text(name: str, rows: str) -> None:
 def test_a_text_is_not_its_own_label(columns: tuple[str, ...], flag: str, rows: str) -> None:
     result = train("classifier", rows, *columns, "-o", "out")
     assert result.exit_code == 2
-    assert result.stderr.splitlines() == [
-        f"jnlp: error: {flag} and --label are the same column '本文'",
-        "      hint: name two columns",
-    ]
+    error, hint = result.stderr.splitlines()
+    assert error.startswith(f"jnlp: error: {flag} and --label ")
+    assert "'本文'" in error
+    assert "hint: " in hint
 
 
 def test_an_unknown_trainer_gets_the_closest() -> None:
     result = train("classifer")
     assert result.exit_code == 2
-    assert result.stderr.splitlines()[-1] == "Error: No such command 'classifer'. Did you mean classifier?"
+    last = result.stderr.splitlines()[-1]
+    assert "'classifer'" in last
+    assert "classifier" in last
 
 
 def labelled(*names: str) -> list[str]:

@@ -78,7 +78,9 @@ def test_what_cp932_cannot_hold_fails_that_record_alone():
             output.write({"id": "b", "text": "絵文字😀"})
         output.reject(Failed("b", Source("x"), caught.value))
         output.write({"id": "c", "text": "終"})
-    assert str(caught.value) == "b: '😀' (U+1F600) cannot be written in cp932 (use --output-encoding utf-8-sig)"
+    assert caught.value.message.startswith("b: '😀' (U+1F600) ")
+    assert "cp932" in caught.value.message
+    assert "--output-encoding utf-8-sig" in (caught.value.hint or "")
     assert stream.getvalue() == "id,text\na,髙橋と①\nc,終\n".encode("cp932")
 
 
@@ -296,7 +298,9 @@ def test_a_full_disk_is_one_line():
         pytest.skip("this system has no /dev/full")
     with pytest.raises(JnlpError) as caught, open_writer("jsonl", full) as output:
         output.write({"a": 1})
-    assert str(caught.value) == "/dev/full: no space left on the disk, after 0 records (free some space first)"
+    assert caught.value.message.startswith("/dev/full: no space left on the disk")
+    assert "0 records" in caught.value.message
+    assert caught.value.hint
 
 
 def test_a_closed_pipe_is_the_callers():
