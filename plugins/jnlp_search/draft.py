@@ -34,7 +34,7 @@ class Draft:
         tokens: The length of each.
         texts: The texts to embed and analyse.
         passages: The texts to display, or None if they are the same.
-        spots: Where each passage stands in its document.
+        spots: The place of each passage in its document.
         replaces: The number of the document that this one replaces, or None.
         known: The vectors of that document, by text.
     """

@@ -1,4 +1,4 @@
-"""Where in its document a passage stands: the headings above it, its page or slide, its line."""
+"""Finds the place of a passage in its document: the headings above it, its page or slide, its line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jnlp.types import Mark, Record
 
 _BELOW = 10
-"""Numbered headings of a text are below those that its reader knows as headings."""
+"""The level of numbered headings in a text: below those that the reader recognises as headings."""
 
 _COUNTED = ("page", "slide")
 
@@ -30,7 +30,7 @@ def outline_of(record: Record, /) -> tuple[Mark, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Where a passage stands; see the fields of `Hit`."""
+    """The place of a passage; see the fields of `Hit`."""
 
     headings: tuple[str, ...] = ()
     page: int | None = None
@@ -38,19 +38,19 @@ class Spot:
     line: int | None = None
 
     def to_json(self) -> str | None:
-        """Return the form in the catalogue; None where nothing is known."""
+        """Return the JSON for the catalogue; None if nothing is known."""
         found: dict[str, Any] = {"headings": list(self.headings)} if self.headings else {}
         found |= {name: value for name in (*_COUNTED, "line") if (value := getattr(self, name)) is not None}
         return dumps(found) if found else None
 
 
 class Outline:
-    """Finds where passages stand, one after another.
+    """Finds the places of passages, in order.
 
     Args:
         text: The document.
         marks: Its outline, by `start`.
-        file: The text of the file, where offsets of passages are offsets in it; None has no lines.
+        file: The text of the file, if passages have offsets in it; with None, there are no lines.
     """
 
     def __init__(self, text: str, marks: Sequence[Mark], file: str | None, /) -> None:
@@ -61,9 +61,9 @@ class Outline:
         self._line, self._seen = 1, 0
 
     def spot(self, start: int, at: int, /) -> Spot:
-        """Return where a passage stands; of several headings that it begins with, it stands under all.
+        """Return the place of a passage. If it begins with several headings, all of them count.
 
-        Passages are asked for in order.
+        Call it with passages in order.
 
         Args:
             start: Its offset in the text.
@@ -99,7 +99,7 @@ def _number(marks: Sequence[tuple[int, int | None]], start: int) -> int | None:
 
 
 def _paths(marks: Sequence[Mark]) -> tuple[list[tuple[str, ...]], list[int]]:
-    """Return the path of headings from each heading on, and where each begins."""
+    """Return the heading path after each heading, and the position of each."""
     open_ones: list[Mark] = []
     paths: list[tuple[str, ...]] = []
     starts: list[int] = []
