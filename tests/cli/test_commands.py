@@ -47,6 +47,9 @@ def test_models_path_show_and_use(tmp_path: Path) -> None:
     assert len(card.splitlines()) > 30
     absent = jnlp("models", "show", "130m").stdout
     assert "not on this machine (jnlp models pull 130m)" in absent
+    assert "parameters    about 132,000,000" in absent
+    assert "about" not in jnlp("models", "show", folder).stdout.partition("parameters")[2].splitlines()[0]
+    assert "problem type  single_label_classification" in shown
     assert jnlp("models", "use", folder).exit_code == 0
     config = jnlp("config").stdout
     assert str(folder) in config

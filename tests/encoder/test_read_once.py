@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import jnlp
+from jnlp.batch import WriteOptions, run_batch
 from jnlp.encoder.load import load_embedder, load_head
 from jnlp.encoder.runtime import Runtime
 from jnlp.models.folder import ModelFolder, inspect, read_folder
@@ -60,3 +62,20 @@ def test_the_temperature_is_the_head_s(tmp_path: Path) -> None:
     runtime = Runtime(device="cpu", dtype="fp32")
     one, half = (load_head(Head.CLASSIFIER, given, runtime=runtime).logits(["文"]).values for given in (model, halved))
     assert (one / 2 == half).all()
+
+
+def test_a_table_with_a_column_for_each_label_reads_the_folder_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_model(tmp_path / "model", layers=1, hidden=16, labels=("清", "毒"))
+    reads = []
+
+    def count(*given: object) -> ModelFolder:
+        reads.append(given)
+        return read_folder(*given)
+
+    monkeypatch.setattr("jnlp.models.resolve.read_folder", count)
+    out = tmp_path / "out.csv"
+    run_batch(jnlp.load(), "classify", ["文"], writing=WriteOptions(out=out), model=str(folder))
+    assert "scores.清" in out.read_text(encoding="utf-8")
+    assert len(reads) == 1
