@@ -336,6 +336,7 @@ def index(tmp_path_factory, embedders):
     [
         ("path like '文書/規程/%'", {"文書/規程/契約.txt", "文書/規程/旧.md"}),
         ("kind = 'md'", {"文書/規程/旧.md"}),
+        ("kind in ('MD', 'pdf') and language = 'JA'", {"文書/規程/旧.md"}),
         ("kind = 'csv' and 年度 >= 2020", {"2"}),
         ("年度 = 2021", {"2", "札"}),
         ("年度 is null and kind != 'md'", {"文書/規程/契約.txt", "文書/notes/memo.txt"}),
