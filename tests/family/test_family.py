@@ -380,7 +380,7 @@ def test_the_family_is_made_end_to_end_at_a_small_scale(
     assert [line for line in page.splitlines() if line.startswith("## ")] == [f"## `{n}`" for n in family.FAMILY]
     capsys.readouterr()
     assert family.main(asked) == 0
-    assert capsys.readouterr().err.count("done before") == 6
+    assert capsys.readouterr().err.count("done before") == 7
 
 
 def test_no_pair_that_is_scored_by_its_likeness_trains_the_embedder(shared: Path) -> None:

@@ -253,7 +253,7 @@ def like(pattern: str, text: str) -> bool:
     return bool(text) and (text[0] == first or (first == "_" and not quoted)) and like(rest, text[1:])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(TREES, st.lists(FIELDS, min_size=1, max_size=5))
 def test_sql_agrees_with_a_plain_evaluation(tree, fields):
     with documents(*fields) as db:
