@@ -117,7 +117,7 @@ def spearman(a: Floats, b: Floats, /) -> float:
     return pearson(ranks(a), ranks(b))
 
 
-def wilson(hits: int, rows: int, /, *, z: float = 1.959964) -> tuple[float, float]:
+def wilson(hits: float, rows: float, /, *, z: float = 1.959964) -> tuple[float, float]:
     """Return the Wilson score interval of a share `p = hits / rows`; it has a width where all or none hit, too.
 
     `(p + z²/2n ± z √(p(1 - p)/n + z²/4n²)) / (1 + z²/n)`: Wilson 1927, "Probable Inference, the Law of Succession, and
@@ -134,6 +134,18 @@ def wilson(hits: int, rows: int, /, *, z: float = 1.959964) -> tuple[float, floa
     middle = (share + square / 2) / (1 + square)
     half = z * float(np.sqrt(share * (1 - share) / rows + square / (4 * rows))) / (1 + square)
     return (middle - half if hits else 0.0), (middle + half if hits < rows else 1.0)
+
+
+def clusters(numbers: Ints, /) -> list[Ints]:
+    """Return the positions of each number, by the order of the numbers.
+
+    Example:
+        >>> [rows.tolist() for rows in clusters(np.array([4, 7, 4]))]
+        [[0, 2], [1]]
+    """
+    order = np.argsort(numbers, kind="stable")
+    _, starts = np.unique(numbers[order], return_index=True)
+    return np.split(order, starts[1:])
 
 
 def bootstrap(

@@ -167,3 +167,18 @@ def test_numbers_are_the_same_problem_in_every_format(
     result = train("classifier", f"rows.{ending}", "--text", "本文", "--label", "点", *LINEAR, "-o", "out")
     assert result.exit_code == 0, result.output
     assert json.loads(Path("out/config.json").read_text(encoding="utf-8"))["problem_type"] == kind
+
+
+def test_rows_that_repeat_or_contradict_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [f"{'良い品です' if n % 2 else 'すぐ壊れた'}{n}番,{'良い' if n % 2 else '悪い'}" for n in range(40)]
+    lines += [*lines[:5], "良い 品です1番,悪い"]  # five doubled; one text, but for a space, with another label
+    Path("rows.csv").write_text("\n".join(["本文,評価", *lines]), encoding="utf-8")
+    result = train("classifier", "rows.csv", *COLUMNS, *LINEAR, "-o", "out")
+    assert result.exit_code == 0, result.output
+    found = json.loads(Path("out/metrics.json").read_text(encoding="utf-8"))["repeats"]
+    assert (found["doubled"], found["contradicting"]) == (5, 1)
+    assert found["contradictions"][0]["labels"] == ["良い", "悪い"]
+    assert "良い品です1番" in result.stderr
+    assert "5 rows repeat" in result.stderr
+    assert "5 rows repeat" in Path("out/README.md").read_text(encoding="utf-8")

@@ -176,3 +176,23 @@ def test_measure_of_many_labels_and_of_numbers():
     assert figures["mean_squared_error"] == pytest.approx(1 / 3)  # type: ignore[index]
     assert figures["r2"] == pytest.approx(0.5)  # type: ignore[index]
     assert figures["spearman"] == pytest.approx(1.0)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("copies", [2, 10])
+@pytest.mark.parametrize("problem", [ProblemType.SINGLE_LABEL, ProblemType.MULTI_LABEL, ProblemType.REGRESSION])
+def test_doubled_rows_do_not_narrow_an_interval(problem, copies):
+    rng = np.random.default_rng(0)
+    classes = rng.integers(0, 2, 40)
+    logits = (np.eye(2)[classes] + rng.normal(size=(40, 2))).astype(np.float32)
+    goal, targets = Goal(("a", "b"), problem), classes
+    if problem is ProblemType.MULTI_LABEL:
+        targets = np.eye(2, dtype=np.float32)[classes]
+    elif problem is ProblemType.REGRESSION:
+        goal, logits, targets = Goal(("score",), problem), logits[:, :1], classes[:, None].astype(np.float32)
+    once = measure(logits, targets, goal)
+    rows = np.tile(np.arange(40), copies)
+    more = measure(logits[rows], targets[rows], goal, texts=rows)
+    assert more["distinct_rows"] == 40
+    assert more["rows"] == 40 * copies
+    for name, (low, high) in once["intervals"].items():
+        assert more["intervals"][name] == pytest.approx((low, high), abs=0.02)

@@ -34,7 +34,13 @@ FEW_ROWS = 30
 
 
 def measure(
-    logits: Floats, targets: NDArray[np.generic], goal: Goal, /, temperature: float = 1.0, draws: int = 1000
+    logits: Floats,
+    targets: NDArray[np.generic],
+    goal: Goal,
+    /,
+    temperature: float = 1.0,
+    draws: int = 1000,
+    texts: NDArray[np.int64] | None = None,
 ) -> dict[str, object]:
     """Return all scores of logits `[n, k]`: `metrics` and their `intervals`, by class, and the confusion matrix.
 
@@ -44,6 +50,8 @@ def measure(
         goal: The labels and the problem.
         temperature: What the logits are divided by.
         draws: Of the bootstrap; 0 leaves the intervals out. That of accuracy is Wilson's.
+        texts: int64 `[n]`, the number of the text of each row: rows with the same text are drawn together, so that they
+            do not make an interval narrower. None: all differ.
     """
     scores = {
         ProblemType.SINGLE_LABEL: _single,
@@ -52,8 +60,10 @@ def measure(
     }[goal.problem]
     probable = probabilities(logits / np.float32(temperature), goal.problem)
     report: dict[str, object] = {"rows": len(targets), "metrics": scores(probable, targets)}
+    texts = np.arange(len(targets)) if texts is None else texts
+    report["distinct_rows"] = len(np.unique(texts))
     if draws:
-        report["intervals"] = _intervals(probable, targets, goal, scores, draws)
+        report["intervals"] = _intervals(probable, targets, goal, scores, draws, texts)
     if goal.problem is ProblemType.SINGLE_LABEL:
         matrix = metrics.confusion(targets.astype(np.int64), probable.argmax(axis=1), len(goal.labels))
         report["majority_baseline"] = metrics.majority(matrix)
@@ -94,14 +104,14 @@ def shortfall(scores: Mapping[str, Any], /) -> str | None:
 
 def cautions(scores: Mapping[str, Any], measured_on: str, /) -> list[str]:
     """Return the reasons why scores are unreliable: too few rows, or no gain over a guess."""
-    return [said for said in (shortfall(scores), caution(scores["rows"], measured_on)) if said is not None]
+    return [said for said in (shortfall(scores), caution(scores["distinct_rows"], measured_on)) if said is not None]
 
 
 def behind(report: Mapping[str, Any], /) -> str | None:
     """Return a sentence where the model that is kept scores below the linear one; None if not, or for few rows."""
     found = {row["method"]: row.get(report["measured_on"]) for row in report.get("methods", ())}
     kept, linear, name = found.get(report.get("method")), found.get("linear"), MAIN[ProblemType(report["problem_type"])]
-    if not kept or not linear or kept[name] >= linear[name] or report["scores"]["rows"] < FEW_ROWS:
+    if not kept or not linear or kept[name] >= linear[name] or report["scores"]["distinct_rows"] < FEW_ROWS:
         return None
     return (
         f"the {name} of {kept[name]:.3f} is below that of a linear model that is fitted in seconds"
@@ -112,6 +122,7 @@ def behind(report: Mapping[str, Any], /) -> str | None:
 def all_cautions(report: Mapping[str, Any], /) -> list[str]:
     """Return `cautions` of what `metrics.json` holds, and what `behind` says of it."""
     said = cautions(report["scores"], report["measured_on"])
+    said = [*report.get("row_cautions", ()), *said]
     return [said_too, *said] if (said_too := behind(report)) else said
 
 
@@ -171,19 +182,29 @@ def _intervals(
     goal: Goal,
     scores: Callable[[Floats, NDArray[np.generic]], dict[str, float]],
     draws: int,
+    texts: NDArray[np.int64],
 ) -> dict[str, tuple[float, float]]:
     def value(name: str) -> Callable[[NDArray[np.int64]], float]:
         return lambda rows: scores(probable[rows], targets[rows])[name]
 
     name = MAIN[goal.problem]
     found: dict[str, tuple[float, float]] = {}
-    if len(targets) >= BOOTSTRAP_ROWS:
-        low, high = metrics.bootstrap(value(name), len(targets), draws=draws)
+    clusters = metrics.clusters(texts)
+    if len(clusters) >= BOOTSTRAP_ROWS:
+        low, high = metrics.bootstrap(
+            lambda drawn: value(name)(np.concatenate([clusters[number] for number in drawn])),
+            len(clusters),
+            draws=draws,
+        )
         if low < high:  # all rows right: every sample is, and the bootstrap knows no doubt
             found[name] = low, high
     if goal.problem is ProblemType.SINGLE_LABEL:
-        hits = int((probable.argmax(axis=1) == targets).sum())
-        found["accuracy"] = metrics.wilson(hits, len(targets))
+        right = float((probable.argmax(axis=1) == targets).mean())
+        sizes = np.asarray([len(rows) for rows in clusters], dtype=np.float64)
+        worth = float(
+            sizes.sum() ** 2 / (sizes**2).sum()
+        )  # rows that the clusters are worth: Kish 1965, "Survey Sampling"
+        found["accuracy"] = metrics.wilson(right * worth, worth)
     return found
 
 

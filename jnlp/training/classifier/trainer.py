@@ -166,6 +166,7 @@ def _report(
     """Return what `metrics.json` says, and the model that is kept."""
     from jnlp.training.classifier.candidates import choose, compared
     from jnlp.training.classifier.evaluation import measure
+    from jnlp.training.classifier.repeats import find_repeats, same_texts
     from jnlp.training.folder import versions
 
     targets = [goal.targets(rows) for rows in (sets.train, sets.valid, sets.test) if rows]
@@ -175,6 +176,8 @@ def _report(
         why = f"fewer than {FINETUNE_ROWS} training rows are too few to fine-tune (--method finetune does)"
     facts = dict(kept.facts)
     scored = kept.valid if kept.test is None else kept.test
+    repeats = find_repeats([*sets.train, *sets.valid, *sets.test])
+    texts = same_texts(sets.test or sets.valid)
     return {
         "problem_type": goal.problem.value,
         "labels": list(goal.labels),
@@ -183,8 +186,10 @@ def _report(
         "methods": compared(fitted, targets, goal),
         "measured_on": "test" if sets.test else "validation",
         "rows": {"train": len(sets.train), "valid": len(sets.valid), "test": len(sets.test)},
+        "repeats": repeats.report(),
+        "row_cautions": repeats.cautions(),
         "temperature": kept.temperature,
-        "scores": measure(scored, targets[-1], goal, kept.temperature),
+        "scores": measure(scored, targets[-1], goal, kept.temperature, texts=texts),
         "valid_scores": measure(kept.valid, targets[1], goal, kept.temperature, draws=0)["metrics"],
         "details": {"options": facts.pop("options"), "device": facts.pop("device"), "versions": versions()},
         **facts,
