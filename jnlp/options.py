@@ -122,12 +122,12 @@ def check(field: Field, value: Any, /, *, where: str = "") -> Any:
     except UsageError as error:
         raise UsageError(f"{prefix}{field.key}: {error.message}", hint=error.hint) from error
     except (TypeError, ValueError) as error:
-        allowed = _allowed(field)
+        allowed = _describe_allowed(field)
         raise UsageError(f"{prefix}{field.key} cannot be {value!r}", hint=f"it is {allowed}") from error
     bounds = (field.option.ge, field.option.gt, field.option.le, field.option.lt)
     items = converted if isinstance(converted, tuple) else (converted,)
     if any(bound is not None for bound in bounds) and not all(_within(field.option, item) for item in items):
-        raise UsageError(f"{prefix}{field.key} cannot be {value!r}", hint=f"it is {_allowed(field)}")
+        raise UsageError(f"{prefix}{field.key} cannot be {value!r}", hint=f"it is {_describe_allowed(field)}")
     return converted
 
 
@@ -208,7 +208,7 @@ def _within(option: Option, value: Any) -> bool:
     )
 
 
-def _allowed(field: Field) -> str:
+def _describe_allowed(field: Field) -> str:
     if field.option.choices:
         return "one of " + ", ".join(field.option.choices)
     if issubclass(field.kind, Enum):

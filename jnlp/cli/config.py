@@ -58,7 +58,7 @@ class _Key:
 
     def line(self) -> str:
         """Return it as a line, and the default as a second one where the value is another."""
-        value, default = (self.none or "-" if x is None else _shown(x) for x in (self.value, self.default))
+        value, default = (self.none or "-" if x is None else _format_value(x) for x in (self.value, self.default))
         line = (
             f"{self.key} = {value}  {self.source}" if "." in self.key else f"{self.key:<13} {value:<12} {self.source}"
         )
@@ -88,11 +88,11 @@ def _task_options(loaded: Config, registry: Registry) -> Iterator[_Key]:
             yield _Key(f"{name}.{key}", value, None, "config")
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()  # as the file has it
     if isinstance(value, list | tuple):
-        return ",".join(map(_shown, value)) or "-"
+        return ",".join(map(_format_value, value)) or "-"
     return str(value.value if isinstance(value, Enum) else value)
 
 

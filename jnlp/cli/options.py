@@ -105,13 +105,13 @@ def click_options(cls: type, section: str, /) -> Iterator[SectionOption]:
             yield SectionOption([pair, *flags[1:], field.name], is_flag=True, **shared)
         else:
             if field.kind is tuple:
-                shared |= {"multiple": True, "callback": _joined, "default": field.default or None}
+                shared |= {"multiple": True, "callback": _join, "default": field.default or None}
             elif field.option.metavar == "COLUMN":
                 shared |= {"multiple": True, "callback": _once, "default": field.default or None}
             yield SectionOption([*flags, field.name], type=Checked(field), **shared)
 
 
-def _joined(ctx: click.Context, param: click.Parameter, lists: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
+def _join(ctx: click.Context, param: click.Parameter, lists: tuple[tuple[Any, ...], ...]) -> tuple[Any, ...]:
     """Join the values of a list option that was given several times."""
     return tuple(item for items in lists or () for item in items)
 

@@ -96,8 +96,8 @@ def learn(counts: Sequence[Counts], /, *, least: int = 1, most: int = 1 << 18) -
 def count(text: Text, /) -> Counts:
     """Return the n-grams of a text; of a pair those in one of its texts alone, the second's with a negative code."""
     if isinstance(text, str):
-        return _counted(codes(text))
-    (first, often), (second, other) = (_counted(codes(part)) for part in text)
+        return _count(codes(text))
+    (first, often), (second, other) = (_count(codes(part)) for part in text)
     here, there = ~np.isin(first, second), ~np.isin(second, first)
     # ~code is -code - 1: negative, and other than any code of a first text
     joined, times = np.concatenate([first[here], ~second[there]]), np.concatenate([often[here], other[there]])
@@ -141,6 +141,6 @@ def _by_order(text: str) -> list[IntArray]:
     return [np.unique(code) for code in _orders(text)]
 
 
-def _counted(found: IntArray) -> Counts:
+def _count(found: IntArray) -> Counts:
     distinct, times = np.unique(found, return_counts=True)
     return distinct, times.astype(np.int64)

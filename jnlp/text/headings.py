@@ -43,10 +43,10 @@ def headings(text: str, /) -> tuple[Mark, ...]:
         >>> [(m.level, m.title) for m in headings("第2章 解約\n第30条（中途解約）\n借主は、いつでも解約できる。")]
         [(2, '第2章 解約'), (6, '第30条（中途解約）')]
     """
-    return tuple(_found(text))
+    return tuple(_find(text))
 
 
-def _found(text: str) -> Iterator[Mark]:
+def _find(text: str) -> Iterator[Mark]:
     start, after_blank = 0, True
     while start < len(text):
         stop = text.find("\n", start)
@@ -74,7 +74,7 @@ def _heading(line: str, *, whole: bool, after_blank: bool) -> tuple[int, str] | 
     if _CONTENTS.search(line):
         return None
     if match := _UNIT.match(line):
-        return _numbered(line, match, whole=whole)
+        return _parse_number(line, match, whole=whole)
     if not whole:
         return None
     if _TITLED.fullmatch(line):
@@ -91,7 +91,7 @@ def _heading(line: str, *, whole: bool, after_blank: bool) -> tuple[int, str] | 
     return None
 
 
-def _numbered(line: str, match: re.Match[str], *, whole: bool) -> tuple[int, str] | None:
+def _parse_number(line: str, match: re.Match[str], *, whole: bool) -> tuple[int, str] | None:
     level, rest = _LEVELS[match["unit"]], line[match.end() :]
     if whole and (not rest or (not _RUNS_ON.match(rest) and _is_title(rest.strip()))):
         return level, line

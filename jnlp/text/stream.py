@@ -116,7 +116,7 @@ class TextStream:
             ['一行目']
         """
         first = True
-        for text in self._decoded():
+        for text in self._decode():
             piece = text.removeprefix("\ufeff") if first else text
             if piece:
                 yield piece
@@ -149,7 +149,7 @@ class TextStream:
     ) -> None:
         self.close()
 
-    def _decoded(self) -> Iterator[str]:
+    def _decode(self) -> Iterator[str]:
         if self._codec is None:
             data, final = yield from self._until_known()
         else:

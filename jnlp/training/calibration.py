@@ -32,7 +32,7 @@ def fit_temperature(logits: Floats, targets: NDArray[np.generic], problem: Probl
 
     if problem is ProblemType.REGRESSION or len(logits) == 0:
         return 1.0
-    aims = _smoothed(targets, logits.shape, problem)
+    aims = _smooth(targets, logits.shape, problem)
     # The loss is convex in 1/T, so it has one minimum over log T.
     found = minimize_scalar(
         lambda logarithm: float(_losses(logits, aims, problem, logarithm).mean()),
@@ -47,10 +47,10 @@ def row_losses(
     logits: Floats, targets: NDArray[np.generic], problem: ProblemType, temperature: float = 1.0, /
 ) -> NDArray[np.float64]:
     """Return the losses `[n]` whose mean `fit_temperature` minimises, at a temperature."""
-    return _losses(logits, _smoothed(targets, logits.shape, problem), problem, float(np.log(temperature)))
+    return _losses(logits, _smooth(targets, logits.shape, problem), problem, float(np.log(temperature)))
 
 
-def _smoothed(targets: NDArray[np.generic], shape: tuple[int, ...], problem: ProblemType) -> NDArray[np.float64]:
+def _smooth(targets: NDArray[np.generic], shape: tuple[int, ...], problem: ProblemType) -> NDArray[np.float64]:
     """Return target probabilities smoothed by Laplace's rule, so that few correct rows do not make a model certain.
 
     The true class gets (n + 1) / (n + k), every other 1 / (n + k); for multi-label k = 2 for each label.

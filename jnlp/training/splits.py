@@ -41,17 +41,17 @@ def components(examples: Sequence[Example], /) -> list[list[int]]:
     """Return the positions that must stay together: those linked by an equal text or an equal group, in order."""
     texts = [[("text", duplicate_key(example.text))] for example in examples]
     groups = [[("group", example.group)] if example.group is not None else [] for example in examples]
-    return linked([[*text, *group] for text, group in zip(texts, groups, strict=True)])
+    return link_rows([[*text, *group] for text, group in zip(texts, groups, strict=True)])
 
 
-def linked(keys: Sequence[Sequence[Hashable]], /) -> list[list[int]]:
+def link_rows(keys: Sequence[Sequence[Hashable]], /) -> list[list[int]]:
     """Return the rows that share a key, directly or through others, as ascending lists in the order of their first.
 
     Args:
         keys: The keys of each row.
 
     Example:
-        >>> linked([["a"], ["b"], ["a", "c"], ["c"]])
+        >>> link_rows([["a"], ["b"], ["a", "c"], ["c"]])
         [[0, 2, 3], [1]]
     """
     import numpy as np
@@ -109,7 +109,7 @@ def hold_out_linked(keys: Sequence[Sequence[Hashable]], share: float, seed: int,
         share: The wanted share.
         seed: Decides which.
     """
-    parts = linked(keys)
+    parts = link_rows(keys)
     random.Random(seed).shuffle(parts)
     wanted, held = max(1, round(share * len(keys))), set[int]()
     for part in parts if len(parts) > 1 else []:

@@ -79,7 +79,7 @@ def by_entailment(
     """Label texts by how much each entails the hypothesis that it is about the label."""
     template = options.template or TEMPLATES[1]
     # Premise first, as NLI models are trained; of a text over half the model's length the encoder counts what is cut.
-    pairs: list[Text] = [(_plain(text), _worded(template, label)) for text in texts for label in options.labels]
+    pairs: list[Text] = [(_plain(text), _apply_template(template, label)) for text in texts for label in options.labels]
     judged = mean_logits(classifier.logits(pairs))
     if len(options.labels) == 1:
         scores = probabilities(judged, classifier.problem_type)[:, [place]]
@@ -97,7 +97,7 @@ class ByEmbedding:
         self.options = options
         self.common = self._embed(NEUTRAL).mean(axis=0)
         templates = (options.template,) if options.template else TEMPLATES
-        prompts = [_worded(template, label) for label in options.labels for template in templates]
+        prompts = [_apply_template(template, label) for label in options.labels for template in templates]
         means = self._embed(prompts).reshape(len(options.labels), len(templates), -1).mean(axis=1)
         means = unit(means)
         centre = means.mean(axis=0) if len(means) > 1 else self.common
@@ -114,7 +114,7 @@ class ByEmbedding:
         return unit(self.embedder.embed(texts, purpose=Purpose.TOPIC).vectors)
 
 
-def _worded(template: str, label: str) -> str:
+def _apply_template(template: str, label: str) -> str:
     """Put a label into a template, in which other braces are text."""
     return template.replace("{label}", label)
 

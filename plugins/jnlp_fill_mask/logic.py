@@ -73,7 +73,7 @@ def fill_jointly(model: MaskedLM, prompts: Sequence[Prompt], /, top: int, beam: 
         asks = (_ask(model, prompt, step, pieces) for prompt, number in active for _, pieces in beams[number])
         answers = iter(best(model, asks, width))
         for _, number in active:
-            beams[number] = _extended(beams[number], answers, width)
+            beams[number] = _extend(beams[number], answers, width)
     return [_jointly(model, prompt, hypotheses[:top]) for prompt, hypotheses in zip(prompts, beams, strict=True)]
 
 
@@ -82,7 +82,7 @@ def _ask(model: MaskedLM, prompt: Prompt, mask: int, pieces: tuple[int, ...]) ->
     return Ask.one(*around(ids, int(prompt.masks[mask]), prompt, model.max_length))
 
 
-def _extended(hypotheses: list[Hypothesis], answers: Iterator[Best], width: int) -> list[Hypothesis]:
+def _extend(hypotheses: list[Hypothesis], answers: Iterator[Best], width: int) -> list[Hypothesis]:
     """Return the best continuations of a beam; takes one answer a hypothesis."""
     longer = [
         (score + gained, (*pieces, piece))
@@ -104,10 +104,10 @@ def _jointly(model: MaskedLM, prompt: Prompt, hypotheses: list[Hypothesis]) -> F
         )
         for score, pieces in hypotheses
     ]
-    return filled(prompt, model, fills)
+    return make_result(prompt, model, fills)
 
 
-def filled(prompt: Prompt, model: MaskedLM, fills: Sequence[Fill], /) -> Filled:
+def make_result(prompt: Prompt, model: MaskedLM, fills: Sequence[Fill], /) -> Filled:
     """Return a text's result, with the window read for each mask where the text is longer than the model."""
     if len(prompt.ids) <= model.max_length:
         return Filled(tuple(fills))
@@ -119,7 +119,7 @@ def filled(prompt: Prompt, model: MaskedLM, fills: Sequence[Fill], /) -> Filled:
 def fill_each(model: MaskedLM, prompts: Sequence[Prompt], /, top: int) -> list[Filled]:
     """Return the best pieces of each mask, with all other masks unchanged; mask by mask, best first."""
     answers = iter(best(model, (ask for prompt in prompts for ask in _asks_of_each(model, prompt)), top))
-    return [_filled_each(model, prompt, answers) for prompt in prompts]
+    return [_fill_independently(model, prompt, answers) for prompt in prompts]
 
 
 def _asks_of_each(model: MaskedLM, prompt: Prompt) -> Iterator[Ask]:
@@ -130,7 +130,7 @@ def _asks_of_each(model: MaskedLM, prompt: Prompt) -> Iterator[Ask]:
             yield _ask(model, prompt, mask, ())
 
 
-def _filled_each(model: MaskedLM, prompt: Prompt, answers: Iterator[Best]) -> Filled:
+def _fill_independently(model: MaskedLM, prompt: Prompt, answers: Iterator[Best]) -> Filled:
     tokenizer = model.tokenizer
     fills: list[Fill] = []
     for mask in range(len(prompt.masks)):
@@ -138,7 +138,7 @@ def _filled_each(model: MaskedLM, prompt: Prompt, answers: Iterator[Best]) -> Fi
         for piece, score in zip(answer.ids, answer.log_probabilities, strict=True):
             sequence = prompt.sequence({mask: piece}, tokenizer)
             fills.append(MaskFill((tokenizer.token(piece),), (piece,), exp(score), sequence, mask))
-    return filled(prompt, model, fills)
+    return make_result(prompt, model, fills)
 
 
 def rank(model: MaskedLM, prompts: Sequence[Prompt], candidates: dict[str, list[int]], /) -> list[Filled]:
@@ -161,7 +161,7 @@ def rank(model: MaskedLM, prompts: Sequence[Prompt], candidates: dict[str, list[
     )
     targets = [piece for pieces in candidates.values() for piece in pieces] * len(prompts)
     found = iter(log_probabilities(model, asks, targets))
-    return [_ranked(model, prompt, candidates, found) for prompt in prompts]
+    return [_rank_words(model, prompt, candidates, found) for prompt in prompts]
 
 
 def _one_at_a_time(model: MaskedLM, prompt: Prompt, pieces: list[int]) -> Iterator[Ask]:
@@ -172,7 +172,7 @@ def _one_at_a_time(model: MaskedLM, prompt: Prompt, pieces: list[int]) -> Iterat
         yield Ask.one(*around(ids, at, prompt, model.max_length))
 
 
-def _ranked(model: MaskedLM, prompt: Prompt, candidates: dict[str, list[int]], found: Iterator[float]) -> Filled:
+def _rank_words(model: MaskedLM, prompt: Prompt, candidates: dict[str, list[int]], found: Iterator[float]) -> Filled:
     sums = {word: sum(next(found) for _ in pieces) for word, pieces in candidates.items()}
     means = np.array([sums[word] / len(pieces) for word, pieces in candidates.items()])
     scores = np.exp(means - means.max())
@@ -190,7 +190,7 @@ def _ranked(model: MaskedLM, prompt: Prompt, candidates: dict[str, list[int]], f
         for (word, pieces), score, mean in zip(candidates.items(), scores, means, strict=True)
     ]
     ranked = sorted(fills, key=lambda fill: -fill.mean_log_probability)
-    return filled(prompt, model, ranked)
+    return make_result(prompt, model, ranked)
 
 
 def rows(_: Text, result: Filled, /) -> list[dict[str, object]]:

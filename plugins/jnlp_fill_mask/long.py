@@ -31,14 +31,14 @@ def fit(prompt: Prompt, model: MaskedLM, /) -> Prompt:
             hint="--on-overflow window reads around the mask",
         )
     if overflow is Overflow.TRUNCATE:
-        prompt = _truncated(prompt, model.max_length)
+        prompt = _truncate(prompt, model.max_length)
         model.count(0, len(prompt.text) - int(prompt.offsets[:, 1].max()))
     else:
         model.count(1, 0)
     return prompt
 
 
-def _truncated(prompt: Prompt, max_length: int) -> Prompt:
+def _truncate(prompt: Prompt, max_length: int) -> Prompt:
     stop = max_length - prompt.tail
     if prompt.masks[-1] >= stop:
         raise RecordError(

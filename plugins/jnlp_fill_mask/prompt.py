@@ -78,7 +78,7 @@ def read_prompts(texts: Sequence[object], tokenizer: Tokenizer, mask_token: str 
         RecordError: A text without a mask, a pair, or a mask that the tokenizer does not see.
     """
     spellings = (*SPELLINGS, tokenizer.mask_token, *([mask_token] if mask_token else []))
-    found = [_located(text, spellings) for text in texts]
+    found = [_locate_masks(text, spellings) for text in texts]
     encoded = tokenizer.encode([respell(text, spans, tokenizer.mask_token) for text, spans in found])
     prompts = []
     for (text, spans), tokens in zip(found, encoded, strict=True):
@@ -101,7 +101,7 @@ def _in_text(offsets: IntArray, spans: list[tuple[int, int]], length: int) -> In
     return mapped
 
 
-def _located(text: object, spellings: tuple[str, ...]) -> tuple[str, list[tuple[int, int]]]:
+def _locate_masks(text: object, spellings: tuple[str, ...]) -> tuple[str, list[tuple[int, int]]]:
     if not isinstance(text, str):
         raise RecordError("fill-mask reads one text, not a pair")
     spans = find_masks(text, spellings)

@@ -81,15 +81,15 @@ def _logits(model: MaskedLM, asks: Iterable[Ask]) -> Iterator[FloatArray]:
         for start in range(0, len(ask.positions), limit):
             part = Ask(ask.ids, ask.positions[start : start + limit])
             if held + len(part.positions) > limit:
-                yield from _asked(model, batch)
+                yield from _request(model, batch)
                 batch, held = [], 0
             batch.append(part)
             held += len(part.positions)
     if batch:
-        yield from _asked(model, batch)
+        yield from _request(model, batch)
 
 
-def _asked(model: MaskedLM, batch: list[Ask]) -> Iterator[FloatArray]:
+def _request(model: MaskedLM, batch: list[Ask]) -> Iterator[FloatArray]:
     logits = model.at_masks([ask.ids for ask in batch], [ask.positions for ask in batch])
     for start in range(0, len(logits), _ROWS):
         yield logits[start : start + _ROWS]

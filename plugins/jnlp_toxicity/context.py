@@ -88,7 +88,7 @@ def use_of(text: str, match: Match, /) -> Use:
     if rules["forbidden"].match(after) or rules["said"].match(after):
         return Use.REPORTED
     near = text[max(0, match.start - 60) : match.end + 60]
-    quotation_end = _quoted_until(before, after)
+    quotation_end = _quotation_end(before, after)
     if quotation_end is not None and (
         rules["said"].match(after, quotation_end) or rules["victim"].search(near) or _SAID_FIRST.search(before)
     ):
@@ -123,7 +123,7 @@ def _is_other_sense(before: str, surface: str, after: str, *, addressed: bool) -
     return False
 
 
-def _quoted_until(before: str, after: str) -> int | None:
+def _quotation_end(before: str, after: str) -> int | None:
     """Return where in `after` the quotation that holds the word is closed, or None where there is none."""
     for left, right in _QUOTES.items():
         place, close = before.rfind(left), after.find(right)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jnlp.errors import JnlpError
-from jnlp_toxicity.views import MASK, SEPARATOR, folded, squeezed_key
+from jnlp_toxicity.views import MASK, SEPARATOR, fold_words, squeeze_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -106,7 +106,7 @@ def _load(lists: tuple[str, ...], allow: tuple[str, ...]) -> Lexicon:
     for name, text in texts:
         _parse(name, text, (words, squeezed), patterns, allowed)
     for expression in allow:
-        allowed.add(folded(expression).text, Entry(expression, "allow", 0.0))
+        allowed.add(fold_words(expression).text, Entry(expression, "allow", 0.0))
     return Lexicon(words, squeezed, tuple(patterns), allowed)
 
 
@@ -138,14 +138,14 @@ def _parse(
             patterns.append((_compile(line, f"{name}:{number}"), Entry(line, category, SEVERITY[level])))
         elif category == "allow":
             for word in line.split():
-                allowed.add(folded(word).text, Entry(word, category, 0.0))
+                allowed.add(fold_words(word).text, Entry(word, category, 0.0))
         else:
             for word in line.split():
-                key = folded(word).text
+                key = fold_words(word).text
                 entry = Entry(
                     word, category, SEVERITY[level], "katakana" in flags, "free" in flags, "latin" in flags, key
                 )
-                squeezed.add(squeezed_key(key), entry)
+                squeezed.add(squeeze_key(key), entry)
                 for spelling in _spellings(key, masked="masked" in flags):
                     words.add(spelling, entry)
 

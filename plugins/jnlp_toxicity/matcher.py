@@ -87,8 +87,8 @@ class _Search:
                     if not hit[0] or self._allowed.covers(*hit.span()):
                         continue
                     first, last = self._span(*hit.span())
-                    if kind is Kind.PLAIN or self._disguised(*hit.span(), first, last):
-                        yield _trimmed(self._text, first, last, entry, kind)
+                    if kind is Kind.PLAIN or self._is_disguised(*hit.span(), first, last):
+                        yield _trim(self._text, first, last, entry, kind)
 
     def _places(self) -> list[tuple[int, int]]:
         """Return the ranges of the view to read: all of it, or what is around its changes."""
@@ -134,11 +134,11 @@ class _Search:
             return True
         if plain and self._view.text[start:end] == entry.key:
             return boundaries.stands_alone(text, first, last, lambda: self._segments.around(first, last))
-        if not plain and not self._disguised(start, end, first, last):
+        if not plain and not self._is_disguised(start, end, first, last):
             return False
         return entry.free or self._view.kind is Kind.ROMAJI or self._fits(first, last, entry)
 
-    def _disguised(self, start: int, end: int, first: int, last: int) -> bool:
+    def _is_disguised(self, start: int, end: int, first: int, last: int) -> bool:
         """Return whether what was found is something else in the text itself, and no word of the dictionary there."""
         low, high = self._plain.aligned.locate(first, last)
         if self._plain.text[low:high] == self._view.text[start:end]:
@@ -212,7 +212,7 @@ def _walk(text: str, trie: Trie, low: int = 0, high: int | None = None) -> Itera
             place += 1
 
 
-def _trimmed(text: str, start: int, end: int, entry: Entry, kind: Kind) -> Match:
+def _trim(text: str, start: int, end: int, entry: Entry, kind: Kind) -> Match:
     """Leave out the punctuation that a pattern looks at around its words."""
     edge = "、。!?！？「」『』 　\n\r\t"
     while start < end - 1 and text[start] in edge:

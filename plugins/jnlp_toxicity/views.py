@@ -74,7 +74,7 @@ class View:
         return self.aligned.text
 
 
-def folded(text: str, /) -> Aligned:
+def fold_words(text: str, /) -> Aligned:
     """Return the text as words are compared: width, case and kana folded; masks as ●, separators as ·."""
     return _canonical(fold(text, kana=True))
 
@@ -88,13 +88,13 @@ def views(text: str, /) -> Iterator[View]:
     """
     plain = fold(text, kana=True)
     yield View(Kind.PLAIN, _canonical(plain))
-    short = _then(plain, squeezed)
+    short = _then(plain, squeeze)
     if short.text != plain.text:
         yield View(Kind.SIGNS, _canonical(short))
     alike = look_alikes(text)
     if alike is not None:
         opened = _then(retext(text, alike), lambda changed: fold(changed, kana=True))
-        yield View(Kind.ALIKE, _canonical(_then(opened, squeezed)))
+        yield View(Kind.ALIKE, _canonical(_then(opened, squeeze)))
     latin = _then(short, romaji)
     if latin.text != short.text:
         yield View(Kind.ROMAJI, _canonical(latin))
@@ -119,21 +119,21 @@ def look_alikes(text: str, /) -> str | None:
     return changed if changed != text else None
 
 
-def squeezed(text: str, /) -> Aligned:
+def squeeze(text: str, /) -> Aligned:
     """Return the text without signs between letters, drawls and repetitions.
 
     Example:
-        >>> squeezed("ばーーか、死🙂ね").text
+        >>> squeeze("ばーーか、死🙂ね").text
         'ばか、死ね'
-        >>> squeezed("楽しいし、ねこもいる").text
+        >>> squeeze("楽しいし、ねこもいる").text
         '楽しいし、ねこもいる'
     """
     return _then(_without_signs(text), _without_drawls)
 
 
-def squeezed_key(word: str, /) -> str:
-    """Return a folded word as `squeezed` leaves it."""
-    return squeezed(word).text
+def squeeze_key(word: str, /) -> str:
+    """Return a folded word as `squeeze` leaves it."""
+    return squeeze(word).text
 
 
 def romaji(text: str, /) -> Aligned:

@@ -58,10 +58,10 @@ class TransformersMaskedLM(_Padded):
         """Return logits `[M, vocabulary]` at the M tokens `at` of the packed batch, and compute only these."""
         mask = _mask(packed)
 
-        def chosen(_: nn.Module, states: tuple[Tensor, ...]) -> Tensor:
+        def select_states(_: nn.Module, states: tuple[Tensor, ...]) -> Tensor:
             return states[0][mask][at]
 
-        hook = self.model.get_output_embeddings().register_forward_pre_hook(chosen)
+        hook = self.model.get_output_embeddings().register_forward_pre_hook(select_states)
         try:
             logits: Tensor = self.run(packed, mask).logits
         finally:

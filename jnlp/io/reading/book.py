@@ -54,14 +54,14 @@ def read_epub(source: Input, options: ReadOptions, /) -> Iterator[Record | Faile
         items = {item.get("id"): _item(item, posixpath.dirname(package)) for item in book.iterfind("manifest/item")}
         order = [items.get(item.get("idref")) for item in book.iterfind("spine/itemref")]
         chapters = [item for item in order if item is not None and item.type in _PAGES and "nav" not in item.properties]
-        locked = _locked(archive)
+        locked = _encrypted_files(archive)
         if locked.intersection(item.path.lower() for item in chapters):
             raise RecordError(f"{source.name}: encrypted (copy protection)", hint="jnlp reads free books only")
         names = _contents(archive, book, items)
         for item in chapters:
             if item.path in archive:
                 _chapter(archive, item.path, names.get(item.path), written)
-    title, about = _said(book)
+    title, about = _metadata(book)
     whole = Whole(written.text(), None, None, None, title, about, written.outline())
     yield from cut(source, whole, options.unit or Unit.DOCUMENT)
 
@@ -108,7 +108,7 @@ def _contents(archive: Archive, book: Element, items: dict[str | None, _Item]) -
     return names
 
 
-def _said(book: Element) -> tuple[str | None, dict[str, str]]:
+def _metadata(book: Element) -> tuple[str | None, dict[str, str]]:
     """Return the title, and author, date and language, of a book."""
 
     def all_of(tag: str) -> list[str]:
@@ -120,7 +120,7 @@ def _said(book: Element) -> tuple[str | None, dict[str, str]]:
     return next(iter(all_of("title")), None), {key: value for key, value in about.items() if value}
 
 
-def _locked(archive: Archive) -> set[str]:
+def _encrypted_files(archive: Archive) -> set[str]:
     """Return the encrypted files; fonts often are, even in free books."""
     if _ENCRYPTION not in archive:
         return set()

@@ -59,7 +59,7 @@ def rules_in(folder: str, above: Rules | None, /) -> Rules | None:
     """Return the rules for a folder: those of its own files, then those above."""
     for name in reversed(NAMES):
         if lines := _lines(Path(folder) / name):
-            above = Rules(folder.rstrip("/"), _compiled(lines), above)
+            above = Rules(folder.rstrip("/"), _compile(lines), above)
     return above
 
 
@@ -73,7 +73,7 @@ def _lines(path: Path) -> list[str]:
     return [line for line in composed(text).splitlines() if line.strip() and not line.startswith("#")]
 
 
-def _compiled(lines: Iterable[str]) -> GitIgnoreSpec:
+def _compile(lines: Iterable[str]) -> GitIgnoreSpec:
     """Compile patterns; one that Git too would not understand matches nothing."""
     from pathspec import GitIgnoreSpec
 
@@ -101,7 +101,7 @@ class Chosen:
         Raises:
             UsageError: A pattern is invalid.
         """
-        return cls(_asked(include, "--include"), _asked(exclude, "--exclude"))
+        return cls(_compile_option(include, "--include"), _compile_option(exclude, "--exclude"))
 
     def takes(self, *names: str) -> bool:
         """Return True if a file is read, by any of its names: its printed path, or relative to the given folder."""
@@ -117,7 +117,7 @@ class Chosen:
         )
 
 
-def _asked(patterns: Sequence[str], flag: str) -> GitIgnoreSpec | None:
+def _compile_option(patterns: Sequence[str], flag: str) -> GitIgnoreSpec | None:
     if not patterns:
         return None
     from pathspec import GitIgnoreSpec

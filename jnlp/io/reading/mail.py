@@ -119,7 +119,7 @@ def _body(part: Message, parts: _Parts, name: str) -> str:
         raise RecordError(f"{name}: a message of more than {_MOST_PARTS:,} parts")
     filename = part.get_filename()
     if filename or part.get_content_disposition() == "attachment" or part.get_content_type() == "message/rfc822":
-        parts.attached.append(_decoded_header(filename) if filename else _name_of(part))
+        parts.attached.append(_decode_header(filename) if filename else _name_of(part))
         return ""
     inside = part.get_payload()
     if isinstance(inside, list):
@@ -141,7 +141,7 @@ def _text(part: Message, parts: _Parts, name: str) -> str:
     payload = part.get_payload(decode=True)
     if not isinstance(payload, bytes):
         return ""
-    text, encoding = _decoded(payload, part.get_content_charset(), name)
+    text, encoding = _decode(payload, part.get_content_charset(), name)
     parts.encoding = parts.encoding or encoding
     if part.get_content_subtype() == "html":
         return html(text).text
@@ -150,7 +150,7 @@ def _text(part: Message, parts: _Parts, name: str) -> str:
     return text.replace("\r\n", "\n")
 
 
-def _decoded(data: bytes, charset: str | None, name: str) -> tuple[str, str]:
+def _decode(data: bytes, charset: str | None, name: str) -> tuple[str, str]:
     """Decode with the stated charset, else with the one that fits, else with U+FFFD for undecodable bytes."""
     for codec, replacing in ((charset, False), (None, False), (charset, True), ("utf-8", True)):
         try:
@@ -162,10 +162,10 @@ def _decoded(data: bytes, charset: str | None, name: str) -> tuple[str, str]:
 
 
 def _header(message: Message, key: str) -> str:
-    return _decoded_header(message.get(key, ""))
+    return _decode_header(message.get(key, ""))
 
 
-def _decoded_header(value: object) -> str:
+def _decode_header(value: object) -> str:
     """Return a header as one line of text, with encoded words and raw bytes decoded."""
     try:
         pieces = email.header.decode_header(str(value) if not isinstance(value, email.header.Header) else value)
@@ -175,7 +175,7 @@ def _decoded_header(value: object) -> str:
     for piece, charset in pieces:
         data = piece.encode("utf-8", "surrogateescape") if isinstance(piece, str) else piece
         stated = None if charset == "unknown-8bit" else charset
-        shown.append(_decoded(data, stated, "header")[0] if data else "")
+        shown.append(_decode(data, stated, "header")[0] if data else "")
     return " ".join("".join(shown).split())
 
 

@@ -26,7 +26,7 @@ def read_markdown(source: Input, options: ReadOptions, /) -> Iterator[Record | F
     """Yield the file as one record (or by `unit`), with the title of its front matter or its first heading."""
     decoded = whole(source, options)
     aligned, outline = markdown_with_outline(decoded.text)
-    said = _named(front_matter(decoded.text)[0])
+    said = _front_title(front_matter(decoded.text)[0])
     title = said.pop("title", None) or (outline[0].title if outline else None)
     whole_text = Whole(aligned.text, decoded.encoding, decoded.text, aligned, title, said, outline)
     yield from cut(source, whole_text, options.unit or Unit.DOCUMENT)
@@ -41,7 +41,7 @@ def read_html(source: Input, options: ReadOptions, /) -> Iterator[Record | Faile
     yield from cut(source, whole_text, options.unit or Unit.DOCUMENT)
 
 
-def _named(front: str) -> dict[str, str]:
+def _front_title(front: str) -> dict[str, str]:
     """The title, author and date in a front matter."""
     found = ((key, value.strip().strip("\"'").strip()) for key, value in _NAMED.findall(front))
     return {key: value for key, value in reversed([*found]) if value and not value.startswith(("[", "{", "|", ">"))}

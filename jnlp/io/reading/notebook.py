@@ -42,7 +42,7 @@ def read_ipynb(source: Input, options: ReadOptions, /) -> Iterator[Record | Fail
         else:
             written.add(text)
     outline = written.outline()
-    title, about = _said(notebook)
+    title, about = _metadata(notebook)
     heading = outline[0].title if outline else None
     whole = Whole(written.text(), decoded.encoding, None, None, title or heading, about, outline)
     yield from cut(source, whole, options.unit or Unit.DOCUMENT)
@@ -58,7 +58,7 @@ def _cells(notebook: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
                 yield cell
 
 
-def _said(notebook: Mapping[str, object]) -> tuple[str | None, dict[str, str]]:
+def _metadata(notebook: Mapping[str, object]) -> tuple[str | None, dict[str, str]]:
     metadata = notebook.get("metadata")
     if not isinstance(metadata, dict):
         return None, {}

@@ -76,8 +76,8 @@ def extract(data: bytes, name: str) -> Extracted:
         pages = [join_spaced(page.extract_text()).replace(PAGE_BREAK, " ") for page in reader.pages]
         if not any(page.strip() for page in pages):
             raise _without_text(reader, name)
-        title, about = _said(reader.metadata)
-        if scanned := _scanned(reader, pages):
+        title, about = _metadata(reader.metadata)
+        if scanned := _is_scan(reader, pages):
             about["scanned_pages"] = ", ".join(map(str, scanned))
         return Extracted(pages, title, about)
     except (RecordError, MissingExtraError):
@@ -89,7 +89,7 @@ def extract(data: bytes, name: str) -> Extracted:
         raise RecordError(f"{name}: cannot be read as PDF: {type(error).__name__}: {error}") from error
 
 
-def _said(metadata: Any) -> tuple[str | None, dict[str, str]]:
+def _metadata(metadata: Any) -> tuple[str | None, dict[str, str]]:
     """The title, and author and date; a field that is malformed is left out."""
     said: dict[str, str] = {}
     for key, names in (("title", ["title"]), ("author", ["author"]), ("date", ["creation_date", "modification_date"])):
@@ -102,7 +102,7 @@ def _said(metadata: Any) -> tuple[str | None, dict[str, str]]:
     return said.pop("title", None), said
 
 
-def _scanned(reader: Any, pages: list[str]) -> list[int]:
+def _is_scan(reader: Any, pages: list[str]) -> list[int]:
     """The pages that show a picture and have no text, by number."""
     blank = [number for number, page in enumerate(pages, start=1) if not page.strip()]
     return [number for number in blank if _has_picture(reader.pages[number - 1].get("/Resources"), _DEEPEST)]

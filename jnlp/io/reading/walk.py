@@ -57,7 +57,7 @@ class Walk:
             try:
                 if not _is_folder(path):
                     if self._is_read(source, top):
-                        yield self._typed(source)
+                        yield self._set_format(source)
                     continue
                 if path is top:
                     home = os.path.realpath(path)
@@ -70,7 +70,7 @@ class Walk:
                 continue
             waiting += ((path / name, rules) for name in reversed(entries))
 
-    def _typed(self, source: Input) -> Input:
+    def _set_format(self, source: Input) -> Input:
         return replace(source, extension=f".{self.options.input_format}") if self.options.input_format else source
 
     def _is_read(self, source: Input, top: Path) -> bool:

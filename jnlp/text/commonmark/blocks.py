@@ -353,17 +353,17 @@ class Blocks:
             self.found += self._tables(leaf) if leaf.kind is Kind.PARAGRAPH else [leaf]
 
     def _only_defines(self, leaf: Block) -> bool:
-        leaf.is_text = leaf.is_text or any(self._defined(start, end) is None for start, end, _ in leaf.lines)
+        leaf.is_text = leaf.is_text or any(self._definition(start, end) is None for start, end, _ in leaf.lines)
         return not leaf.is_text
 
-    def _defined(self, start: int, end: int) -> tuple[str, str] | None:
+    def _definition(self, start: int, end: int) -> tuple[str, str] | None:
         return definition_at(self.text, start, end) if self.text[start] == "[" else None
 
     def _definitions(self, leaf: Block) -> Iterator[Block]:
         """Take the definitions from a paragraph's first lines; footnotes stay as text, without their labels."""
         taken = 0
         for start, end, stop in leaf.lines:
-            defined = self._defined(start, end)
+            defined = self._definition(start, end)
             note = note_at(self.text, start, end)
             if note is not None:
                 self.notes.add(note[1].casefold())

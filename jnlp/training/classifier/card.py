@@ -32,7 +32,7 @@ def card(name: str, base: str, goal: Goal, report: Mapping[str, Any], /) -> str:
         f"- Temperature: {report['temperature']:.3f}; jnlp divides the logits by it before softmax or sigmoid, "
         "other programs may",
         "## Scores",
-        _measured(report),
+        _measurement(report),
         _table(report["scores"]),
         *_classes(report["scores"]),
         *_confusion(goal, report["scores"]),
@@ -83,7 +83,7 @@ def _methods(report: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _measured(report: Mapping[str, Any]) -> str:
+def _measurement(report: Mapping[str, Any]) -> str:
     rows, scores = report["rows"], report["scores"]
     text = f"Measured on {scores['rows']} examples of the {report['measured_on']} set; {rows['train']} were trained on"
     text += (

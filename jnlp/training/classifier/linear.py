@@ -261,15 +261,15 @@ class _Trial:
         if self.goal.problem is not ProblemType.REGRESSION:
             temperature = fit_temperature(logits, self.targets, self.goal.problem)
             losses = row_losses(logits, self.targets, self.goal.problem, temperature)
-            return self._judged(losses, temperature, _score(logits, self.targets, self.goal))
+            return self._assess(losses, temperature, _score(logits, self.targets, self.goal))
         moved = logits - logits.mean()
         slope = float((moved * self.aims).sum() / max(float((moved * moved).sum()), 1e-12))
         if slope <= 0:
             return Verdict(1.0, 1.0)
-        return self._judged(((self.aims - slope * moved) ** 2)[:, 0], 1 / slope, 0.0)
+        return self._assess(((self.aims - slope * moved) ** 2)[:, 0], 1 / slope, 0.0)
 
     @staticmethod
-    def _judged(losses: Matrix, temperature: float, score: float) -> Verdict:
+    def _assess(losses: Matrix, temperature: float, score: float) -> Verdict:
         return Verdict(float(losses.mean()), temperature, float(losses.std()) / len(losses) ** 0.5, score)
 
 

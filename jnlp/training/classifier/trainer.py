@@ -135,7 +135,7 @@ def fit_classifier(
         kept.write(part)
         report["name"], report["base"] = name or out.name, base_name or base.name
         _write_report(part, goal, report)
-    return _returned(out, report)
+    return _to_report(out, report)
 
 
 def _fit(
@@ -196,7 +196,7 @@ def _report(
     }, kept
 
 
-def _returned(out: Path, report: dict[str, Any]) -> TrainReport:
+def _to_report(out: Path, report: dict[str, Any]) -> TrainReport:
     """Return the report of a run from what `metrics.json` says."""
     from jnlp.training.classifier.evaluation import all_cautions
 

@@ -86,7 +86,7 @@ class SequenceEncoder:
             packed = pack(sequences).to(self.device)
             with precision(self.device):
                 return pool(self.module(packed), packed, self.pooling).float()
-        filled, kept = self._filled(sequences)
+        filled, kept = self._fill_rows(sequences)
         packed = pack(filled).to(self.device)
         with precision(self.device):
             states = self.rows(packed, self.row)
@@ -100,7 +100,7 @@ class SequenceEncoder:
                 out[chunk] = self([sequences[i] for i in chunk])
         return out
 
-    def _filled(self, sequences: Sequence[Ids]) -> tuple[list[Ids], list[int]]:
+    def _fill_rows(self, sequences: Sequence[Ids]) -> tuple[list[Ids], list[int]]:
         """Fill rows with sequences in order, and with padding of its own; return all, and where the sequences are."""
         filled: list[Ids] = []
         kept: list[int] = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jnlp.strict_json import dumps
-from jnlp_search.show import as_json, explanation, heading, in_context, sharing, snippet
+from jnlp_search.print_hits_of import as_json, explanation, heading, in_context, sharing, snippet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +42,7 @@ def hit_printer(
     rows: list[dict[str, Any]] = []
     with open_writer(name, out, encoding=encoding, inputs=inputs) as output:
 
-        def show(hits: list[Hit], query: str | None) -> None:
+        def print_hits_of(hits: list[Hit], query: str | None) -> None:
             made = [({} if query is None else {"query": query}) | as_json(hit) for hit in hits]
             if name == "jsonl":
                 output.write(*made)
@@ -50,9 +50,9 @@ def hit_printer(
             else:
                 rows.extend(made)
 
-        yield show
+        yield print_hits_of
         if rows:
-            output.write(*(_packed(rows) if name == "parquet" else _flat(rows)))
+            output.write(*(_pack(rows) if name == "parquet" else _flat(rows)))
 
 
 def _flat(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, object]]:
@@ -65,7 +65,7 @@ def _flat(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, object]]:
     yield from ({column: row.get(column) for column in columns} for row in flat)
 
 
-def _packed(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, object]]:
+def _pack(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, object]]:
     """Yield rows with metadata and the like as JSON: their types may differ from row to row."""
     for row in rows:
         yield {key: dumps(value) if isinstance(value, dict | list) else value for key, value in row.items()}

@@ -129,7 +129,7 @@ def _finish(readers: Sequence[Reader], manifests: Sequence[Manifest], asked: _As
         given = readers[0].relevance(options.rerank, asked.wording.text, [item.hit.text for item in picks])
         scores = reranked = {item.key: score for item, score in zip(picks, given, strict=True)}
         picks = sorted(picks, key=lambda item: -reranked[item.key])
-    shown = [(rank, item) for rank, item in _arranged(picks, options) if scores[item.key] >= options.min_score]
+    shown = [(rank, item) for rank, item in _arrange(picks, options) if scores[item.key] >= options.min_score]
     explain = _Explain(found.candidates, evidence.coverage, reranked) if options.explain else None
     hits = [
         replace(
@@ -185,7 +185,7 @@ def _evidence(asked: _Asked, found: _Found) -> Evidence:
     return Evidence(covered, cosine, len(asked.question.queries[0].forms))
 
 
-def _arranged(picks: Sequence[Pick], options: SearchOptions) -> list[tuple[int, Pick]]:
+def _arrange(picks: Sequence[Pick], options: SearchOptions) -> list[tuple[int, Pick]]:
     """Return the requested picks with their ranks; if grouped by document, ranks count documents."""
     first, last = options.offset, options.offset + options.top
     if options.group_by is None:

@@ -73,7 +73,7 @@ def pick(views: Sequence[View], asked: Question, /) -> tuple[Candidates, list[Pi
         candidates = _collect(views, asked, limit)
         order = [key for key, _ in sort_by_score(candidates.fused)]
         passages = _passages(views, order)
-        chosen, joined = _chosen(order, passages, options, wanted)
+        chosen, joined = _select(order, passages, options, wanted)
         units = {(key[0], passages[key].document) for key in chosen} if options.group_by else chosen
         if len(units) >= wanted or len(order) < limit or limit >= MOST:
             break
@@ -116,7 +116,7 @@ def _passages(views: Sequence[View], order: Sequence[Key]) -> dict[Key, Passage]
     return found
 
 
-def _chosen(
+def _select(
     order: Sequence[Key], passages: dict[Key, Passage], options: SearchOptions, wanted: int
 ) -> tuple[list[Key], dict[Key, list[Passage]]]:
     """Return the first passages, and what is joined to each, itself among it, in the order of the document.

@@ -83,10 +83,10 @@ def _condition(condition: Condition) -> Sql:
     if isinstance(condition, Not):
         inner = _condition(condition.inner)
         return Sql(f"NOT {inner.text}", inner.values)
-    return _joined(map(_condition, condition.items), " AND " if isinstance(condition, All) else " OR ")
+    return _join(map(_condition, condition.items), " AND " if isinstance(condition, All) else " OR ")
 
 
-def _joined(parts: Iterable[Sql], word: str) -> Sql:
+def _join(parts: Iterable[Sql], word: str) -> Sql:
     parts = list(parts)
     return Sql(f"({word.join(part.text for part in parts)})", tuple(value for part in parts for value in part.values))
 
@@ -148,14 +148,14 @@ def _time(value: Value | None, seconds: int) -> str | None:
 
 
 def _like(pattern: str, value: str | int | float | None) -> bool | None:
-    return None if value is None else _matches(_segments(pattern), _folded(str(value)))
+    return None if value is None else _matches(_segments(pattern), _fold(str(value)))
 
 
 @lru_cache(maxsize=512)
 def _segments(pattern: str) -> tuple[tuple[re.Pattern[str], int], ...]:
     r"""Return what a LIKE pattern asks for between its %, with its length; _ is one character, \\ quotes the next."""
     made: list[list[str]] = [[]]
-    for part in re.findall(r"\\.|.", _folded(pattern), re.DOTALL):
+    for part in re.findall(r"\\.|.", _fold(pattern), re.DOTALL):
         if part == "%":
             made.append([])
         else:
@@ -176,7 +176,7 @@ def _matches(segments: tuple[tuple[re.Pattern[str], int], ...], text: str) -> bo
     return found is not None and at >= found.end() and last.fullmatch(text, at) is not None
 
 
-def _folded(text: str) -> str:
+def _fold(text: str) -> str:
     return unicodedata.normalize("NFC", text).casefold()
 
 

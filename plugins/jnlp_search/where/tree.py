@@ -131,7 +131,7 @@ def read_moment(text: str, /) -> Moment | None:
             start = datetime.fromisoformat(f"{start.isoformat()}{_offset(zone)}").astimezone().replace(tzinfo=None)
         if match["fraction"]:
             start = start.replace(microsecond=int(match["fraction"][:6].ljust(6, "0")))
-        return Moment(_shown(start), _shown(start + _width(match)))
+        return Moment(_format(start), _format(start + _width(match)))
     except (ValueError, OverflowError, OSError):  # no such day, or one that the clock does not reach
         return None
 
@@ -151,13 +151,13 @@ def number_or_year(text: str, /) -> int | float | None:
 
 def whole_year(year: int, /) -> Moment:
     """Return a year as an interval of local time."""
-    return Moment(_shown(datetime(year, 1, 1)), _shown(datetime(year, 12, 31) + timedelta(days=1)))
+    return Moment(_format(datetime(year, 1, 1)), _format(datetime(year, 12, 31) + timedelta(days=1)))
 
 
 def local_time(seconds: float, /) -> str | None:
     """Return seconds since 1970 as local time, in the form that `Moment` has."""
     try:
-        return _shown(datetime.fromtimestamp(seconds))
+        return _format(datetime.fromtimestamp(seconds))
     except (ValueError, OverflowError, OSError):
         return None
 
@@ -176,5 +176,5 @@ def _offset(zone: str) -> str:
     return "+00:00" if zone in "Zz" else zone if ":" in zone else f"{zone[:3]}:{zone[3:]}"
 
 
-def _shown(moment: datetime) -> str:
+def _format(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds")

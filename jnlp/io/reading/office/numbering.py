@@ -89,11 +89,11 @@ class Numbering:
             if deeper > level:
                 other.at = None
 
-        def written(match: re.Match[str]) -> str:
+        def format_level(match: re.Match[str]) -> str:
             other = levels.get(int(match[1]) - 1, here)
-            return _written(other.start if other.at is None else other.at, other.format)
+            return _format(other.start if other.at is None else other.at, other.format)
 
-        return _PLACE.sub(written, here.text)
+        return _PLACE.sub(format_level, here.text)
 
 
 def _level(element: Element) -> _Level:
@@ -114,7 +114,7 @@ def _int(text: str | None, otherwise: int) -> int:
     return int(text) if text and text.isdecimal() and len(text) < 10 else otherwise
 
 
-def _written(number: int, format: str) -> str:
+def _format(number: int, format: str) -> str:
     return _FORMATS[format](number) if format in _FORMATS and 0 < number < 10_000 else str(number)
 
 
@@ -123,24 +123,24 @@ def _of(letters: str) -> Callable[[int], str]:
 
 
 def _roman(number: int) -> str:
-    written = ""
+    format_level = ""
     for value, letters in _ROMAN:
         while number >= value:
-            written, number = written + letters, number - value
-    return written
+            format_level, number = format_level + letters, number - value
+    return format_level
 
 
 def _counting(number: int) -> str:
     """Return 21 as 二十一."""
-    written = ""
+    format_level = ""
     for unit, name in ((1000, "千"), (100, "百"), (10, "十"), (1, "")):
         digit, number = divmod(number, unit)
         if digit:
-            written += ("" if digit == 1 and unit > 1 else _DIGITS[digit]) + name
-    return written
+            format_level += ("" if digit == 1 and unit > 1 else _DIGITS[digit]) + name
+    return format_level
 
 
-def _circled(number: int) -> str:
+def _circle(number: int) -> str:
     return chr(0x2460 + number - 1) if number <= 20 else f"({number})"
 
 
@@ -149,7 +149,7 @@ _FORMATS: dict[str, Callable[[int], str]] = {
     "decimalZero": lambda number: f"{number:02}",
     "decimalFullWidth": lambda number: str(number).translate(_WIDE),
     "decimalFullWidth2": lambda number: str(number).translate(_WIDE),
-    "decimalEnclosedCircle": _circled,
+    "decimalEnclosedCircle": _circle,
     "upperLetter": _of("ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
     "lowerLetter": _of("abcdefghijklmnopqrstuvwxyz"),
     "upperRoman": _roman,

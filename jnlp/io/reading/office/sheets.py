@@ -154,8 +154,8 @@ def _sheets(archive: Archive, book: Any, source: Input) -> Iterator[_Sheet]:
     paths = _paths(archive)
     for sheet in book.worksheets:
         if sheet.sheet_state == "visible":
-            merged = _merged(archive, paths.get(sheet.title))
-            yield _Sheet(sheet.title, _filled(_rows(sheet, source), merged))
+            merged = _merged_areas(archive, paths.get(sheet.title))
+            yield _Sheet(sheet.title, _fill_merged(_rows(sheet, source), merged))
 
 
 def _rows(sheet: Any, source: Input) -> Iterator[tuple[int, list[_Cell]]]:
@@ -188,7 +188,7 @@ def _cell(cell: Any) -> _Cell:
     return _Cell(value, cell_text(value) if isinstance(value, str) else cell_text(value, cell.number_format))
 
 
-def _filled(
+def _fill_merged(
     rows: Iterator[tuple[int, list[_Cell]]], merged: Sequence[tuple[int, int, int, int]]
 ) -> Iterator[tuple[int, list[_Cell]]]:
     """Put the value of a merged area into each of its rows, in its first column."""
@@ -216,7 +216,7 @@ def _paths(archive: Archive) -> dict[str, str]:
     return {name: relation.path for name, relation in named if relation is not None}
 
 
-def _merged(archive: Archive, path: str | None) -> list[tuple[int, int, int, int]]:
+def _merged_areas(archive: Archive, path: str | None) -> list[tuple[int, int, int, int]]:
     """The merged areas of a sheet that span rows: first and last row, first and last column from 0."""
     if path is None or path not in archive:
         return []

@@ -88,7 +88,7 @@ def _shape(archive: Archive, shape: Element, known: Mapping[str, Relation], writ
         written.add("\t".join(" ".join(_texts(cell)) for cell in row.iterfind("tc")), gap)
         gap = "\n"
     if shape.tag == "graphicFrame":
-        for text in _drawn(archive, shape, known):
+        for text in _graphic_texts(archive, shape, known):
             written.add(text, gap)
             gap = "\n"
         return
@@ -101,7 +101,7 @@ def _texts(element: Element) -> list[str]:
     return [text for paragraph in element.iter("p") if (text := shown(paragraph).strip())]
 
 
-def _drawn(archive: Archive, frame: Element, known: Mapping[str, Relation]) -> Iterator[str]:
+def _graphic_texts(archive: Archive, frame: Element, known: Mapping[str, Relation]) -> Iterator[str]:
     """The words of a chart or a diagram, which lie in a part of their own."""
     for element in frame.iter():
         target = known.get(element.get("r:dm") or element.get("r:id") or "")
