@@ -12,7 +12,7 @@ from jnlp.engine import Engine
 from jnlp.plugins import import_candidate, load_plugins
 from jnlp.testing import make_model
 from jnlp.types import Hit
-from jnlp_search.show import SHORT, snippet
+from jnlp_search.render import SHORT, snippet
 
 FIELDS = [
     "rank",

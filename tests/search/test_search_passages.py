@@ -17,7 +17,7 @@ from jnlp_search.chunk import heading_chunker, sentence_chunker
 from jnlp_search.index import Index
 from jnlp_search.outline import Outline, outline_of
 from jnlp_search.query.joining import around, join, overlap
-from jnlp_search.show import heading
+from jnlp_search.render import heading
 from jnlp_search.store.entries import Passage
 
 from .conftest import CharacterTokenizer

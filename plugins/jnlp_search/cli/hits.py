@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jnlp.strict_json import dumps
-from jnlp_search.print_hits_of import as_json, explanation, heading, in_context, sharing, snippet
+from jnlp_search.render import as_json, explanation, heading, in_context, sharing, snippet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +42,7 @@ def hit_printer(
     rows: list[dict[str, Any]] = []
     with open_writer(name, out, encoding=encoding, inputs=inputs) as output:
 
-        def print_hits_of(hits: list[Hit], query: str | None) -> None:
+        def write_hits(hits: list[Hit], query: str | None) -> None:
             made = [({} if query is None else {"query": query}) | as_json(hit) for hit in hits]
             if name == "jsonl":
                 output.write(*made)
@@ -50,7 +50,7 @@ def hit_printer(
             else:
                 rows.extend(made)
 
-        yield print_hits_of
+        yield write_hits
         if rows:
             output.write(*(_pack(rows) if name == "parquet" else _flat(rows)))
 
