@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from jnlp import atomic
+from jnlp.io import durable
 from jnlp.errors import JnlpError
 from jnlp.types import Record, Source
 from jnlp_search import builder
@@ -31,7 +31,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from conftest import PairEmbedder
 from test_search_durability import documents
-from jnlp import atomic
+from jnlp.io import durable
 from jnlp_search import build as index, builder
 from jnlp_search.options import IndexOptions
 
@@ -52,7 +52,7 @@ def around(function):
         return result
     return wrapped
 
-atomic.sync_folder = around(atomic.sync_folder)
+durable.sync_folder = around(durable.sync_folder)
 Path.rename = around(Path.rename)
 Path.replace = around(Path.replace)
 Path.unlink = around(Path.unlink)
@@ -366,7 +366,7 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, first, monkeypatch,
     def full(_path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(atomic, "sync_folder", full)
+    monkeypatch.setattr(durable, "sync_folder", full)
     with pytest.raises(JnlpError, match="i cannot be written: No space left on device"):
         build(folder, documents(2), embedder, model="pairs", sources=["/文書"])
     monkeypatch.undo()
