@@ -183,6 +183,20 @@ class RepairReport:
 
 
 @dataclass(frozen=True, slots=True)
+class CompactReport:
+    """The result of compacting an index.
+
+    Args:
+        before, after: The size of the folder in bytes.
+        tombstones: The number of deleted passages that were removed from segment files.
+    """
+
+    before: int
+    after: int
+    tombstones: int
+
+
+@dataclass(frozen=True, slots=True)
 class IndexInfo:
     """The contents and settings of an index.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from jnlp.io import PassedOver
-    from jnlp.types import AddReport, Hit, IndexEngine, Place, RepairReport, Verification
+    from jnlp.types import AddReport, CompactReport, Hit, IndexEngine, Place, RepairReport, Verification
     from jnlp_search.search import Reader
 
 DEFAULT_EMBEDDER = "tiny-search"
@@ -218,6 +218,7 @@ class Index:
             >>> info.documents, info.made_with["model"]
             (1, 'tiny-search')
         """
+        from jnlp_search.compact import bytes_of
         from jnlp_search.roots import escape_path
         from jnlp_search.store.catalog import Catalog
         from jnlp_search.store.checks import damage_reported
@@ -230,7 +231,7 @@ class Index:
                 documents=counts["documents"],
                 chunks=counts["chunks"],
                 characters=characters,
-                bytes=sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
+                bytes=bytes_of(self.path),
                 roots=tuple(root.path or "/" for root in catalog.roots()),
                 made_with=asdict(manifest) if manifest else {},
             )
@@ -260,6 +261,20 @@ class Index:
 
         self.close()
         return repair_index(self.path)
+
+    def compact(self) -> CompactReport:
+        """Make the index smaller: remove what deleted documents left behind. Answers stay the same.
+
+        Raises:
+            JnlpError: Another process is writing, the index is damaged, or the disk is full.
+
+        Example:
+            >>> index.compact().tombstones
+            0
+        """
+        from jnlp_search.compact import compact
+
+        return compact(self.path)
 
     def close(self) -> None:
         """Release the files; a later call opens them again.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -334,7 +335,7 @@ def test_a_folder_called_as_a_command_is_indexed(jnlp):
     for words in (("index", "--help"), ("index", "-h")):
         out, _ = jnlp(*words)
         assert "--chunker NAME" in out
-        assert "Commands:\n  info" in out
+        assert "Commands:\n  compact" in out
     for words in (("index", "verify"), ("index",), ("index", "無い")):
         jnlp(*words, status=2)
 
@@ -419,3 +420,15 @@ def test_rerank_scores_the_rows_of_a_table(runner, tmp_path, monkeypatch):
     scores = [row["score"] for row in lines(done.stdout)]
     assert len(scores) == 2
     assert all(0 < score < 1 for score in scores)
+
+
+def test_compact_prints_the_bytes_before_and_after(jnlp, folder):
+    jnlp("index", "文書", "--index", "my.idx", "--text", "答")
+    jnlp("index", "remove", "my.idx", "文書/猫.md")
+    found = jnlp("search", "my.idx", "契約を解約する")[0]
+    out, err = jnlp("index", "compact", "my.idx")
+    before, after = (int(number.replace(",", "")) for number in re.findall(r"([\d,]+)(?: bytes before| after)", out))
+    assert (out.startswith("my.idx: "), err, after <= before) == (True, "", True)
+    assert jnlp("search", "my.idx", "契約を解約する")[0] == found
+    assert json.loads(jnlp("index", "info", "my.idx")[0])["bytes"] == after
+    jnlp("index", "compact", "無", status=2)

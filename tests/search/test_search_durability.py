@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from jnlp.io import durable
 from jnlp.errors import JnlpError
+from jnlp.io import durable
 from jnlp.types import Record, Source
 from jnlp_search import builder
-from jnlp_search.build import build
+from jnlp_search.build import build, delete
+from jnlp_search.compact import compact
 from jnlp_search.options import IndexOptions
 from jnlp_search.search import open_index
 from jnlp_search.store.catalog import SEGMENTS, Catalog
@@ -32,7 +33,7 @@ sys.path.insert(0, sys.argv[1])
 from conftest import PairEmbedder
 from test_search_durability import documents
 from jnlp.io import durable
-from jnlp_search import build as index, builder
+from jnlp_search import build as index, builder, compact
 from jnlp_search.options import IndexOptions
 
 folder, stop, step = Path(sys.argv[2]), int(sys.argv[3]), 0
@@ -63,6 +64,8 @@ class Traced:  # a connection that counts statements, and slices of pages that a
     def __init__(self, db):
         self.db = db
         db.set_trace_callback(tick)
+        if how == "compact":
+            db.set_progress_handler(tick, 500)  # within VACUUM too
 
     def __getattr__(self, name):
         return getattr(self.db, name)
@@ -77,8 +80,12 @@ def traced(folder):
 
 index.Catalog.writing = traced
 builder.BATCH_CHUNKS = 6
-how = IndexOptions(rebuild=len(sys.argv) > 4)
-index.build(folder, documents(2), PairEmbedder(), how, model="pairs", sources=["/文書"])
+how = sys.argv[4] if len(sys.argv) > 4 else "update"
+if how == "compact":
+    compact.compact(folder)
+else:
+    options = IndexOptions(rebuild=how == "rebuild")
+    index.build(folder, documents(2), PairEmbedder(), options, model="pairs", sources=["/文書"])
 print(step)
 """
 
@@ -208,6 +215,87 @@ def test_kill_during_a_rebuild(tmp_path, first, rebuild_steps, back, clean, embe
 def test_kill_anywhere_in_a_rebuild(tmp_path, first, rebuild_steps, seed, clean, embedder):
     stop = rebuild_steps - random.Random(seed).randint(0, min(80, rebuild_steps - 1))
     killed_rebuild(tmp_path / "i", first, stop, clean, embedder)
+
+
+@pytest.fixture(scope="module")
+def worn(tmp_path_factory) -> Path:
+    """An index of several segments with tombstones in each, not enough for an update to rewrite them."""
+    folder = tmp_path_factory.mktemp("worn") / "i"
+    for part in (documents(1)[:10], documents(1)[10:]):
+        build(folder, part, _embedder(), model="pairs")
+    delete(folder, ["03.txt", "05.txt", "14.txt"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def compact_steps(tmp_path_factory, worn) -> int:
+    """The number of places to die in a compaction."""
+    folder = tmp_path_factory.mktemp("compact") / "i"
+    shutil.copytree(worn, folder)
+    done = run(folder, 0, "compact")
+    assert done.returncode == 0, done.stderr
+    assert verify(folder).problems == verify(folder).leftovers == ()
+    return int(done.stdout)
+
+
+def answers(folder: Path, models) -> list[object]:
+    with open_index(folder, models) as index:
+        return [index.search("花の話と雨", retriever=how, top=50) for how in ("lexical", "dense", "hybrid")]
+
+
+def killed_compaction(folder: Path, worn: Path, stop: int, models) -> None:
+    shutil.copytree(worn, folder)
+    before, found = content(folder), answers(folder, models)
+    assert run(folder, stop, "compact").returncode == -signal.SIGKILL
+    assert verify(folder).problems == ()
+    assert (content(folder), answers(folder, models)) == (before, found)
+    compact(folder)
+    after = verify(folder)
+    assert (after.problems, after.leftovers) == ((), ())
+    assert (after.counts["segments"], after.counts["tombstones"]) == (1, 0)
+    assert (content(folder), answers(folder, models)) == (before, found)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.8, 0.99])
+def test_kill_during_a_compaction(tmp_path, worn, compact_steps, share, models):
+    killed_compaction(tmp_path / "i", worn, int(compact_steps * share), models)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(24))
+def test_kill_anywhere_in_a_compaction(tmp_path, worn, compact_steps, seed, models):
+    killed_compaction(tmp_path / "i", worn, random.Random(seed).randint(1, compact_steps), models)
+
+
+def test_compacting_leaves_answers_as_they_are_for_open_readers_too(tmp_path, worn, models):
+    folder = tmp_path / "i"
+    shutil.copytree(worn, folder)
+    before, found = content(folder), answers(folder, models)
+    assert verify(folder).counts["tombstones"] == 3
+    assert verify(folder).counts["segments"] == 2
+    with open_index(folder, models) as index:
+        hits = index.search("花の話と雨", retriever="dense", top=50)
+        report = compact(folder)
+        assert index.search("花の話と雨", retriever="dense", top=50) == hits
+    assert report.tombstones == 3
+    assert report.after <= report.before
+    assert (content(folder), answers(folder, models)) == (before, found)
+    again = compact(folder)
+    assert (again.tombstones, again.after <= report.after) == (0, True)
+    build(folder, documents(1), _embedder(), model="pairs")
+    assert len(content(folder)) == 20
+
+
+def test_compacting_gives_the_space_of_deleted_documents_back(tmp_path):
+    folder = tmp_path / "i"
+    texts = [Record(str(n), f"第{n}話　" + "山川海空花鳥風月" * 200) for n in range(30)]
+    build(folder, texts, _embedder(), model="pairs")
+    whole = compact(folder).after
+    delete(folder, [str(n) for n in range(3, 30)])
+    report = compact(folder)
+    assert report.after < whole / 2
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    assert report.after == size
 
 
 def test_the_old_index_answers_until_the_new_one_is_whole(tmp_path, first, embedder, models):
@@ -358,9 +446,9 @@ def test_an_index_in_a_folder_without_write_permission_is_searched(first):
     assert (done.stdout, done.stderr) == ("20\n", "")
 
 
-def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, first, monkeypatch, embedder, models):
+def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, worn, monkeypatch, embedder, models):
     folder = tmp_path / "i"
-    shutil.copytree(first, folder)
+    shutil.copytree(worn, folder)
     before = content(folder)
 
     def full(_path):
@@ -369,6 +457,8 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, first, monkeypatch,
     monkeypatch.setattr(durable, "sync_folder", full)
     with pytest.raises(JnlpError, match="i cannot be written: No space left on device"):
         build(folder, documents(2), embedder, model="pairs", sources=["/文書"])
+    with pytest.raises(JnlpError, match="i cannot be written: No space left on device"):
+        compact(folder)
     monkeypatch.undo()
     assert content(folder) == before
     assert verify(folder).problems == ()

@@ -13,6 +13,7 @@ from jnlp.cli.messages import print_failure
 from jnlp.cli.options import given
 from jnlp.config import Settings
 from jnlp.errors import JnlpError, UsageError
+from jnlp_search.roots import escape_path
 from jnlp_search.store.catalog import NAME
 
 if TYPE_CHECKING:
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
     from jnlp.engine import Engine
     from jnlp.io.reading.options import ReadOptions
     from jnlp_search.index import Index
+
+
+def open_folder(engine: Engine, folder: Path, /) -> Index:
+    """Return the index in a folder, to be opened at its first use, with the model that the user asked for."""
+    from jnlp_search.index import Index
+
+    return Index.open(folder, engine, model=asked_model())
+
+
+def name_of(folder: Path, /) -> str:
+    """Return a folder's name as text, with bytes that are not UTF-8 escaped."""
+    return escape_path(str(folder))
 
 
 def target_and_query(words: Sequence[str], folders: Sequence[Path]) -> tuple[Path | None, str]:

@@ -97,6 +97,16 @@ def tidy(catalog: Catalog, /) -> None:
             merge(catalog, [segment])
 
 
+def compact(catalog: Catalog, /) -> None:
+    """Merge small segments, and rewrite all others that have tombstones."""
+    small = [segment for segment in catalog.segments() if segment.count < SMALL]
+    for group in _groups(small):
+        merge(catalog, group)
+    for segment in catalog.segments():
+        if len(catalog.tombstones(segment.id)):
+            merge(catalog, [segment])
+
+
 def _groups(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
     """Yield groups of two or more adjacent segments with about `SMALL` vectors together."""
     group: list[Segment] = []
