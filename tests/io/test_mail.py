@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.message
 import email.policy
 import mailbox
+import time
 
 import pytest
 
@@ -125,6 +126,21 @@ def test_what_is_no_message_fails(tmp_path):
     (failed,) = read([write(tmp_path, "ただの文\n".encode())])
     assert isinstance(failed, Failed)
     assert type(failed.error) is RecordError
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Subject: " + b"=?utf-8?B?44GC?= " * 50_000,
+        b'Subject: a\nContent-Type: text/plain; x="' + b'\\"' * 200_000 + b'";' * 50_000,
+        b"Subject: a\nTo: " + b"\xff" * 100_000,
+    ],
+)
+def test_very_long_headers_take_no_time(tmp_path, header):
+    start = time.monotonic()
+    record = one(write(tmp_path, header + b"\n\n" + "本文".encode()))
+    assert "本文" in record.text
+    assert time.monotonic() - start < 10
 
 
 def test_many_parts_are_refused(tmp_path):

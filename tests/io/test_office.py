@@ -482,6 +482,28 @@ def test_broken_properties_do_not_matter(tmp_path):
     assert one(path).text == "本文"
 
 
+@pytest.mark.parametrize("row", ["999999999", "1048577", "9" * 30])
+def test_a_row_that_no_sheet_has_is_refused(tmp_path, row):
+    path = tmp_path / "a.xlsx"
+    whole_file("xlsx", path)
+    sheet = "xl/worksheets/sheet1.xml"
+    end = f'<row r="{row}"><c r="A{row}"><v>1</v></c></row></sheetData>'.encode()
+    rewrite(path, lambda parts: parts.update({sheet: parts[sheet].replace(b"</sheetData>", end)}))
+    (failed,) = documents([path])
+    assert type(failed.error) is RecordError
+
+
+def test_very_wide_rows_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("jnlp.io.reading.office.sheets._MOST_CELLS", 20_000)
+    path = tmp_path / "a.xlsx"
+    workbook = openpyxl.Workbook()
+    for number in (1, 2):
+        workbook.active[f"XFD{number}"] = "右"
+    workbook.save(path)
+    (failed,) = documents([path])
+    assert "more than 20,000 cells" in str(failed.error)
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 @pytest.mark.parametrize("part", ["xl/worksheets/sheet1.xml", "xl/sharedStrings.xml"])
 def test_entities_in_a_workbook_are_refused(book, part, encoding):

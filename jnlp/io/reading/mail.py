@@ -29,6 +29,7 @@ LARGEST_MESSAGE = 256 << 20
 """Maximum bytes of a message, including attachments."""
 
 _LONGEST_LINE = 1 << 20
+_LONGEST_HEADER = 20_000  # characters; the time in which Python reads one grows with its square
 _MOST_PARTS = 1_000
 _ESCAPED = re.compile(rb"^>(>*From )", re.MULTILINE)
 _FLOWED = re.compile(r"(?<=[^\n]) \r?\n(?!>)")
@@ -114,6 +115,7 @@ def _read(data: bytes, name: str) -> Whole:
 
 def _body(part: Message, parts: _Parts, name: str) -> str:
     """Return the text of a part and its subparts; of alternatives, the plain text."""
+    _shorten(part)
     parts.count += 1
     if parts.count > _MOST_PARTS:
         raise RecordError(f"{name}: a message of more than {_MOST_PARTS:,} parts")
@@ -135,6 +137,14 @@ def _body(part: Message, parts: _Parts, name: str) -> str:
     if part.get_content_maintype() not in ("text", "multipart"):
         return ""
     return _text(part, parts, name)
+
+
+def _shorten(part: Message) -> None:
+    """Cut the headers that no mail program writes so long."""
+    for key, value in part.items():
+        if len(value := str(value)) > _LONGEST_HEADER:
+            del part[key]
+            part[key] = value[:_LONGEST_HEADER]
 
 
 def _text(part: Message, parts: _Parts, name: str) -> str:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _BATCH = 500  # rows read at once
 _MERGED = re.compile(rb'<(?:\w+:)?mergeCell [^>]*ref="([A-Z]{1,3})([0-9]{1,7}):([A-Z]{1,3})([0-9]{1,7})"')
+_ROW = re.compile(rb'<(?:\w+:)?row [^<>]*?\br="([0-9]+)"')
+_LAST_ROW = 1_048_576  # of any sheet of Excel; openpyxl counts to the row that a file names
+_MOST_CELLS = 50_000_000  # of a sheet, those between the cells of a row included: openpyxl makes them all
 _MOST_FILLED = 1_000_000  # cells of merged areas that are filled; a sheet can merge all of its cells
 
 
@@ -162,7 +165,7 @@ def _rows(sheet: Any, source: Input) -> Iterator[tuple[int, list[_Cell]]]:
     """Yield the rows of a sheet that hold something, without empty cells at their end."""
     sheet.reset_dimensions()  # what a file states of its size is often wrong
     rows = sheet.iter_rows()
-    number = 0
+    number = count = 0
     while True:
         try:
             with warnings.catch_warnings():
@@ -176,6 +179,9 @@ def _rows(sheet: Any, source: Input) -> Iterator[tuple[int, list[_Cell]]]:
             return
         for row in batch:
             number += 1
+            count += len(row)
+            if count > _MOST_CELLS:
+                raise RecordError(f"{source.name}: a sheet of more than {_MOST_CELLS:,} cells")
             cells = [_EMPTY if cell.value is None else _cell(cell) for cell in row]
             while cells and not cells[-1].text:
                 cells.pop()
@@ -222,7 +228,10 @@ def _merged_areas(archive: Archive, path: str | None) -> list[tuple[int, int, in
         return []
     areas = []
     filled = 0
-    for match in _MERGED.finditer(archive.read(path)):
+    data = archive.read(path)
+    if any(len(row[1]) > 7 or int(row[1]) > _LAST_ROW for row in _ROW.finditer(data)):
+        raise RecordError(f"{archive.name}: cannot be read as xlsx: a row beyond the last that Excel has")
+    for match in _MERGED.finditer(data):
         first, last = int(match[2]), int(match[4])
         filled += last - first
         if first < last and filled <= _MOST_FILLED:
