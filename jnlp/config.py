@@ -173,7 +173,7 @@ def _document(path: Path) -> TOMLDocument:
     """Return the config file with its comments and order, or an empty document if there is no file."""
     import tomlkit
 
-    read_table(path)  # one line for what is no TOML
+    read_table(path)  # one line for what is not TOML
     if path.exists() and not path.is_file():
         raise JnlpError(f"{path} is no file", hint="JNLP_CONFIG names the config file")
     if not path.exists():

@@ -33,7 +33,7 @@ class Field:
         name: The attribute.
         kind: The type without `None` and without annotation: bool, int, float, str, Path, an Enum, or tuple.
         item: The type of the items of a tuple.
-        optional: True where None is allowed.
+        optional: True if None is allowed.
         default: The default value.
         option: What the field means.
     """

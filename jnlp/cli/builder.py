@@ -65,7 +65,7 @@ class Call:
         options: The command's options object: defaults, then the config file's values, then the flags.
         given: The options that were given as flags.
         reading: How inputs become records.
-        quiet: True where nothing but errors goes to stderr.
+        quiet: True if nothing but errors goes to stderr.
         values: All parameters by name.
     """
 

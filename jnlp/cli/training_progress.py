@@ -70,7 +70,7 @@ class TimeLeft:
             self._seconds = (now - self._begun[0]) / (done - self._begun[1]) * (total - done)
 
     def said(self, unfinished: bool) -> str:
-        """Return the estimate as an end of a line; nothing where there is none or little is left."""
+        """Return the estimate as an end of a line; nothing if there is none or little is left."""
         if not unfinished or self._seconds < 1:
             return ""
         minutes, seconds = divmod(round(self._seconds), 60)

@@ -41,7 +41,7 @@ class Template:
     Args:
         single: Ids before and after a text.
         pair: Ids before, between and after two texts.
-        types: Token types of (before, first, between, second, after); all 0 where the model has one type.
+        types: Token types of (before, first, between, second, after); all 0 if the model has one type.
     """
 
     single: tuple[IntArray, IntArray]

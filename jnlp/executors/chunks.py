@@ -28,7 +28,7 @@ class Chunk:
 
     Args:
         records: The records, and those that could not be read, in order.
-        urgent: True where the input has nothing more at the moment: the answers to these and to all before them are
+        urgent: True if the input has nothing more at the moment: the answers to these and to all before them are
             wanted before more is read. There may be no records then.
     """
 
@@ -46,7 +46,7 @@ class Polled(Protocol):
     """Records that say whether one is at hand: `jnlp.executors.prefetch.Prefetcher`."""
 
     def ready(self, seconds: float, /) -> bool:
-        """Wait for a record or the end, for `seconds` at most; return True where `next` would not block."""
+        """Wait for a record or the end, for `seconds` at most; return True if `next` would not block."""
         ...
 
 

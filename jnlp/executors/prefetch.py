@@ -36,7 +36,7 @@ class Prefetcher:
         self._thread.start()
 
     def ready(self, seconds: float, /) -> bool:
-        """Wait for a record or the end, for `seconds` at most; return True where `next` would not block."""
+        """Wait for a record or the end, for `seconds` at most; return True if `next` would not block."""
         if self._taken:
             return True
         with self._changed:

@@ -30,7 +30,7 @@ _FEWEST = 6  # different characters: a word that is repeated proves nothing new
 _SHARE, _SURPLUS = 0.2, 3  # of them that are frequent, and more, since few prove little
 _PROSE = 100  # characters: of a long text, the different characters are mostly rare ones
 _MARGIN, _MARGIN_EACH = 24.0, 1.5  # bits
-_MOST_BITS = 13.0  # a character: beyond, it is no text
+_MOST_BITS = 13.0  # a character: beyond, it is not text
 _SAMPLE = 8192  # bytes
 
 

@@ -64,7 +64,7 @@ def _find(text: str) -> Iterator[Mark]:
 
 
 def _heading(line: str, *, whole: bool, after_blank: bool) -> tuple[int, str] | None:
-    """Return the level and the title of a line, or None where it is text.
+    """Return the level and the title of a line, or None if it is text.
 
     Args:
         line: Without outer white space, cut where it is long.

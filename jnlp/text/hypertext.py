@@ -52,7 +52,7 @@ _MEANT = {
         ("article:published_time", "date", "dc.date", "dcterms.created", "dcterms.issued", "pubdate"), "date"
     ),
 }
-_LONGEST_HEADING = 300  # characters; an element that is longer was not closed, or is no heading
+_LONGEST_HEADING = 300  # characters; an element that is longer was not closed, or is not a heading
 _STRENGTH = {"": 0, " ": 1, "\t": 2, "\n": 3, "\n\n": 4}
 _WIDE = re.compile("[\u3000-\u30ff\u3400-\u9fff\uff01-\uff9f]")
 

@@ -106,14 +106,14 @@ def ranks(values: Floats, /) -> Floats:
 
 
 def pearson(a: Floats, b: Floats, /) -> float:
-    """Return the linear correlation; 0 where one side is constant."""
+    """Return the linear correlation; 0 if one side is constant."""
     x, y = a.astype(float) - a.mean(), b.astype(float) - b.mean()
     scale = float(np.sqrt((x * x).sum() * (y * y).sum()))
     return float((x * y).sum()) / scale if scale else 0.0
 
 
 def spearman(a: Floats, b: Floats, /) -> float:
-    """Return the rank correlation; 0 where one side is constant."""
+    """Return the rank correlation; 0 if one side is constant."""
     return pearson(ranks(a), ranks(b))
 
 

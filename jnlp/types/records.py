@@ -121,7 +121,7 @@ class Failed:
         source: Where it was read.
         error: Why.
         fields: The columns of a row that was read but has no text.
-        record: The record that could not be processed; None where none could be read.
+        record: The record that could not be processed; None if none could be read.
 
     Example:
         >>> [failed] = nlp.outcomes("fill-mask", ["マスクのない文。"])

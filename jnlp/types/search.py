@@ -39,13 +39,13 @@ class Explanation:
     """How a hit came to its rank and its score.
 
     Args:
-        bm25: What full text gives it; None where it was not asked or has no word of the query.
+        bm25: What full text gives it; None if it was not asked or has no word of the query.
         bm25_rank: Its rank in full text, from 1.
-        cosine: What the vectors give it; None where they were not asked.
-        cosine_rank: Its rank by vectors; None where it is not among the candidates they found.
+        cosine: What the vectors give it; None if they were not asked.
+        cosine_rank: Its rank by vectors; None if it is not among the candidates they found.
         fused: What it is ranked by, from 0 to 1 relative to the other candidates.
         coverage: The share of the query's words, by weight, that the best of the first passages has.
-        reranked: What the reranker says; None where there is none.
+        reranked: What the reranker says; None if there is none.
     """
 
     bm25: float | None = None

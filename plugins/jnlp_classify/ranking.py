@@ -16,7 +16,7 @@ _ENTAILMENT = ("entailment", "entails", "含意")
 
 
 def entailment_label(labels: Sequence[str], /) -> int | None:
-    """Return the place of the label for entailment, or None where a model does not judge it."""
+    """Return the place of the label for entailment, or None if a model does not judge it."""
     found = [index for index, label in enumerate(labels) if label.lower() in _ENTAILMENT]
     return found[0] if found and len(labels) > 1 else None
 

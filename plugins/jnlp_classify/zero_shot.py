@@ -64,7 +64,7 @@ def make_zero_shot(models: Models, options: ClassifyOptions, /) -> Apply[Classif
 
 
 def entailment_judge(models: Models, /) -> tuple[Classifier, int] | None:
-    """Return the model as a judge of entailment, with the place of that label; None where it is no such model."""
+    """Return the model as a judge of entailment, with the place of that label; None if it is no such model."""
     try:
         classifier = models.classifier(None)
     except JnlpError:  # it has no classifier, so its embeddings are asked for; what else is wrong shows there

@@ -88,7 +88,7 @@ class Analyser(Protocol):
         ...
 
     def phrase(self, text: str, /) -> str:
-        """Return the FTS5 expression for words in a row, particles included; empty where there are no words."""
+        """Return the FTS5 expression for words in a row, particles included; empty if there are no words."""
         ...
 
 

@@ -214,7 +214,7 @@ def _unmade(folder: Path, error: Exception) -> str:
 
 
 def recorded_model(folder: Path, /) -> str | None:
-    """Return the model that an index was made with, or None where there is no index yet."""
+    """Return the model that an index was made with, or None if there is no index yet."""
     if not os.path.isfile(folder / NAME):  # noqa: PTH113 - Path.is_file raises for a name that is too long
         return None
     with damage_reported(folder, reading=True), Catalog.reading(folder) as catalog:

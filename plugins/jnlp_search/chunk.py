@@ -143,7 +143,7 @@ def bundled_chunker(name: str, /) -> Chunker:
 
 
 def _without_last_headings(held: list[_Sentence]) -> tuple[list[_Sentence], list[_Sentence]]:
-    """Divide sentences into those up to the last that is no heading, and the headings after it."""
+    """Divide sentences into those up to the last that is not a heading, and the headings after it."""
     last = next((at for at in range(len(held), 0, -1) if not held[at - 1].heading), 0)
     return held[:last], held[last:]
 

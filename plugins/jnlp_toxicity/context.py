@@ -124,7 +124,7 @@ def _is_other_sense(before: str, surface: str, after: str, *, addressed: bool) -
 
 
 def _quotation_end(before: str, after: str) -> int | None:
-    """Return where in `after` the quotation that holds the word is closed, or None where there is none."""
+    """Return where in `after` the quotation that holds the word is closed, or None if there is none."""
     for left, right in _QUOTES.items():
         place, close = before.rfind(left), after.find(right)
         if place >= 0 and right not in before[place + 1 :] and 0 <= close <= _QUOTATION:

@@ -45,7 +45,7 @@ _BESIDE = frozenset(_BESIDE_WORDS.split())
 
 
 def kana_of(word: str, before: str = "", after: str = "", /) -> str | None:
-    """Return a Latin word read as romaji, or None where it cannot be or where its neighbours are English.
+    """Return a Latin word read as romaji, or None if it cannot be or where its neighbours are English.
 
     Args:
         word: Lower-case Latin letters.

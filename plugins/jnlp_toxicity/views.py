@@ -225,7 +225,7 @@ def _without_drawls(text: str) -> Aligned:
 
 
 def _drawl(text: str, place: int) -> tuple[int, int]:
-    """Return what is drawn out at a place: the range to remove, empty where nothing is."""
+    """Return what is drawn out at a place: the range to remove, empty if nothing is."""
     character = text[place]
     before = text[place - 1] if place else ""
     if character == "w" and (laugh := _LAUGH.match(text, place)):

@@ -145,7 +145,7 @@ class PackedTransformer(InputModule):
         return {"input_ids": ids, "attention_mask": (torch.arange(ids.shape[1]) < lengths[:, None]).long()}
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        """Add `token_embeddings`, float32 `[B, L, d]`, 0 where there is no token."""
+        """Add `token_embeddings`, float32 `[B, L, d]`, 0 if there is no token."""
         ids, mask = features["input_ids"], features["attention_mask"].bool()
         sequences = [row[keep].numpy() for row, keep in zip(ids.cpu(), mask.cpu(), strict=True)]
         states = self._at_once(sequences, mask) if self.place.is_cuda else self._in_batches(sequences, mask.cpu())

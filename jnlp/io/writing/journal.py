@@ -86,7 +86,7 @@ def _differences(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str = 
 
 
 def _tables(*values: object) -> list[dict[str, Any]]:
-    """Return the tables that values are the JSON of; nothing where one is none."""
+    """Return the tables that values are the JSON of; nothing if one is none."""
     tables = []
     for value in values:
         try:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def reject_line(failed: Failed, /) -> str:
     """Return `{"id", "text", "path", "line", "error"}`, the record's other columns, and a line break.
 
-    What could not be read has no record, and so no text, nor columns if it is no row. The file can be read again as an
-    input; what is rejected once more has the newer place and error alone.
+    An unreadable input has no record, so it has no text, and columns only if it is a row. The file can be read again as
+    an input; a record that is rejected again keeps only the newer place and error.
 
     Example:
         >>> reject_line(jnlp.Failed.of(jnlp.Record("1", "猫"), jnlp.RecordError("too short"))).strip()

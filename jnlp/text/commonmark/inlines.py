@@ -181,7 +181,7 @@ class _Inlines:
         return normal(self._text[bracket.inside + 1 : at]) in self._labels.notes
 
     def _link_end(self, bracket: _Bracket, at: int) -> int:
-        """Return where the link whose text closes here ends: after target, reference or text; -1 if it is no link."""
+        """Return where the link whose text closes here ends: after target, reference or text; -1 if it is none."""
         if self._text.startswith("(", at + 1) and (end := target_end(self._text, at + 1)) >= 0:
             return end
         if not self._labels.links:

@@ -31,7 +31,7 @@ class Candidate:
     Args:
         name: The method.
         valid: Its logits `[n, k]` of the validation rows, not calibrated.
-        test: Its logits of the test rows, or None where there are none.
+        test: Its logits of the test rows, or None if there are none.
         temperature: What its logits are to be divided by.
         seconds: How long it took.
         facts: What else the report says of it.

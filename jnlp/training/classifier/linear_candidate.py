@@ -80,7 +80,7 @@ def fit_linear_candidate(
 
 
 def _embedder(name: str, rows: Sequence[Example], device: str) -> tuple[Path | None, Vectorizer | None]:
-    """Return the folder of the embedder and the embedder; nothing where there is none, or too much to read."""
+    """Return the folder of the embedder and the embedder; nothing if there is none, or too much to read."""
     from jnlp.encoder.load import load_embedder
     from jnlp.encoder.runtime import Runtime
     from jnlp.models.resolve import resolve

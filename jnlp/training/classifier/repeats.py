@@ -43,7 +43,9 @@ class Repeats:
             text, labels = self.contradicting[0]
             shown = text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
             some = f"{len(self.contradicting):,} texts have" if len(self.contradicting) > 1 else "a text has"
-            said.append(f"{some} different labels in different rows, e.g. '{shown}': {' and '.join(labels)}; mend them")
+            said.append(
+                f"{some} different labels in different rows, e.g. '{shown}': {' and '.join(labels)}; correct them"
+            )
         if self.doubled:
             some = f"{self.doubled:,} rows repeat" if self.doubled > 1 else "a row repeats"
             said.append(f"{some} the text and label of another row; the intervals count them once")

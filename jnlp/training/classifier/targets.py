@@ -39,7 +39,7 @@ class Goal:
         """Return int64 `[n]` classes, float32 `[n, k]` of 0 and 1, or float32 `[n, 1]` numbers.
 
         Raises:
-            JnlpError: A label that the training set does not have, or a target that is no number in a regression.
+            JnlpError: A label that the training set does not have, or a target that is not a number in a regression.
         """
         if self.problem is ProblemType.REGRESSION:
             return np.array([[_number(example)] for example in examples], dtype=np.float32).reshape(-1, 1)
@@ -97,7 +97,7 @@ def typed(examples: Iterable[Example], problem: ProblemType, /) -> list[Example]
     """Return the examples with targets of the problem's type; for multi-label, texts are split at commas.
 
     Raises:
-        JnlpError: An empty label, several where one is wanted, or a target that is no number in a regression.
+        JnlpError: An empty label, several where one is wanted, or a target that is not a number in a regression.
     """
     if problem is ProblemType.REGRESSION:
         return [replace(row, target=_number(row)) for row in examples]

@@ -48,7 +48,7 @@ class ClassifierTrainer:
         """Train by `options.method` and write a model folder; hold out what was not given.
 
         Raises:
-            JnlpError: Too few examples or labels, a base that is no ModernBERT, or an `out` that exists.
+            JnlpError: Too few examples or labels, a base that is not a ModernBERT, or an `out` that exists.
         """
         if options.head_only and options.method == "auto":  # it is a way to fine-tune
             options = replace(options, method="finetune")
@@ -111,7 +111,7 @@ def fit_classifier(
             `finetune` that one, and the others are there to compare.
 
     Raises:
-        JnlpError: No or too few examples or labels, a base that is no ModernBERT, or an `out` that exists.
+        JnlpError: No or too few examples or labels, a base that is not a ModernBERT, or an `out` that exists.
     """
     from jnlp.encoder.files import digest_weights
     from jnlp.training.classifier.targets import goal as goal_of

@@ -22,7 +22,7 @@ def info_nce(
         queries: `[q, d]`, any length.
         documents: `[n, d]`, at least those of the queries; all others are their negatives.
         owner: int64 `[q]`, each query's document.
-        hidden: bool `[q, n]`, true where a document is no negative of a query, since it answers it too.
+        hidden: bool `[q, n]`, true where a document is not a negative of a query, since it answers it too.
         temperature: The divisor of cosines.
         symmetric: Average with the same loss from documents to queries; a document's other queries are not negatives.
     """

@@ -82,7 +82,7 @@ class TextSet:
 
 
 def single_texts(examples: Sequence[Example], /) -> list[str]:
-    """Return the texts of the examples that are no pairs."""
+    """Return the texts of the examples that are not pairs."""
     return [example.text for example in examples if isinstance(example.text, str)]
 
 
@@ -92,7 +92,7 @@ def sets_of(examples: Sequence[Example], /) -> tuple[list[PairSet], list[GradedS
     Of NLI rows the entailed texts of a premise are its documents and the contradicted ones their negatives.
 
     Raises:
-        JnlpError: An example is no pair, or its label is none of these.
+        JnlpError: An example is not a pair, or its label is none of these.
     """
     plain: list[Pair] = []
     graded: list[Graded] = []

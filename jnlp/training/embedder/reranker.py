@@ -53,7 +53,7 @@ class RerankerTrainer:
         """Train on top of `base` and write a model folder; hold out what was not given.
 
         Raises:
-            JnlpError: Rows that are no pairs or have grades, too few of them, or an `out` that exists.
+            JnlpError: Rows that are not pairs or have grades, too few of them, or an `out` that exists.
         """
         from jnlp.training.classifier.trainer import ClassifierOptions, Sets, fit_classifier
         from jnlp.training.embedder.pairs import hold_out, key_of

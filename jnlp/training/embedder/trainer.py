@@ -129,7 +129,7 @@ class EmbedderTrainer:
         """Train on top of `base` and write a model folder; hold out what was not given.
 
         Raises:
-            JnlpError: Rows that are no pairs, too few of them, a base that is no ModernBERT, or an `out` that exists.
+            JnlpError: Rows are not pairs or too few, the base is not a ModernBERT, or `out` exists.
         """
         teacher = teacher_of(options, models) if options.teacher else None
         sets = divide(train, valid, options)
@@ -218,7 +218,7 @@ def fit_embedder(
         teacher: A teacher, in addition to the pairs; single texts need one.
 
     Raises:
-        JnlpError: A base that is no ModernBERT, dimensions over its width, or an `out` that exists.
+        JnlpError: A base that is not a ModernBERT, dimensions over its width, or an `out` that exists.
     """
     from jnlp.encoder.files import digest_weights
     from jnlp.encoder.runtime import Runtime

@@ -60,7 +60,7 @@ class Selection:
             version: The number of the snapshot.
 
         Raises:
-            UsageError: `where` is no condition, or no document has such a column.
+            UsageError: `where` is not a condition, or no document has such a column.
         """
         if self._chunks is not None and self._key == (narrowing, version):
             return self._chunks

@@ -197,7 +197,7 @@ def kind_of(path: str, /) -> str | None:
 
 
 def language_of(text: str | None, /) -> str | None:
-    """Return the language of a text by its script: ja, zh, ko or en (any Latin text); None where there are no letters.
+    """Return the language of a text by its script: ja, zh, ko or en (any Latin text); None if there are no letters.
 
     Example:
         >>> language_of("吾輩は猫である。"), language_of("Call me Ishmael.")

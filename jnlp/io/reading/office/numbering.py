@@ -52,7 +52,7 @@ class Numbering:
 
     @classmethod
     def of(cls, root: Element | None, /) -> Numbering:
-        """Return the lists that a document defines, none where it has no part for them."""
+        """Return the lists that a document defines, none if it has no part for them."""
         made = cls()
         for element in root if root is not None else ():
             if element.tag == "abstractNum":
