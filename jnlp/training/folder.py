@@ -7,8 +7,11 @@ import platform
 import shutil
 import tempfile
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from jnlp.encoder.files import read_json, read_weights
 from jnlp.encoder.tokenizer import load_tokenizer
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from jnlp.encoder.windows import Framed
     from jnlp.types import IntArray, Text
 
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
@@ -61,8 +65,18 @@ def read_states(folder: Path, /) -> dict[str, Tensor]:
     return {name: tensor.float() for name, tensor in found.items()}
 
 
-def write_model(folder: Path, base: Path, config: dict[str, Any], states: dict[str, Tensor], /) -> None:
-    """Write config, weights and the base's tokenizer files into an existing folder."""
+def write_model(
+    folder: Path, base: Path, config: dict[str, Any], states: dict[str, Tensor], /, *, window: int | None = None
+) -> None:
+    """Write config, weights and the base's tokenizer files into an existing folder.
+
+    Args:
+        folder: Where to.
+        base: The folder of the model that was fine-tuned.
+        config: What `config.json` holds.
+        states: The weights.
+        window: Tokens of a window, where the model is to be used with shorter ones than it can read.
+    """
     from safetensors.torch import save_file
 
     text = dumps(config, indent=2, sort_keys=True)
@@ -70,6 +84,8 @@ def write_model(folder: Path, base: Path, config: dict[str, Any], states: dict[s
     weights = folder / "model.safetensors"
     save_file({k: v.cpu().contiguous() for k, v in states.items()}, weights, {"format": "pt"})
     weights.chmod((folder / "config.json").stat().st_mode)  # the library makes it private to its owner
+    if window is not None:
+        (folder / "sentence_bert_config.json").write_text(dumps({"max_seq_length": window}) + "\n", "utf-8")
     for name in _TOKENIZER:
         if (base / name).is_file():
             shutil.copyfile(base / name, folder / name)
@@ -139,7 +155,39 @@ def resumable(out: Path, run: object, /, *, resume: bool | None) -> Iterator[Pat
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def encode(folder: Path, texts: Sequence[Text], max_length: int, /) -> tuple[list[IntArray], int]:
-    """Return token ids of texts and pairs, cut to `max_length` as inference would cut them, and how many were cut."""
-    windows = frame(texts, load_tokenizer(folder), max_length, Overflow.TRUNCATE)
-    return [framed.window(0).ids for framed in windows], sum(framed.cut > 0 for framed in windows)
+@dataclass(frozen=True, slots=True)
+class Sequences:
+    """A text as the network reads it.
+
+    Args:
+        windows: The ids of each window.
+        shares: The share of the text's tokens that each has; they sum to 1.
+    """
+
+    windows: tuple[IntArray, ...]
+    shares: tuple[float, ...]
+
+    def __len__(self) -> int:
+        """Return the tokens of all windows."""
+        return sum(map(len, self.windows))
+
+
+def encode(folder: Path, texts: Sequence[Text], max_length: int, /, *, most: int) -> tuple[list[Sequences], int]:
+    """Return the windows of texts as inference makes them, and the number of texts that were cut.
+
+    Args:
+        folder: The model's folder.
+        texts: Texts, which become windows, or pairs, which are cut to one.
+        max_length: Tokens of a window.
+        most: Windows of a text; of more, as many are taken at even distances.
+    """
+    pairs = any(isinstance(text, tuple) for text in texts)
+    framed = frame(texts, load_tokenizer(folder), max_length, Overflow.TRUNCATE if pairs else Overflow.WINDOW)
+    return [_sequences(one, most) for one in framed], sum(one.cut > 0 or len(one) > most for one in framed)
+
+
+def _sequences(framed: Framed, most: int) -> Sequences:
+    chosen = np.unique(np.linspace(0, len(framed) - 1, min(most, len(framed))).round().astype(int))
+    windows = [framed.window(int(number)) for number in chosen]
+    tokens = [max(1, window.tokens) for window in windows]
+    return Sequences(tuple(window.ids for window in windows), tuple(count / sum(tokens) for count in tokens))

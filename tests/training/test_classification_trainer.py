@@ -7,10 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from jnlp.encoder.load import Runtime, load_classifier
+from jnlp.encoder.windows import mean_logits
 from jnlp.errors import JnlpError
 from jnlp.testing import make_model
+from jnlp.training.classifier.evaluation import measure
+from jnlp.training.classifier.targets import Goal
 from jnlp.training.classifier.trainer import ClassifierOptions, ClassifierTrainer, Sets, fit_classifier, hold_out
-from jnlp.types import Example
+from jnlp.training.folder import encode
+from jnlp.types import Example, ProblemType
 
 GOOD = ("最高の映画でした", "とても面白かった", "感動して泣いた", "また観たい", "役者が素晴らしい", "音楽も良い")
 BAD = ("最悪の映画でした", "とても退屈だった", "眠くて寝た", "もう観ない", "脚本がひどい", "音楽も駄目")
@@ -212,3 +217,29 @@ def test_a_model_that_loses_to_a_guess_says_so(base, tmp_path):
     first = report.caution.splitlines()[0]
     assert "is not above that of always guessing the commonest label" in first
     assert first in (tmp_path / "m" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("head_only", [False, True])
+def test_long_texts_are_read_in_windows_as_in_use(base, tmp_path, head_only):
+    rows = [
+        replace(row, text=f"{'これは長い前置きです。' * (1 + n % 3)}{row.text}") for n, row in enumerate(reviews(40))
+    ]
+    options = replace(OPTIONS, epochs=1, max_length=24, head_only=head_only, test_share=0.0)
+    sets = hold_out(rows, None, options)
+    fit_classifier(sets, options, tmp_path / "m", base=base, device="cpu", progress=quiet)
+    made = json.loads((tmp_path / "m" / "metrics.json").read_text("utf-8"))
+    assert made["cut"] == 0
+    classifier = load_classifier(tmp_path / "m", runtime=Runtime(device="cpu", dtype="fp32"))
+    assert classifier.max_length == 24
+    logits = classifier.logits([row.text for row in sets.valid])
+    assert len(logits.values) > len(sets.valid)
+    goal = Goal(("悪い", "良い"), ProblemType.SINGLE_LABEL)
+    found = measure(mean_logits(logits), goal.targets(sets.valid), goal, draws=0)["metrics"]
+    assert found["log_loss"] == pytest.approx(made["scores"]["metrics"]["log_loss"], abs=1e-4)
+
+
+def test_texts_of_too_many_windows_are_counted(base):
+    found, cut = encode(base, ["短い文", "とても長い文です。" * 60], 16, most=4)
+    assert [len(text.windows) for text in found] == [1, 4]
+    assert cut == 1
+    assert sum(found[1].shares) == pytest.approx(1)

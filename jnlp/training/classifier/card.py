@@ -154,5 +154,7 @@ def _limits(report: Mapping[str, Any]) -> str:
     if not said and report["scores"]["rows"] < _WIDE:
         notes.append(f"Only {report['scores']['rows']} examples were held out: the intervals are wide.")
     if report["cut"]:
-        notes.append(f"{report['cut']} training texts were longer than the training length and were cut.")
+        notes.append(
+            f"{report['cut']} training texts were not read whole: they are longer than eight windows (pairs: than one)."
+        )
     return "\n".join(f"- {note}" for note in notes)

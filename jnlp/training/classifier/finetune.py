@@ -28,9 +28,8 @@ if TYPE_CHECKING:
 
     from jnlp.encoder.modernbert import ModernBertForSequenceClassification
     from jnlp.training.classifier.targets import Goal
+    from jnlp.training.folder import Sequences
     from jnlp.types import Progress
-
-    Ids = NDArray[np.int64]
 
 
 class Learner(Protocol):
@@ -53,10 +52,10 @@ class Learner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FullModel:
-    """The whole model over token sequences."""
+    """The whole model over token sequences; the logits of a text are the mean of its windows', as in use."""
 
     module: ModernBertForSequenceClassification
-    sequences: Sequence[Ids]
+    sequences: Sequence[Sequences]
     device: torch.device
 
     def parts(self, rows: Sequence[int], /) -> list[list[int]]:
@@ -65,10 +64,11 @@ class FullModel:
 
     def logits(self, rows: Sequence[int], /) -> Tensor:
         """Run the model, in bf16 if the device supports it."""
-        packed = pack([self.sequences[row] for row in rows]).to(self.device)
+        texts = [self.sequences[row] for row in rows]
+        packed = pack([window for text in texts for window in text.windows]).to(self.device)
         with precision(self.device):
             out: Tensor = self.module(packed)
-        return out.float()
+        return join(out.float(), texts)
 
     def tokens(self, rows: Sequence[int], /) -> int:
         """Return the tokens of the rows."""
@@ -76,9 +76,13 @@ class FullModel:
 
 
 class HeadOnly:
-    """The head over precomputed pooled states of a frozen encoder, float32 `[n, d]`."""
+    """The head over precomputed pooled states of a frozen encoder, float32 `[windows, d]`."""
 
-    def __init__(self, model: ModernBertForSequenceClassification, pooled: Tensor) -> None:
+    def __init__(
+        self, model: ModernBertForSequenceClassification, pooled: Tensor, sequences: Sequence[Sequences]
+    ) -> None:
+        self.sequences = sequences
+        self.starts = np.cumsum([0, *(len(text.windows) for text in sequences)]).tolist()
         self.module = torch.nn.ModuleDict({"head": model.head, "drop": model.drop, "classifier": model.classifier})
         self.pooled = pooled
 
@@ -89,20 +93,35 @@ class HeadOnly:
     def logits(self, rows: Sequence[int], /) -> Tensor:
         """Run the head."""
         inner = self.module
-        out: Tensor = inner["classifier"](inner["drop"](inner["head"](self.pooled[list(rows)])))
-        return out
+        windows = [number for row in rows for number in range(self.starts[row], self.starts[row + 1])]
+        out: Tensor = inner["classifier"](inner["drop"](inner["head"](self.pooled[windows])))
+        return join(out, [self.sequences[row] for row in rows])
 
     def tokens(self, rows: Sequence[int], /) -> int:
         """Return the number of rows: each is one pooled state."""
         return len(rows)
 
 
+def join(logits: Tensor, texts: Sequence[Sequences], /) -> Tensor:
+    """Return one row of logits a text, `[n, k]`: the mean of its windows' `[windows, k]`, weighted by their tokens."""
+    if len(logits) == len(texts):
+        return logits
+    owner = torch.tensor([number for number, text in enumerate(texts) for _ in text.windows], device=logits.device)
+    shares = torch.tensor([share for text in texts for share in text.shares], device=logits.device)
+    return logits.new_zeros(len(texts), logits.shape[1]).index_add(0, owner, logits * shares[:, None])
+
+
 @torch.no_grad()
 def pooled_states(
-    model: ModernBertForSequenceClassification, sequences: Sequence[Ids], device: torch.device, progress: Progress, /
+    model: ModernBertForSequenceClassification,
+    texts: Sequence[Sequences],
+    device: torch.device,
+    progress: Progress,
+    /,
 ) -> Tensor:
-    """Return the encoder's pooled states of all sequences, float32 `[n, d]`, the head's input."""
+    """Return the encoder's pooled states of all windows, float32 `[windows, d]`, the head's input."""
     model.eval()
+    sequences = [window for text in texts for window in text.windows]
     out = torch.empty(len(sequences), model.config.hidden_size, device=device)
     done = 0
     for rows in batches([len(sequence) for sequence in sequences], MICRO_TOKENS):

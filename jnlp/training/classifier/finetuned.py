@@ -33,6 +33,11 @@ if TYPE_CHECKING:
     from jnlp.training.classifier.targets import Goal
     from jnlp.types import Example, Progress
 
+MOST_WINDOWS = 8
+"""Windows of a text that are trained on at once; validation and test rows are read whole."""
+
+_ALL = 1_000_000
+
 AUTO_MINUTES = 3.0
 """The time limit of fine-tuning with `--method auto`, where none is given."""
 
@@ -46,10 +51,12 @@ def fit_finetuned(
     config = _config(read_config(base), goal, options)
     model = _build(config, base, options).to(place)
     length = min(options.max_length, int(config.get("max_position_embeddings", 8192)))
-    sequences, cuts = zip(*(encode(base, [e.text for e in rows], length) for rows in _rows(sets)), strict=True)
+    texts = [[example.text for example in rows] for rows in _rows(sets)]
+    limits = (MOST_WINDOWS, *([_ALL] * (len(texts) - 1)))
+    sequences, cuts = zip(*(encode(base, t, length, most=m) for t, m in zip(texts, limits, strict=True)), strict=True)
     rate = options.lr or _default_rate(int(config["hidden_size"]), options.head_only)
     if options.head_only:
-        learners: list[Any] = [HeadOnly(model, pooled_states(model, s, place, progress)) for s in sequences]
+        learners: list[Any] = [HeadOnly(model, pooled_states(model, s, place, progress), s) for s in sequences]
     else:
         learners = [FullModel(model, s, place) for s in sequences]
     targets = [goal.targets(rows) for rows in _rows(sets)]
@@ -57,6 +64,8 @@ def fit_finetuned(
     objective = ClassifierObjective(
         learners[0], targets[0], learners[1], targets[1], goal, batch_size=options.batch_size, weights=weights
     )
+    several = any(len(text.windows) > 1 for rows in sequences for text in rows)
+    window = length if several and length < int(config.get("max_position_embeddings", 8192)) else None
     minutes = options.time_limit or (AUTO_MINUTES if options.method == "auto" else None)
     pace = Pace.of(options, rate, hours=minutes / 60 if minutes else None)
     fitted = fit(objective, pace, progress, checkpoint=checkpoint)
@@ -75,7 +84,7 @@ def fit_finetuned(
             "options": recorded(options, lr=rate),
             "device": place.type,
         },
-        write=lambda part: write_model(part, base, config, _states(model, options.weights)),
+        write=lambda part: write_model(part, base, config, _states(model, options.weights), window=window),
     )
 
 

@@ -34,6 +34,9 @@ class ClassifierOptions(TrainingOptions):
         float | None,
         Option("Minutes for fine-tuning; default with auto: 3.", metavar="MINUTES", gt=0),
     ] = None
+    max_length: Annotated[
+        int, Option("Tokens of a window; longer texts are read in several windows, as in use.", ge=4)
+    ] = 512
     refit: Annotated[bool, Option("Fit the chosen linear model again on all rows, including held-out ones.")] = True
     epochs: Annotated[int, Option("Passes over the training rows; the best is kept.", ge=1)] = 10
     head_only: Annotated[bool, Option("Freeze the encoder and train only the head: faster, less accurate.")] = False
