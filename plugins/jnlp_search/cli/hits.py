@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def hit_printer(
-    out: Path | None, form: str | None, encoding: OutputEncoding, /, *, inputs: Sequence[Path]
+    out: Path | None, form: str | None, encoding: OutputEncoding, /, *, inputs: Sequence[Path], quiet: bool
 ) -> Iterator[Show]:
     """Yield the function that prints or writes hits.
 
@@ -32,17 +32,22 @@ def hit_printer(
         form: `table`, `jsonl`, `csv`, `tsv` or `parquet`; None uses the extension of `out`.
         encoding: The codec of text formats.
         inputs: The inputs, so that they are not overwritten.
+        quiet: Print no line on stderr about what was written.
     """
     if form == "table" and out is None:
         yield _for_people
         return
     from jnlp.io import format_of, open_writer
+    from jnlp.io.writing.writers import standard_stream
 
     name = form or format_of(out)
     rows: list[dict[str, Any]] = []
+    count = 0
     with open_writer(name, out, encoding=encoding, inputs=inputs) as output:
 
         def write_hits(hits: list[Hit], query: str | None) -> None:
+            nonlocal count
+            count += len(hits)
             made = [({} if query is None else {"query": query}) | as_json(hit) for hit in hits]
             if name == "jsonl":
                 output.write(*made)
@@ -53,6 +58,8 @@ def hit_printer(
         yield write_hits
         if rows:
             output.write(*(_pack(rows) if name == "parquet" else _flat(rows)))
+    if out is not None and standard_stream(out) is None and not quiet:
+        click.echo(f"jnlp: {out}: {count:,} hit{'s' * (count != 1)} written", err=True)
 
 
 def _flat(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, object]]:

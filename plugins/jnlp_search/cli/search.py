@@ -81,7 +81,7 @@ def search(
     target, query = target_and_query(words, folders)
     if target is not None and target.is_file() and "per_document" not in asked:
         chosen = dataclasses.replace(chosen, per_document=0)  # it may be the only document
-    printer = hit_printer(out, form, OutputEncoding(output_encoding), inputs=[target] if target else [])
+    printer = hit_printer(out, form, OutputEncoding(output_encoding), inputs=[target] if target else [], quiet=quiet)
     with opened_indexes(engine, target, folders, reading) as indexes, printer as show:
         if not quiet and chosen.retriever is not Retriever.DENSE and any(index.is_outdated() for index in indexes):
             click.echo(
