@@ -66,7 +66,7 @@ def load_config() -> Config:
     table = read_table(path)
     tasks = table.pop("tasks", {})
     if not isinstance(tasks, dict) or not all(isinstance(value, dict) for value in tasks.values()):
-        raise UsageError(f"{path}: [tasks] holds one table a task", hint="write [tasks.fill-mask], then top = 10")
+        raise UsageError(f"{path}: [tasks] must have one table per task", hint="write [tasks.fill-mask], then top = 10")
     values: dict[str, Any] = {}
     origins = dict.fromkeys((field.name for field in options.fields(Settings)), DEFAULT)
     build_from(table, where=str(path))
@@ -175,7 +175,7 @@ def _document(path: Path) -> TOMLDocument:
 
     read_table(path)  # one line for what is not TOML
     if path.exists() and not path.is_file():
-        raise JnlpError(f"{path} is no file", hint="JNLP_CONFIG names the config file")
+        raise JnlpError(f"{path} is not a file", hint="JNLP_CONFIG names the config file")
     if not path.exists():
         return tomlkit.document()
     with path.open(encoding="utf-8", newline="") as file:

@@ -29,7 +29,7 @@ def as_records(texts: Iterable[Text | Record | Failed], /) -> Iterator[Record | 
             yield Record(f"arg:{number}", text, source=Source("arg", number))
         else:
             raise UsageError(
-                f"text {number} is no string but {type(text).__name__}: {text!r:.60}",
+                f"text {number} is not a string but {type(text).__name__}: {text!r:.60}",
                 hint="leave it out, or make it one",
             )
 

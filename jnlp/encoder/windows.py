@@ -200,7 +200,7 @@ def centred(tokens: int, at: Sequence[int], room: int, /) -> tuple[int, int]:
     """
     low, high = min(at), max(at)
     if high - low >= room:
-        raise RecordError(f"masks lie {high - low + 1} tokens apart, and the model reads {room} at once")
+        raise RecordError(f"masks are {high - low + 1} tokens apart, and the model reads {room} at once")
     start = min(max((low + high + 1 - room) // 2, 0), max(tokens - room, 0))
     return start, min(start + room, tokens)
 

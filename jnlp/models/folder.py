@@ -120,7 +120,7 @@ def read_folder(folder: Path, name: str | None = None) -> ModelFolder:
         raise JnlpError(f"{error.filename or folder} cannot be read: {error.strerror}") from error
     except (TypeError, ValueError, AttributeError) as error:  # these files may contain anything
         raise JnlpError(
-            f"{folder} is damaged: a JSON file holds a value of the wrong kind ({error})", hint=AGAIN
+            f"{folder} is damaged: a JSON file has a value of the wrong kind ({error})", hint=AGAIN
         ) from error
 
 

@@ -117,7 +117,7 @@ def absent(spec: ModelSpec, why: str, *, pulling: bool = False) -> JnlpError:
     fetch = f"`jnlp models pull {spec.name}`{' again' * pulling}"
     return JnlpError(
         f"the model {spec.name} ({spec.repo}{size}) is not on this machine{why}",
-        hint=f"{fetch} where there is a network, or {'copy its folder here and give ' * pulling}--model FOLDER",
+        hint=f"{fetch} with a network connection, or {'copy its folder here and give ' * pulling}--model FOLDER",
     )
 
 

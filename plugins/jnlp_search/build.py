@@ -172,7 +172,7 @@ def _lock(folder: Path) -> Iterator[None]:
         raise UsageError(f"{folder} is a file, and an index is a folder", hint="name a new folder: --index my.idx")
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / NAME).exists() and any(path.name != LOCK for path in folder.iterdir()):
-        raise UsageError(f"{folder} holds other files and is not an index", hint="name a new folder: --index my.idx")
+        raise UsageError(f"{folder} has other files and is not an index", hint="name a new folder: --index my.idx")
     with writer_lock(folder):
         yield
 

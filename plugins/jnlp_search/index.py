@@ -385,6 +385,6 @@ def _check_items(items: Iterable[Record | Failed | str | Path]) -> Iterator[Reco
     for number, item in enumerate(items, 1):
         if not isinstance(item, Record | Failed):
             raise UsageError(
-                f"document {number} is no Record but {type(item).__name__}", hint="jnlp.Record(id, text, fields)"
+                f"document {number} is not a Record but {type(item).__name__}", hint="jnlp.Record(id, text, fields)"
             )
         yield item

@@ -71,7 +71,7 @@ class Reader:
         with self._lock, damage_reported(self.folder, reading=True):
             manifest = self._catalog.manifest()
         if manifest is None:
-            raise JnlpError(f"{self.folder} holds no documents yet", hint=f"jnlp index PATH… --index {self.folder}")
+            raise JnlpError(f"{self.folder} has no documents yet", hint=f"jnlp index PATH… --index {self.folder}")
         return manifest
 
     def search(self, query: str, /, **chosen: Any) -> list[Hit]:

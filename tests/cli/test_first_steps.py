@@ -96,10 +96,10 @@ def test_a_pull_that_finds_no_network_says_when_to_try_again(jnlp, monkeypatch: 
     pulled = jnlp("models", "pull", "130m")
     assert pulled.exit_code == 1
     assert "130m" in pulled.stderr
-    assert "again where there is a network" in pulled.stderr
+    assert "again with a network connection" in pulled.stderr
     assert "copy its folder here and give --model FOLDER" in pulled.stderr
     asked = jnlp("embed", "良い", "--model", "130m").stderr
-    assert "`jnlp models pull 130m` where there is a network" in asked
+    assert "`jnlp models pull 130m` with a network connection" in asked
 
 
 def test_a_message_and_its_hint_are_not_two_pairs_of_brackets(jnlp) -> None:

@@ -45,7 +45,7 @@ BAD = [
     ("modell = 'x'", UsageError, "no option is called 'modell'"),
     ("threads = 0", UsageError, "threads cannot be 0"),
     ("dtype = 'fp8'", UsageError, "dtype cannot be 'fp8'"),
-    ("tasks = 3", UsageError, "[tasks] holds one table a task"),
+    ("tasks = 3", UsageError, "[tasks] must have one table per task"),
 ]
 
 

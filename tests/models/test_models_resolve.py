@@ -183,7 +183,7 @@ def test_absent_while_offline_is_one_line_with_size_and_remedies(hub):
         resolve("130m", SPECS, download=refuse)
     assert str(caught.value) == (
         "the model 130m (sbintuitions/modernbert-ja-130m, about 528 MB) is not on this machine, and HF_HUB_OFFLINE is "
-        "set (`jnlp models pull 130m` where there is a network, or --model FOLDER)"
+        "set (`jnlp models pull 130m` with a network connection, or --model FOLDER)"
     )
     assert caught.value.exit_code == 1
 

@@ -181,7 +181,7 @@ def test_the_weight_of_the_vectors_decides_between_the_legs(jnlp, folder):
 def test_a_folder_of_documents_is_not_taken_for_an_index(jnlp, folder):
     before = sorted(path.name for path in folder.iterdir())
     _, err = jnlp("index", "文書", "--index", "文書", status=2)
-    assert "文書 holds other files and is not an index" in err
+    assert "文書 has other files and is not an index" in err
     assert sorted(path.name for path in folder.iterdir()) == before
 
 

@@ -370,10 +370,10 @@ def test_verify_sees_what_is_missing(tmp_path, first):
         catalog.db.execute("DELETE FROM documents WHERE id = 1")
     problems = verify(folder).problems
     for expected in (
-        "catalogue: a row of chunks refers to what is not there",
+        "catalogue: a row of chunks refers to a missing row",
         "chunks without a vector: 1",
         "chunks without full text: 2",
-        "000001.faiss holds other chunks than the catalogue says",
+        "000001.faiss has other chunks than the catalogue",
     ):
         assert expected in problems
 

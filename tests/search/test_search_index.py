@@ -261,7 +261,7 @@ def test_empty_queries_and_indexes(tmp_path, embedder, models):
 def test_a_query_of_bytes_that_are_no_text_is_refused(tmp_path, embedder, models):
     build(tmp_path, records(), embedder, model="pairs")
     for retriever in Retriever:
-        with pytest.raises(UsageError, match="bytes that are no text"):
+        with pytest.raises(UsageError, match="bytes that are not text"):
             found(tmp_path, models, "契約\udcff", retriever=retriever)
 
 

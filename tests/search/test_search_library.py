@@ -68,7 +68,7 @@ def test_what_cannot_be_added_is_an_error(tmp_path, index):
             failing()
     (tmp_path / "a.txt").write_text("猫", encoding="utf-8")
     for documents, message in [
-        ([3], "document 1 is no Record but int"),
+        ([3], "document 1 is not a Record but int"),
         ([tmp_path / "a.txt", Record("猫", "猫")], "records and paths are mixed"),
         ("無い.txt", "does not exist"),
     ]:

@@ -189,7 +189,7 @@ def test_a_file_is_searched_without_an_index(jnlp, tmp_path):
 def test_a_file_that_cannot_be_searched(jnlp):
     Path("壊.txt").write_bytes(b"\x81\x00\xff\xfe\xfd\x80")
     _, err = jnlp("search", "壊.txt", "契約", status=1)
-    assert "holds no text that can be searched" in err
+    assert "has no text to search" in err
     assert "there is no index at" in jnlp("search", "無い.txt", "契約", status=2)[1]
     Path("文書").mkdir()
     assert "jnlp index 文書 --index" in jnlp("search", "文書", "契約", status=2)[1]

@@ -31,7 +31,7 @@ def read_ipynb(source: Input, options: ReadOptions, /) -> Iterator[Record | Fail
     with damage_named(source.name, "ipynb"):
         notebook = json.loads(decoded.text)
     if not isinstance(notebook, dict):
-        raise RecordError(f"{source.name}: cannot be read as ipynb: it is no JSON object")
+        raise RecordError(f"{source.name}: cannot be read as ipynb: it is not a JSON object")
     written = Outlined()
     for cell in _cells(notebook):
         lines = cell.get("source", cell.get("input", ""))

@@ -79,7 +79,7 @@ class NpySink:
 
         vector: Any = next((row[name] for name in VECTOR_COLUMNS if name in row), None)
         if vector is None:
-            raise UsageError("npy holds vectors, and this output has none", hint="use --format jsonl")
+            raise UsageError("npy stores vectors, and this output has none", hint="use --format jsonl")
         values = np.asarray(vector, dtype="<f4")
         self._dimension = self._dimension or values.size
         if values.shape != (self._dimension,):

@@ -97,7 +97,7 @@ def card(
         f"---\nlanguage: ja\n{licence}library_name: sentence-transformers\npipeline_tag: sentence-similarity\n"
         f"base_model: {described.base}\n---",
         f"# {described.name}",
-        f"A Japanese embedder, trained from `{described.base}` with jnlp; sentence-transformers loads it as it is.",
+        f"A Japanese embedder, trained from `{described.base}` with jnlp; sentence-transformers loads it unchanged.",
         f"- Pooling: {options.pooling.value}, prefix included; similarity: cosine\n- Prefixes: {shown}\n"
         f"- Widths that work alone: {', '.join(map(str, options.dimensions)) or 'the full one'}",
         "## Scores",

@@ -99,7 +99,7 @@ def sets_of(examples: Sequence[Example], /) -> tuple[list[PairSet], list[GradedS
     judged: dict[str, list[tuple[str, Example]]] = defaultdict(list)
     for number, example in enumerate(examples, 1):
         if isinstance(example.text, str):
-            raise JnlpError(f"example {number} is no pair", hint="--text COLUMN --text-pair COLUMN")
+            raise JnlpError(f"example {number} is not a pair", hint="--text COLUMN --text-pair COLUMN")
         label = example.target
         if label == "":
             plain.append(Pair(*example.text, example.negatives, example.group))

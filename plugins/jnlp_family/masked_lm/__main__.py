@@ -41,7 +41,9 @@ def _run(args: argparse.Namespace) -> None:
     from jnlp_pretrain.recipe_files import load_recipe
 
     if not args.data.is_dir():
-        raise JnlpError(f"{args.data} is no folder", hint="name the folder of the data that the recipe's sources match")
+        raise JnlpError(
+            f"{args.data} is not a folder", hint="give the folder of the data that the recipe's sources match"
+        )
     start = time.monotonic()
 
     def say(what: str) -> None:

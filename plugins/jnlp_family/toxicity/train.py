@@ -173,7 +173,7 @@ def main(
     """
     folder = data / "tasks/rtplx_toxicity"
     if not folder.is_dir():
-        raise JnlpError(f"there is no folder {folder}", hint="give the data folder")
+        raise JnlpError(f"there is not a folder {folder}", hint="give the data folder")
     if seeds < 1:
         raise JnlpError(f"--seeds must be at least 1, not {seeds}")
     train, valid, test = (read_rows(folder / f"{name}.jsonl") for name in ("train", "valid", "test"))

@@ -59,7 +59,7 @@ def opened_indexes(
             index = stack.enter_context(Index.temporary(engine, model=asked_model()))
             report = index.add([target], read=dataclasses.asdict(reading), on_failed=print_failure)
             if not report.documents:
-                raise JnlpError(f"{target} holds no text that can be searched", hint="see the message above")
+                raise JnlpError(f"{target} has no text to search", hint="see the message above")
             yield [index]
             return
         if target is not None and target.is_dir() and not (target / NAME).exists():

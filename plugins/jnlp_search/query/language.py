@@ -43,7 +43,7 @@ def read_query(query: str, /) -> Wording:
     if not query.strip():
         raise UsageError("the query is empty", hint="give words or a question")
     if lone_surrogate(query) is not None:
-        raise UsageError("the query has bytes that are no text", hint="type it in the terminal's own encoding")
+        raise UsageError("the query has bytes that are not text", hint="type it in the terminal's own encoding")
     phrases: list[str] = []
     excluded: list[str] = []
 

@@ -87,7 +87,7 @@ def _structure(catalog: Catalog) -> Iterator[str]:
         if line != "ok":
             yield f"catalogue: {line}"
     for table, *_ in catalog.db.execute("PRAGMA foreign_key_check"):
-        yield f"catalogue: a row of {table} refers to what is not there"
+        yield f"catalogue: a row of {table} refers to a missing row"
     for what, sql in _COUNTS.items():
         if count := catalog.db.execute(sql).fetchone()[0]:
             yield f"{what}: {count:,}"
@@ -128,7 +128,7 @@ def _segment(catalog: Catalog, folder: Path, segment: Segment) -> Iterator[str]:
     stored = set(faiss.vector_to_array(index.id_map).tolist())
     alive = {row[0] for row in catalog.db.execute("SELECT chunk FROM vectors WHERE segment = ?", (segment.id,))}
     if stored != {*alive, *catalog.tombstones(segment.id).tolist()}:
-        yield f"{segment.file} holds other chunks than the catalogue says"
+        yield f"{segment.file} has other chunks than the catalogue"
 
 
 def _leftovers(folder: Path, named: set[str]) -> Iterator[str]:

@@ -80,7 +80,7 @@ def parse(text: str, /) -> Condition:
     if len(text) > LONGEST:
         raise UsageError(f"where: a condition of {len(text):,} characters", hint=f"at most {LONGEST:,}")
     if lone_surrogate(text) is not None:
-        raise UsageError("where: the condition has bytes that are no text", hint="type it in the terminal's encoding")
+        raise UsageError("where: the condition has bytes that are not text", hint="type it in the terminal's encoding")
     return _Parser(text).whole()
 
 
