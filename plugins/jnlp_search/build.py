@@ -10,11 +10,12 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from jnlp.errors import JnlpError, UsageError
+from jnlp.types import Pooling
 from jnlp_search.analyse import analyser
 from jnlp_search.builder import Builder, Watch
 from jnlp_search.chunk import bundled_chunker
 from jnlp_search.names import find
-from jnlp_search.options import ANALYSER, CHUNK_TOKENS, CHUNKER, OVERLAP_TOKENS, IndexOptions
+from jnlp_search.options import ANALYSER, CHUNK_TOKENS, CHUNKER, OVERLAP_TOKENS, ChunkPooling, IndexOptions
 from jnlp_search.roots import display_path, file_is_there, move
 from jnlp_search.store import replacement, segments
 from jnlp_search.store.catalog import NAME, SEGMENTS, Catalog
@@ -239,10 +240,21 @@ def _new_manifest(embedder: Embedder, options: IndexOptions, model: str, old: Ma
         chunker=options.chunker or (old.chunker if old else CHUNKER),
         chunk_tokens=options.chunk_tokens or (old.chunk_tokens if old else CHUNK_TOKENS),
         overlap=options.overlap if options.overlap is not None else (old.overlap if old else OVERLAP_TOKENS),
+        pooling=_pooling(embedder, options, model, old).value,
         analyser=words.name,
         analyser_version=words.version,
         jnlp=__version__,
     )
+
+
+def _pooling(embedder: Embedder, options: IndexOptions, model: str, old: Manifest | None) -> ChunkPooling:
+    chosen = options.pooling or (ChunkPooling(old.pooling) if old else ChunkPooling.PASSAGE)
+    if chosen is ChunkPooling.LATE and getattr(embedder, "pooling", Pooling.MEAN) is not Pooling.MEAN:
+        raise UsageError(
+            f"--pooling late pools token states by their mean, and {model} was trained to use the first token",
+            hint="leave it out, or take a model with mean pooling",
+        )
+    return chosen
 
 
 def _open_manifest(catalog: Catalog, embedder: Embedder, options: IndexOptions, model: str) -> Manifest:
@@ -268,7 +280,7 @@ def _refuse_other(catalog: Catalog, old: Manifest, new: Manifest) -> None:
             else f"{folder} was made with another version of model {old.model}, or another --normalize",
             hint=f"--model {old.model} continues with it; --rebuild indexes everything again",
         )
-    for name in ("chunker", "chunk_tokens", "overlap", "analyser"):
+    for name in ("chunker", "chunk_tokens", "overlap", "pooling", "analyser"):
         before, now = getattr(old, name), getattr(new, name)
         if before != now:
             flag = "--" + name.replace("_", "-")

@@ -10,6 +10,8 @@ from jnlp.errors import JnlpError, RecordError
 from jnlp.types import AddReport, Failed, Purpose
 from jnlp_search.analyse import analyser
 from jnlp_search.draft import Draft, draft, same_passage
+from jnlp_search.late import late_vectors
+from jnlp_search.options import ChunkPooling
 from jnlp_search.roots import Roots, canonical, canonical_folder
 from jnlp_search.store import segments
 
@@ -77,6 +79,7 @@ class Builder:
         self.report = AddReport()
         self._chunker, self._watch = chunker, watch
         self._words = analyser(manifest.analyser)
+        self._late = manifest.pooling == ChunkPooling.LATE
         self._sources = [canonical_folder(str(source)) or "/" for source in sources]
         self._sources += [canonical(str(source)) for source in sources]  # a file that is a link keeps its own name
         self._roots = Roots(catalog, sources)
@@ -103,7 +106,9 @@ class Builder:
             self._fail(Failed(record.id, record.source, error))
             return
         if old:
-            made.replaces, made.known = old[0], self.catalog.vectors_by_text(old[0])
+            made.replaces = old[0]
+            if not self._late:  # else the vector depends on the document
+                made.known = self.catalog.vectors_by_text(old[0])
         self._drafts.append(made)
         self._waiting += len(made.texts)
         self._commit_full()
@@ -181,6 +186,8 @@ class Builder:
 
     def _vectors(self, drafts: Sequence[Draft]) -> list[bytes]:
         """Return one vector for each chunk; unchanged passages of an updated document keep theirs."""
+        if self._late:
+            return [row for made in drafts for row in self._late_vectors(made)]
         found = [made.known.get(text) for made in drafts for text in made.texts]
         texts = [text for made in drafts for text in made.texts]
         missing = [position for position, vector in enumerate(found) if vector is None]
@@ -191,6 +198,13 @@ class Builder:
                 found[position] = row.astype("<f4").tobytes()
         self._count(embedded=len(missing))
         return [vector for vector in found if vector is not None]
+
+    def _late_vectors(self, made: Draft) -> list[bytes]:
+        text, spans = made.whole
+        vectors = unit(late_vectors(self.embedder, text, spans))
+        check_finite(vectors, self.manifest.model)
+        self._count(embedded=len(spans))
+        return [row.astype("<f4").tobytes() for row in vectors]
 
     def _embed(self, texts: Sequence[str]) -> FloatArray:
         vectors = unit(self.embedder.embed(texts, purpose=Purpose.DOCUMENT).vectors)

@@ -35,6 +35,7 @@ class Draft:
         texts: The texts to embed and analyse.
         passages: The texts to display, or None if they are the same.
         spots: The place of each passage in its document.
+        whole: The document's text, and the offsets of each passage in it.
         replaces: The number of the document that this one replaces, or None.
         known: The vectors of that document, by text.
     """
@@ -45,6 +46,7 @@ class Draft:
     texts: list[str] = field(default_factory=list)
     passages: list[str | None] = field(default_factory=list)
     spots: list[Spot] = field(default_factory=list)
+    whole: tuple[str, list[tuple[int, int]]] = ("", [])
     replaces: int | None = None
     known: dict[str, bytes] = field(default_factory=dict)
 
@@ -59,6 +61,7 @@ class Draft:
         text = _text(record)
         budget = max(8, manifest.chunk_tokens - _overhead(embedder))
         derived = PurePath(record.source.path).suffix.lower() in _HTML
+        self.whole = (text, [])
         marks = outline_of(record)
         outline = Outline(text, marks, _file(record, derived=derived))
         for chunk in chunker(text, embedder.tokenizer, budget, manifest.overlap, marks):
@@ -77,6 +80,7 @@ class Draft:
             self.spots.append(outline.spot(chunk.start, span[0]))
             self.tokens.append(chunk.tokens)
             self.texts.append(text[chunk.start : chunk.end])
+            self.whole[1].append((chunk.start, chunk.end))
             self.passages.append(shown)
         self.document = replace(self.document, chunks=len(self.texts))
 

@@ -22,6 +22,13 @@ class Retriever(StrEnum):
     LEXICAL = "lexical"
 
 
+class ChunkPooling(StrEnum):
+    """What a passage's vector is made from: the passage alone, or the document as the model reads it (`late`)."""
+
+    PASSAGE = "passage"
+    LATE = "late"
+
+
 class GroupBy(StrEnum):
     """What the passages of an answer are put together by."""
 
@@ -42,6 +49,10 @@ class IndexOptions:
     ] = None
     overlap: Annotated[
         int | None, Option(help=f"Tokens that adjacent passages share; default: {OVERLAP_TOKENS}.", ge=0, le=4096)
+    ] = None
+    pooling: Annotated[
+        ChunkPooling | None,
+        Option(help="Embed each passage alone, or its document as a whole (late chunking); default: passage."),
     ] = None
     analyser: Annotated[
         str | None,

@@ -167,6 +167,7 @@ def test_pairs_and_texts_learn_from_a_teacher_together(models: tuple[Path, Path]
     asked = ["--text", "問い", "--text-pair", "答え", "--mine", "2"]
     plain = train(models, rows, tmp_path / "plain", *asked)
     taught = ["--teacher", str(models[1]), "--teacher-cache", str(tmp_path / "cache")]
+    taught += ["--teacher-weight", "0.5", "--teacher-temperature", "0.05", "--teacher-margin", "0.95"]
     report = train(models, rows, tmp_path / "taught", *asked, *taught)
     assert report["scores"].keys() == plain["scores"].keys()
     assert report["epochs"][0]["loss"] > plain["epochs"][0]["loss"]  # the teacher's losses are in it

@@ -104,6 +104,7 @@ class Manifest:
         chunker: The chunker's name.
         chunk_tokens: Maximum tokens of a passage, including the prefix.
         overlap: Maximum tokens that adjacent passages share.
+        pooling: `passage` or `late`: what the vector of a passage is made from.
         analyser: The full-text analyser's name.
         analyser_version: Its rules and dictionary.
         jnlp: The version that made the index.
@@ -117,6 +118,7 @@ class Manifest:
     chunker: str
     chunk_tokens: int
     overlap: int
+    pooling: str
     analyser: str
     analyser_version: str
     jnlp: str
