@@ -165,7 +165,7 @@ def test_an_option_has_one_line_however_it_is_written(file: Path) -> None:
 
 def test_a_config_file_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
-    for path, message in ((tmp_path / "file" / "c.toml", "cannot be"), (Path("/dev/null"), "/dev/null is no file")):
+    for path, message in ((tmp_path / "file" / "c.toml", "cannot be"), (Path("/dev/null"), "/dev/null is not a file")):
         monkeypatch.setenv("JNLP_CONFIG", str(path))
         with pytest.raises(JnlpError, match=message):
             config.set_value("model", "130m")

@@ -124,7 +124,7 @@ def test_centred():
     assert centred(100, [2], 11) == (0, 11)
     assert centred(100, [99], 11) == (89, 100)
     assert centred(100, [40, 49], 20) == (35, 55)
-    with pytest.raises(RecordError, match="masks lie 21 tokens apart"):
+    with pytest.raises(RecordError, match="masks are 21 tokens apart"):
         centred(100, [40, 60], 20)
 
 

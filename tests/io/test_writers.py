@@ -178,7 +178,7 @@ def test_npy(tmp_path):
     assert np.array_equal(np.load(out, allow_pickle=False), vectors)
     assert (tmp_path / "v.ids.txt").read_text(encoding="utf-8").splitlines() == [f"文{n} " for n in range(5)]
     assert names(tmp_path) == ["v.ids.txt", "v.npy"]
-    with pytest.raises(UsageError, match="npy holds vectors"), open_writer("npy", out) as output:
+    with pytest.raises(UsageError, match="npy stores vectors"), open_writer("npy", out) as output:
         output.write({"id": "1", "label": "x"})
     assert np.load(out).shape == (5, 7)  # what stood there stands
 

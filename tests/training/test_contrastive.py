@@ -281,7 +281,7 @@ def test_labels_sort_rows_into_pairs_triples_and_grades():
     assert graded[0].pairs[0].score == 4.5
     with pytest.raises(JnlpError, match="example 1 has the label '多分'"):
         sets_of([Example(("a", "b"), "多分")])
-    with pytest.raises(JnlpError, match="example 1 is no pair"):
+    with pytest.raises(JnlpError, match="example 1 is not a pair"):
         sets_of([Example("一つだけ", "")])
 
 
