@@ -276,6 +276,36 @@ class Index:
 
         return compact(self.path)
 
+    def export(
+        self, out: str | Path, /, *, format: str | None = None, encoding: str = "utf-8", vectors: bool = False
+    ) -> int:
+        """Write every passage with its place and metadata to a file, and return their number.
+
+        Memory does not grow with the index. Rows have the fields of a `Hit` that tell of the passage, from `document`
+        to `metadata`; metadata is JSON text in csv, tsv and parquet.
+
+        Args:
+            out: The file to write; it appears when it is complete.
+            format: jsonl, csv, tsv or parquet; None uses the extension of `out`.
+            encoding: The codec of text formats: utf-8, utf-8-sig or cp932.
+            vectors: Whether to write the column `vector` too, float32 of length 1.
+
+        Raises:
+            UsageError: There is no index, or the format or encoding is unknown.
+            JnlpError: The index is damaged, or the file cannot be written.
+
+        Example:
+            >>> index.export("passages.jsonl")
+            1
+        """
+        from jnlp.io import OutputEncoding
+        from jnlp_search.export import export
+
+        known = [codec.value for codec in OutputEncoding]
+        if encoding not in known:
+            raise UsageError(f"no encoding of output is called '{encoding}'", hint=f"there are: {', '.join(known)}")
+        return export(self.path, Path(out), form=format, encoding=OutputEncoding(encoding), vectors=vectors)
+
     def close(self) -> None:
         """Release the files; a later call opens them again.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError, MissingExtraError, UsageError
@@ -85,7 +86,7 @@ class ParquetSink:
 
 
 def _weight(value: object) -> int:
-    return 4 * len(value) + 50 if isinstance(value, (str, bytes, list, tuple)) else 50
+    return 4 * len(value) + 50 if isinstance(value, Sized) else 50
 
 
 def to_table(rows: Sequence[Row], columns: tuple[str, ...]) -> Any:

@@ -14,7 +14,7 @@ from jnlp.cli.common import command
 from jnlp.cli.messages import Unread, counted
 from jnlp_search.cli.group import IndexGroup
 from jnlp_search.cli.inputs import name_of, open_folder
-from jnlp_search.cli.kept import compact, info, list_, remove, repair, verify
+from jnlp_search.cli.kept import compact, export, info, list_, remove, repair, verify
 from jnlp_search.options import IndexOptions
 
 if TYPE_CHECKING:
@@ -85,4 +85,4 @@ def _is_terminal() -> bool:
     return sys.stderr.isatty()
 
 
-index = IndexGroup(add, commands=[verify, repair, compact, remove, info, list_], context_settings={})
+index = IndexGroup(add, commands=[verify, repair, compact, remove, info, list_, export], context_settings={})

@@ -1,4 +1,4 @@
-"""The subcommands for an existing index: `jnlp index verify | repair | compact | remove | info | list`."""
+"""The subcommands for an existing index: `jnlp index verify | repair | compact | remove | info | list | export`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import click
 
 from jnlp.cli.common import command
 from jnlp.cli.messages import counted
+from jnlp.io.writing.sinks import OutputEncoding
 from jnlp.strict_json import dumps_shown
 from jnlp_search.cli.inputs import name_of, open_folder
+from jnlp_search.export import FORMATS
 
 if TYPE_CHECKING:
     from jnlp.engine import Engine
@@ -84,3 +86,23 @@ def list_(engine: Engine, folder: Path, quiet: bool) -> None:
     with open_folder(engine, folder) as index:
         for place in index.documents():
             click.echo(dumps_shown({**dataclasses.asdict(place), "name": place.name}))
+
+
+@command(name="export", summary="Write the passages of an index to a file, with their places and metadata.")
+@FOLDER
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="The file; else standard output.")
+@click.option("--format", "form", type=click.Choice(FORMATS), help="Else by the ending of FILE.")
+@click.option(
+    "--output-encoding",
+    type=click.Choice([member.value for member in OutputEncoding]),
+    default=OutputEncoding.UTF_8.value,
+    help="Codec of the output, for spreadsheets.",
+)
+@click.option("--vectors", is_flag=True, help="Write the vectors too.")
+def export(
+    engine: Engine, folder: Path, out: Path | None, form: str | None, output_encoding: str, vectors: bool, quiet: bool
+) -> None:
+    """Write a row for each passage."""
+    rows = open_folder(engine, folder).export(out or "-", format=form, encoding=output_encoding, vectors=vectors)
+    if not quiet:
+        click.echo(f"jnlp: {counted(rows, 'passage')} written", err=True)

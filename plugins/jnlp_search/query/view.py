@@ -97,10 +97,13 @@ class View:
             count, numbers = shared[passage.same]
             others = [number for number in numbers if number != passage.document and number in documents]
             also = tuple(place_of(documents[number], roots) for number in others[:MOST_PLACES])
-            yield _hit(passage, documents[passage.document], roots, count, also)
+            yield hit_of(passage, documents[passage.document], roots, count, also)
 
 
-def _hit(passage: Passage, document: Document, roots: dict[int, Root], count: int, also: tuple[Place, ...]) -> Hit:
+def hit_of(
+    passage: Passage, document: Document, roots: dict[int, Root], count: int = 1, also: tuple[Place, ...] = (), /
+) -> Hit:
+    """Return a passage as a bare hit: rank and score 0, no highlights."""
     place, metadata = place_of(document, roots), json.loads(document.metadata)
     spot = json.loads(passage.place) if passage.place else {}
     return Hit(
