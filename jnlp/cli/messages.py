@@ -74,7 +74,7 @@ def print_notices(engine: Engine, /, *, did: str = "answered by", then: str = "-
     if usage.budgets:
         before, after = usage.budgets
         click.echo(
-            f"jnlp: memory ran out at {before:,} tokens a batch; continued with {after:,} (--batch-tokens {after})",
+            f"jnlp: memory ran out at {before:,} tokens per batch; continued with {after:,} (--batch-tokens {after})",
             err=True,
         )
     if usage.cut:

@@ -55,7 +55,7 @@ class Vectorizer(Protocol):
     def embed(
         self, texts: Sequence[str], /, *, purpose: Purpose = Purpose.SIMILARITY, overflow: Overflow | None = None
     ) -> Embeddings:
-        """Return one pooled vector a text, not normalised."""
+        """Return one pooled vector per text, not normalised."""
         ...
 
 
@@ -125,7 +125,7 @@ class LinearClassifier:
         return self.embedder.max_length if self.embedder else UNLIMITED
 
     def logits(self, texts: Sequence[Text], /, *, overflow: Overflow | None = None) -> Logits:
-        """Return one row of logits a text, calibrated: divided by the temperature of the model.
+        """Return one row of logits per text, calibrated: divided by the temperature of the model.
 
         Raises:
             RecordError: A pair where the model reads single texts, or the other way round.

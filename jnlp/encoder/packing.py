@@ -70,7 +70,7 @@ def pack(
 
 
 def batches(lengths: Sequence[int], budget: int, /, *, padded: bool = False) -> list[list[int]]:
-    """Group sequences by length under a budget of tokens a batch.
+    """Group sequences by length under a budget of tokens per batch.
 
     Longest first, so that the largest batch comes first and memory does not grow later.
 

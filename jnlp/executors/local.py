@@ -34,7 +34,7 @@ class LocalExecutor:
         self._prepare = prepare
 
     def map(self, job: Job, records: Iterable[Record | Failed], /) -> Iterator[Outcome[Any]]:
-        """Yield one outcome a record, in order; at most `IN_FLIGHT` + 1 chunks are held.
+        """Yield one outcome per record, in order; at most `IN_FLIGHT` + 1 chunks are held.
 
         Raises:
             JnlpError: The job cannot be prepared, or an error that concerns more than one record; one that `records`

@@ -55,7 +55,7 @@ def run(
     *,
     most: int = CHUNK_RECORDS,
 ) -> Iterator[Outcome[Any]]:
-    """Yield one outcome a record, in order; at most `in_flight` + 1 chunks are held.
+    """Yield one outcome per record, in order; at most `in_flight` + 1 chunks are held.
 
     Args:
         submit: Sets to work on the records of a chunk.

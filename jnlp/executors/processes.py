@@ -44,7 +44,7 @@ class ProcessesExecutor:
         self._usage: Usage = getattr(prepare, "usage", None) or Usage()
 
     def map(self, job: Job, records: Iterable[Record | Failed], /) -> Iterator[Outcome[Any]]:
-        """Yield one outcome a record, in order.
+        """Yield one outcome per record, in order.
 
         Raises:
             JnlpError: As the local executor does; and where a worker process ends by itself.

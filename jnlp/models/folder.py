@@ -177,7 +177,7 @@ def _incomplete(folder: Path, lacking: str) -> JnlpError:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file, or an empty one where there is no file."""
+    """Return the object in a JSON file, or an empty one if there is no file."""
     if not path.is_file():
         return {}
     return schema.read_object(path)

@@ -1,7 +1,7 @@
 """The specs of all models that jnlp knows by name.
 
 Parameter counts are from the model cards, else computed from the shape: those of multilingual-e5 and bge-m3 are of the
-published shapes of BERT and XLM-RoBERTa, which a test counts. Sizes are approximate: four bytes a parameter,
+published shapes of BERT and XLM-RoBERTa, which a test counts. Sizes are approximate: four bytes per parameter,
 the maximum of a download (a bf16 checkpoint takes half). Repositories are followed on `main`. A pull records its commit
 in the cache, and `ModelFolder.spec.revision` is the commit in use.
 

@@ -19,7 +19,7 @@ class TrainingOptions:
 
     epochs: Annotated[int, Option("Passes over the training rows; the best is kept.", ge=1)] = 3
     lr: Annotated[float | None, Option("Peak learning rate (default: by the model's width).", gt=0)] = None
-    batch_size: Annotated[int, Option("Rows a step.", ge=1)] = 16
+    batch_size: Annotated[int, Option("Rows per step.", ge=1)] = 16
     max_length: Annotated[int, Option("Maximum length of a training text in tokens; longer ones are cut.", ge=4)] = 512
     weight_decay: Annotated[float, Option("Weight decay of AdamW.", ge=0)] = 0.01
     warmup: Annotated[float, Option("Share of the run in which the learning rate rises.", ge=0, lt=1)] = 0.1

@@ -49,7 +49,7 @@ class Mark:
         start: The offset in `Record.text` where it begins.
         kind: `heading`, `page`, `slide`, `sheet` or `row`.
         level: 1 to 6 for a heading, 2 for a row, else 1.
-        title: The heading, the slide's title or the sheet's name; "" where there is none.
+        title: The heading, the slide's title or the sheet's name; "" if there is none.
         number: Of a page, slide, sheet or row, from 1 as the file's own program shows it; None for a heading.
 
     Example:

@@ -140,7 +140,7 @@ def _sample(recipe: Recipe, sources: Sequence[Source], table: Mapping[str, Seque
     for source in sources:
         room = share
         size = sum(path.stat().st_size for path in table[source.name])
-        # three bytes a character, five to one compressed: only how densely documents are drawn hangs on it
+        # about three bytes per character, compressed five to one; affects only the density of the sample
         rate = min(1.0, 3 * share / max(size, 1))
         for key, text in corpora.documents(source, table[source.name]):
             if room <= 0:

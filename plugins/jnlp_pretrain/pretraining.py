@@ -97,7 +97,7 @@ def pretrain(
     for number, stage in enumerate(recipe.stages):
         if (parts := stage.batch // stage.micro_batch) % team.size:
             raise JnlpError(
-                f"stage {number + 1} of {recipe.name} has {parts} micro-batches a step, which {team.size} processes"
+                f"stage {number + 1} of {recipe.name} has {parts} micro-batches per step, which {team.size} processes"
                 " cannot share equally",
                 hint="as many processes as divide it, or a smaller micro_batch in the recipe",
             )

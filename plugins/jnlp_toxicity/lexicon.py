@@ -1,4 +1,4 @@
-"""Word lists as values: what to find, how bad it is, and where it is not meant."""
+"""Word lists as values: what to find, how severe it is, and the contexts in which it is harmless."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class ToxicityOptions:
     threshold: Annotated[float, Option("Scores from here on are toxic.", ge=0.0, le=1.0)] = 0.5
     drop: Annotated[bool, Option("Leave toxic records out of the output; --rejects FILE names them and why.")] = False
     lists: Annotated[
-        tuple[str, ...], Option("Files of further words, one a line, comma separated.", metavar="FILES")
+        tuple[str, ...], Option("Files of further words, one per line, comma separated.", metavar="FILES")
     ] = ()
     allow: Annotated[
         tuple[str, ...], Option("Expressions in which no word is meant (馬鹿正直), comma separated.", metavar="WORDS")

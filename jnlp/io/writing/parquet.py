@@ -22,7 +22,7 @@ class ParquetSink:
     """Writes `out.parquet.part/part-00000.parquet` and so on; types may widen from part to part."""
 
     chunk = 1 << 24
-    seconds = 30.0  # a part is a file with a footer: one a second would be thousands
+    seconds = 30.0  # a part is a file with a footer: one per second would be thousands
 
     def __init__(self, out: Path, folder: Path, columns: tuple[str, ...], position: Position | None) -> None:
         self._out, self._folder, self._columns = out, folder, columns

@@ -90,7 +90,7 @@ def compared(
 
     Args:
         candidates: The models.
-        targets: Of the training rows, the validation rows, and the test rows where there are any.
+        targets: Of the training rows, the validation rows, and the test rows if there are any.
         goal: The labels and the problem.
     """
     guesses = [majority(targets[0], len(rows), goal) for rows in targets[1:]]

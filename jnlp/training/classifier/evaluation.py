@@ -45,7 +45,7 @@ def measure(
     """Return all scores of logits `[n, k]`: `metrics` and their `intervals`, by class, and the confusion matrix.
 
     Args:
-        logits: One row a text.
+        logits: One row per text.
         targets: As `Goal.targets` makes them.
         goal: The labels and the problem.
         temperature: What the logits are divided by.

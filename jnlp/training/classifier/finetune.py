@@ -103,7 +103,7 @@ class HeadOnly:
 
 
 def join(logits: Tensor, texts: Sequence[Sequences], /) -> Tensor:
-    """Return one row of logits a text, `[n, k]`: the mean of its windows' `[windows, k]`, weighted by their tokens."""
+    """Return the logits of each text, `[n, k]`: the mean over its windows `[windows, k]`, weighted by their tokens."""
     if len(logits) == len(texts):
         return logits
     owner = torch.tensor([number for number, text in enumerate(texts) for _ in text.windows], device=logits.device)

@@ -106,7 +106,7 @@ def fit_classifier(
         progress: Called with (phase, done, total, figures).
         name: For the card; the folder's name where none is given.
         base_name: The base's, likewise.
-        device: `cpu`, `cuda` …; `auto` takes the GPU where there is one.
+        device: `cpu`, `cuda` …; `auto` takes the GPU if there is one.
         methods: What is fitted, the cheapest first. The best on the validation rows is kept; with `--method linear` or
             `finetune` that one, and the others are there to compare.
 

@@ -36,7 +36,7 @@ def mine(
         queries: float32 `[q, d]`, of length 1.
         documents: float32 `[n, d]`, of length 1.
         positives: The documents that answer each query.
-        count: Negatives a query.
+        count: Negatives per query.
         margin: Share of the best positive's cosine.
         skip: How many of the nearest negatives to skip.
     """
@@ -62,7 +62,7 @@ def gather_batches(
     Args:
         order: The documents in random order.
         near: The hard negatives of each document's queries, the hardest first; all of them documents of `order`'s kind.
-        size: Documents a batch.
+        size: Documents per batch.
         count: Negatives that a document brings along.
     """
     used: set[int] = set()

@@ -38,7 +38,7 @@ class Contrast:
     """How vectors are compared in the losses.
 
     Args:
-        batch_size: Documents a step.
+        batch_size: Documents per step.
         temperature: Of InfoNCE.
         symmetric: Train documents to find their queries too.
         widths: Widths at which the loss is taken, the full one among them.

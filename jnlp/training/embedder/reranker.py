@@ -30,7 +30,7 @@ class RerankerOptions(PairOptions):
 
     patience: Annotated[int, Option("Epochs without a better score before it stops; 0: never.", ge=0)] = 0
     sampled: Annotated[
-        int, Option("Negatives a query; those that the rows do not give are other rows' documents.", ge=1)
+        int, Option("Negatives per query; those that the rows do not give are other rows' documents.", ge=1)
     ] = 3
 
 

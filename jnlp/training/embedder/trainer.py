@@ -214,7 +214,7 @@ def fit_embedder(
         base: The folder of the model to start from.
         progress: Called with (phase, done, total, figures).
         described: For the card.
-        device: `cpu`, `cuda` …; `auto` takes the GPU where there is one.
+        device: `cpu`, `cuda` …; `auto` takes the GPU if there is one.
         teacher: A teacher, in addition to the pairs; single texts need one.
 
     Raises:

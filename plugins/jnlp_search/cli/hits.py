@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jnlp.types import Hit
 
     Show = Callable[[list[Hit], str | None], None]
-    """Takes the hits of a query, and the query where there are several."""
+    """Takes the hits of a query, and the query if there are several."""
 
 
 @contextmanager

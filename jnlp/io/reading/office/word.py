@@ -153,7 +153,7 @@ class _Document:
         return found
 
     def _table(self, table: Element) -> None:
-        """Write a row a line, its cells parted by tabs; a table of one cell is a frame around paragraphs."""
+        """Write one line per row, cells separated by tabs; a table with a single cell is a frame around paragraphs."""
         rows = list(_rows(table))
         if len(rows) == 1 and len(rows[0]) == 1:
             self._blocks(rows[0][0])
