@@ -182,7 +182,9 @@ def run_batch(
         raise
     finally:
         engine.usage.spend(Stage.WRITER, writing_took)
-    return dataclasses.replace(drain.summary, resumed=output.skip, passed_over=passed_over, remarks=about.remarks())
+    summary = drain.summary
+    remarks = (*summary.remarks, *about.remarks())
+    return dataclasses.replace(summary, resumed=output.skip, passed_over=passed_over, remarks=remarks)
 
 
 def _check_ending(writing: WriteOptions, endings: Mapping[str, str]) -> None:
@@ -298,17 +300,21 @@ class _Drain:
             on_failed,
         )
         self._drop = import_target(spec.drop) if spec.drop else None
+        self._tally = import_target(spec.tally)(options) if spec.tally else None
         self._view = import_target(spec.rows) if spec.rows and as_table else None
 
     @property
     def summary(self) -> Summary:
         """The counts so far."""
         counts = self._counts
-        return Summary(sum(counts.values()), counts["done"], counts["failed"], counts["dropped"])
+        told = tuple(self._tally.lines()) if self._tally else ()
+        return Summary(sum(counts.values()), counts["done"], counts["failed"], counts["dropped"], remarks=told)
 
     def take(self, outcome: Outcome[Any], mark: str) -> None:
         """Write one outcome with the mark of its record; an outcome that cannot be written counts as failed."""
         if isinstance(outcome, Done):
+            if self._tally:
+                self._tally.add(outcome.record, outcome.result)
             why = self._drop(outcome.result, self._options) if self._drop else None
             if why is not None:
                 self._output.reject(Failed.of(outcome.record, RecordError(why)), mark)

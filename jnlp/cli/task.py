@@ -77,9 +77,9 @@ def _run(call: Call, spec: TaskSpec[Any, Any], inputs: tuple[str, ...]) -> None:
         )
     if not quiet:
         _print_summary(summary, writing)
+        for remark in summary.remarks if summary.done + summary.dropped else ():
+            click.echo(f"jnlp: {remark}", err=True)
         if summary.done:
-            for remark in summary.remarks:
-                click.echo(f"jnlp: {remark}", err=True)
             print_notices(engine)
     if summary.done + summary.dropped + summary.resumed == 0:
         if summary.read == 0:

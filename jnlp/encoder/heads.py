@@ -159,9 +159,11 @@ class PackedClassifier:
         labels: tuple[str, ...],
         problem_type: ProblemType,
         temperature: float = 1.0,
+        builtin: str = "",
     ) -> None:
         self._network = network
         self._reader = reader
+        self.builtin = builtin
         self.labels = labels
         self.problem_type = problem_type
         self.temperature = temperature

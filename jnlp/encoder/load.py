@@ -109,6 +109,7 @@ def load_classifier(
         labels=spec.labels if len(spec.labels) == len(labels) else labels,
         problem_type=spec.problem_type or single,
         temperature=model.temperature,
+        builtin=spec.builtin or "",
     )
 
 

@@ -46,6 +46,8 @@ class TaskSpec(Generic[O, R]):
         >>> spec = nlp.task("toxicity")
         >>> spec.options(threshold=0.7).threshold, spec.result.__name__
         (0.7, 'Toxicity')
+        tally: `"package.module:class"`, called as `tally(options)`; its `add(record, result)` is called with every
+            result of a batch, and the `lines()` that it returns are said on stderr at the end.
     """
 
     name: str
@@ -60,6 +62,7 @@ class TaskSpec(Generic[O, R]):
     pairs: bool = False
     command: str | None = None
     keys: str | None = None
+    tally: str | None = None
     remarks: str | None = None
 
 
