@@ -14,12 +14,12 @@ from jnlp.errors import JnlpError
 from jnlp_toxicity.views import MASK, SEPARATOR, fold_words, squeeze_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 SEVERITY = {1: 0.25, 2: 0.55, 3: 0.9}
 """What one word of each level says alone about a text: levels 2 and 3 pass the default threshold."""
 
 _SECTION = re.compile(r"\[\s*([\w-]+)(?:\s+([1-3]))?((?:\s+\w+)*)\s*\]$")
-_FLAGS = frozenset({"katakana", "masked", "free", "latin", "pattern"})
+_FLAGS = frozenset({"katakana", "masked", "free", "latin", "disguised", "pattern"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Entry:
         katakana: Found only where the text is in katakana.
         free: Found inside longer words too.
         latin: Found only where letters or digits of the Latin script take part (shine, 4ね).
+        disguised: A spelling that only hides the word.
         key: The word as folded.
     """
 
@@ -42,6 +43,7 @@ class Entry:
     katakana: bool = False
     free: bool = False
     latin: bool = False
+    disguised: bool = False
     key: str = ""
 
 
@@ -89,7 +91,7 @@ def load(lists: Sequence[str] = (), allow: Iterable[str] = (), /) -> Lexicon:
 
     Args:
         lists: Paths of UTF-8 files in the form of `words.txt`; words before any section are `custom`, level 3.
-        allow: Expressions in which no word is meant.
+        allow: Expressions in which no word is meant, or paths of files of them, one a line.
 
     Raises:
         JnlpError: A list cannot be read or has a line that is not understood.
@@ -105,9 +107,27 @@ def _load(lists: tuple[str, ...], allow: tuple[str, ...]) -> Lexicon:
     patterns: list[tuple[re.Pattern[str], Entry]] = []
     for name, text in texts:
         _parse(name, text, (words, squeezed), patterns, allowed)
-    for expression in allow:
+    for expression in _expressions(allow):
         allowed.add(fold_words(expression).text, Entry(expression, "allow", 0.0))
     return Lexicon(words, squeezed, tuple(patterns), allowed)
+
+
+def _expressions(allow: Iterable[str]) -> Iterator[str]:
+    """Yield the expressions given, and those in the files that are given in their place."""
+    for given in allow:
+        if not is_file(given):
+            yield given
+            continue
+        lines = (line.strip() for line in _read(given).splitlines())
+        yield from (line for line in lines if line and not line.startswith(("#", "[")))
+
+
+def is_file(name: str, /) -> bool:
+    """Return whether a name is that of a file."""
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _read(path: str) -> str:
@@ -135,7 +155,12 @@ def _parse(
                     f"{name}:{number}: unknown flag in {line}", hint=f"flags are {', '.join(sorted(_FLAGS))}"
                 )
         elif "pattern" in flags:
-            patterns.append((_compile(line, f"{name}:{number}"), Entry(line, category, SEVERITY[level])))
+            patterns.append(
+                (
+                    _compile(line, f"{name}:{number}"),
+                    Entry(line, category, SEVERITY[level], disguised="disguised" in flags),
+                )
+            )
         elif category == "allow":
             for word in line.split():
                 allowed.add(fold_words(word).text, Entry(word, category, 0.0))
@@ -143,7 +168,14 @@ def _parse(
             for word in line.split():
                 key = fold_words(word).text
                 entry = Entry(
-                    word, category, SEVERITY[level], "katakana" in flags, "free" in flags, "latin" in flags, key
+                    word,
+                    category,
+                    SEVERITY[level],
+                    katakana="katakana" in flags,
+                    free="free" in flags,
+                    latin="latin" in flags,
+                    disguised="disguised" in flags,
+                    key=key,
                 )
                 squeezed.add(squeeze_key(key), entry)
                 for spelling in _spellings(key, masked="masked" in flags):

@@ -1,29 +1,36 @@
-"""Scores texts by word lists and a classifier, and says where and why.
+"""Scores texts by word lists, n-grams and a classifier, and says where and why.
 
-score = 1 - ∏(1 - c) over the categories' c: a list's category has c = 1 - ∏(1 - severity) over its distinct words, and
-`model` has the classifier's probability for the worst window: each sign alone can convict, none can acquit.
+With the built-in model the score is the decision over all evidence (`decision.py`). With another classifier, or the
+lists alone, score = 1 - ∏(1 - c) over the categories' c: a list's category has c = 1 - ∏(1 - severity) over its
+distinct words, and `model` has the classifier's probability for the worst window.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from jnlp.errors import JnlpError
+from jnlp.errors import JnlpError, UsageError
+from jnlp_toxicity import decision, grams
 from jnlp_toxicity.context import Use, use_of
+from jnlp_toxicity.decision import by_category
 from jnlp_toxicity.lexicon import load, noisy_or
+from jnlp_toxicity.masking import masked
 from jnlp_toxicity.matcher import find
-from jnlp_toxicity.spec import Span, Toxicity
+from jnlp_toxicity.spec import Level, MaskedToxicity, Span, Toxicity
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from jnlp.types import Apply, Classifier, Logits, Models, ModelSpec, Text
     from jnlp_toxicity.lexicon import Lexicon
     from jnlp_toxicity.matcher import Match
     from jnlp_toxicity.spec import ToxicityOptions
 
-MODEL = "model"
+MODEL, GRAMS = "model", "n-grams"
+BUILTIN = "tiny-toxicity"
+_LEVELS = {Level.STRICT: 0.25, Level.NORMAL: 0.5, Level.LENIENT: 0.85}
+"""The thresholds of the lists alone and of models of one's own."""
+
 _TOXIC = frozenset({"toxic", "有害", "offensive", "hate", "abusive", "insult", "1", "label_1"})
 _CLEAN = frozenset({"clean", "benign", "neutral", "normal", "none", "無害", "non-toxic", "not toxic", "0"})
 _WIDTH = 60
@@ -34,11 +41,25 @@ def make(models: Models, options: ToxicityOptions, /) -> Apply[Toxicity]:
 
     Raises:
         JnlpError: A list that cannot be read, or a classifier whose labels do not say which is toxic.
+        UsageError: Options that exclude each other, or a threshold of no category.
     """
-    lexicon = load(options.lists, options.allow)
+    check(options)
+    lexicon = load(options.words, options.allow)
+    limits = category_thresholds(options, lexicon)
     if options.rules_only:
-        return lambda texts: [judge(text, meant(text, lexicon), None, options) for text in map(_plain, texts)]
+        return lambda texts: [
+            judge(text, sorted_out(text, lexicon, limits)[0], None, options) for text in map(_plain, texts)
+        ]
     return screen(models.classifier(None), lexicon, options)
+
+
+def check(options: ToxicityOptions, /) -> None:
+    """Raise UsageError where options exclude each other."""
+    chosen = [f"--{name}" for name in ("flag", "drop", "mask") if getattr(options, name)]
+    if len(chosen) > 1:
+        raise UsageError(f"{' and '.join(chosen)} exclude each other", hint="give one of them")
+    if not options.mask_with:
+        raise UsageError("--mask-with is empty", hint="give a character, or a text such as [削除]")
 
 
 def screen(classifier: Classifier, lexicon: Lexicon, options: ToxicityOptions, /) -> Apply[Toxicity]:
@@ -48,21 +69,51 @@ def screen(classifier: Classifier, lexicon: Lexicon, options: ToxicityOptions, /
         JnlpError: The classifier's labels do not say which is toxic.
     """
     positive = toxic_labels(classifier.labels)
+    limits = category_thresholds(options, lexicon)
+    decides = getattr(classifier, "builtin", "") == BUILTIN
 
     def apply(texts: Sequence[Text], /) -> list[Toxicity]:
         plain = [_plain(text) for text in texts]
         worst = worst_windows(classifier.logits(plain), positive)
-        return [
-            judge(text, find(text, lexicon), window if _speaks(text) else None, options)
-            for text, window in zip(plain, worst, strict=True)
-        ]
+        found = []
+        for text, window in zip(plain, worst, strict=True):
+            meant, passed = sorted_out(text, lexicon, limits)
+            if decides and _speaks(text):
+                found.append(decide(text, meant, passed, window, options))
+            else:
+                found.append(judge(text, meant, window if _speaks(text) else None, options))
+        return _with_clauses(plain, found, classifier, positive, options) if decides else found
 
     return apply
 
 
-def meant(text: str, lexicon: Lexicon, /) -> list[Match]:
-    """Return the matches that are meant where they stand."""
-    return [match for match in find(text, lexicon) if use_of(text, match) is Use.MEANT]
+def sorted_out(text: str, lexicon: Lexicon, limits: Mapping[str, float] | None = None, /) -> tuple[list[Match], int]:
+    """Return the words found that are meant and of a category that counts, and how many more are not meant."""
+    matches = find(text, lexicon)
+    meant = [match for match in matches if use_of(text, match) is Use.MEANT]
+    passed = len(matches) - len(meant)
+    if limits:
+        strengths = by_category(meant)
+        meant = [m for m in meant if strengths[m.entry.category] >= limits.get(m.entry.category, 0.0)]
+    return meant, passed
+
+
+def category_thresholds(options: ToxicityOptions, lexicon: Lexicon, /) -> dict[str, float]:
+    """Return the strength from which each named category counts; over 1 where it is off.
+
+    Raises:
+        UsageError: What is no `CATEGORY=NUMBER`, or no category of the lists.
+    """
+    found = {}
+    for item in options.thresholds:
+        name, _, value = (part.strip() for part in item.partition("="))
+        if name not in lexicon.categories:
+            raise UsageError(f"no category {name!r}", hint=f"categories are {', '.join(lexicon.categories)}")
+        try:
+            found[name] = 2.0 if value == "off" else float(value)
+        except ValueError:
+            raise UsageError(f"--thresholds {item}: not a number", hint="insult=0.5, or insult=off") from None
+    return found
 
 
 def worst_windows(logits: Logits, positive: Sequence[int], /) -> list[tuple[float, Span]]:
@@ -81,24 +132,94 @@ def worst_windows(logits: Logits, positive: Sequence[int], /) -> list[tuple[floa
 def judge(
     text: str, matches: Sequence[Match], window: tuple[float, Span] | None, options: ToxicityOptions, /
 ) -> Toxicity:
-    """Return the verdict on one text from the words found and the model's worst window."""
+    """Return the verdict on one text from the words found and the model's worst window, joined by noisy-or."""
     categories = by_category(matches)
+    limit = _LEVELS[options.level] if options.threshold is None else options.threshold
     spans = [Span(match.start, match.end, match.entry.category) for match in matches]
     if window is not None:
         categories[MODEL], span = window
-        if window[0] >= options.threshold and span.end > span.start:
+        if window[0] >= limit and span.end > span.start:
             spans.append(span)
     score = noisy_or(categories.values())
-    ordered = sorted(spans, key=lambda span: (span.start, span.end))
-    return Toxicity(score >= options.threshold, score, categories, tuple(ordered))
+    return _verdict(text, score >= limit, score, categories, spans, options)
 
 
-def by_category(matches: Sequence[Match], /) -> dict[str, float]:
-    """Return 1 - ∏(1 - severity) over the distinct words of each category."""
-    words: dict[str, dict[str, float]] = defaultdict(dict)
-    for match in matches:
-        words[match.entry.category][match.entry.word] = match.entry.severity
-    return {category: noisy_or(found.values()) for category, found in sorted(words.items())}
+def decide(
+    text: str, meant: Sequence[Match], passed: int, window: tuple[float, Span], options: ToxicityOptions, /
+) -> Toxicity:
+    """Return the verdict on one text from all evidence, by the decision that ships."""
+    fitted = decision.load()
+    by_grams, start, end = grams.load().worst(text)
+    evidence = decision.features(text, meant, passed, by_grams, decision.log_odds(window[0]))
+    own = {name: c for name, c in by_category(meant).items() if name not in decision.CATEGORIES}
+    score = noisy_or([decision.probability(fitted.logit(evidence)), *own.values()])
+    limit = fitted.levels[options.level.value] if options.threshold is None else options.threshold
+    categories = {**by_category(meant), GRAMS: decision.probability(by_grams), MODEL: window[0]}
+    spans = [Span(match.start, match.end, match.entry.category) for match in meant]
+    if score >= limit:
+        signs = [(by_grams, Span(start, end, GRAMS)), (decision.log_odds(window[0]), window[1])]
+        carry = [sign for sign in signs if sign[0] > 0 and sign[1].end > sign[1].start]
+        spans += [span for _, span in carry or ([] if spans else [max(signs, key=lambda sign: sign[0])])]
+    return _verdict(text, score >= limit, score, categories, spans, options)
+
+
+def threshold_of(result: Toxicity, options: ToxicityOptions, /) -> float:
+    """Return the score from which a result like this one is toxic."""
+    if options.threshold is not None:
+        return options.threshold
+    return decision.load().levels[options.level.value] if GRAMS in result.categories else _LEVELS[options.level]
+
+
+def _verdict(
+    text: str,
+    toxic: bool,
+    score: float,
+    categories: Mapping[str, float],
+    spans: Sequence[Span],
+    options: ToxicityOptions,
+) -> Toxicity:
+    ordered = tuple(sorted(spans, key=lambda span: (span.start, span.end)))
+    if not options.mask:
+        return Toxicity(toxic, score, categories, ordered)
+    return MaskedToxicity(toxic, score, categories, ordered, _masked(text, toxic, ordered, options))
+
+
+def _masked(text: str, toxic: bool, spans: Sequence[Span], options: ToxicityOptions) -> str:
+    """Return the text with its words masked if it is toxic, and where no word was found the part that carries it."""
+    if not toxic:
+        return text
+    words = [span for span in spans if span.reason not in (MODEL, GRAMS)]
+    return masked(text, [(span.start, span.end) for span in words or spans], options.mask_with)
+
+
+def _with_clauses(
+    texts: Sequence[str],
+    results: list[Toxicity],
+    classifier: Classifier,
+    positive: Sequence[int],
+    options: ToxicityOptions,
+) -> list[Toxicity]:
+    """Narrow the model's spans to the sentence that it finds worst."""
+    asked: list[tuple[int, Span, tuple[int, int]]] = []
+    for number, result in enumerate(results):
+        for span in result.spans:
+            parts = grams.pieces(texts[number][span.start : span.end]) if span.reason == MODEL else []
+            asked += [(number, span, (span.start + a, span.start + b)) for a, b in parts if len(parts) > 1]
+    if not asked:
+        return results
+    chances = worst_windows(classifier.logits([texts[n][a:b] for n, _, (a, b) in asked]), positive)
+    best: dict[tuple[int, Span], tuple[float, Span]] = {}
+    for (number, span, (start, end)), (chance, _) in zip(asked, chances, strict=True):
+        best[number, span] = max(best.get((number, span), (-1.0, span)), (chance, Span(start, end, MODEL)), key=_first)
+    for number in {number for number, *_ in asked}:
+        old = results[number]
+        spans = [best[number, span][1] if (number, span) in best else span for span in old.spans]
+        results[number] = _verdict(texts[number], old.toxic, old.score, old.categories, spans, options)
+    return results
+
+
+def _first(item: tuple[float, Span]) -> float:
+    return item[0]
 
 
 def toxic_labels(labels: Sequence[str], /) -> list[int]:
@@ -131,20 +252,23 @@ def drop(result: Toxicity, options: ToxicityOptions, /) -> str | None:
     return f"toxic {result.score:.3f}: {', '.join(reasons)}"
 
 
-def keys(options: ToxicityOptions, _model: ModelSpec, /) -> dict[str, tuple[str, ...]]:
+def keys(options: ToxicityOptions, model: ModelSpec, /) -> dict[str, tuple[str, ...]]:
     """Return the categories that a text can have, which are columns of a table."""
-    found = load(options.lists, options.allow).categories
-    return {"categories": found if options.rules_only else (*found, MODEL)}
+    found = load(options.words, options.allow).categories
+    if options.rules_only:
+        return {"categories": found}
+    return {"categories": (*found, GRAMS, MODEL) if model.builtin == BUILTIN else (*found, MODEL)}
 
 
 def rows(text: Text, result: Toxicity, /) -> list[dict[str, object]]:
     """Return the table row of one text: the verdict, the score and what was found."""
     text = _plain(text)
-    found = [f"{text[span.start : span.end]} ({span.reason})" for span in result.spans if span.reason != MODEL]
-    if MODEL in result.categories:
-        found.append(f"model {result.categories[MODEL]:.2f}")
+    words = [span for span in result.spans if span.reason not in (MODEL, GRAMS)]
+    found = [f"{text[span.start : span.end]} ({span.reason})" for span in words]
+    found += [f"{name} {result.categories[name]:.2f}" for name in (GRAMS, MODEL) if name in result.categories]
+    shown = result.masked if isinstance(result, MaskedToxicity) else text
     row: dict[str, object] = {
-        "text": text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…",
+        "text": shown if len(shown) <= _WIDTH else shown[: _WIDTH - 1] + "…",
         "toxic": "yes" if result.toxic else "no",
         "score": f"{result.score:.3f}",
         "why": "  ".join(found),

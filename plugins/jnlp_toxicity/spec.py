@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from jnlp.types import Option, TaskSpec
+
+
+class Level(StrEnum):
+    """How much clean text may be called toxic for more toxic text to be found."""
+
+    STRICT = "strict"
+    NORMAL = "normal"
+    LENIENT = "lenient"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,20 +24,41 @@ class ToxicityOptions:
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    threshold: Annotated[float, Option("Scores from here on are toxic.", ge=0.0, le=1.0)] = 0.5
+    level: Annotated[
+        Level, Option("strict finds more, lenient spares more; normal calls at most 1 % of clean text toxic.")
+    ] = Level.NORMAL
+    threshold: Annotated[
+        float | None,
+        Option("Scores of at least this are toxic; overrides --level.", ge=0.0, le=1.0, none="level"),
+    ] = None
+    thresholds: Annotated[
+        tuple[str, ...],
+        Option(
+            "The strength from which the words of a category count, or off: insult=0.5,sexual=off.",
+            metavar="CATEGORY=N",
+        ),
+    ] = ()
+    flag: Annotated[bool, Option("Write every record with its verdict; the default.")] = False
     drop: Annotated[bool, Option("Leave toxic records out of the output; --rejects FILE names them and why.")] = False
-    lists: Annotated[
-        tuple[str, ...], Option("Files of further words, one per line, comma separated.", metavar="FILES")
+    mask: Annotated[bool, Option("Write the text with what makes it toxic masked, as `masked`.")] = False
+    mask_with: Annotated[
+        str, Option("What masks: one character for each one masked, or a longer text for the whole.", metavar="TEXT")
+    ] = "＊"
+    words: Annotated[
+        tuple[str, ...],
+        Option("Files of further words, one per line, comma separated.", flags=("--words", "--lists"), metavar="FILES"),
     ] = ()
     allow: Annotated[
-        tuple[str, ...], Option("Expressions in which no word is meant (馬鹿正直), comma separated.", metavar="WORDS")
+        tuple[str, ...],
+        Option("Expressions in which no word is meant (馬鹿正直), or files of them, comma separated.", metavar="WORDS"),
     ] = ()
+    review: Annotated[int, Option("List the N most doubtful records at the end.", ge=0, metavar="N")] = 0
     rules_only: Annotated[bool, Option("Use the word lists alone, without a model.")] = False
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Characters `[start, end)` of the text, and why they count: a category of the word lists, or `model`."""
+    """Characters `[start, end)` of the text and the reason: a category of the word lists, `n-grams` or `model`."""
 
     start: int
     end: int
@@ -41,10 +71,11 @@ class Toxicity:
 
     Args:
         toxic: Whether the score reaches the threshold.
-        score: Between 0 and 1: 1 - ∏(1 - c) over `categories`.
-        categories: By category of the word lists 1 - ∏(1 - severity) over its distinct words, and under `model` the
-            classifier's probability for the window that it finds worst.
-        spans: What was found, in order; the model's window only where its probability alone reaches the threshold.
+        score: Between 0 and 1. With the built-in model, the decision over all evidence, in which 0.5 is the level
+            `normal`; with another model or the lists alone 1 - ∏(1 - c) over `categories`.
+        categories: By category of the word lists 1 - ∏(1 - severity) over its distinct words that are meant; under
+            `n-grams` and `model` the probability for the part of the text that each finds worst.
+        spans: What was found, in order; parts of `n-grams` and `model` only where they carry the verdict.
     """
 
     toxic: bool
@@ -53,9 +84,16 @@ class Toxicity:
     spans: tuple[Span, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class MaskedToxicity(Toxicity):
+    """How toxic a text is, and the text with its spans masked if it is."""
+
+    masked: str = ""
+
+
 TOXICITY: TaskSpec[ToxicityOptions, Toxicity] = TaskSpec(
     "toxicity",
-    "Score, flag or drop toxic text, with spans and reasons.",
+    "Score, flag, mask or drop toxic text, with spans and reasons.",
     ToxicityOptions,
     "jnlp_toxicity.logic:make",
     Toxicity,
@@ -63,4 +101,5 @@ TOXICITY: TaskSpec[ToxicityOptions, Toxicity] = TaskSpec(
     rows="jnlp_toxicity.logic:rows",
     drop="jnlp_toxicity.logic:drop",
     keys="jnlp_toxicity.logic:keys",
+    tally="jnlp_toxicity.tally:Tally",
 )

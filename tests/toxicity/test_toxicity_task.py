@@ -176,7 +176,9 @@ def test_a_real_model_runs_through(tmp_path):
 
 
 def test_the_spec_is_light_and_whole():
-    assert {field.key for field in fields(TOXICITY.options)} == {"threshold", "drop", "lists", "allow", "rules-only"}
+    choices = {"level", "threshold", "thresholds", "words", "allow", "rules-only"}
+    actions = {"flag", "drop", "mask", "mask-with", "review"}
+    assert {field.key for field in fields(TOXICITY.options)} == choices | actions
     assert TOXICITY.model == "tiny-toxicity"
     heavy = "[m for m in ('torch', 'numpy', 'sudachipy') if m in sys.modules]"
     code = f"import sys, jnlp_toxicity, jnlp_toxicity.spec; print({heavy})"
@@ -238,7 +240,7 @@ def test_the_recipe_trains_scores_and_writes_a_card(tmp_path):
     chosen = str(report["details"]["options"]["seed"])
     assert tried[chosen] == report["valid_scores"]["macro_f1"] == max(tried.values())
     assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
-    with pytest.raises(JnlpError, match="0 seeds make no model"):
+    with pytest.raises(JnlpError, match="seeds must be at least 1"):
         main(data, base, out, options=options, plain=0, seeds=0)
     assert (out / "README.md").is_file()
     assert json.loads((out / "config.json").read_text("utf-8"))["id2label"] == {"0": "clean", "1": "toxic"}

@@ -29,8 +29,9 @@ from jnlp.strict_json import dumps
 from jnlp.training import metrics
 from jnlp.training.classifier.trainer import ClassifierOptions, Sets, fit_classifier
 from jnlp.types import Example
+from jnlp_toxicity.decision import by_category
 from jnlp_toxicity.lexicon import load, noisy_or
-from jnlp_toxicity.logic import MODEL, by_category, screen
+from jnlp_toxicity.logic import MODEL, screen
 from jnlp_toxicity.matcher import find
 from jnlp_toxicity.spec import ToxicityOptions
 
@@ -53,6 +54,9 @@ SEEDS = 3
 
 PLAIN_EACH = 250
 """Plain texts from each source that are added to the training set."""
+
+THRESHOLD = 0.5
+"""Where F1 and false alarms are measured."""
 
 _UNSEEN = ("dialogue", "fiction", "encyclopedia")
 _DIALOGUES = "corpus/personachat-000.jsonl.xz"
@@ -223,9 +227,8 @@ def evaluate(
     report: dict[str, Any] = {}
     for name, rows in (("valid", valid), ("test", test)):
         report[name] = {method: _by_kind(rows, scores) for method, scores in scored[name].items()}
-    threshold = ToxicityOptions().threshold
     report["false_alarms"] = {
-        kind: {method: float((scores >= threshold).mean()) for method, scores in _scores(model, texts).items()}
+        kind: {method: float((scores >= THRESHOLD).mean()) for method, scores in _scores(model, texts).items()}
         for kind, texts in everyday.items()
     }
     return report
@@ -259,7 +262,7 @@ def _figures(scores: Floats, truth: Bools) -> dict[str, float]:
     return {
         "rows": len(truth),
         "auc": metrics.roc_auc(scores, truth),
-        "f1": metrics.binary_f1(scores >= ToxicityOptions().threshold, truth),
+        "f1": metrics.binary_f1(scores >= THRESHOLD, truth),
         "low": low,
         "high": high,
     }
