@@ -14,7 +14,7 @@ from jnlp_toxicity import decision, grams
 from jnlp_toxicity.context import Use, use_of
 from jnlp_toxicity.decision import by_category
 from jnlp_toxicity.lexicon import load, noisy_or
-from jnlp_toxicity.masking import masked
+from jnlp_toxicity.masking import mask_spans
 from jnlp_toxicity.matcher import find
 from jnlp_toxicity.spec import Level, MaskedToxicity, Span, Toxicity
 
@@ -48,7 +48,7 @@ def make(models: Models, options: ToxicityOptions, /) -> Apply[Toxicity]:
     limits = category_thresholds(options, lexicon)
     if options.rules_only:
         return lambda texts: [
-            judge(text, sorted_out(text, lexicon, limits)[0], None, options) for text in map(_plain, texts)
+            judge(text, split_matches(text, lexicon, limits)[0], None, options) for text in map(_plain, texts)
         ]
     return screen(models.classifier(None), lexicon, options)
 
@@ -77,7 +77,7 @@ def screen(classifier: Classifier, lexicon: Lexicon, options: ToxicityOptions, /
         worst = worst_windows(classifier.logits(plain), positive)
         found = []
         for text, window in zip(plain, worst, strict=True):
-            meant, passed = sorted_out(text, lexicon, limits)
+            meant, passed = split_matches(text, lexicon, limits)
             if decides and _speaks(text):
                 found.append(decide(text, meant, passed, window, options))
             else:
@@ -87,7 +87,7 @@ def screen(classifier: Classifier, lexicon: Lexicon, options: ToxicityOptions, /
     return apply
 
 
-def sorted_out(text: str, lexicon: Lexicon, limits: Mapping[str, float] | None = None, /) -> tuple[list[Match], int]:
+def split_matches(text: str, lexicon: Lexicon, limits: Mapping[str, float] | None = None, /) -> tuple[list[Match], int]:
     """Return the words found that are meant and of a category that counts, and how many more are not meant."""
     matches = find(text, lexicon)
     meant = [match for match in matches if use_of(text, match) is Use.MEANT]
@@ -189,7 +189,7 @@ def _masked(text: str, toxic: bool, spans: Sequence[Span], options: ToxicityOpti
     if not toxic:
         return text
     words = [span for span in spans if span.reason not in (MODEL, GRAMS)]
-    return masked(text, [(span.start, span.end) for span in words or spans], options.mask_with)
+    return mask_spans(text, [(span.start, span.end) for span in words or spans], options.mask_with)
 
 
 def _with_clauses(

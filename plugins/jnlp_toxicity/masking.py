@@ -8,15 +8,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def masked(text: str, spans: Iterable[tuple[int, int]], mask: str, /) -> str:
+def mask_spans(text: str, spans: Iterable[tuple[int, int]], mask: str, /) -> str:
     """Return the text with spans masked: by one character for each of theirs, or by a longer text as a whole.
 
     White space is kept under a mask of one character; overlapping spans are one.
 
     Example:
-        >>> masked("お前は馬鹿か", [(3, 5)], "＊")
+        >>> mask_spans("お前は馬鹿か", [(3, 5)], "＊")
         'お前は＊＊か'
-        >>> masked("お前は馬鹿か", [(3, 5)], "[削除]")
+        >>> mask_spans("お前は馬鹿か", [(3, 5)], "[削除]")
         'お前は[削除]か'
     """
     parts, done = [], 0

@@ -12,8 +12,8 @@ from jnlp.cli.app import build_cli
 from jnlp.errors import UsageError
 from jnlp_toxicity import decision, grams
 from jnlp_toxicity.lexicon import load
-from jnlp_toxicity.logic import category_thresholds, decide, make, sorted_out
-from jnlp_toxicity.masking import masked
+from jnlp_toxicity.logic import category_thresholds, decide, make, split_matches
+from jnlp_toxicity.masking import mask_spans
 from jnlp_toxicity.spec import Level, MaskedToxicity, Span, ToxicityOptions
 
 
@@ -29,7 +29,7 @@ def lines(done):
 
 def decided(text, options=None, model=0.3):
     """The verdict of the decision that ships, the model being undecided."""
-    meant, passed = sorted_out(text, load())
+    meant, passed = split_matches(text, load())
     return decide(text, meant, passed, (model, Span(0, len(text), "model")), options or ToxicityOptions())
 
 
@@ -46,9 +46,9 @@ def test_mask_writes_the_text_with_its_words_masked(tmp_path):
 
 
 def test_spans_that_overlap_are_masked_once():
-    assert masked("abcdef", [(3, 5), (1, 4)], "*") == "a****f"
-    assert masked("ab cd", [(0, 5)], "*") == "** **"
-    assert masked("abc", [], "*") == "abc"
+    assert mask_spans("abcdef", [(3, 5), (1, 4)], "*") == "a****f"
+    assert mask_spans("ab cd", [(0, 5)], "*") == "** **"
+    assert mask_spans("abc", [], "*") == "abc"
 
 
 @pytest.mark.parametrize("flags", [("--drop", "--mask"), ("--flag", "--drop"), ("--mask", "--mask-with", "")])
@@ -129,7 +129,7 @@ def test_a_users_category_convicts_by_itself(tmp_path):
     path = tmp_path / "ng.txt"
     path.write_text("[spam 3]\n副業\n", "utf-8")
     lexicon = load([str(path)])
-    meant, passed = sorted_out("副業の話", lexicon)
+    meant, passed = split_matches("副業の話", lexicon)
     result = decide("副業の話", meant, passed, (0.01, Span(0, 4, "model")), ToxicityOptions())
     assert result.toxic
     assert result.categories["spam"] == pytest.approx(0.9)
