@@ -1,8 +1,8 @@
 """A linear model on hashed character n-grams: what the lists do not have, in microseconds.
 
 A text is read in pieces of about a sentence; a piece's score is w·x + b over its n-grams, with x the inverse document
-frequencies, scaled to length 1. The text's score is that of its worst piece. Weights are a safetensors file beside this
-module, made by `jnlp_family.toxicity.decision`.
+frequencies, scaled to length 1. The text's score is that of its worst piece. Weights are a safetensors file in this
+folder, made by `jnlp_family.toxicity.decision`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Fits the toxicity decision: `python -m jnlp_family.toxicity.decision DATA` writes the n-grams and `decision.json`.
 
-The n-grams are fitted on training rows; the decision on their scores out of fold, beside those of validation rows, so
+The n-grams are fitted on training rows; the decision on their scores out of fold, with those of validation rows, so
 that it does not trust them too much. The model's own training rows take no part in it. The thresholds of the levels are
 the scores that at most 3, 1 and 0.2 % of the plain texts of any corpus reach, and the constant puts the second at .5.
 """

@@ -166,7 +166,7 @@ _MORE_THREATS = (
 
 
 def threat_rows() -> list[Row]:
-    """Return threats by their grammar, and promises of the same grammar that threaten nobody."""
+    """Return threats by their grammar, and promises of the same grammar without a threat."""
     rows = []
     for frames, toxic in ((_HARM, True), (_HARMLESS, False)):
         for when, act in itertools.product(_WHEN, frames):
