@@ -256,7 +256,7 @@ def write_grams(model: grams.Grams, path: Path, /) -> None:
     """Write the n-grams in half precision."""
     from safetensors.numpy import save
 
-    stored = {
+    stored: dict[str, NDArray[Any]] = {
         "weights": model.weights.astype(np.float16),
         "idf": model.idf.astype(np.float16),
         "bias": np.array([model.bias], np.float32),
