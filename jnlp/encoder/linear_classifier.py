@@ -175,16 +175,13 @@ def dense_features(
     )
 
 
-def load_linear(model: ModelFolder, /, *, runtime: Runtime) -> LinearClassifier:
-    """Load a linear classifier's folder.
+def load_linear(model: ModelFolder, embedder: Vectorizer | None, /, *, runtime: Runtime) -> LinearClassifier:
+    """Load a linear classifier's folder, and the embedder in it, which the caller has loaded.
 
     Raises:
         JnlpError: A tensor is missing or has another size than the labels and the embedder ask for.
     """
-    from jnlp.encoder.load import load_embedder
-
     folder = model.folder
-    embedder = load_embedder(folder / EMBEDDER, runtime=runtime) if (folder / EMBEDDER).is_dir() else None
     linear = _read(folder / WEIGHTS, pairs=bool(model.config.get(PAIRS)))
     width = _width(embedder, linear.pairs)
     if linear.bias.shape != (len(model.spec.labels),) or linear.dense.shape[0] != width:

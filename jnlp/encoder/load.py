@@ -45,8 +45,10 @@ def load_head(head: Head, model: ModelFolder, /, *, runtime: Runtime = _DEFAULT)
                 hint="jnlp models lists the models that have one",
             )
         from jnlp.encoder.linear_classifier import load_linear
+        from jnlp.models.folder import EMBEDDER
 
-        return load_linear(model, runtime=runtime)
+        inner = model.folder / EMBEDDER
+        return load_linear(model, load_embedder(inner, runtime=runtime) if inner.is_dir() else None, runtime=runtime)
     return _LOADERS[head](model, runtime=runtime)
 
 

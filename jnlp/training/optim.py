@@ -21,9 +21,9 @@ _QUINTIC = (3.4445, -4.7750, 2.0315)
 class Muon(torch.optim.Optimizer):
     """Momentum whose update is orthogonalised: for matrices (Jordan et al. 2024, "Muon").
 
-    Matrices of one shape are orthogonalised together, and in fp32 on processors without bf16, where `torch.optim.Muon`
-    computes in bf16 always. The update has the root mean square 0.2, that of AdamW, so
-    that both take the same learning rate (Liu et al. 2025, "Muon is scalable for LLM training", eq. 4).
+    Matrices of one shape are orthogonalised together, and in fp32 on processors without bf16. `torch.optim.Muon`
+    does neither and takes 16 times as long there (docs/log.md). The update has the root mean square 0.2, that of
+    AdamW, so that both take the same learning rate (Liu et al. 2025, "Muon is scalable for LLM training", eq. 4).
 
     Args:
         params: Matrices.
