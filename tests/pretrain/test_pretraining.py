@@ -159,7 +159,7 @@ def test_compiled_in_bf16_too_it_resumes_to_the_bit(
 
 
 def test_processes_that_cannot_share_a_step_are_refused(recipe: Recipe, corpus: Path, tmp_path: Path) -> None:
-    with pytest.raises(JnlpError, match=r"stage 1 of micro has 2 micro-batches a step, which 3 processes"):
+    with pytest.raises(JnlpError, match=r"stage 1 of micro has 2 micro-batches per step, which 3 processes"):
         pretrain(recipe, [corpus], tmp_path / "out", RunOptions(tmp_path / "runs", team=Alone(size=3)))
 
 
