@@ -41,13 +41,13 @@ class TaskSpec(Generic[O, R]):
             the result's mappings by field, which are columns of a csv file. None: those of the first row.
         remarks: `"package.module:function"`, called as `remarks(options, model)` with the `ModelSpec`; returns lines
             that the command prints on stderr after the results, such as the limits of a score. None: there are none.
+        tally: `"package.module:class"`, called as `tally(options)`; its `add(record, result)` is called with every
+            result of a batch, and the `lines()` that it returns are printed on stderr at the end.
 
     Example:
         >>> spec = nlp.task("toxicity")
         >>> spec.options(threshold=0.7).threshold, spec.result.__name__
         (0.7, 'Toxicity')
-        tally: `"package.module:class"`, called as `tally(options)`; its `add(record, result)` is called with every
-            result of a batch, and the `lines()` that it returns are said on stderr at the end.
     """
 
     name: str

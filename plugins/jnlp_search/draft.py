@@ -99,7 +99,8 @@ def draft(record: Record, roots: Roots, /) -> Draft:
     metadata = dumps(fields, default=str)
     if (half := lone_surrogate([text, record.original, metadata, record.id])) is not None:
         raise RecordError(f"a character is half of one ({half})")
-    for part in (text, record.original):
+    outline = dumps([[mark.start, mark.kind, mark.level, mark.title, mark.number] for mark in record.outline])
+    for part in (text, record.original, outline):
         data = b"" if part is None else part.encode()
         digest.update(len(data).to_bytes(8, "big") + data)
     (root, path, key), named = roots.identify(record)

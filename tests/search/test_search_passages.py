@@ -196,3 +196,12 @@ def test_the_command_shows_context(models, monkeypatch, tmp_path, runner):
     assert "第5章 解約 › 第30条（中途解約）" in out
     assert "本契約は、建物の賃貸借について定める。" in out
     assert "第31条（違約金）" in out
+
+
+def test_another_outline_of_the_same_text_is_a_change(index):
+    text = "経費規程\n領収書を月末までに出す。"
+    index.add([Record("規程", text)])
+    assert index.search("領収書", retriever="lexical")[0].headings == ()
+    report = index.add([Record("規程", text, outline=(Mark(0, "heading", 1, "経費規程"),))])
+    assert (report.updated, report.embedded) == (1, 0)  # the vectors are kept
+    assert index.search("領収書", retriever="lexical")[0].headings == ("経費規程",)
