@@ -31,7 +31,13 @@ PACKAGES = (
     "numpy",
     "pydantic",
 )
-EXTRAS = {"parquet": ("pyarrow",), "pdf": ("pypdf",), "office": ("openpyxl",), "train": ("sentencepiece", "accelerate")}
+EXTRAS = {
+    "parquet": ("pyarrow",),
+    "pdf": ("pypdf",),
+    "office": ("openpyxl",),
+    "train": ("sentencepiece", "accelerate"),
+    "watch": ("watchfiles",),
+}
 
 
 class Level(StrEnum):

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from jnlp.errors import UsageError
+from jnlp.errors import JnlpError, UsageError
 from jnlp.types import Failed, IndexInfo, Record
 from jnlp_search.options import IndexOptions
 
@@ -144,6 +144,59 @@ class Index:
             chunkers=self._engine.chunker,
             watch=Watch(on_failed, progress),
         )
+
+    def watch(
+        self,
+        folders: Iterable[str | Path] | str | Path,
+        /,
+        *,
+        debounce: float = 1.0,
+        stop: threading.Event | None = None,
+        on_error: Callable[[JnlpError], None] | None = None,
+        on_failed: Callable[[Failed], None] | None = None,
+        read: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Iterator[AddReport]:
+        """Update the index with folders, follow them, and yield a report after each update.
+
+        The first update is made at once; the next ones when files have changed and then stayed for a while.
+
+        Args:
+            folders: The folders. Files that are new, changed or gone count, hidden ones do not.
+            debounce: Seconds without a change before an update; it waits at most ten times as long.
+            stop: Ends the iteration when it is set, within a second.
+            on_error: Called with the error of a later update that failed, for example while another process is writing.
+                It is tried again. None raises the error.
+            on_failed: Called in each update with each document that failed.
+            read: How files are read, as in `add`.
+            options: Fields of `IndexOptions`; `rebuild` and `base` are for the first update only.
+
+        Raises:
+            UsageError: A folder does not exist, or is a file.
+            MissingExtraError: watchfiles is not installed.
+            JnlpError: As `add`, or the system cannot follow the folders.
+
+        Example:
+            >>> for report in index.watch("文書/"):  # doctest: +SKIP
+            ...     print(report.added, report.updated, report.removed)
+        """
+        from jnlp_search.store.checks import DamagedIndexError
+        from jnlp_search.watch import updates_due
+
+        paths = [folders] if isinstance(folders, str | Path) else list(folders)
+        followed = False
+        for waiting in updates_due(paths, self.path, debounce=debounce, stop=stop):
+            try:
+                report = self.add(paths, read=read, on_failed=on_failed, **options)
+            except JnlpError as error:
+                if on_error is None or not followed or isinstance(error, UsageError | DamagedIndexError):
+                    raise
+                on_error(error)
+                waiting.add()  # tried again
+                continue
+            followed = True
+            options.update(rebuild=False, base=None)
+            yield report
 
     def remove(
         self, names: Iterable[str | Path] | str | Path, /, *, on_kept: Callable[[str], None] | None = None
@@ -337,7 +390,6 @@ class Index:
 
     def _model_for(self, options: IndexOptions) -> str:
         """Return the model given, else the index's own, else the engine's; a folder as an absolute path."""
-        from jnlp.errors import JnlpError
         from jnlp_search.build import recorded_model
 
         try:

@@ -89,7 +89,7 @@ class Walk:
         with os.scandir(folder) as entries:
             for entry in entries:
                 # A link to a folder is not followed (it may lead round), a pipe in a folder would wait for ever.
-                if entry.name.startswith(".") or _LEFT_OUT.search(entry.name):
+                if is_left_out(entry.name):
                     continue
                 is_folder = entry.is_dir(follow_symlinks=False)
                 if is_folder and not self.options.recursive:
@@ -104,6 +104,16 @@ class Walk:
                     self.passed_over.kinds[OUTSIDE] += 1
                 else:
                     yield entry.name
+
+
+def is_left_out(name: str, /) -> bool:
+    """Return True if a file or folder of this name is not read with its folder: hidden, or a run's own.
+
+    Example:
+        >>> is_left_out(".git"), is_left_out("表.csv.part"), is_left_out("表.csv")
+        (True, True, False)
+    """
+    return name.startswith(".") or _LEFT_OUT.search(name) is not None
 
 
 def _above(top: Path) -> Rules | None:

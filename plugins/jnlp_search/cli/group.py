@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
 
 class IndexGroup(click.Group):
-    """Runs `default` unless the first argument is a subcommand and `--index` is not given.
+    """Runs `default` unless the first argument is a subcommand, and `--index` is not given or its own option.
 
-    `jnlp index verify DIR` checks an index; `jnlp index verify --index DIR` indexes a folder named `verify`.
+    `jnlp index verify DIR` checks an index; `jnlp index verify --index DIR` indexes a folder named `verify`. `watch`
+    has an option `--index` of its own: `jnlp index ./watch --index DIR` indexes a folder of that name.
 
     Args:
         default: The command that indexes.
@@ -53,5 +54,7 @@ class IndexGroup(click.Group):
         self.format_commands(ctx, formatter)
 
     def _is_below(self, args: Sequence[str]) -> bool:
+        if not args or args[0] not in self.commands:
+            return False
         named = any(word == "--index" or word.startswith("--index=") for word in args)
-        return bool(args) and args[0] in self.commands and not named
+        return not named or any("--index" in param.opts for param in self.commands[args[0]].params)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from jnlp.cli.common import command
-from jnlp.cli.messages import Unread, counted
+from jnlp.cli.messages import Unread
 from jnlp_search.cli.group import IndexGroup
-from jnlp_search.cli.inputs import name_of, open_folder
+from jnlp_search.cli.inputs import open_folder, summary_of
 from jnlp_search.cli.kept import compact, export, info, list_, remove, repair, verify
+from jnlp_search.cli.watch import watch
 from jnlp_search.options import IndexOptions
 
 if TYPE_CHECKING:
@@ -68,11 +69,7 @@ def add(
             passed_over=passed_over,
             **dataclasses.asdict(options),
         )
-    click.echo(
-        f"{name_of(folder)}: {counted(report.added, 'document')} added, {report.updated:,} updated, "
-        f"{report.unchanged:,} unchanged, {report.removed:,} removed, {report.failed:,} failed; "
-        f"{counted(report.chunks, 'new passage')} in {report.seconds:.1f} s"
-    )
+    click.echo(summary_of(report, folder))
     if passed_over and not quiet:
         click.echo(f"jnlp: {passed_over}", err=True)
     if report.failed and not report.documents:
@@ -85,4 +82,4 @@ def _is_terminal() -> bool:
     return sys.stderr.isatty()
 
 
-index = IndexGroup(add, commands=[verify, repair, compact, remove, info, list_, export], context_settings={})
+index = IndexGroup(add, commands=[verify, repair, compact, remove, info, list_, export, watch], context_settings={})

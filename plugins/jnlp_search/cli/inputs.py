@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from jnlp.cli.messages import print_failure
+from jnlp.cli.messages import counted, print_failure
 from jnlp.cli.options import given
 from jnlp.config import Settings
 from jnlp.errors import JnlpError, UsageError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from jnlp.engine import Engine
     from jnlp.io.reading.options import ReadOptions
+    from jnlp.types import AddReport
     from jnlp_search.index import Index
 
 
@@ -34,6 +35,15 @@ def open_folder(engine: Engine, folder: Path, /) -> Index:
 def name_of(folder: Path, /) -> str:
     """Return a folder's name as text, with bytes that are not UTF-8 escaped."""
     return escape_path(str(folder))
+
+
+def summary_of(report: AddReport, folder: Path, /) -> str:
+    """Return the line that tells what an update did."""
+    return (
+        f"{name_of(folder)}: {counted(report.added, 'document')} added, {report.updated:,} updated, "
+        f"{report.unchanged:,} unchanged, {report.removed:,} removed, {report.failed:,} failed; "
+        f"{counted(report.chunks, 'new passage')} in {report.seconds:.1f} s"
+    )
 
 
 def target_and_query(words: Sequence[str], folders: Sequence[Path]) -> tuple[Path | None, str]:
