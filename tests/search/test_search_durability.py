@@ -16,14 +16,17 @@ from pathlib import Path
 import pytest
 
 from jnlp.errors import JnlpError
-from jnlp.io import durable
+from jnlp.io import OutputEncoding, durable
+from jnlp.io import documents as read_documents
 from jnlp.types import Record, Source
 from jnlp_search import builder
-from jnlp_search.build import build, delete
+from jnlp_search.build import build, delete, repair_index
 from jnlp_search.compact import compact
+from jnlp_search.export import export
 from jnlp_search.options import IndexOptions
 from jnlp_search.search import open_index
 from jnlp_search.store.catalog import SEGMENTS, Catalog
+from jnlp_search.store.schema import FORMAT
 from jnlp_search.store.verify import verify
 
 CHILD = """
@@ -412,14 +415,48 @@ def test_damage_within_the_catalogue_is_one_line(tmp_path, first, embedder, mode
         index.search("契約")
 
 
-def test_an_index_of_another_format_is_refused(tmp_path, first, models):
+@pytest.mark.parametrize("version", [1, FORMAT - 1, FORMAT + 1])
+def test_an_index_of_another_format_is_refused(tmp_path, first, models, version):
     folder = tmp_path / "i"
     shutil.copytree(first, folder)
     with sqlite3.connect(folder / "catalog.sqlite") as db:
-        db.execute("PRAGMA user_version = 9")
+        db.execute(f"PRAGMA user_version = {version}")
     db.close()
-    with pytest.raises(JnlpError, match="index format 9, this jnlp reads 3"):
-        open_index(folder, models)
+    works = [
+        lambda: open_index(folder, models),
+        lambda: verify(folder),
+        lambda: compact(folder),
+        lambda: repair_index(folder),
+        lambda: delete(folder, ["03.txt"]),
+        lambda: build(folder, documents(1), _embedder(), model="pairs"),
+        lambda: export(folder, tmp_path / "x.jsonl", form=None, encoding=OutputEncoding.UTF_8),
+    ]
+    for work in works:
+        with pytest.raises(JnlpError, match=f"index format {version}, this jnlp reads {FORMAT}") as raised:
+            work()
+        assert f"jnlp index /文書 --index {folder} --model pairs --rebuild" in raised.value.hint
+        assert ("--upgrade" in raised.value.hint) == (version > FORMAT)
+
+
+def test_the_command_for_another_format_names_what_was_indexed(tmp_path, embedder, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("文書/猫.txt", "文書/犬.txt", "my docs/a.txt", "my docs/b.txt", "他/契約.txt", "他/別.txt"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text("猫がいる。", encoding="utf-8")
+    sources = ["文書", "my docs", "他/契約.txt"]
+    build(Path("my.idx"), read_documents(sources), embedder, model="pairs", sources=sources)
+    with sqlite3.connect("my.idx/catalog.sqlite") as db:
+        db.execute("PRAGMA user_version = 2")
+    db.close()
+    again = "jnlp index 文書 'my docs' 他/契約.txt --index {} --model pairs --rebuild"
+    with pytest.raises(JnlpError) as raised:
+        verify(Path("my.idx"))
+    assert again.format("my.idx") in raised.value.hint
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    with pytest.raises(JnlpError) as raised:
+        verify(Path("../my.idx"))
+    assert f"jnlp index {tmp_path}/文書 '{tmp_path}/my docs' {tmp_path}/他/契約.txt --index" in raised.value.hint
 
 
 def test_an_index_in_a_folder_without_write_permission_is_searched(first):

@@ -14,6 +14,7 @@ from jnlp.errors import JnlpError, UsageError
 from jnlp.strict_json import dumps
 from jnlp_search.store.checks import DamagedIndexError, damage_reported, row_crc, seal_of, vector_crc
 from jnlp_search.store.entries import Document, Passage, Root, Segment
+from jnlp_search.store.formats import other_format
 from jnlp_search.store.schema import APPLICATION_ID, FORMAT, TABLES, Manifest
 
 if TYPE_CHECKING:
@@ -92,10 +93,7 @@ class Catalog:
         if owner != APPLICATION_ID:
             raise JnlpError(f"{self.path} is not an index of jnlp", hint="give --index another folder")
         if version != FORMAT:
-            raise JnlpError(
-                f"{self.folder} has index format {version}, this jnlp reads {FORMAT}",
-                hint=f"make it again: jnlp index PATH… --index {self.folder} --rebuild",
-            )
+            raise other_format(self.folder, version, self.db)
 
     def close(self) -> None:
         """Close the file."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-FORMAT = 3
+FORMAT = 4
 """The version of the index folder; a folder with another is not opened."""
 
 APPLICATION_ID = 0x4A4E4C50
