@@ -83,7 +83,7 @@ def use_of(text: str, match: Match, /) -> Use:
         return Use.OTHER_SENSE
     if _STILL_SAID.match(after):
         return Use.MEANT
-    if rules["term"].match(after) or rules["defined"].match(after):
+    if any(rules[name].match(after) for name in ("term", "defined", "title")) or _is_named(before, after):
         return Use.EXPLAINED
     if rules["forbidden"].match(after) or rules["said"].match(after):
         return Use.REPORTED
@@ -103,9 +103,17 @@ def _in_fun(text: str, before: str, after: str, match: Match, *, addressed: bool
     if _SELF.search(before) or (not addressed and _SELF_AFTER.match(after)):
         return Use.OF_SELF
     rules = _rules()
+    if not addressed and rules["deed"].match(after):
+        return Use.OTHER_SENSE
     if rules["degree"].match(after) or (len(text) <= _SHORT and not addressed and rules["friendly"].search(text)):
         return Use.FRIENDLY
     return Use.MEANT
+
+
+def _is_named(before: str, after: str) -> bool:
+    """Return whether the word alone is in quotation marks, in a sentence about words."""
+    alone = before.endswith(("「", "『", "“", '"')) and after.startswith(("」", "』", "”", '"'))
+    return alone and bool(_rules()["about"].search(before + after))
 
 
 def _is_other_sense(before: str, surface: str, after: str, *, addressed: bool) -> bool:
@@ -172,7 +180,7 @@ def _rules() -> Mapping[str, re.Pattern[str]]:
         "term": re.compile(f"{_LINK}{joined['term']}"),
         "defined": re.compile(f"[」』]?{joined['defined']}"),
         "things": re.compile(f"{joined['things']}{_DONE_TO}"),
-        **{name: re.compile(joined[name]) for name in ("victim", "friendly", "degree")},
+        **{name: re.compile(joined[name]) for name in ("victim", "friendly", "degree", "title", "about", "deed")},
     }
 
 
