@@ -87,7 +87,8 @@ def test_changes_that_never_end_do_not_keep_an_update_off(engine, docs, tmp_path
 
     def write() -> None:
         while not ended.wait(0.02):
-            (docs / "log.txt").write_text(f"今は{time.monotonic()}である。", encoding="utf-8")
+            (tmp_path / "new").write_text(f"今は{time.monotonic()}である。", encoding="utf-8")
+            (tmp_path / "new").replace(docs / "log.txt")  # an update never reads half of it
 
     with Index.open(tmp_path / "my.idx", engine) as index:
         reports = index.watch([docs], debounce=0.1, stop=stop)
