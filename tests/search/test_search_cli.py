@@ -432,3 +432,8 @@ def test_compact_prints_the_bytes_before_and_after(jnlp, folder):
     assert jnlp("search", "my.idx", "契約を解約する")[0] == found
     assert json.loads(jnlp("index", "info", "my.idx")[0])["bytes"] == after
     jnlp("index", "compact", "無", status=2)
+
+
+def test_the_usage_of_a_subcommand_has_its_own_arguments_only(jnlp):
+    assert jnlp("index", "info", "--help")[0].splitlines()[0] == "Usage: jnlp index info [OPTIONS] DIR"
+    assert "PATH…" in jnlp("index", "--help")[0].splitlines()[0]

@@ -44,6 +44,10 @@ class IndexGroup(click.Group):
         finally:
             self.params = params
 
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the parameters of indexing; the usage of a subcommand asks too, and has none of them."""
+        return super().get_params(ctx) if ctx.command is self else []
+
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         """Return the usage of indexing."""
         return self.default.collect_usage_pieces(ctx)
