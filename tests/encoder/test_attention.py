@@ -93,15 +93,15 @@ def test_choice_on_a_gpu(monkeypatch, capability, head_dim, chosen):
     flash_runs.cache_clear()
 
 
-def test_scores_of_long_sequences_of_one_length_are_never_all_written_out(monkeypatch):
+def test_scores_of_long_sequences_of_one_length_are_never_all_explicit(monkeypatch):
     written: list[int] = []
 
     def noted(q, k, v, mask):
         written.append(q.shape[0] * q.shape[1] * q.shape[2] * k.shape[2])
         return original(q, k, v, mask)
 
-    original = groups._written_out
-    monkeypatch.setattr(groups, "_written_out", noted)
+    original = groups._explicit
+    monkeypatch.setattr(groups, "_explicit", noted)
     monkeypatch.setattr(groups, "SCORES", 1 << 16)
     lengths = (300,) * 4
     q, k, v, cu_seqlens = (x.bfloat16() if x.is_floating_point() else x for x in _inputs(lengths))

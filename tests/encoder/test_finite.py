@@ -68,9 +68,9 @@ def test_an_answer_that_is_no_number_fails_its_own_record(folder: Path, monkeypa
     monkeypatch.setattr(classifier, "_network", spoiled(classifier._network))
     monkeypatch.setattr(embedder, "_encoder", spoiled(embedder._encoder))
     assert np.isfinite(classifier.logits(["清い水", "よい天気"]).values).all()
-    with pytest.raises(RecordError, match="NaN or infinity"):
+    with pytest.raises(RecordError, match="NaN or infinite"):
         classifier.logits(["清い水", "毒"])
-    with pytest.raises(RecordError, match="NaN or infinity"):
+    with pytest.raises(RecordError, match="NaN or infinite"):
         embedder.embed(["毒"])
 
 

@@ -67,7 +67,7 @@ def test_without_torchs_private_product_the_same_comes_of_a_public_one(monkeypat
 
     monkeypatch.setattr(torch, "_int_mm", broken)
     quantisation._product.cache_clear()
-    assert quantisation._product() is quantisation._widened
+    assert quantisation._product() is quantisation._product_in_fp32
     assert torch.equal(quantisation._product()(a, b.T), expected)
     quantisation._product.cache_clear()
 

@@ -169,8 +169,10 @@ def test_the_command_prints_a_line_an_update_until_it_is_ended(docs, tmp_path, e
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     words = ["index", "watch", "文書", "--index", "my.idx", "--debounce", "0.1"]
     command = [sys.executable, "-m", "jnlp", *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # a test run in the background ignores Ctrl-C, and its children would too
     with subprocess.Popen(
-        command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=tmp_path, env=env, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **pipes
     ) as child:
         try:
             assert child.stdout.readline().startswith("my.idx: 1 document added, 0 updated")
