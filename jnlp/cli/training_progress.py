@@ -38,9 +38,10 @@ class Steps:
         from jnlp.cli.console import progress
 
         self._stack.close()
-        self._phase, self._done, self._timed = phase, 0, TimeLeft()
-        self._advance = self._stack.enter_context(progress(phase, total=total, done=done - 1, quiet=self._quiet))
-        self._done = done - 1
+        self._phase, self._timed = phase, TimeLeft()
+        before = max(0, done - 1)  # a phase that is gone on with has done most of it already
+        self._advance = self._stack.enter_context(progress(phase, total=total, done=before, quiet=self._quiet))
+        self._done = before
 
     def _write(self, label: str, figures: Mapping[str, float], left: str) -> None:
         if not self._quiet:

@@ -72,7 +72,7 @@ class Hit:
         metadata: The document's fields.
         path: The document's file, as it was indexed; None for a document without one.
         line: The line of the file in which the passage begins; of a row, the row's own.
-        headings: The headings above the passage, outermost first.
+        headings: The headings above the sentence of the passage that answers best, outermost first.
         page, slide: The page of a PDF or the slide that it begins on, from 1.
         before, after: The sentences around it, where `context` asked for them.
         count: The number of documents that have this passage.

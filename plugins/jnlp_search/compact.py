@@ -40,9 +40,11 @@ def compact(folder: Path, /) -> CompactReport:
 
 
 def bytes_of(folder: Path, /) -> int:
-    """Return the size of all files of an index."""
+    """Return the size of all files of an index; SQLite's shared memory is no part of it."""
     total = 0
     for file in folder.rglob("*"):
+        if file.name.endswith("-shm"):
+            continue
         with suppress(FileNotFoundError):  # a reader that closes removes its own files
             total += file.stat().st_size if file.is_file() else 0
     return total

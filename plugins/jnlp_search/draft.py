@@ -77,7 +77,7 @@ class Draft:
                 if record.original is not None and not derived:
                     shown = record.original[slice(*span)]
             self.spans.append(span)
-            self.spots.append(outline.spot(chunk.start, span[0]))
+            self.spots.append(outline.spot(chunk.start, chunk.end, span[0]))
             self.tokens.append(chunk.tokens)
             self.texts.append(text[chunk.start : chunk.end])
             self.whole[1].append((chunk.start, chunk.end))

@@ -37,7 +37,9 @@ def _find(catalog: Catalog, name: str) -> list[int]:
     if not found:
         found = [number for number, document in catalog.documents() if display_name(document, roots) == name]
     if not found:
-        raise UsageError(f"{name} is not in {catalog.folder}", hint=f"jnlp index list {catalog.folder}")
+        raise UsageError(
+            f"{name} is not in {catalog.folder}: nothing was removed", hint=f"jnlp index list {catalog.folder}"
+        )
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +30,16 @@ def outline_of(record: Record, /) -> tuple[Mark, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """The place of a passage; see the fields of `Hit`."""
+    """The place of a passage; see the fields of `Hit`.
+
+    Args:
+        headings: The heading path at its beginning.
+        within: The heading path after each heading that comes later in it.
+        page, slide, line: Where it begins.
+    """
 
     headings: tuple[str, ...] = ()
+    within: tuple[tuple[str, ...], ...] = ()
     page: int | None = None
     slide: int | None = None
     line: int | None = None
@@ -40,6 +47,7 @@ class Spot:
     def to_json(self) -> str | None:
         """Return the JSON for the catalogue; None if nothing is known."""
         found: dict[str, Any] = {"headings": list(self.headings)} if self.headings else {}
+        found |= {"within": [list(path) for path in self.within]} if self.within else {}
         found |= {name: value for name in (*_COUNTED, "line") if (value := getattr(self, name)) is not None}
         return dumps(found) if found else None
 
@@ -60,20 +68,22 @@ class Outline:
         self._file = file
         self._line, self._seen = 1, 0
 
-    def spot(self, start: int, at: int, /) -> Spot:
+    def spot(self, start: int, end: int, at: int, /) -> Spot:
         """Return the place of a passage. If it begins with several headings, all of them count.
 
         Call it with passages in order.
 
         Args:
-            start: Its offset in the text.
+            start: The offset in the text where it begins.
+            end: And where it ends.
             at: Its offset in the file.
         """
         place = bisect_right(self._starts, start)
         while place and place < len(self._starts) and self._follows(start, place):
             place += 1
         counted = {kind: _number(marks, start) for kind, marks in self._counted.items()}
-        return Spot(self._paths[place - 1] if place else (), **counted, line=self._line_of(at))
+        within = tuple(filter(None, self._paths[place : bisect_left(self._starts, end)]))
+        return Spot(self._paths[place - 1] if place else (), within, **counted, line=self._line_of(at))
 
     def _follows(self, start: int, place: int) -> bool:
         """Return True if a heading comes right after the one before it, which is not above the passage."""

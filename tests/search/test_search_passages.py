@@ -129,7 +129,7 @@ def test_every_letter_is_in_a_passage_in_order(lines, budget, chunker):
 def test_numbered_headings_are_below_those_of_the_file():
     record = Record("a", "規程\n第1条（目的）\n定める。", outline=(Mark(0, "heading", 3, "規程"),))
     outline = Outline(record.text, outline_of(record), None)
-    assert outline.spot(record.text.index("定める"), 0).headings == ("規程", "第1条（目的）")
+    assert outline.spot(record.text.index("定める"), len(record.text), 0).headings == ("規程", "第1条（目的）")
 
 
 def piece(ordinal, start, text, stop=None):
@@ -205,3 +205,36 @@ def test_another_outline_of_the_same_text_is_a_change(index):
     report = index.add([Record("規程", text, outline=(Mark(0, "heading", 1, "経費規程"),))])
     assert (report.updated, report.embedded) == (1, 0)  # the vectors are kept
     assert index.search("領収書", retriever="lexical")[0].headings == ("経費規程",)
+
+
+def test_the_headings_are_those_of_the_sentence_that_answers_best(index, tmp_path):
+    """Several sections share a passage: the path is that of the sentence, not of the passage's beginning."""
+    path = tmp_path / "契約.txt"
+    path.write_text(CONTRACT, encoding="utf-8")
+    index.add([path])
+    for query, last, line in [
+        ("建物について定める", "第1条（目的）", 5),
+        ("三か月前の予告", "第30条（中途解約）", 8),
+        ("違約金", "第31条（違約金）", 10),
+    ]:
+        for evidence in (False, True):
+            hit = index.search(query, top=1, retriever="lexical", evidence=evidence)[0]
+            assert hit.chunk == 0
+            assert hit.headings[-1] == last, (query, evidence)
+        assert f"{path}:{line} " in heading(hit) or f"{path}:{line - 1} " in heading(hit)
+
+
+def test_the_headings_of_joined_passages(index):
+    text = "".join(f"第{n}条（項目{n}）\n契約の解約について定める条文{n}です。\n" for n in range(1, 9))
+    index.add([Record("契約", text)], chunk_tokens=64, overlap=24)
+    [hit] = index.search("条文7", top=5, retriever="lexical", per_document=0)[:1]
+    assert hit.headings == ("第7条（項目7）",)
+
+
+def test_a_document_in_two_indexes_is_a_hit_of_each(tmp_path, engine):
+    from jnlp_search.index import search_all
+
+    with Index.open(tmp_path / "a.idx", engine) as one, Index.open(tmp_path / "b.idx", engine) as other:
+        one.add([Record("甲", "契約を解約する。")])
+        other.add([Record("乙", "契約を解約する。")])
+        assert [hit.document for hit in search_all([one, other], "解約")] == ["甲", "乙"]

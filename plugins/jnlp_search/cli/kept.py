@@ -69,7 +69,10 @@ def remove(engine: Engine, folder: Path, names: tuple[str, ...], quiet: bool) ->
     click.echo(f"{name_of(folder)}: {open_folder(engine, folder).remove(names, on_kept=kept.append):,} removed")
     if kept and not quiet:
         some = ", ".join(kept[:_FEW]) + (f" and {len(kept) - _FEW:,} more" if len(kept) > _FEW else "")
-        click.echo(f"jnlp: still there, and indexed again by the next jnlp index of its folder: {some}", err=True)
+        click.echo(
+            f"jnlp: {some} still on the disk: the next jnlp index of the folder adds it again (--exclude leaves it out)",
+            err=True,
+        )
 
 
 @command(name="info", summary="Print the contents and settings of an index as JSON.")

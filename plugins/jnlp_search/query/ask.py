@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from jnlp.errors import JnlpError
 from jnlp.types import Explanation
 from jnlp_search.analyse import analyser, highlights, requirements
-from jnlp_search.fuse import sort_by_score
+from jnlp_search.fuse import best_sentence, sort_by_score
 from jnlp_search.options import Retriever
 from jnlp_search.query.candidates import Question, pick
 from jnlp_search.query.evidence import with_evidence
+from jnlp_search.query.joining import headings_at
 from jnlp_search.query.language import read_query
 from jnlp_search.query.scores import LOOKED_AT, Evidence, coverage, scores_of, share_right
 from jnlp_search.roots import escape_path
@@ -142,9 +143,26 @@ def _finish(readers: Sequence[Reader], manifests: Sequence[Manifest], asked: _As
         )
         for rank, item in shown
     ]
-    if not options.evidence:
-        return hits
-    owners = [item.key[0] for _, item in shown]
+    if options.evidence:
+        hits = _find_evidence(readers, manifests, asked, found, hits, [item.key[0] for _, item in shown])
+    return [_under_headings(hit, item) for hit, (_, item) in zip(hits, shown, strict=True)]
+
+
+def _under_headings(hit: Hit, item: Pick) -> Hit:
+    """Return a hit with the headings above its best sentence."""
+    at = (hit.evidence or best_sentence(hit.text, hit.highlights))[0] if item.within else 0
+    path = headings_at(item.within, hit.text, at)
+    return hit if path is None else replace(hit, headings=path)
+
+
+def _find_evidence(
+    readers: Sequence[Reader],
+    manifests: Sequence[Manifest],
+    asked: _Asked,
+    found: _Found,
+    hits: Sequence[Hit],
+    owners: Sequence[int],
+) -> list[Hit]:
     return with_evidence(
         hits,
         [asked.words[number] for number in owners],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -57,11 +58,12 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """A chosen candidate, with its bare hit."""
+    """A chosen candidate, with its bare hit, and the heading paths that begin in its passage."""
 
     key: Key
     document: tuple[int, int]
     hit: Hit
+    within: tuple[tuple[str, ...], ...] = ()
 
 
 def pick(views: Sequence[View], asked: Question, /) -> tuple[Candidates, list[Pick]]:
@@ -79,14 +81,18 @@ def pick(views: Sequence[View], asked: Question, /) -> tuple[Candidates, list[Pi
             break
         limit *= 4
     hits: dict[Key, Hit] = {}
+    within: dict[Key, tuple[tuple[str, ...], ...]] = {}
     for number, view in enumerate(views):
         own = [key for key in chosen if key[0] == number]
         whole = [join(joined[key]) for key in own]
         hits |= dict(zip(own, view.hits(whole, sharing=options.group), strict=True))
+        for key, passage in zip(own, whole, strict=True):
+            place = json.loads(passage.place) if passage.place else {}
+            within[key] = tuple(map(tuple, place.get("within", ())))
         for key, passage in zip(own, whole, strict=True) if options.context else ():
             before, after = around(passage, view.neighbours(passage, options.context), options.context)
             hits[key] = replace(hits[key], before=before, after=after)
-    return candidates, [Pick(key, (key[0], passages[key].document), hits[key]) for key in chosen]
+    return candidates, [Pick(key, (key[0], passages[key].document), hits[key], within[key]) for key in chosen]
 
 
 def _collect(views: Sequence[View], asked: Question, limit: int) -> Candidates:
@@ -125,12 +131,12 @@ def _select(
     """
     chosen: list[Key] = []
     joined: dict[Key, list[Passage]] = {}
-    seen: set[bytes] = set()
+    seen: set[tuple[int, bytes]] = set()
     of_document: dict[tuple[int, int], list[Key]] = {}
     for key in order:
         passage = passages[key]
         siblings = of_document.get((key[0], passage.document), [])
-        if options.group and passage.same in seen:
+        if options.group and (key[0], passage.same) in seen:
             continue
         if options.merge and (meeting := [one for one in siblings if _meets(joined[one], passage)]):
             parts = [part for one in meeting for part in joined.pop(one)]
@@ -143,7 +149,7 @@ def _select(
             continue
         if options.group_by is GroupBy.DOCUMENT and not siblings and len(of_document) == wanted:
             continue  # passages of the documents that are chosen already may still come
-        seen.add(passage.same)
+        seen.add((key[0], passage.same))
         of_document.setdefault((key[0], passage.document), []).append(key)
         chosen.append(key)
         joined[key] = [passage]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from jnlp.strict_json import dumps
 from jnlp.text import sentences
 
 if TYPE_CHECKING:
@@ -41,8 +43,39 @@ def join(passages: Sequence[Passage], /) -> Passage:
     for passage in others:
         if passage.stop > whole.stop:
             text = whole.text + passage.text[overlap(whole, passage) :]
-            whole = replace(whole, stop=passage.stop, text=text)
+            whole = replace(whole, stop=passage.stop, text=text, place=_joined_place(whole, passage))
     return whole
+
+
+def headings_at(within: Sequence[Sequence[str]], text: str, at: int, /) -> tuple[str, ...] | None:
+    """Return the heading path of a sentence in a passage; None if it is that of the passage's beginning.
+
+    Args:
+        within: The heading paths that begin in the passage, in order.
+        text: The passage; the last title of each path is in it.
+        at: The offset of the sentence.
+    """
+    found, seen = None, 0
+    for path in within:
+        start = text.find(path[-1], seen)
+        if start > at:
+            break
+        if start >= 0:
+            found, seen = tuple(path), start + 1
+    return found
+
+
+def _joined_place(first: Passage, second: Passage) -> str | None:
+    """Return the place of the first, with the headings of the second."""
+    place, other = (json.loads(one.place) if one.place else {} for one in (first, second))
+    paths = [*place.get("within", []), other.get("headings"), *other.get("within", [])]
+    known = [place.get("headings")]
+    for path in paths:
+        if path and path not in known:
+            known.append(path)
+    if len(known) > 1:
+        place["within"] = known[1:]
+    return dumps(place) if place else None
 
 
 def around(hit: Passage, neighbours: Sequence[Passage], count: int, /) -> tuple[str, str]:
