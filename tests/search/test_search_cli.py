@@ -303,7 +303,7 @@ def test_list_gives_the_names_that_remove_takes(jnlp, folder):
 def test_remove_names_the_files_that_come_back(jnlp, folder, monkeypatch):
     jnlp("index", "文書", "--index", "my.idx", "--text", "答")
     _, err = jnlp("index", "remove", "my.idx", "文書/猫.md", "文書/問答.csv:2")
-    assert "indexed again by the next jnlp index" in err
+    assert "the next jnlp index of the folder adds it again" in err
     assert err.strip().endswith("文書/猫.md, 文書/問答.csv") or err.strip().endswith("文書/問答.csv, 文書/猫.md")
     assert ": 2 documents added, " in jnlp("index", "文書", "--index", "my.idx", "--text", "答")[0]
     assert jnlp("index", "remove", "my.idx", "文書/猫.md", "--quiet")[1] == ""

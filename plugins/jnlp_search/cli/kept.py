@@ -69,10 +69,7 @@ def remove(engine: Engine, folder: Path, names: tuple[str, ...], quiet: bool) ->
     click.echo(f"{name_of(folder)}: {open_folder(engine, folder).remove(names, on_kept=kept.append):,} removed")
     if kept and not quiet:
         some = ", ".join(kept[:_FEW]) + (f" and {len(kept) - _FEW:,} more" if len(kept) > _FEW else "")
-        click.echo(
-            f"jnlp: {some} still on the disk: the next jnlp index of the folder adds it again (--exclude leaves it out)",
-            err=True,
-        )
+        click.echo(f"jnlp: still on the disk, so the next jnlp index of the folder adds it again: {some}", err=True)
 
 
 @command(name="info", summary="Print the contents and settings of an index as JSON.")
