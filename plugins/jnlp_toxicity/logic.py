@@ -264,11 +264,12 @@ def rows(text: Text, result: Toxicity, /) -> list[dict[str, object]]:
     """Return the table row of one text: the verdict, the score and what was found."""
     text = _plain(text)
     words = [span for span in result.spans if span.reason not in (MODEL, GRAMS)]
-    found = [f"{text[span.start : span.end]} ({span.reason})" for span in words]
+    masked = isinstance(result, MaskedToxicity)  # then the words themselves are not printed
+    found = [span.reason if masked else f"{text[span.start : span.end]} ({span.reason})" for span in words]
     found += [f"{name} {result.categories[name]:.2f}" for name in (GRAMS, MODEL) if name in result.categories]
     shown = result.masked if isinstance(result, MaskedToxicity) else text
     row: dict[str, object] = {
-        "text": shown if len(shown) <= _WIDTH else shown[: _WIDTH - 1] + "…",
+        "masked" if masked else "text": shown if len(shown) <= _WIDTH else shown[: _WIDTH - 1] + "…",
         "toxic": "yes" if result.toxic else "no",
         "score": f"{result.score:.3f}",
         "why": "  ".join(found),

@@ -45,6 +45,13 @@ def test_mask_writes_the_text_with_its_words_masked(tmp_path):
     assert "masked" not in plain
 
 
+def test_a_table_of_masked_texts_does_not_print_the_words_either():
+    done = call("お前は馬鹿か", "--mask", "--rules-only", "--format", "table")
+    assert "お前は＊＊か" in done.stdout
+    assert "masked" in done.stdout.splitlines()[0] + done.stdout.splitlines()[1]
+    assert "馬鹿" not in done.stdout
+
+
 def test_spans_that_overlap_are_masked_once():
     assert mask_spans("abcdef", [(3, 5), (1, 4)], "*") == "a****f"
     assert mask_spans("ab cd", [(0, 5)], "*") == "** **"
