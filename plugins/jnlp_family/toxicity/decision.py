@@ -8,7 +8,6 @@ the scores that at most 3, 1 and 0.2 % of the plain texts of any corpus reach, a
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jnlp.errors import status_of
+from jnlp.strict_json import dumps
 from jnlp.training.metrics import roc_auc
 from jnlp_family.toxicity.rows import BOARD, MADE, RTPLX, TEST, TRAIN, Row, all_rows
 from jnlp_toxicity import decision, grams
@@ -273,7 +273,7 @@ def write_decision(fitted: Fitted, levels: Mapping[str, float], report: Mapping[
         "levels": {level: round(decision.probability(limit - middle), 4) for level, limit in levels.items()},
         "test": report["test"],
     }
-    path.write_text(json.dumps(values, ensure_ascii=False, indent=2) + "\n", "utf-8")
+    path.write_text(dumps(values, indent=2) + "\n", "utf-8")
 
 
 def _say(text: str) -> None:
@@ -287,7 +287,7 @@ def _run() -> None:
     parser.add_argument("--out", type=Path, default=root / "plugins/jnlp_toxicity")
     parser.add_argument("--model", type=Path, default=root / "jnlp/models/builtin/tiny-toxicity")
     given = parser.parse_args()
-    sys.stdout.write(json.dumps(main(given.data, given.out, given.model), ensure_ascii=False, indent=1) + "\n")
+    sys.stdout.write(dumps(main(given.data, given.out, given.model), indent=1) + "\n")
 
 
 if __name__ == "__main__":
