@@ -26,7 +26,8 @@ _DECIMALS = re.compile(r"(?P<numbers>[0-9０-９]{1,2}(?:[.．][0-9０-９]{1,2}
 _PAREN = re.compile(rf"[（(](?:{_NUMBER})[）)][ \t　]{{0,4}}")
 _SIGN = re.compile(r"[■◆▼][ \t　]{0,4}(?=\S)")
 _TITLED = re.compile(rf"【[^【】\n]{{1,{LONGEST}}}】")
-_CONTENTS = re.compile(r"(?:[.…・‥]{2,}|[ \t　]{3,})[ \t　]{0,9}[0-9０-９]{1,4}$")  # an entry of a table of contents
+_LEADERS = ("..", "……", "・・", "‥‥", "…")
+_DIGITS, _BLANKS = "0123456789０１２３４５６７８９", " \t　"
 _RUNS_ON = re.compile(r"(?:[のはがをにでともへや]|から|まで|より|では|には|とは|への|での)(?=[^ぁ-ゖ])|[、，:：]")
 # The sentence goes on: 第3条の規定により; but はじめに is a title.
 _ENDS = "。．.、，,？?！!；;"
@@ -71,7 +72,7 @@ def _heading(line: str, *, whole: bool, after_blank: bool) -> tuple[int, str] | 
         whole: It was not cut.
         after_blank: It follows a blank line, another heading, or nothing.
     """
-    if _CONTENTS.search(line):
+    if _is_in_contents(line):
         return None
     if match := _UNIT.match(line):
         return _parse_number(line, match, whole=whole)
@@ -99,6 +100,13 @@ def _parse_number(line: str, match: re.Match[str], *, whole: bool) -> tuple[int,
     if match["unit"] == "条" and rest and goes_on and not _RUNS_ON.match(rest.lstrip(" \t　")):
         return level, line[: match.end()]
     return None
+
+
+def _is_in_contents(line: str) -> bool:
+    """Return True for an entry of a table of contents: dots or blanks, and the number of a page."""
+    title = line.rstrip(_DIGITS)
+    dots = title.rstrip(_BLANKS)
+    return 0 < len(line) - len(title) <= 4 and (len(title) - len(dots) >= 3 or dots.endswith(_LEADERS))
 
 
 def _is_title(rest: str) -> bool:
