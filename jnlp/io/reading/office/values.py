@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 
-_QUOTED = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]|_.')
+_QUOTED = re.compile(r'"[^"]{0,255}"|\\.|\[[^\[\]]{0,255}\]|_.')  # Excel allows 255 characters
 _ERAS = (
     (2019, 5, 1, "令和"),
     (1989, 1, 8, "平成"),
