@@ -120,6 +120,8 @@ def print_report(report: TrainReport, /, *, quiet: bool = False) -> None:
     rows = ", ".join(f"{name} {count:,}" for name, count in report.rows.items())
     click.echo(f"model    {report.folder}")
     click.echo(f"rows     {rows}")
+    if (on := report.details.get("measured_on")) is not None:
+        click.echo(f"scores   of the {on} rows; _low and _high bound a 95 % interval")
     for name, value in report.metrics.items():
         click.echo(f"{name:<24} {value:.4f}")
     for line in () if quiet else _methods(report):
@@ -135,7 +137,7 @@ def _methods(report: TrainReport) -> list[str]:
     kept, why = report.chosen
     names = [name for name in next(iter(report.methods.values())) if name not in _DETAILS]
     lines = [
-        f"jnlp: on the same {report.rows['valid']:,} validation rows",
+        f"jnlp: the methods compared on the {report.rows['valid']:,} validation rows:",
         f"{'':<12}" + "".join(f"{n:>20}" for n in names),
     ]
     for method, scores in report.methods.items():
