@@ -32,7 +32,9 @@ def test_few_rows_make_no_certainty(rows: str, tmp_path: Path) -> None:
     flags = ["--model", base, "--epochs", "20", "--head-only", "--lr", "0.01", "--threads", "1", "--device", "cpu"]
     result = train("classifier", rows, *COLUMNS, *flags, "-o", "out")
     assert result.exit_code == 0, result.output
-    figures = dict(line.split() for line in result.stdout.splitlines()[2:])
+    _, _, scored, *lines = result.stdout.splitlines()
+    assert scored.startswith("scores   of the test rows")
+    figures = dict(line.split() for line in lines)
     assert float(figures["accuracy_high"]) - float(figures["accuracy_low"]) > 0.45
     assert "macro_f1_low" not in figures
     sentence = "4 test rows are too few to tell much: give more rows, or hold out more of them (--test-share)"
