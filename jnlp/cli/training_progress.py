@@ -39,7 +39,7 @@ class Steps:
 
         self._stack.close()
         self._phase, self._timed = phase, TimeLeft()
-        before = max(0, done - 1)  # a phase that is gone on with has done most of it already
+        before = max(0, done - 1)  # a continued phase has done most of it already
         self._advance = self._stack.enter_context(progress(phase, total=total, done=before, quiet=self._quiet))
         self._done = before
 
