@@ -435,7 +435,7 @@ class Engine:
         made = configuration.task_options(self.config, trainer, spec.options, options)
         reading = option_values.build(ReadOptions, read or {}, where="input")
         columns: dict[str, Any] = {name: getattr(made, name, None) for name in ("negatives", "group")}
-        columns["single"] = getattr(made, "teacher", None) is not None  # which says how single texts are related
+        columns["single"] = spec.single is not None and getattr(made, spec.single) is not None
         examples, held = read_training(inputs, valid, reading, self.readers(), warn=warn, pairs=spec.pairs, **columns)
         base = self.resolve(model).folder
         if self.settings.threads:

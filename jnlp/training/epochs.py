@@ -65,6 +65,17 @@ class Objective(Protocol[B]):
         ...
 
 
+class Stateless:
+    """The state of what keeps none: its batches depend on their order alone."""
+
+    def state(self) -> dict[str, Any]:
+        """Return nothing: batches depend on their order alone."""
+        return {}
+
+    def load_state(self, state: dict[str, Any], /) -> None:
+        """Do nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """The pace of a run.

@@ -79,6 +79,7 @@ class TrainerSpec(Generic[O]):
         make: `"package.module:function"`, called with no argument; returns a `Trainer`.
         pairs: True if it learns from pairs, which need a second text and no label. Its options may name the columns
             `negatives` and `group`.
+        single: The option which, when it is given, lets rows of one text be learned from too; None: there is none.
 
     Example:
         >>> nlp.trainer("classifier").options.__name__
@@ -90,6 +91,7 @@ class TrainerSpec(Generic[O]):
     options: type[O]
     make: str
     pairs: bool = False
+    single: str | None = None
 
 
 class Trainer(Protocol):

@@ -12,6 +12,7 @@ EMBEDDER: TrainerSpec[EmbedderOptions] = TrainerSpec(
     EmbedderOptions,
     "jnlp.training.embedder.trainer:make_trainer",
     pairs=True,
+    single="teacher",
 )
 
 RERANKER: TrainerSpec[RerankerOptions] = TrainerSpec(

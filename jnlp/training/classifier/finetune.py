@@ -7,7 +7,7 @@ to its pooled states.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from jnlp.encoder.packing import batches, pack
 from jnlp.encoder.pooling import pool
 from jnlp.training.classifier.evaluation import main_score
-from jnlp.training.epochs import SCORE
+from jnlp.training.epochs import SCORE, Stateless
 from jnlp.training.micro_batches import MICRO_TOKENS, precision
 from jnlp.types import ProblemType
 
@@ -150,7 +150,7 @@ def predict(learner: Learner, count: int, /) -> NDArray[np.float32]:
     return out
 
 
-class ClassifierObjective:
+class ClassifierObjective(Stateless):
     """The objective for `epochs.fit`: a learner, its targets, and the validation rows.
 
     Args:
@@ -200,13 +200,6 @@ class ClassifierObjective:
     def evaluate(self) -> dict[str, float]:
         """Return the main score of the validation rows: macro-F1, or Spearman's coefficient for numbers."""
         return {SCORE: main_score(predict(self.valid, len(self.valid_targets)), self.valid_targets, self.goal)}
-
-    def state(self) -> dict[str, Any]:
-        """Return nothing: batches depend on their order alone."""
-        return {}
-
-    def load_state(self, state: dict[str, Any], /) -> None:
-        """Do nothing."""
 
 
 def _loss(logits: Tensor, truth: Tensor, problem: ProblemType, weights: Tensor | None) -> Tensor:

@@ -21,6 +21,7 @@ from jnlp.training.embedder.losses import (
 )
 from jnlp.training.embedder.pair_batches import draw, pair_batches
 from jnlp.training.embedder.scoring import evaluate
+from jnlp.training.epochs import Stateless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -197,7 +198,7 @@ class PairRows:
         self._near, self._mined = state["near"], state["mined"]
 
 
-class GradedRows:
+class GradedRows(Stateless):
     """Pairs with a grade: CoSENT."""
 
     def __init__(self, data: GradedIds, contrast: Contrast, /) -> None:
@@ -222,15 +223,8 @@ class GradedRows:
 
         return Step([data.first[i] for i in batch] + [data.second[i] for i in batch], loss)
 
-    def state(self) -> dict[str, Any]:
-        """Return nothing: batches depend on their order alone."""
-        return {}
 
-    def load_state(self, state: dict[str, Any], /) -> None:
-        """Do nothing."""
-
-
-class TextRows:
+class TextRows(Stateless):
     """Texts alone: what a teacher says of them."""
 
     def __init__(self, data: TextIds, contrast: Contrast, lesson: Lesson, /) -> None:
@@ -248,13 +242,6 @@ class TextRows:
         return Step(
             [self.data.texts[i] for i in batch], lambda vectors: self.lesson.loss(vectors, taught, self.contrast)
         )
-
-    def state(self) -> dict[str, Any]:
-        """Return nothing: batches depend on their order alone."""
-        return {}
-
-    def load_state(self, state: dict[str, Any], /) -> None:
-        """Do nothing."""
 
 
 class EmbedderObjective:

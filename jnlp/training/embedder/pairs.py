@@ -81,9 +81,10 @@ class TextSet:
     weight: float = 1.0
 
 
-def single_texts(examples: Sequence[Example], /) -> list[str]:
-    """Return the texts of the examples that are not pairs."""
-    return [example.text for example in examples if isinstance(example.text, str)]
+def part_texts(examples: Sequence[Example], /) -> tuple[list[str], list[Example]]:
+    """Return the single texts among examples, and the examples that are pairs."""
+    texts = [example.text for example in examples if isinstance(example.text, str)]
+    return texts, [example for example in examples if not isinstance(example.text, str)]
 
 
 def sets_of(examples: Sequence[Example], /) -> tuple[list[PairSet], list[GradedSet]]:
@@ -141,6 +142,7 @@ def _triples(rows: Iterable[tuple[str, Example]]) -> list[Pair]:
 
 
 P = TypeVar("P", Pair, Graded)
+T = TypeVar("T")
 
 
 def hold_out(pairs: Sequence[P], share: float, seed: int, /) -> tuple[list[P], list[P]]:
@@ -149,11 +151,7 @@ def hold_out(pairs: Sequence[P], share: float, seed: int, /) -> tuple[list[P], l
     Raises:
         JnlpError: One of the two would be empty.
     """
-    keys = [_keys(pair) for pair in pairs]
-    held = hold_out_linked(keys, share, seed)
-    if not held or len(held) == len(keys):
-        raise JnlpError(f"{len(keys)} pairs are too few, or too much linked, to hold some out", hint="give --valid")
-    return [p for i, p in enumerate(pairs) if i not in held], [pairs[i] for i in sorted(held)]
+    return _hold_out(pairs, [_keys(pair) for pair in pairs], share, seed, "pairs are too few, or too much linked,")
 
 
 def hold_out_texts(texts: Sequence[str], share: float, seed: int, /) -> tuple[list[str], list[str]]:
@@ -162,10 +160,16 @@ def hold_out_texts(texts: Sequence[str], share: float, seed: int, /) -> tuple[li
     Raises:
         JnlpError: One of the two would be empty.
     """
-    held = hold_out_linked([[duplicate_key(text)] for text in texts], share, seed)
-    if not held or len(held) == len(texts):
-        raise JnlpError(f"{len(texts)} texts are too few to hold some out", hint="give --valid")
-    return [text for at, text in enumerate(texts) if at not in held], [texts[at] for at in sorted(held)]
+    return _hold_out(texts, [[duplicate_key(text)] for text in texts], share, seed, "texts are too few")
+
+
+def _hold_out(
+    items: Sequence[T], keys: Sequence[Sequence[str]], share: float, seed: int, few: str
+) -> tuple[list[T], list[T]]:
+    held = hold_out_linked(keys, share, seed)
+    if not held or len(held) == len(items):
+        raise JnlpError(f"{len(items)} {few} to hold some out", hint="give --valid")
+    return [item for at, item in enumerate(items) if at not in held], [items[at] for at in sorted(held)]
 
 
 def key_of(pair: Pair | Graded, /) -> tuple[str, str]:

@@ -147,21 +147,22 @@ def divide(train: Sequence[Example], valid: Sequence[Example] | None, options: E
     Raises:
         JnlpError: Nothing to train on or to choose by.
     """
-    from jnlp.training.embedder.pairs import TextSet, hold_out, hold_out_texts, key_of, keys_of, sets_of, single_texts
+    from jnlp.training.embedder.pairs import TextSet, hold_out, hold_out_texts, key_of, keys_of, part_texts, sets_of
 
     share, seed = options.valid_share, options.seed
-    texts = single_texts(train) if options.teacher else []
-    pairs, graded = sets_of([row for row in train if not (options.teacher and isinstance(row.text, str))])
+    texts, rows = part_texts(train) if options.teacher else ([], train)
+    pairs, graded = sets_of(rows)
     if not pairs and not graded and not texts:
         raise JnlpError("no pair belongs together", hint="rows without a label, with a number, or with entailment")
     if valid is not None:
-        held_texts = single_texts(valid) if options.teacher else []
-        held, held_graded = sets_of([row for row in valid if not (options.teacher and isinstance(row.text, str))])
+        held_texts, held_rows = part_texts(valid) if options.teacher else ([], valid)
+        held, held_graded = sets_of(held_rows)
         seen = keys_of(held, held_graded)
         pairs = [replace(s, pairs=[p for p in s.pairs if key_of(p) not in seen]) for s in pairs]
         graded = [replace(g, pairs=[p for p in g.pairs if key_of(p) not in seen]) for g in graded]
         pairs, graded = [s for s in pairs if s.pairs], [g for g in graded if g.pairs]
-        texts = [text for text in texts if text not in set(held_texts)] if held_texts else texts
+        known = set(held_texts)
+        texts = [text for text in texts if text not in known]
         if not pairs and not graded and not texts:
             raise JnlpError("all pairs to train on are among those of --valid", hint="give others")
     else:

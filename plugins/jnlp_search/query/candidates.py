@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -87,8 +86,7 @@ def pick(views: Sequence[View], asked: Question, /) -> tuple[Candidates, list[Pi
         whole = [join(joined[key]) for key in own]
         hits |= dict(zip(own, view.hits(whole, sharing=options.group), strict=True))
         for key, passage in zip(own, whole, strict=True):
-            place = json.loads(passage.place) if passage.place else {}
-            within[key] = tuple(map(tuple, place.get("within", ())))
+            within[key] = tuple(map(tuple, passage.read_place().get("within", ())))
         for key, passage in zip(own, whole, strict=True) if options.context else ():
             before, after = around(passage, view.neighbours(passage, options.context), options.context)
             hits[key] = replace(hits[key], before=before, after=after)

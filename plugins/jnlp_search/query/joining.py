@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -67,7 +66,7 @@ def headings_at(within: Sequence[Sequence[str]], text: str, at: int, /) -> tuple
 
 def _joined_place(first: Passage, second: Passage) -> str | None:
     """Return the place of the first, with the headings of the second."""
-    place, other = (json.loads(one.place) if one.place else {} for one in (first, second))
+    place, other = first.read_place(), second.read_place()
     paths = [*place.get("within", []), other.get("headings"), *other.get("within", [])]
     known = [place.get("headings")]
     for path in paths:

@@ -105,7 +105,7 @@ def hit_of(
 ) -> Hit:
     """Return a passage as a bare hit: rank and score 0, no highlights."""
     place, metadata = place_of(document, roots), json.loads(document.metadata)
-    spot = json.loads(passage.place) if passage.place else {}
+    spot = passage.read_place()
     return Hit(
         rank=0,
         score=0.0,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,10 @@ class Passage:
     text: str
     same: bytes
     place: str | None = None
+
+    def read_place(self) -> dict[str, Any]:
+        """Return the place as `outline.Spot.to_json` wrote it; empty if nothing is known."""
+        return json.loads(self.place) if self.place else {}
 
 
 @dataclass(frozen=True, slots=True)
