@@ -2,6 +2,8 @@ VENV ?= .venv
 PYTHON ?= python3
 RECIPE ?= tiny
 PY = $(VENV)/bin/python
+# Files of tests side by side, one process a core.
+TEST = $(PY) -m pytest -n auto --maxprocesses 8 --dist loadfile
 STAMP = $(VENV)/.jnlp-installed
 BENCH_VENV ?= .venv-bench
 BENCH_PY = $(BENCH_VENV)/bin/python
@@ -30,13 +32,13 @@ demo: setup
 	@$(PY) docs/examples/demo.py
 
 test: setup
-	@$(PY) -m pytest
+	@$(TEST)
 
 test-all: setup
-	@$(PY) -m pytest --slow
+	@$(TEST) --slow
 
 check:
-	@$(PY) -m pytest
+	@$(TEST)
 
 bench: setup $(BENCH_STAMP)
 	@$(PY) -m tests.benchmarks
@@ -53,10 +55,12 @@ docs: setup
 
 # The built-in family, from the data that may train a shipped model (see the cards). Trained, measured and described under
 # $JNLP_RUNS (default: the user's cache), going on where it stopped; put in place only when all is whole.
-# SMOKE=DIR makes one of minutes, into DIR. AFTER=N goes on from the shipped tiny, as the recipe's stage N.
+# SMOKE=DIR makes one of minutes, into DIR. AFTER=N goes on from the shipped tiny, as the recipe's stage N. TEACHER=DIR, a
+# folder of multilingual-e5-small, is what the shipped tiny-search learned from; without it, it is trained from tiny.
 DATA ?= ../shared/data
 models: setup
 	@$(PY) -m jnlp_family.make make $(DATA) --recipe $(RECIPE) $(if $(AFTER),--after $(AFTER)) \
+		$(if $(TEACHER),--teacher $(TEACHER)) \
 		$(if $(SMOKE),--smoke --out $(SMOKE),--final --quality docs/quality.md)
 
 clean:

@@ -15,35 +15,45 @@ from jnlp.engine import Engine, load
 from jnlp.errors import JnlpError, MissingExtraError, RecordError, UsageError
 from jnlp.hookspecs import hookimpl
 from jnlp.jobs import prepare
-from jnlp.types import (
-    Done,
-    Example,
-    Failed,
-    Head,
-    Hit,
-    Job,
-    Mark,
-    Models,
-    ModelSpec,
-    Option,
-    Overflow,
-    Pooling,
-    ProblemType,
-    Purpose,
-    Record,
-    Settings,
-    Source,
-    TaskSpec,
-    TrainerSpec,
-    TrainReport,
-)
+from jnlp.lazy import attributes
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+    from jnlp.types import (
+        Choice,
+        DataSource,
+        Done,
+        Evaluation,
+        Example,
+        Failed,
+        Head,
+        Hit,
+        Job,
+        Mark,
+        Measured,
+        Models,
+        ModelSpec,
+        Option,
+        Overflow,
+        Pooling,
+        ProblemType,
+        Purpose,
+        Record,
+        Settings,
+        Source,
+        Split,
+        TaskSpec,
+        TrainerSpec,
+        TrainReport,
+    )
+
 __all__ = [
+    "Choice",
+    "DataSource",
     "Done",
     "Engine",
+    "Evaluation",
     "Example",
     "Failed",
     "Head",
@@ -51,6 +61,7 @@ __all__ = [
     "JnlpError",
     "Job",
     "Mark",
+    "Measured",
     "MissingExtraError",
     "ModelSpec",
     "Models",
@@ -63,6 +74,7 @@ __all__ = [
     "RecordError",
     "Settings",
     "Source",
+    "Split",
     "TaskSpec",
     "TrainReport",
     "TrainerSpec",
@@ -74,6 +86,41 @@ __all__ = [
     "sentence_transformer",
     "to_json",
 ]
+
+
+if not TYPE_CHECKING:  # for a type checker it would have every name
+    __getattr__ = attributes(
+        __name__,
+        {
+            "jnlp.types": (
+                "Choice",
+                "DataSource",
+                "Done",
+                "Evaluation",
+                "Example",
+                "Failed",
+                "Head",
+                "Hit",
+                "Job",
+                "Mark",
+                "Measured",
+                "Models",
+                "ModelSpec",
+                "Option",
+                "Overflow",
+                "Pooling",
+                "ProblemType",
+                "Purpose",
+                "Record",
+                "Settings",
+                "Source",
+                "Split",
+                "TaskSpec",
+                "TrainerSpec",
+                "TrainReport",
+            )
+        },
+    )
 
 
 def to_json(value: object, /) -> str:
@@ -107,7 +154,7 @@ def sentence_transformer(model: str | None = None, /, **settings: Any) -> Senten
 
     Example:
         >>> jnlp.sentence_transformer("tiny-search").encode(["吾輩は猫である。"]).shape
-        (1, 256)
+        (1, 384)
     """
     from jnlp.encoder.forms.sentence_transformer import wrap
 

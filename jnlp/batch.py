@@ -335,7 +335,8 @@ class _Drain:
 
     def _rows(self, outcome: Done[Any]) -> Iterable[Row]:
         if self._view is not None:
-            return self._view(outcome.record.text, outcome.result)  # type: ignore[no-any-return]
+            shown = self._view(outcome.record.text, outcome.result)
+            return ({**row, "id": outcome.record.id} if "id" in row else row for row in shown)
         keys = self._columns.keys() if self._columns is not None else None
         return rows(self._spec, outcome.record, outcome.result, keys)
 

@@ -14,7 +14,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jnlp import options
+from jnlp import folders, options
 from jnlp.errors import JnlpError, UsageError
 from jnlp.types import Settings as Settings
 
@@ -50,9 +50,7 @@ def config_path() -> Path:
     """Return where the config file is, or would be."""
     if override := os.environ.get("JNLP_CONFIG"):
         return Path(override).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_config_dir("jnlp", appauthor=False)) / "config.toml"
+    return folders.config_folder() / "config.toml"
 
 
 def load_config() -> Config:
@@ -102,16 +100,24 @@ def read_table(path: Path) -> dict[str, Any]:
     Raises:
         JnlpError: It is not TOML, or cannot be read.
     """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except UnicodeDecodeError as error:
+        raise _not_toml(path, error) from error
+    except OSError as error:
+        raise JnlpError(f"{path} cannot be read: {error.strerror}") from error
     import tomllib
 
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise JnlpError(f"{path} is not valid TOML: {error}", hint="correct the file, or move it away") from error
-    except OSError as error:
-        raise JnlpError(f"{path} cannot be read: {error.strerror}") from error
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _not_toml(path, error) from error
+
+
+def _not_toml(path: Path, error: ValueError) -> JnlpError:
+    return JnlpError(f"{path} is not valid TOML: {error}", hint="correct the file, or move it away")
 
 
 def set_value(key: str, value: str | None, /) -> Path:

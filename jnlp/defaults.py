@@ -72,3 +72,6 @@ def register_executors(register: Register) -> None:
     """Register the executors of one machine."""
     register("local", "jnlp.executors.local:LocalExecutor", summary="Two threads of this process.")
     register("processes", "jnlp.executors.processes:ProcessesExecutor", summary="Several processes of this machine.")
+    register(
+        "resident", "jnlp.executors.resident:ResidentExecutor", summary="A running `jnlp serve` of yours, else local."
+    )

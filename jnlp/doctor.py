@@ -37,6 +37,9 @@ EXTRAS = {
     "office": ("openpyxl",),
     "train": ("sentencepiece", "accelerate"),
     "watch": ("watchfiles",),
+    "serve": ("fastapi", "uvicorn", "prometheus_client"),
+    "mcp": ("mcp",),
+    "ray": ("ray",),
 }
 
 

@@ -216,7 +216,7 @@ class Engine:
 
         Example:
             >>> nlp.models("tiny-search").embedder().embed(["吾輩は猫である。"]).vectors.shape
-            (1, 256)
+            (1, 384)
         """
         return BoundModels(self._heads, self._model(asked, default))
 
@@ -367,7 +367,8 @@ class Engine:
         with self.usage.clock():
             outcomes = self.executor().map(job, records)
             with closing(outcomes) if isinstance(outcomes, Generator) else nullcontext():
-                yield from outcomes
+                finish = import_target(job.task.finish) if job.task.finish else None
+                yield from finish(outcomes, job.options) if finish else outcomes
 
     def index(self, path: str | Path, /, *, store: str = "local") -> SearchIndex:
         """Return the index at `path`, to fill, change, search and check. `add` creates it if it does not exist.
@@ -437,7 +438,7 @@ class Engine:
         columns: dict[str, Any] = {name: getattr(made, name, None) for name in ("negatives", "group")}
         columns["single"] = spec.single is not None and getattr(made, spec.single) is not None
         examples, held = read_training(inputs, valid, reading, self.readers(), warn=warn, pairs=spec.pairs, **columns)
-        base = self.resolve(model).folder
+        base = self.resolve(self._model(model, spec.model)).folder
         if self.settings.threads:
             from jnlp.encoder.threads import use_threads
 
@@ -448,7 +449,7 @@ class Engine:
             held,
             made,
             Path(out),
-            models=self.models(model),
+            models=self.models(model, spec.model),
             base=base,
             device=self.settings.device,
             progress=progress,

@@ -67,12 +67,19 @@ def read_examples(
         else:
             of = record.fields.get(group) if group else None
             wrong = _texts(record.fields.get(negatives)) if negatives else ()
-            examples.append(Example(record.text, target, None if of is None else str(of), wrong))
+            examples.append(Example(record.text, target, None if of is None else str(of), wrong, _place(record)))
     if not examples:
         why = f": {failed[0].error}" if failed else ""
         what, hint = ("pair", "check --text and --text-pair") if pairs else ("labelled row", "check --text and --label")
         raise JnlpError(f"no {what} in {', '.join(map(str, inputs))}{why}", hint=hint)
     return examples, failed
+
+
+def _place(record: Record) -> str:
+    """Return a row's id, and its file and line where the id is not these."""
+    path, line = record.source.path, record.source.line
+    where = f"{path}:{line}" if path and line else str(path or "")
+    return record.id if not where or record.id == where else f"{record.id} ({where})"
 
 
 def _check_columns(options: ReadOptions, pairs: bool, single: bool) -> None:

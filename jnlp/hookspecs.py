@@ -91,3 +91,8 @@ def register_executors(register: Register) -> None:
     `prepare(job)` makes the job's function in this process; `prepare.usage` counts for `--stats`. A worker in another
     process gets `job.to_json()` and calls `jnlp.prepare(text)`.
     """
+
+
+@hookspec
+def register_evaluations(register: Register) -> None:
+    """Evaluations: the target is an `Evaluation`. Each is a name that `jnlp evaluate` takes."""

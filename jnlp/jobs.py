@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from jnlp import options as option_values
 from jnlp.engine import Engine, load
+from jnlp.registry import import_target
 from jnlp.types import Job
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def rebuild(text: str, /) -> tuple[Engine, Job]:
     """Return the job that `Job.to_json` wrote, and an engine with its settings."""
     values = json.loads(text)
     engine = load(**values["settings"])
-    spec = engine.task(values["task"])
+    name = values["task"]
+    spec = import_target(name) if ":" in name else engine.task(name)
     made = option_values.build(spec.options, values["options"], where=spec.name)
     return engine, Job(spec, made, engine.settings, values["model"])

@@ -11,7 +11,7 @@ import re
 import types
 from enum import Enum
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from jnlp.errors import UsageError
@@ -44,6 +44,11 @@ class Field:
     optional: bool
     default: Any
     option: Option
+
+    @property
+    def local(self) -> bool:
+        """True if the value names something on this machine: a file, a folder, a model."""
+        return self.option.local or issubclass(self.kind, PurePath)
 
     @property
     def key(self) -> str:

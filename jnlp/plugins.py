@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pluggy
 
 from jnlp import defaults, hookspecs
+from jnlp.entry_points import entry_points
 from jnlp.errors import JnlpError
 from jnlp.plugin_traceback import own_line, own_traceback
 from jnlp.registry import Kind, Registration, Registry
@@ -80,13 +81,10 @@ def disabled() -> frozenset[str]:
 
 def installed() -> list[Candidate]:
     """Return the plugins that installed packages declare: jnlp's own first, then by name."""
-    from importlib.metadata import entry_points
-
-    found = []
-    for point in entry_points(group=GROUP):
-        dist = point.dist
-        name, version = (dist.name, dist.version) if dist is not None else ("", "")
-        found.append(Candidate(point.name, point.module, point.load, name, version))
+    found = [
+        Candidate(point.name, point.module, point.load, point.distribution, point.version)
+        for point in entry_points(GROUP)
+    ]
     unique = {(c.name, c.module): c for c in found}  # an editable install may be seen twice
     return sorted(unique.values(), key=lambda c: (c.distribution != "jnlp", c.name))
 

@@ -31,6 +31,7 @@ class Kind(StrEnum):
     STORE = "stores"
     TRAINER = "trainers"
     EXECUTOR = "executors"
+    EVALUATION = "evaluations"
 
     @property
     def noun(self) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import keyword
-import re
 from typing import TYPE_CHECKING
 
 from jnlp.errors import JnlpError, UsageError
+from jnlp.patterns import deferred
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_NAME = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
+_NAME = deferred(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 
 _PYPROJECT = """\
 [build-system]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import re
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import lru_cache
@@ -16,6 +15,7 @@ from pathlib import PurePath
 from typing import Any
 
 from jnlp.errors import JnlpError
+from jnlp.patterns import deferred
 
 
 def to_plain(value: Any, /) -> object:
@@ -24,11 +24,6 @@ def to_plain(value: Any, /) -> object:
     Raises:
         TypeError: Nothing is known about its type.
     """
-    import base64
-    from datetime import date, time, timedelta
-    from decimal import Decimal
-    from uuid import UUID
-
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Enum):
@@ -37,16 +32,27 @@ def to_plain(value: Any, /) -> object:
         return sorted(value, key=repr)
     if isinstance(value, Mapping):
         return dict(value)
+    if isinstance(value, (bytes, bytearray)):
+        import base64
+
+        return base64.b64encode(value).decode("ascii")
+    if hasattr(value, "tolist"):  # numpy arrays and numbers, without importing numpy
+        return value.tolist()
+    return _to_text(value)
+
+
+def _to_text(value: Any) -> object:
+    """Return what JSON has for values of classes that few programs load."""
+    from datetime import date, time, timedelta
+    from decimal import Decimal
+    from uuid import UUID
+
     if isinstance(value, (date, time)):
         return value.isoformat()
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, (Decimal, PurePath, UUID)):
         return str(value)
-    if isinstance(value, (bytes, bytearray)):
-        return base64.b64encode(value).decode("ascii")
-    if hasattr(value, "tolist"):  # numpy arrays and numbers, without importing numpy
-        return value.tolist()
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
@@ -128,5 +134,5 @@ def _key(key: Any, default: Callable[[Any], object]) -> Any:
     return key if key is None or isinstance(key, (str, int, float)) else str(default(key))
 
 
-_CONTROLS = re.compile("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = deferred("[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """What a terminal may obey or be confused by, and JSON leaves as it is; within JSON it is only met in strings."""

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import os
-import pickle
 import queue
 import signal
 import sys
 import threading
-import traceback
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jnlp.errors import JnlpError
-from jnlp.executors.ordered import apply_isolating
+from jnlp.executors.answers import answer, portable, unpickled
 from jnlp.executors.pipes import receive, send
 from jnlp.executors.processes import IN_FLIGHT
-from jnlp.types import Done, Record
 from jnlp.usage import Usage, peak_memory
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from jnlp.types import Apply, Text
-
-    Work = tuple[int, list[tuple[str, Text]]]
+    from jnlp.executors.answers import Work
+    from jnlp.types import Apply
 
 
 def main() -> None:
@@ -52,33 +47,25 @@ def _serve(inbox: BinaryIO, outbox: BinaryIO) -> None:
         answers.usage = engine.usage
         apply = engine.prepare(job)
     except BaseException as error:
-        answers.send(None, _portable(error))
+        answers.send(None, portable(error))
         receive(inbox)  # its end: the parent knows
         return
-    work: queue.SimpleQueue[Work] = queue.SimpleQueue()
+    work: queue.SimpleQueue[tuple[int, Work]] = queue.SimpleQueue()
     for _ in range(IN_FLIGHT):
         threading.Thread(target=_work, args=(work, apply, answers), daemon=True).start()
     while True:
         work.put(receive(inbox))
 
 
-def _work(jobs: queue.SimpleQueue[Work], apply: Apply[Any], answers: _Answers) -> None:
+def _work(jobs: queue.SimpleQueue[tuple[int, Work]], apply: Apply[Any], answers: _Answers) -> None:
     while True:
         number, texts = jobs.get()
         try:
-            outcomes = apply_isolating(apply, [Record(id, text) for id, text in texts])
-            answer: Any = [
-                (True, outcome.result) if isinstance(outcome, Done) else (False, _portable(outcome.error))
-                for outcome in outcomes
-            ]
-        except BaseException as error:  # raised in the parent
-            answer = _portable(error)
-        try:
-            answers.send(number, answer)
+            answers.send(number, answer(apply, texts))
         except OSError:
             os._exit(0)
         except Exception as error:  # a result that does not pickle
-            answers.send(number, JnlpError(f"the task's results cannot leave a worker process: {error}"))
+            answers.send(number, unpickled(error))
 
 
 class _Answers:
@@ -89,18 +76,5 @@ class _Answers:
         self._outbox = outbox
         self._lock = threading.Lock()
 
-    def send(self, number: int | None, answer: Any) -> None:
-        send(self._outbox, (number, answer, self.usage.drain(), peak_memory()), self._lock)
-
-
-def _portable(error: BaseException) -> BaseException:
-    """Return an exception that can be sent to the parent; a bug gets its traceback as a note."""
-    if not isinstance(error, JnlpError):
-        error.add_note("in a worker process:\n" + "".join(traceback.format_exception(error)))
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:  # one with arguments of its own
-        if isinstance(error, JnlpError):
-            return JnlpError(error.message, hint=error.hint)
-        return RuntimeError("".join(traceback.format_exception(error)))
-    return error
+    def send(self, number: int | None, value: Any) -> None:
+        send(self._outbox, (number, value, self.usage.drain(), peak_memory()), self._lock)

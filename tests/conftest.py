@@ -39,6 +39,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     for name in list(os.environ):
         if name.startswith("JNLP_") or name.endswith("_HUB_CACHE"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("JNLP_RESIDENT", "off")  # a service that runs on this machine answers no test
+    monkeypatch.setenv("JNLP_BUILD_KERNELS", "off")  # none is built beside a test; those of the package are used
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("JNLP_CONFIG", str(home / "config.toml"))
     monkeypatch.setenv("HF_HOME", str(home / "huggingface"))
@@ -50,6 +52,20 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
 def root() -> Path:
     """The project's root."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with the compiled kernels; a test that asks for it is skipped where they cannot be built."""
+    from jnlp.encoder.forms import kernels
+    from jnlp.encoder.forms.kernels import compile as compiling
+
+    if not (able := kernels.kinds()) or kernels.compiler() is None:
+        pytest.skip("needs a processor with AVX2 or NEON, and a C++ compiler")
+    folder = tmp_path_factory.mktemp("kernel-cache")
+    name = compiling.library_name(able[0].name, able[0].flags)
+    compiling.compile_library(kernels.compiler(), able[0].flags, folder / "jnlp" / "kernels" / name)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import jnlp
 nlp = jnlp.load()
 folder = Path(tempfile.mkdtemp()) / "my.idx"
 with nlp.index(folder) as index:
-    report = index.add(["documents"])  # files and folders; only what changed is read again
+    report = index.add(["documents"])  # files and folders; only what changed is indexed again
     print(f"{report.added} files added")
     index.add(
         [

@@ -25,7 +25,7 @@ ENGINE_SECTION = "Model and machine"
 SETTINGS = tuple(field.name for field in fields(Settings))
 """All settings; each can be a flag of a command."""
 
-RUNNING = ("workers", "executor")
+RUNNING = ("workers", "executor", "ray_address")
 """Settings that apply only when a task runs over records."""
 
 

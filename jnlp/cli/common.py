@@ -26,6 +26,7 @@ def command(
     section: str = "Options",
     reading: Collection[str] = (),
     hint: Mapping[str, str] = NO_HINT,
+    running: bool = False,
 ) -> Callable[[C], click.Command]:
     """Make a click command with the engine's flags and those of an options dataclass.
 
@@ -40,6 +41,7 @@ def command(
         section: The title of its options in `--help`.
         reading: The fields of `ReadOptions` that are flags of this command: `("text", "encoding")`.
         hint: `did` and `then` for `print_notices`, to replace its defaults.
+        running: Whether it works through records, which an executor can do.
     """
 
     def decorate(function: C) -> click.Command:
@@ -67,7 +69,7 @@ def command(
             section=section,
             params=declared,
             reading=reading,
-            settings=[field for field in SETTINGS if field not in RUNNING],
+            settings=[field for field in SETTINGS if running or field not in RUNNING],
         )
 
     return decorate

@@ -1,4 +1,4 @@
-"""The only place that knows rich: tables on stdout, progress on stderr. User text is never read as markup."""
+"""Tables on stdout and progress on stderr, by rich, which only this and `folded` know. User text is no markup."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ class Pages:
 def _table(rows: Sequence[Mapping[str, object]]) -> Table:
     from rich import box
     from rich.table import Table
-    from rich.text import Text
+
+    from jnlp.cli.folded import FoldedText
 
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     columns: dict[str, object] = {}  # the rows of a jsonl need not have the same keys
@@ -62,7 +63,7 @@ def _table(rows: Sequence[Mapping[str, object]]) -> Table:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         made.add_column(printable(column), justify="right" if number else "left", overflow="fold")
     for row in rows:
-        made.add_row(*(Text(printable(_cell(value))) for value in map(row.get, columns)))
+        made.add_row(*(FoldedText(printable(_cell(value))) for value in map(row.get, columns)))
     return made
 
 
@@ -81,19 +82,20 @@ def passage(head: str, text: str, highlights: Sequence[tuple[int, int]], /, *, f
         head: The line above.
         text: The passage.
         highlights: Character offsets in `text`.
-        foot: The line below.
+        foot: The lines below.
     """
     from rich.padding import Padding
-    from rich.text import Text
+
+    from jnlp.cli.folded import FoldedText
 
     console = _console()
-    console.print(Text(printable(head), style="bold cyan"))
-    body = Text(printable(text.replace("\r\n", " \n")))  # as long as it was, for the highlights
+    console.print(FoldedText(printable(head), style="bold cyan"))
+    body = FoldedText(printable(text.replace("\r\n", " \n")))  # as long as it was, for the highlights
     for start, end in highlights:
         body.stylize("bold yellow", start, end)
     console.print(Padding(body, (0, 0, 0, 3)))
     if foot:
-        console.print(Text(printable(foot), style="dim"))
+        console.print(Padding(FoldedText(printable(foot), style="dim"), (0, 0, 0, 3)))
 
 
 def is_terminal() -> bool:

@@ -13,9 +13,14 @@ from jnlp.batch import TABLE, WriteOptions, run_batch
 from jnlp.cli.builder import Call, build_command, stats_param
 from jnlp.cli.messages import print_failure, print_notices, print_stats
 from jnlp.cli.options import click_options, given
+from jnlp.engine import LOCAL
 from jnlp.errors import UsageError
+from jnlp.executors.resident import RESIDENT
+from jnlp.executors.services import sockets
 from jnlp.io.reading.estimate import estimate
+from jnlp.io.reading.inputs import Input
 from jnlp.io.reading.options import ReadOptions
+from jnlp.io.reading.sources import expand
 from jnlp.options import build, fields
 
 if TYPE_CHECKING:
@@ -57,6 +62,8 @@ def _run(call: Call, spec: TaskSpec[Any, Any], inputs: tuple[str, ...]) -> None:
     from jnlp.cli import console
 
     ctx, engine, quiet = click.get_current_context(), call.engine, call.quiet
+    if engine.settings.executor == LOCAL and not call.values["stats"] and sockets() and _are_texts(call, inputs):
+        engine = engine.with_settings({"executor": RESIDENT})
     writing = build(WriteOptions, given(ctx, WriteOptions), where="output").resolved()
     if writing.format is None and writing.out is None and console.is_terminal():
         writing = replace(writing, format=TABLE)
@@ -88,6 +95,12 @@ def _run(call: Call, spec: TaskSpec[Any, Any], inputs: tuple[str, ...]) -> None:
             if "-" in inputs and str(getattr(sys.stdin, "name", "")) != os.devnull:  # not closed on purpose
                 click.echo(f"      hint: {_how(spec)}", err=True)
         ctx.exit(1)
+
+
+def _are_texts(call: Call, inputs: tuple[str, ...]) -> bool:
+    """Return whether the inputs are texts, and neither files nor standard input."""
+    items = expand(inputs, call.reading, call.engine.readers())
+    return "-" not in inputs and not any(isinstance(item, Input) for item in items)
 
 
 def _how(spec: TaskSpec[Any, Any]) -> str:

@@ -12,19 +12,17 @@ from jnlp.cli.builder import Call, build_command
 from jnlp.cli.group import SuggestingGroup
 from jnlp.cli.options import SectionOption, given
 from jnlp.cli.training_progress import Steps
+from jnlp.cli.training_report import print_report
 from jnlp.io.reading.options import ReadOptions
 from jnlp.options import fields
 from jnlp.registry import Kind
+from jnlp.training.launch import is_main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jnlp.plugins import Plugins
-    from jnlp.types import TrainerSpec, TrainReport
-
-
-_DETAILS = ("log_loss", "calibration_error", "mean_absolute_error")
-"""Scores that are left out of the table of methods."""
+    from jnlp.types import TrainerSpec
 
 
 class TrainerGroup(SuggestingGroup):
@@ -77,7 +75,8 @@ def trainer_command(spec: TrainerSpec[Any], /) -> click.Command:
     ]
 
     def work(call: Call) -> None:
-        with saved_when_stopped(), Steps(call.quiet) as steps:
+        quiet = call.quiet or not is_main()
+        with saved_when_stopped(), Steps(quiet) as steps:
             report = call.engine.train(
                 spec.name,
                 call.values["inputs"],
@@ -85,7 +84,7 @@ def trainer_command(spec: TrainerSpec[Any], /) -> click.Command:
                 valid=call.values["valid"],
                 read=given(click.get_current_context(), ReadOptions),
                 progress=steps,
-                warn=lambda line: None if call.quiet else click.echo(f"jnlp: {line}", err=True),
+                warn=lambda line: None if quiet else click.echo(f"jnlp: {line}", err=True),
                 **call.given,
             )
         print_report(report, quiet=call.quiet)
@@ -113,34 +112,3 @@ def saved_when_stopped() -> Iterator[None]:
     except Stopped as stopped:
         click.echo("jnlp: stopped with a checkpoint; run the same command to continue", err=True)
         raise click.exceptions.Exit(128 + stopped.number) from stopped
-
-
-def print_report(report: TrainReport, /, *, quiet: bool = False) -> None:
-    """Print the model folder and the scores; print warnings about unreliable scores on stderr."""
-    rows = ", ".join(f"{name} {count:,}" for name, count in report.rows.items())
-    click.echo(f"model    {report.folder}")
-    click.echo(f"rows     {rows}")
-    if (on := report.details.get("measured_on")) is not None:
-        click.echo(f"scores   of the {on} rows; _low and _high bound a 95 % interval")
-    for name, value in report.metrics.items():
-        click.echo(f"{name:<24} {value:.4f}")
-    for line in () if quiet else _methods(report):
-        click.echo(line, err=True)
-    for line in (report.caution or "").splitlines() if not quiet else ():
-        click.echo(f"jnlp: {line}", err=True)
-
-
-def _methods(report: TrainReport) -> list[str]:
-    """Return the lines of the table that compares methods, and why one was kept."""
-    if report.chosen is None or len(report.methods) < 2:
-        return []
-    kept, why = report.chosen
-    names = [name for name in next(iter(report.methods.values())) if name not in _DETAILS]
-    lines = [
-        f"jnlp: the methods compared on the {report.rows['valid']:,} validation rows:",
-        f"{'':<12}" + "".join(f"{n:>20}" for n in names),
-    ]
-    for method, scores in report.methods.items():
-        mark = "  kept" if method == kept else ""
-        lines.append(f"{method:<12}" + "".join(f"{scores[name]:>20.4f}" for name in names) + mark)
-    return [*lines, f"jnlp: {kept} is kept: {why}"]

@@ -2,49 +2,41 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from jnlp.encoder.compute import compute
-from jnlp.encoder.packing import Packed, batches, pack
+from jnlp.encoder.packing import batches
 from jnlp.errors import RecordError
 from jnlp.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from torch import Tensor
-
+    from jnlp.encoder.backend import Backend
     from jnlp.encoder.windows import Window
     from jnlp.types import FloatArray
 
-    Forward = Callable[[Packed, list[int]], Sequence[Tensor] | Tensor]
+    Forward = Callable[[Any, list[int]], Any]
 
 LOOKAHEAD = 65_536
 """Tokens of the sequences that are sorted together, or 16 batches if that is more."""
-
-_NO_MEMORY = ("DefaultCPUAllocator", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 class BatchRunner:
     """Runs batches on a device under a token budget. Several threads may call it; one runs at a time.
 
     Args:
-        device: The device of the network.
+        backend: That of the network.
         budget: Tokens per batch; a longer sequence runs alone. It is halved permanently when memory runs out.
         usage: Counts each batch.
         pads: True if the network pads a packed batch to its longest sequence.
     """
 
-    def __init__(self, device: torch.device, budget: int, /, *, usage: Usage | None = None, pads: bool = False) -> None:
-        self.device = device
+    def __init__(self, backend: Backend, budget: int, /, *, usage: Usage | None = None, pads: bool = False) -> None:
+        self.backend = backend
         self.budget = budget
         self.usage = usage or Usage()
         self._pads = pads
-        self._lock = threading.Lock()
 
     def map(self, windows: Iterable[Window], forward: Forward, /) -> Iterator[FloatArray]:
         """Yield the output of `forward` for each window, in order, as float32 on the host.
@@ -54,7 +46,8 @@ class BatchRunner:
 
         Args:
             windows: The sequences.
-            forward: Called with a batch and the indices of its windows; returns one tensor for each window.
+            forward: Called with a batch and the indices of its windows; returns values of the backend, one for each
+                window.
 
         Raises:
             RecordError: One sequence alone is too long for the memory.
@@ -78,30 +71,22 @@ class BatchRunner:
 
     def _run(self, windows: Sequence[Window], numbers: list[int], forward: Forward) -> Sequence[FloatArray] | None:
         """Run one batch; return None if there is not enough memory."""
+        backend = self.backend
+
+        def timed() -> tuple[Sequence[FloatArray], float]:
+            start = time.perf_counter()
+            outputs = backend.to_host(forward(packed, numbers))
+            return outputs, time.perf_counter() - start
+
         try:
-            packed = pack([window.ids for window in windows], types=[window.types for window in windows])
-            packed = packed.to(self.device)  # while another batch may run
-            outputs, seconds = self._compute(lambda: _to_host(forward(packed, numbers)))
+            packed = backend.pack(windows)
+            outputs, seconds = backend.run(timed)
         except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
+            if not backend.is_out_of_memory(error):
                 raise
             return None
         self.usage.batch(sum(packed.lengths), self._size(packed.lengths), seconds)
         return outputs
-
-    def _compute(self, work: Callable[[], Sequence[FloatArray]]) -> tuple[Sequence[FloatArray], float]:
-        """Return the result of `work` and the seconds it took; one call runs at a time."""
-
-        def timed() -> tuple[Sequence[FloatArray], float]:
-            with torch.inference_mode():
-                start = time.perf_counter()
-                outputs = work()
-                return outputs, time.perf_counter() - start
-
-        if self.device.type == "cpu":
-            return compute(timed)
-        with self._lock:
-            return timed()
 
     def _split(self, batch: list[int], lengths: list[int]) -> list[list[int]]:
         """Halve the budget until it is below the failed batch, and return the batch split by it, last part first.
@@ -111,8 +96,7 @@ class BatchRunner:
         Raises:
             RecordError: The batch is one sequence.
         """
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self.backend.release()
         if len(batch) == 1:
             raise RecordError(
                 f"there is not enough memory for one sequence of {lengths[0]:,} tokens",
@@ -141,20 +125,3 @@ class BatchRunner:
             room -= len(window.ids)
         if group:
             yield group
-
-
-def is_out_of_memory(error: Exception, /) -> bool:
-    """Return True if an exception means a failed allocation, on the host or on a GPU."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
-
-
-def _to_host(outputs: Sequence[Tensor] | Tensor) -> Sequence[FloatArray]:
-    """Return float32 arrays on the host; from a GPU in one copy."""
-    if isinstance(outputs, torch.Tensor):
-        return list(outputs.float().cpu().numpy())
-    if outputs and outputs[0].device.type != "cpu":
-        whole = torch.cat(list(outputs)).float().cpu()
-        outputs = torch.split(whole, [len(part) for part in outputs])
-    return [part.float().cpu().numpy() for part in outputs]

@@ -11,24 +11,19 @@ import torch
 from jnlp.encoder.files import check_finite, read_json, read_weights
 from jnlp.encoder.modernbert import (
     ModernBert,
-    ModernBertConfig,
     ModernBertForMaskedLM,
     ModernBertForSequenceClassification,
 )
 from jnlp.encoder.runtime import Runtime
-from jnlp.encoder.shared_weights import check_once, read_shared
-from jnlp.errors import JnlpError, MissingHeadError
-from jnlp.models.weights import AGAIN
+from jnlp.encoder.shape import fit, read_shape, select
+from jnlp.encoder.shared_files import check_once
+from jnlp.encoder.shared_weights import read_shared
 from jnlp.strict_json import dumps
 from jnlp.types import Head
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    from torch import Tensor
-
-    Weights = dict[str, Tensor]
 
 Network = ModernBert | ModernBertForMaskedLM | ModernBertForSequenceClassification
 N = TypeVar("N", ModernBert, ModernBertForMaskedLM, ModernBertForSequenceClassification)
@@ -40,6 +35,8 @@ NETWORKS: dict[Head, type[Network]] = {
 }
 """A network with or without a head."""
 
+HEADS = {kind: head for head, kind in NETWORKS.items()}
+
 ARCHITECTURES: dict[type[Network], str] = {
     ModernBert: "ModernBertModel",
     ModernBertForMaskedLM: "ModernBertForMaskedLM",
@@ -47,7 +44,6 @@ ARCHITECTURES: dict[type[Network], str] = {
 }
 
 _DEFAULT = Runtime()
-_MIXED = "config.json and weights are of different models: copy both from one"
 
 
 def load_modernbert(
@@ -78,11 +74,11 @@ def load_modernbert(
     device, dtype = runtime.place()
     shared = runtime.converted if device.type == "cpu" else None
     stored = read_weights(folder) if shared is None else read_shared(folder, dtype, shared)
-    weights = _select(_add_prefix(stored), kind, name or str(folder))
-    values = read_json(folder / "config.json") if config is None else dict(config)
+    weights = select(stored, HEADS[kind], name or str(folder))
+    shape = read_shape(folder, read_json(folder / "config.json") if config is None else config, weights)
     with torch.device("meta"):
-        network = kind(_config(folder, values, weights))
-    _fit(weights, network.state_dict(), folder)
+        network = kind(shape)
+    weights = fit(weights, {name: w.shape for name, w in network.state_dict().items()}, folder)
     placed = {name: w.to(device, dtype) for name, w in weights.items()}
     check_once(shared, f"{folder.resolve()} {dtype} {kind.__name__}", partial(check_finite, placed, folder))
     network.load_state_dict(placed, strict=True, assign=True)
@@ -108,56 +104,3 @@ def save_modernbert(network: Network, folder: Path, /, *, tokenizer: Path | None
     for name in ("tokenizer.json", "tokenizer_config.json") if tokenizer else ():
         if tokenizer and tokenizer != folder and (tokenizer / name).is_file():
             shutil.copyfile(tokenizer / name, folder / name)
-
-
-def _config(folder: Path, values: dict[str, Any], weights: Weights) -> ModernBertConfig:
-    """Return a network's shape; a classifier without labels in its config gets as many as its weights have."""
-    path = folder / "config.json"
-    if "classifier.weight" in weights and not values.get("id2label"):
-        values["num_labels"] = len(weights["classifier.weight"])
-    try:
-        return ModernBertConfig.from_dict(values)
-    except JnlpError as error:
-        raise JnlpError(f"{path}: {error.message}", hint=error.hint or AGAIN) from error
-    except (TypeError, ValueError, AttributeError) as error:
-        raise JnlpError(f"{path} does not describe a ModernBERT: {error}", hint=AGAIN) from error
-
-
-def _add_prefix(weights: Weights) -> Weights:
-    """Give the encoder's weights of an encoder-only checkpoint the prefix they have in all others."""
-    if any(name.startswith("model.") for name in weights):
-        return weights
-    parts = ("embeddings.", "layers.", "final_norm.")
-    return {f"model.{name}" if name.startswith(parts) else name: w for name, w in weights.items()}
-
-
-def _select(weights: Weights, kind: type[Network], name: str) -> Weights:
-    """Return the weights of a kind of network, by its names; raise if its head is missing."""
-    encoder = {name: w for name, w in weights.items() if name.startswith("model.")}
-    if kind is ModernBert:
-        return {name.removeprefix("model."): w for name, w in encoder.items()}
-    classifies = "classifier.weight" in weights
-    fills = "head.dense.weight" in weights and not classifies
-    if kind is ModernBertForMaskedLM and not fills:
-        has = "a classifier" if classifies else "embeddings"
-        hint = "jnlp models lists those that have one"
-        raise MissingHeadError(f"{name} has no masked-LM head: it has {has}", hint=hint)
-    if kind is ModernBertForSequenceClassification and not classifies:
-        has = "embeddings and a masked-LM head" if fills else "embeddings"
-        hint = "train one: jnlp train classifier TRAIN.csv --text … --label … -o DIR"
-        raise MissingHeadError(f"{name} has no classifier: it has {has}", hint=hint)
-    return encoder | {name: w for name, w in weights.items() if name.startswith(("head.", "decoder.", "classifier."))}
-
-
-def _fit(weights: Weights, expected: Mapping[str, Tensor], folder: Path) -> None:
-    """Check names and shapes; drop the copy of the embeddings that some files have as a tied decoder."""
-    if "decoder.weight" not in expected:
-        weights.pop("decoder.weight", None)
-    if missing := sorted(expected.keys() - weights.keys()):
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise JnlpError(f"the weights in {folder} lack {missing[0]}{more}", hint=_MIXED)
-    if extra := sorted(weights.keys() - expected.keys()):
-        raise JnlpError(f"the weights in {folder} have {extra[0]}, for which config.json has no place", hint=_MIXED)
-    for name, tensor in expected.items():
-        if (found := tuple(weights[name].shape)) != (wanted := tuple(tensor.shape)):
-            raise JnlpError(f"{name} in {folder} is {list(found)}, by config.json {list(wanted)}", hint=_MIXED)

@@ -11,8 +11,6 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import torch
-
 from jnlp.errors import JnlpError
 from jnlp.shutdown import stop_at_exit
 
@@ -28,12 +26,10 @@ _running: _Thread | None = None
 def compute(work: Callable[[], T], /) -> T:
     """Run `work` on the compute thread, after queued work of others, and return its result.
 
-    It uses as many threads as torch would in the calling thread (`torch.get_num_threads()`).
-
     Raises:
         JnlpError: The interpreter is shutting down.
     """
-    job = _Job(work, torch.get_num_threads())
+    job = _Job(work)
     _thread().submit(job)
     job.done.wait()
     try:
@@ -48,9 +44,8 @@ def compute(work: Callable[[], T], /) -> T:
 class _Job:
     """Work and its result."""
 
-    def __init__(self, work: Callable[[], Any], threads: int) -> None:
+    def __init__(self, work: Callable[[], Any]) -> None:
         self.work = work
-        self.threads = threads
         self.done = threading.Event()
         self.result: Any = None
         self.error: BaseException | None = None
@@ -89,8 +84,6 @@ class _Thread:
             try:
                 if self._ending:
                     raise _shutting_down()
-                if torch.get_num_threads() != job.threads:  # torch keeps this setting per thread
-                    torch.set_num_threads(job.threads)
                 job.result = job.work()
             except BaseException as error:  # raised where it was asked for
                 job.error = error

@@ -1,19 +1,17 @@
 """The heads that tasks use, from texts to arrays: Embedder, Classifier and MaskedLM of `jnlp.types`.
 
-The network of a head is any function of a `Packed` batch: jnlp's own ModernBERT, or another architecture through
-`forms.transformers`.
+The network of a head is any function of a packed batch: jnlp's own ModernBERT, by torch or by numpy, or another
+architecture through `forms.transformers`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 
-from jnlp.encoder.pooling import pool
 from jnlp.encoder.runtime import ignore_counts
 from jnlp.encoder.windows import Window, frame, mean_by_tokens
 from jnlp.errors import RecordError, UsageError
@@ -21,6 +19,7 @@ from jnlp.types import Embeddings, Logits, Overflow, ProblemType, Purpose, Token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -32,17 +31,17 @@ if TYPE_CHECKING:
 
 
 class Network(Protocol):
-    """Reads a packed batch: an encoder returns states `[T, d]`, a classifier logits `[B, k]`."""
+    """Reads a batch of its backend: an encoder returns states `[T, d]`, a classifier logits `[B, k]`."""
 
-    def __call__(self, packed: Packed, /) -> Tensor:
+    def __call__(self, packed: Any, /) -> Any:
         """Return `[T, …]` for tokens, or `[B, …]` for sequences."""
         ...
 
 
 class MaskedNetwork(Protocol):
-    """Reads a packed batch and returns logits at some of its tokens."""
+    """Reads a batch of its backend and returns logits at some of its tokens."""
 
-    def __call__(self, packed: Packed, at: Tensor, /) -> Tensor:
+    def __call__(self, packed: Any, at: Any, /) -> Any:
         """Return logits `[M, vocabulary]` at the M tokens `at`."""
         ...
 
@@ -111,17 +110,19 @@ class PackedEmbedder:
     ) -> Embeddings:
         """Return one pooled vector for each text, not normalised; windows are joined by `mean_by_tokens`."""
         framed = self._reader.frame(texts, overflow, prefix=self.prefixes.get(purpose, ""))
+        runner = self._reader.runner
 
-        def pool_states(packed: Packed, _: list[int]) -> Tensor:
-            return pool(self._encoder(packed), packed, self.pooling)
+        def pool_states(packed: Any, _: list[int]) -> Any:
+            return runner.backend.pool(self._encoder(packed), packed, self.pooling)
 
-        outputs = list(self._reader.runner.map(chain.from_iterable(framed), pool_states))
+        outputs = list(runner.map(chain.from_iterable(framed), pool_states))
         vectors = np.asarray(outputs, dtype=np.float32).reshape(-1, self.dimension)
         windows, owner, tokens = _layout(framed)
         _check_finite(vectors)
         if len(vectors) > len(framed):
             vectors = mean_by_tokens(vectors, owner, tokens, len(framed))
-        return Embeddings(vectors, windows, np.asarray([f.cut for f in framed], dtype=np.int64))
+        read = [sum(len(f.before) + end - start + len(f.after) for start, end in f.ranges) for f in framed]
+        return Embeddings(vectors, windows, np.asarray([f.cut for f in framed], np.int64), np.asarray(read, np.int64))
 
     def states(self, text: str, /, *, purpose: Purpose = Purpose.DOCUMENT) -> Iterator[TokenStates]:
         """Yield token states window by window, with character offsets (for late chunking)."""
@@ -132,7 +133,7 @@ class PackedEmbedder:
                 yield TokenStates(states, window.offsets, window.core)
 
     def packed_states(self, packed: Packed, /) -> Tensor:
-        """Return the states `[T, d]` of one batch, on the model's device."""
+        """Return the states `[T, d]` of one batch of torch's backend, on the model's device."""
         found: Tensor = self._encoder(packed)
         return found
 
@@ -141,10 +142,12 @@ class PackedEmbedder:
         return self._states(map(_sequence, ids))
 
     def _states(self, windows: Iterable[Window]) -> Iterator[FloatArray]:
-        def split(packed: Packed, _: list[int]) -> Sequence[Tensor]:
-            return torch.split(self._encoder(packed), list(packed.lengths))
+        runner = self._reader.runner
 
-        return self._reader.runner.map(windows, split)
+        def split(packed: Any, _: list[int]) -> Sequence[Any]:
+            return runner.backend.split(self._encoder(packed), packed.lengths)
+
+        return runner.map(windows, split)
 
 
 class PackedClassifier:
@@ -160,10 +163,12 @@ class PackedClassifier:
         problem_type: ProblemType,
         temperature: float = 1.0,
         builtin: str = "",
+        folder: Path | None = None,
     ) -> None:
         self._network = network
         self._reader = reader
         self.builtin = builtin
+        self.folder = folder
         self.labels = labels
         self.problem_type = problem_type
         self.temperature = temperature
@@ -212,11 +217,11 @@ class PackedMaskedLM:
             raise ValueError(f"a sequence of {longest} tokens is longer than the model's {self.max_length}")
         runner = self._reader.runner
 
-        def answer(packed: Packed, numbers: list[int]) -> Sequence[Tensor]:
+        def answer(packed: Any, numbers: list[int]) -> Sequence[Any]:
             starts = np.cumsum([0, *packed.lengths[:-1]])
             at = np.concatenate([start + np.asarray(positions[i]) for start, i in zip(starts, numbers, strict=True)])
-            logits = self._network(packed, torch.from_numpy(at.astype(np.int64)).to(runner.device))
-            return torch.split(logits, [len(positions[i]) for i in numbers])
+            logits = self._network(packed, runner.backend.index(at.astype(np.int64)))
+            return runner.backend.split(logits, [len(positions[i]) for i in numbers])
 
         outputs = list(runner.map((_sequence(sequence) for sequence in ids), answer))
         for row in outputs:

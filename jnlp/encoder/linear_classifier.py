@@ -1,7 +1,8 @@
 """Linear classifiers over character n-grams and the vectors of a frozen embedder, in a folder like any other model's.
 
 The folder has `config.json` (`model_type` "jnlp_linear", labels, problem type, temperature), `model.safetensors` (the
-tensors below) and, if the model uses vectors, `embedder/`: a complete model folder.
+tensors below) and, if the model uses vectors, `embedder/`: a complete model folder. A model that ships names a built-in
+embedder in `config.json` instead, with the digest of its weights.
 
     ngrams.codes   int64 [m]     the n-grams that the model knows (`jnlp.encoder.ngrams`)
     ngrams.idf     fp32 [m]
@@ -18,11 +19,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from jnlp.encoder.files import digest_weights
 from jnlp.encoder.ngrams import OVERLAPS, Vocabulary, count, overlaps
 from jnlp.encoder.runtime import ignore_counts
 from jnlp.encoder.vectors import unit
 from jnlp.errors import JnlpError, RecordError, UsageError
-from jnlp.models.folder import EMBEDDER, LINEAR, TEMPERATURE
+from jnlp.models.folder import EMBEDDER, EMBEDDER_NAME, EMBEDDER_WEIGHTS, LINEAR, TEMPERATURE, embedder_of
 from jnlp.models.weights import AGAIN, WEIGHTS
 from jnlp.strict_json import dumps
 from jnlp.types import Logits, ProblemType, Purpose
@@ -42,7 +44,7 @@ PAIRS = "jnlp_pairs"
 """The key of `config.json` that says whether a linear model reads pairs."""
 
 
-_NOT_READ = (".*", "*.bin", "*.onnx", "*.h5", "*.msgpack", "*.pt", "*.ot", "onnx", "openvino")
+NOT_READ = (".*", "*.bin", "*.onnx", "*.h5", "*.msgpack", "*.pt", "*.ot", "onnx", "openvino")
 """Files of an embedder's folder that jnlp does not read, and does not copy."""
 
 
@@ -110,6 +112,7 @@ class LinearClassifier:
         temperature: What they are divided by.
         embedder: Makes the vectors, or None.
         count: Called after each call with how many texts were read in windows, and how many characters left out.
+        folder: Where it was read.
     """
 
     model: Linear
@@ -118,6 +121,7 @@ class LinearClassifier:
     temperature: float = 1.0
     embedder: Vectorizer | None = None
     count: Callable[[int, int], None] = field(default=ignore_counts)
+    folder: Path | None = None
 
     @property
     def max_length(self) -> int:
@@ -182,6 +186,7 @@ def load_linear(model: ModelFolder, embedder: Vectorizer | None, /, *, runtime: 
         JnlpError: A tensor is missing or has another size than the labels and the embedder ask for.
     """
     folder = model.folder
+    _check_weights(model)
     linear = _read(folder / WEIGHTS, pairs=bool(model.config.get(PAIRS)))
     width = _width(embedder, linear.pairs)
     if linear.bias.shape != (len(model.spec.labels),) or linear.dense.shape[0] != width:
@@ -193,6 +198,7 @@ def load_linear(model: ModelFolder, embedder: Vectorizer | None, /, *, runtime: 
         model.temperature,
         embedder,
         runtime.count,
+        folder,
     )
 
 
@@ -205,8 +211,9 @@ def save_linear(
     *,
     temperature: float,
     embedder: Path | None,
+    named: bool = False,
 ) -> None:
-    """Write a linear classifier into an existing folder, with a copy of its embedder."""
+    """Write a linear classifier into an existing folder, with a copy of its embedder; `named`, with its name alone."""
     from safetensors.numpy import save_file
 
     config: dict[str, Any] = {
@@ -218,13 +225,25 @@ def save_linear(
         TEMPERATURE: temperature,
         PAIRS: linear.pairs,
     }
+    if embedder is not None and named:
+        config |= {EMBEDDER_NAME: embedder.name, EMBEDDER_WEIGHTS: digest_weights(embedder)}
     text = dumps(config, indent=2, sort_keys=True)
     (folder / "config.json").write_text(text + "\n", "utf-8")
     weights = folder / WEIGHTS
     save_file({name: np.ascontiguousarray(tensor) for name, tensor in linear.tensors().items()}, weights)
     weights.chmod((folder / "config.json").stat().st_mode)  # the library makes it private to its owner
-    if embedder is not None:
-        shutil.copytree(embedder, folder / EMBEDDER, ignore=shutil.ignore_patterns(*_NOT_READ))
+    if embedder is not None and not named:
+        shutil.copytree(embedder, folder / EMBEDDER, ignore=shutil.ignore_patterns(*NOT_READ))
+
+
+def _check_weights(model: ModelFolder) -> None:
+    """Raise JnlpError if the built-in embedder that a model names has other weights than those it was fitted to."""
+    stated, inner = model.config.get(EMBEDDER_WEIGHTS), embedder_of(model.folder, model.config)
+    if stated is not None and inner is not None and digest_weights(inner) != stated:
+        raise JnlpError(
+            f"{model.folder} was fitted to other weights of {inner.name} than those in {inner}",
+            hint="use it with the version of jnlp that it came with",
+        )
 
 
 def _read(path: Path, /, *, pairs: bool) -> Linear:

@@ -11,11 +11,11 @@ from jnlp.encoder.batching import BatchRunner
 from jnlp.encoder.caches import limit_products
 from jnlp.encoder.files import digest_weights, read_json
 from jnlp.encoder.heads import PackedClassifier, PackedEmbedder, PackedMaskedLM, Reader
-from jnlp.encoder.runtime import Runtime, describe
-from jnlp.encoder.threads import use_threads
+from jnlp.encoder.runtime import Runtime, describe, dtype_name
+from jnlp.encoder.threads import limit_threads, use_threads
 from jnlp.encoder.tokenizer import load_tokenizer
 from jnlp.errors import JnlpError, MissingHeadError, UsageError
-from jnlp.models.folder import EMBEDDER, ModelFolder, read_folder, read_special
+from jnlp.models.folder import ModelFolder, embedder_of, read_folder, read_special
 from jnlp.strict_json import dumps
 from jnlp.types import Head, ProblemType
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from jnlp.encoder.backend import Backend
     from jnlp.encoder.heads import Network
     from jnlp.encoder.linear_classifier import LinearClassifier
     from jnlp.types import ModelSpec
@@ -45,10 +46,9 @@ def load_head(head: Head, model: ModelFolder, /, *, runtime: Runtime = _DEFAULT)
                 hint="jnlp models lists the models that have one",
             )
         from jnlp.encoder.linear_classifier import load_linear
-        from jnlp.models.folder import EMBEDDER
 
-        inner = model.folder / EMBEDDER
-        return load_linear(model, load_embedder(inner, runtime=runtime) if inner.is_dir() else None, runtime=runtime)
+        inner = embedder_of(model.folder, model.config)
+        return load_linear(model, None if inner is None else load_embedder(inner, runtime=runtime), runtime=runtime)
     return _LOADERS[head](model, runtime=runtime)
 
 
@@ -66,8 +66,8 @@ def load_embedder(
         JnlpError: A file is missing or broken; the message names it and the remedy.
     """
     model = _read(folder, spec)
-    network = _network(model, Head.EMBEDDING, runtime)
-    reader = _reader(model, runtime, network)
+    network, backend = _network(model, Head.EMBEDDING, runtime)
+    reader = _reader(model, runtime, network, backend)
     return PackedEmbedder(
         network,
         reader,
@@ -88,8 +88,8 @@ def load_masked_lm(
         JnlpError: The folder has no such head.
     """
     model = _read(folder, spec)
-    network = _network(model, Head.MASKED_LM, runtime)
-    return PackedMaskedLM(network, _reader(model, runtime, network))
+    network, backend = _network(model, Head.MASKED_LM, runtime)
+    return PackedMaskedLM(network, _reader(model, runtime, network, backend))
 
 
 def load_classifier(
@@ -101,38 +101,54 @@ def load_classifier(
         JnlpError: The folder has no such head; the hint names the training command.
     """
     model = _read(folder, spec)
-    network = _network(model, Head.CLASSIFIER, runtime)
+    network, backend = _network(model, Head.CLASSIFIER, runtime)
     labels: tuple[str, ...] = network.labels
     spec = model.spec
     single = ProblemType.SINGLE_LABEL if len(labels) > 1 else ProblemType.MULTI_LABEL
     return PackedClassifier(
         network,
-        _reader(model, runtime, network),
+        _reader(model, runtime, network, backend),
         labels=spec.labels if len(spec.labels) == len(labels) else labels,
         problem_type=spec.problem_type or single,
         temperature=model.temperature,
         builtin=spec.builtin or "",
+        folder=model.folder,
     )
 
 
 def describe_run(model: ModelFolder, runtime: Runtime, /) -> str:
     """Describe how a model runs, in one line: device, dtype, threads, attention."""
+    if model.is_linear:
+        inner = embedder_of(model.folder, model.config)
+        return "n-grams" if inner is None else f"n-grams, and vectors on {describe_run(read_folder(inner), runtime)}"
+    from jnlp.encoder.arrays.load import choose
+
+    if choose(model, runtime) is not None:
+        dtype, threads = (
+            "int8" if runtime.dtype == "int8" else dtype_name("cpu", runtime.dtype),
+            limit_threads(runtime.threads),
+        )
+        return f"cpu, {dtype}, {_count(threads)}, compiled kernels"
+    return _describe_torch(model, runtime)
+
+
+def _describe_torch(model: ModelFolder, runtime: Runtime) -> str:
     import torch
 
     from jnlp.encoder.attention import choose
 
-    if model.is_linear:
-        inner = model.folder / EMBEDDER
-        return f"n-grams, and vectors on {describe_run(read_folder(inner), runtime)}" if inner.is_dir() else "n-grams"
     device, dtype = runtime.place()
     attention = "transformers"
     if model.is_modernbert:
         head_dim = int(model.config["hidden_size"]) // int(model.config["num_attention_heads"])
         chosen = choose(device, dtype, head_dim, False)
         attention = "compiled kernels" if hasattr(chosen, "__self__") else f"attention in torch ({chosen.__name__})"
-    threads = torch.get_num_threads()
     layers = ", compiled layers" if runtime.compile else ""
-    return f"{device}, {describe(runtime)[1]}, {threads} thread{'s' * (threads > 1)}, {attention}{layers}"
+    return f"{device}, {describe(runtime)[1]}, {_count(torch.get_num_threads())}, {attention}{layers}"
+
+
+def _count(threads: int) -> str:
+    return f"{threads} thread{'s' * (threads > 1)}"
 
 
 def _read(folder: Path | ModelFolder, spec: ModelSpec | None) -> ModelFolder:
@@ -154,18 +170,34 @@ def _dimension(model: ModelFolder, network: Network) -> int:
     return stated
 
 
-def _network(model: ModelFolder, head: Head, runtime: Runtime) -> Any:
-    """Load a model with a head on the runtime's device."""
-    folder = model.folder
+def _network(model: ModelFolder, head: Head, runtime: Runtime) -> tuple[Any, Backend]:
+    """Load a model with a head, and return it and the backend that it computes with."""
+    from jnlp.encoder.arrays.load import choose, load_arrays
+
+    if (chosen := choose(model, runtime)) is not None:
+        from jnlp.encoder.arrays.backend import ArrayBackend
+
+        return load_arrays(model, head, chosen, runtime), ArrayBackend()
+    from jnlp.encoder.torch_backend import TorchBackend
+
     limit_products()
     use_threads(runtime.threads)
+    return _torch_network(model, head, runtime), TorchBackend(runtime.place()[0])
+
+
+def _torch_network(model: ModelFolder, head: Head, runtime: Runtime) -> Any:
+    """Load a model with a head on the runtime's device."""
+    folder = model.folder
     if model.is_modernbert:
         from jnlp.encoder.checkpoint import NETWORKS, load_modernbert
         from jnlp.encoder.forms.cpu_torch import accelerate
 
+        if runtime.place()[0].type == "cpu":
+            from jnlp.encoder.forms import kernels
+
+            kernels.build_in_background()
         kind: Any = NETWORKS[head]
-        name = f"the built-in model {model.spec.name}" if model.spec.builtin else model.spec.name
-        network = load_modernbert(folder, kind, runtime, config=model.config, name=name)
+        network = load_modernbert(folder, kind, runtime, config=model.config, name=model.title)
         share = partial(_share_layers, folder, runtime.converted)
         if runtime.dtype == "int8":
             from jnlp.encoder.forms.int8 import to_int8
@@ -192,19 +224,19 @@ def _share_layers(
     return share_weights(shared, f"{folder.resolve()} layers {layout}", make)
 
 
-def _reader(model: ModelFolder, runtime: Runtime, network: Any) -> Reader:
-    device, _ = runtime.place()
+def _reader(model: ModelFolder, runtime: Runtime, network: Any, backend: Backend) -> Reader:
     tokenizer = load_tokenizer(
-        model, normalize=runtime.normalize, usage=runtime.usage, threads=runtime.threads, device=device.type
+        model, normalize=runtime.normalize, usage=runtime.usage, threads=runtime.threads, device=backend.name
     )
     config, spec = model.config, model.spec
     positions = int(config.get("max_position_embeddings", spec.max_length))
     sizes = {name: int(config[f"{name}_size"]) for name in ("hidden", "intermediate") if f"{name}_size" in config}
-    inference = getattr(getattr(network, "model", network), "inference", None)
-    budget = runtime.budget(device, **sizes, blocks=getattr(inference, "blocks", False))
+    encoder = getattr(network, "model", network)
+    blocks = getattr(getattr(encoder, "inference", encoder), "blocks", False)
+    budget = runtime.budget(backend.name, **sizes, blocks=blocks)
     return Reader(
         tokenizer=tokenizer,
-        runner=BatchRunner(device, budget, usage=runtime.usage, pads=not model.is_modernbert),
+        runner=BatchRunner(backend, budget, usage=runtime.usage, pads=not model.is_modernbert),
         max_length=min(spec.max_length, positions),
         overflow=runtime.overflow,
         count=runtime.count,

@@ -6,12 +6,13 @@ different n-grams never share a code. A vocabulary is a sorted array of codes, w
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from jnlp.patterns import deferred
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,7 +26,7 @@ OVERLAPS = 3 * len(ORDERS) + 1
 """The number of columns of `overlaps`."""
 
 _BITS = 21
-_SPACE = re.compile(r"\s+")
+_SPACE = deferred(r"\s+")
 
 Counts = tuple["IntArray", "IntArray"]
 """The codes of a text's n-grams, ascending, and how often each occurs."""

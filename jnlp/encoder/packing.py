@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import torch
     from torch import Tensor
 
     from jnlp.types import IntArray
@@ -41,6 +41,8 @@ class Packed:
 
     def to(self, device: torch.device | str) -> Packed:
         """Return the batch on a device; copies to a GPU use pinned memory and do not block."""
+        import torch
+
         if torch.device(device).type == "cpu":
             return self
 
@@ -55,6 +57,8 @@ def pack(
     sequences: Sequence[IntArray | Sequence[int]], /, *, types: Sequence[IntArray | Sequence[int]] | None = None
 ) -> Packed:
     """Concatenate token sequences, each of at least one token, on the host."""
+    import torch
+
     ids = [np.asarray(sequence, dtype=np.int64) for sequence in sequences]
     lengths = [len(each) for each in ids]
     if not lengths or min(lengths) == 0:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jnlp.encoder.forms.kernels.processors import processor_flags
 from jnlp.errors import UsageError
 from jnlp.types import Overflow
 from jnlp.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import torch
 
@@ -38,6 +39,7 @@ class Runtime:
         normalize: Makes an aligned text (`jnlp.text.Aligned`) of each text before the model's own normaliser.
         count: Called after each call with the number of texts read in windows, and of characters left out.
         usage: Counts the encoder's work and its time.
+        backend: `auto`, `torch` or `numpy`; see `jnlp.encoder.arrays.load.choose`.
         converted: A folder shared by processes: weights converted to another dtype are stored there once and mapped by
             all. None: each process converts its own.
     """
@@ -47,6 +49,7 @@ class Runtime:
     threads: int | None = None
     batch_tokens: int | None = None
     compile: bool = False
+    backend: str = "auto"
     overflow: Overflow = Overflow.WINDOW
     normalize: Callable[[str], Any] | None = None
     count: Callable[[int, int], None] = ignore_counts
@@ -63,25 +66,21 @@ class Runtime:
         if self.dtype == "int8" and device.type != "cpu":
             raise UsageError(f"int8 runs on a CPU, not on {device}", hint="--device cpu, or --dtype bf16")
         if self.compile and device.type != "cuda":
-            raise UsageError(
-                f"compiling is for a GPU, and the model runs on {device}", hint="on a CPU: jnlp doctor --build-kernels"
-            )
-        wants = has_bf16(str(device)) if self.dtype in ("auto", "int8") else self.dtype == "bf16"
-        return device, torch.bfloat16 if wants else torch.float32
+            raise UsageError(f"compiling is for a GPU, and the model runs on {device}", hint="leave --compile out")
+        return device, torch.bfloat16 if dtype_name(str(device), self.dtype) == "bf16" else torch.float32
 
-    def budget(
-        self, device: torch.device, /, *, hidden: int = 512, intermediate: int = 2048, blocks: bool = False
-    ) -> int:
-        """Return the token budget for a model of these sizes; `blocks`: its layers run in blocks of tokens."""
+    def budget(self, device: str, /, *, hidden: int = 512, intermediate: int = 2048, blocks: bool = False) -> int:
+        """Return the token budget for a model of these sizes on a device; `blocks`: it runs in blocks of tokens."""
         from jnlp.encoder import budget, threads
 
         if self.batch_tokens:
             return self.batch_tokens
-        width = budget.token_bytes(hidden, 0 if blocks else intermediate, self.place()[1].itemsize)
-        if device.type == "cuda":
+        itemsize = 2 if dtype_name(device, self.dtype) == "bf16" else 4
+        width = budget.token_bytes(hidden, 0 if blocks else intermediate, itemsize)
+        if device.startswith("cuda"):
             import torch
 
-            return budget.cuda_budget(width, torch.cuda.mem_get_info(device)[0])
+            return budget.cuda_budget(width, torch.cuda.mem_get_info(torch.device(device))[0])
         bounds = budget.BLOCKS_TOKENS if blocks else budget.CPU_TOKENS
         return budget.cpu_budget(width, self.threads or threads.default_threads(), bounds=bounds)
 
@@ -113,14 +112,10 @@ def _device(name: str) -> tuple[torch.device, str]:
     return device, "as asked"
 
 
-@cache
-def processor_flags() -> frozenset[str]:
-    """Return the processor's flags, as Linux spells them; empty on other systems."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return frozenset()
-    return frozenset(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
+def dtype_name(device: str, dtype: str, /) -> str:
+    """Return the dtype of a model's states on a device, for a dtype of `Runtime`: `bf16` or `fp32`."""
+    wants = has_bf16(device) if dtype in ("auto", "int8") else dtype == "bf16"
+    return "bf16" if wants else "fp32"
 
 
 @cache

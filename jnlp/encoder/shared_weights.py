@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from jnlp.encoder.files import read_weights
-from jnlp.io.durable import Lock
+from jnlp.encoder.shared_files import made_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -30,28 +28,10 @@ def share_weights(shared: Path | None, key: str, make: Callable[[], Weights], /)
     """
     if shared is None:
         return make()
-    name = hashlib.sha256(key.encode()).hexdigest()[:16]
-    path = shared / f"{name}.pt"
-    with Lock(shared / f"{name}.lock", path, wait=True):
-        if not path.is_file():
-            with tempfile.TemporaryDirectory(dir=shared) as temporary:
-                made = Path(temporary) / path.name
-                torch.save(make(), made)
-                made.replace(path)
+    path = made_once(shared, key, ".pt", lambda made: torch.save(make(), made))
     # torch's own format begins each tensor on a cache line
     weights: Weights = torch.load(path, mmap=True, weights_only=True)
     return weights
-
-
-def check_once(shared: Path | None, key: str, check: Callable[[], None], /) -> None:
-    """Run a check; with a shared folder, later processes skip it once it has passed."""
-    if shared is None:
-        check()
-        return
-    passed = shared / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.checked"
-    if not passed.exists():
-        check()
-        passed.touch()
 
 
 def read_shared(folder: Path, dtype: torch.dtype, shared: Path, /) -> Weights:

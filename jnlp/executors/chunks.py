@@ -50,7 +50,14 @@ class Polled(Protocol):
         ...
 
 
-def chunks(records: Iterable[Record | Failed], /, *, width: int = 1, most: int = CHUNK_RECORDS) -> Iterator[Chunk]:
+def chunks(
+    records: Iterable[Record | Failed],
+    /,
+    *,
+    width: int = 1,
+    most: int = CHUNK_RECORDS,
+    characters: int = CHUNK_CHARACTERS,
+) -> Iterator[Chunk]:
     """Group records into chunks bounded in records and characters.
 
     If `records` is `Polled` and has nothing more for `PATIENCE` seconds, a chunk is passed on before it is full, marked
@@ -61,19 +68,20 @@ def chunks(records: Iterable[Record | Failed], /, *, width: int = 1, most: int =
         records: The records.
         width: How many work on chunks at once: so many chunks of a size come before larger ones.
         most: Records in a chunk, at most.
+        characters: And characters, but for one record that has more.
 
     Raises:
         JnlpError: What `records` raises, after a chunk of what was read before it.
     """
     polled = records if isinstance(records, Polled) else None
     chunk: list[Record | Failed] = []
-    characters, made, owing = 0, 0, False  # owing: results may be pending that were not requested yet
+    held, made, owing = 0, 0, False  # owing: results may be pending that were not requested yet
     broken: JnlpError | None = None
     source = iter(records)
     while True:
         if polled is not None and (chunk or owing) and not polled.ready(PATIENCE):
             yield Chunk(chunk, urgent=True)
-            chunk, characters, owing = [], 0, False
+            chunk, held, owing = [], 0, False
         start = time.monotonic()
         try:
             record = next(source)
@@ -83,13 +91,13 @@ def chunks(records: Iterable[Record | Failed], /, *, width: int = 1, most: int =
             broken = error
             break
         chunk.append(record)
-        characters += weight(record)
-        full = len(chunk) >= _limit(made, width, most) or characters >= CHUNK_CHARACTERS
+        held += weight(record)
+        full = len(chunk) >= _limit(made, width, most) or held >= characters
         slow = polled is None and time.monotonic() - start > PATIENCE
         if full or slow:
             yield Chunk(chunk, urgent=slow)
             made += full
-            chunk, characters, owing = [], 0, not slow
+            chunk, held, owing = [], 0, not slow
     if chunk:
         yield Chunk(chunk)
     if broken is not None:

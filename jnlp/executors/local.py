@@ -44,7 +44,9 @@ class LocalExecutor:
         apply = self._prepare(job)
         with Threads(IN_FLIGHT) as threads:
             most = GPU_CHUNK_RECORDS if _on_gpu(job) else CHUNK_RECORDS
-            yield from run(lambda work: threads.submit(apply, work), records, IN_FLIGHT, most=most)
+            yield from run(
+                lambda work: threads.submit(apply, work), records, IN_FLIGHT, most=most, weight=job.task.weight
+            )
 
 
 def _on_gpu(job: Job) -> bool:

@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError, RecordError
-from jnlp.executors.chunks import CHUNK_RECORDS, chunks
+from jnlp.executors.chunks import CHUNK_CHARACTERS, CHUNK_RECORDS, chunks
 from jnlp.types import Done, Failed
 
 if TYPE_CHECKING:
@@ -50,34 +50,41 @@ class Future:
 def run(
     submit: Callable[[Sequence[Record]], Future],
     records: Iterable[Record | Failed],
-    in_flight: int,
+    in_flight: int | Callable[[], int],
     /,
     *,
     most: int = CHUNK_RECORDS,
+    width: int | None = None,
+    weight: int = 1,
 ) -> Iterator[Outcome[Any]]:
     """Yield one outcome per record, in order; at most `in_flight` + 1 chunks are held.
 
     Args:
         submit: Sets to work on the records of a chunk.
         records: The input.
-        in_flight: How many chunks are worked on at once.
+        in_flight: How many chunks are worked on at once, or a function that returns it.
         most: Records in a chunk, at most.
+        width: How many work at once, for the sizes of the first chunks; None is half of `in_flight`.
+        weight: Chunks have that many fewer records and characters.
 
     Raises:
         JnlpError: What `submit`'s futures raise; what `records` raises, after the outcomes of what was read before.
         Exception: A bug in the task: nothing has succeeded and every record of a chunk failed with it.
     """
     worked = False
-    for chunk, future in _in_flight(submit, chunks(records, width=max(in_flight // 2, 1), most=most), in_flight):
+    count = in_flight if callable(in_flight) else lambda: in_flight
+    bounds = {"most": max(most // weight, 1), "characters": CHUNK_CHARACTERS // weight}
+    source = chunks(records, width=width or max(count() // 2, 1), **bounds)
+    for chunk, future in _in_flight(submit, source, count):
         outcomes = _merge(chunk, future.result(), worked)
         worked = worked or any(isinstance(outcome, Done) for outcome in outcomes)
         yield from outcomes
 
 
 def _in_flight(
-    submit: Callable[[Sequence[Record]], Future], source: Iterator[Chunk], count: int
+    submit: Callable[[Sequence[Record]], Future], source: Iterator[Chunk], count: Callable[[], int]
 ) -> Iterator[tuple[Chunk, Future]]:
-    """Yield chunks and their futures, `count` at work; an error of the source comes after all of them.
+    """Yield chunks and their futures, `count()` at work; an error of the source comes after all of them.
 
     After an urgent chunk all are yielded before the source is asked for more.
     """
@@ -92,7 +99,7 @@ def _in_flight(
             break
         if chunk.records:
             waiting.append((chunk, submit(chunk.work)))
-        while waiting and (chunk.urgent or len(waiting) >= count):
+        while waiting and (chunk.urgent or len(waiting) >= count()):
             yield waiting.popleft()
     while waiting:
         yield waiting.popleft()

@@ -6,7 +6,6 @@ crosses is texts one way and results the other, and no code.
 
 from __future__ import annotations
 
-import pickle
 import struct
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -23,6 +22,8 @@ def send(stream: BinaryIO, message: object, lock: Lock, /) -> None:
         OSError: The other end has gone.
         Exception: The message cannot be pickled; nothing was written.
     """
+    import pickle
+
     data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     with lock:
         stream.write(_LENGTH.pack(len(data)))
@@ -36,6 +37,8 @@ def receive(stream: BinaryIO, /) -> Any:
     Raises:
         EOFError: The other end has gone.
     """
+    import pickle
+
     (length,) = _LENGTH.unpack(_exactly(stream, _LENGTH.size))
     return pickle.loads(_exactly(stream, length))
 

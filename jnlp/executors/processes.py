@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from jnlp.errors import JnlpError
+from jnlp.executors.answers import outcomes_of, work_of
 from jnlp.executors.chunks import weight
 from jnlp.executors.ordered import Future, run
 from jnlp.executors.pipes import receive, send
-from jnlp.types import Done, Failed
 from jnlp.usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from jnlp.types import Apply, Job, Outcome, Record
+    from jnlp.types import Apply, Failed, Job, Outcome, Record
 
 IN_FLIGHT = 2
 """Chunks that one worker has at once."""
@@ -51,7 +51,7 @@ class ProcessesExecutor:
         """
         count = job.settings.workers
         with Pool(job, count, self._usage) as pool:
-            yield from run(pool.submit, records, IN_FLIGHT * count)
+            yield from run(pool.submit, records, IN_FLIGHT * count, weight=job.task.weight)
 
 
 class Pool:
@@ -146,7 +146,7 @@ class Worker:
             number = self._number
             self._waiting[number] = future, records
         with suppress(OSError):  # the listener reports its end
-            send(self._in, (number, [(record.id, record.text) for record in records]), self._sending)
+            send(self._in, (number, work_of(records)), self._sending)
         return future
 
     def __enter__(self) -> Self:
@@ -172,7 +172,7 @@ class Worker:
                 if isinstance(answer, BaseException):
                     future.fail(answer)
                 else:
-                    future.resolve([_outcome(r, ok, value) for r, (ok, value) in zip(records, answer, strict=True)])
+                    future.resolve(outcomes_of(records, answer))
         except EOFError:
             self._end(self._crash())
         except BaseException as error:  # it could not prepare the job, or a bug: raised where outcomes are taken
@@ -191,7 +191,3 @@ class Worker:
             self._waiting = {}
         for future, _ in waiting:
             future.fail(error)
-
-
-def _outcome(record: Record, ok: bool, value: Any) -> Outcome[Any]:
-    return Done(record, value) if ok else Failed.of(record, value)

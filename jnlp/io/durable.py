@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import contextmanager, suppress
+from io import FileIO
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from jnlp.errors import JnlpError
@@ -13,11 +14,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from _typeshed import ReadableBuffer
+
 _PATIENCE = 0.1  # seconds: the file of a run that has just ended looks held for a moment
 
 
-def open_own(path: Path, mode: str = "wb", /) -> BinaryIO:
+class _Whole(FileIO):
+    """An unbuffered file that writes all of what it is given.
+
+    The system may take a part alone: what fits on a disk that becomes full, or 2 GiB at once.
+    """
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write all of `data` and return its bytes.
+
+        Raises:
+            OSError: The disk is full, for one.
+        """
+        size, written = memoryview(data).nbytes, super().write(data) or 0
+        while written < size:
+            more = super().write(memoryview(data).cast("B")[written:])
+            if not more:
+                raise OSError(errno.EIO, os.strerror(errno.EIO), self.name)
+            written += more
+        return size
+
+
+def open_own(path: Path, mode: str = "wb", /, *, private: bool = False) -> BinaryIO:
     """Open a file for writing, unbuffered; refuse a symbolic link, which may point anywhere.
+
+    With `private`, only its owner can read and write it (mode 0600), also where it was there before.
 
     Raises:
         JnlpError: It is a symbolic link.
@@ -25,10 +51,13 @@ def open_own(path: Path, mode: str = "wb", /) -> BinaryIO:
     """
 
     def opener(name: str, flags: int) -> int:
-        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        handle = os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o600 if private else 0o666)
+        if private and hasattr(os, "fchmod"):
+            os.fchmod(handle, 0o600)
+        return handle
 
     try:
-        return open(path, mode, buffering=0, opener=opener)  # type: ignore[return-value]
+        return _Whole(path, mode, opener=opener)
     except OSError as error:
         if error.errno == errno.ELOOP and path.is_symlink():
             raise JnlpError(f"{path} is a symbolic link: nothing is written through it", hint="remove it") from error
@@ -36,10 +65,11 @@ def open_own(path: Path, mode: str = "wb", /) -> BinaryIO:
 
 
 @contextmanager
-def replacing(path: Path, /) -> Iterator[BinaryIO]:
+def replacing(path: Path, /, *, private: bool = False) -> Iterator[BinaryIO]:
     """Write a file that replaces `path` atomically, once it is complete and synced.
 
-    It is written as `path.part`. After an error the part is removed, and the old file stays.
+    It is written as `path.part`. After an error the part is removed, and the old file stays. With `private`, only its
+    owner can read it (mode 0600).
 
     Example:
         with replacing(folder / "state.json") as file:
@@ -47,7 +77,7 @@ def replacing(path: Path, /) -> Iterator[BinaryIO]:
     """
     part = path.with_name(path.name + ".part")
     try:
-        with open_own(part) as file:
+        with open_own(part, private=private) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

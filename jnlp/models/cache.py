@@ -7,10 +7,11 @@ start-up. So only a download imports it.
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
+from jnlp.patterns import deferred
+
+_COMMIT = deferred(r"[0-9a-f]{40}")
 _TRUE = {"1", "ON", "YES", "TRUE"}
 
 

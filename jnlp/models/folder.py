@@ -27,6 +27,13 @@ LINEAR = "jnlp_linear"
 EMBEDDER = "embedder"
 """The folder in a linear classifier's that holds the embedder whose vectors it reads; it may be absent."""
 
+EMBEDDER_NAME, EMBEDDER_WEIGHTS = "jnlp_embedder", "jnlp_embedder_weights"
+"""The keys of a linear classifier's `config.json` with the name of a built-in embedder, which then is not in its
+folder, and with the digest of that embedder's weights."""
+
+BUILTIN = Path(__file__).parent / "builtin"
+"""Where the models that ship are."""
+
 TEMPERATURE = "jnlp_temperature"
 """The key of the temperature in a classifier's `config.json`."""
 
@@ -65,6 +72,11 @@ class ModelFolder:
     special: tuple[Mapping[str, Any], ...] = ()
 
     @property
+    def title(self) -> str:
+        """What messages call the model."""
+        return f"the built-in model {self.spec.name}" if self.spec.builtin else self.spec.name
+
+    @property
     def is_modernbert(self) -> bool:
         """Whether jnlp's own encoder runs it."""
         return self.config.get("model_type") == "modernbert"
@@ -97,6 +109,28 @@ def missing(folder: Path) -> str | None:
         return TOKENIZER
     inner = missing(folder / EMBEDDER) if (folder / EMBEDDER).is_dir() else None
     return None if inner is None else f"{EMBEDDER}/{inner}"
+
+
+def embedder_of(folder: Path, config: Mapping[str, Any], /) -> Path | None:
+    """Return the folder of the embedder that a linear classifier reads, or None if it reads n-grams alone.
+
+    It is in the classifier's folder, or it is a built-in model: the one next to the classifier, or the one that ships.
+
+    Raises:
+        JnlpError: There is no such built-in model.
+    """
+    if (folder / EMBEDDER).is_dir():
+        return folder / EMBEDDER
+    name = config.get(EMBEDDER_NAME)
+    if name is None:
+        return None
+    if isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9-]*", name):
+        for place in (folder.parent / name, BUILTIN / name):
+            if (place / "config.json").is_file():
+                return place
+    raise JnlpError(
+        f"{folder} reads the vectors of the built-in model {name!r}, which is not there", hint="update jnlp"
+    )
 
 
 def inspect(folder: Path, name: str | None = None) -> ModelSpec:
@@ -228,7 +262,8 @@ def _max_length(folder: Path, config: dict[str, Any], special: tuple[Mapping[str
     """Return the longest input in tokens; RoBERTa-like models keep two positions for padding."""
     model_type = str(config.get("model_type"))
     if model_type == LINEAR:
-        return read_folder(folder / EMBEDDER).spec.max_length if (folder / EMBEDDER).is_dir() else 1_000_000
+        inner = embedder_of(folder, config)
+        return 1_000_000 if inner is None else read_folder(inner).spec.max_length
     longest = int(config.get("max_position_embeddings", 512)) - _POSITIONS_BEFORE_TEXT.get(model_type, 0)
     stated = [_read(folder / "sentence_bert_config.json").get("max_seq_length")]
     if model_type != "modernbert":

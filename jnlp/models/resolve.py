@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 from jnlp.errors import JnlpError, UsageError
 from jnlp.models import download as hub
 from jnlp.models.cache import is_offline, snapshot
+from jnlp.models.folder import BUILTIN as BUILTIN
 from jnlp.models.folder import MODULES, ModelFolder, missing, read_folder
+from jnlp.patterns import deferred
 from jnlp.types import ModelSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-BUILTIN = Path(__file__).parent / "builtin"
 _AS_ITS_FILES_SAY = 1 << 62
-_HUB_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?", re.ASCII)
+_HUB_ID = deferred(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?", re.ASCII)
 
 
 def resolve(

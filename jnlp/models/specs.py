@@ -125,7 +125,7 @@ BUILTIN_SPECS: tuple[ModelSpec, ...] = (
     ),
     ModelSpec(
         name="tiny-search",
-        summary="Built in: a small embedder on top of tiny, for search next to full text.",
+        summary="Built in: a small embedder that learned from multilingual-e5-small.",
         max_length=512,
         licence="CC-BY-SA-4.0",
         builtin="tiny-search",
@@ -138,6 +138,14 @@ BUILTIN_SPECS: tuple[ModelSpec, ...] = (
         max_length=512,
         licence="CC-BY-SA-4.0",
         builtin="tiny-toxicity",
+    ),
+    ModelSpec(
+        name="tiny-sentiment",
+        summary="Built in: 不満, 普通 or 満足, from what visitors wrote; n-grams and tiny-search.",
+        heads=(Head.CLASSIFIER,),
+        max_length=512,
+        licence="CC-BY-SA-4.0",
+        builtin="tiny-sentiment",
     ),
     _modernbert_ja("30m", 37_000_000, "ModernBERT-Ja 30M: small and quick."),
     _modernbert_ja("70m", 70_000_000, "ModernBERT-Ja 70M."),

@@ -32,6 +32,23 @@ class Weights:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a tensor is in its file.
+
+    Args:
+        dtype: The format's name of its dtype: `F32`, `F16`, `BF16` ….
+        shape: Its sizes.
+        start: The offset of its first byte in the file.
+        end: The offset after its last byte.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
 def read_weights(folder: Path) -> Weights:
     """Return a summary of a folder's safetensors files, from their headers.
 
@@ -43,9 +60,9 @@ def read_weights(folder: Path) -> Weights:
     for path in weight_files(folder):
         if not path.is_file():
             raise JnlpError(f"{folder} lacks {path.name}, which its {INDEX} names", hint=AGAIN)
-        header = _header(path)
+        header = read_header(path)
         names.update(header)
-        parameters += sum(prod(shape) for shape in header.values())
+        parameters += sum(prod(place.shape) for place in header.values())
         size += path.stat().st_size
     return Weights(frozenset(names), parameters, size)
 
@@ -68,7 +85,12 @@ def weight_files(folder: Path) -> list[Path]:
     return [folder / shard for shard in shards]
 
 
-def _header(path: Path) -> dict[str, tuple[int, ...]]:
+def read_header(path: Path, /) -> dict[str, Place]:
+    """Return where the tensors of a safetensors file are, by name.
+
+    Raises:
+        JnlpError: The file is truncated or damaged.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -78,13 +100,18 @@ def _header(path: Path) -> dict[str, tuple[int, ...]]:
     try:
         tensors = json.loads(raw)
         tensors.pop("__metadata__", None)
-        shapes = {str(name): tuple(map(_size, tensor["shape"])) for name, tensor in tensors.items()}
-        end = max((_size(tensor["data_offsets"][1]) for tensor in tensors.values()), default=0)
+        places = {str(name): _place(tensor, 8 + length) for name, tensor in tensors.items()}
     except _NONSENSE as error:
         raise _damage(path, size) from error
-    if size < 8 + length + end:
-        raise JnlpError(f"{path} is truncated: {size:,} of {8 + length + end:,} bytes", hint=AGAIN)
-    return shapes
+    end = max((place.end for place in places.values()), default=8 + length)
+    if size < end:
+        raise JnlpError(f"{path} is truncated: {size:,} of {end:,} bytes", hint=AGAIN)
+    return places
+
+
+def _place(tensor: Any, base: int) -> Place:
+    start, end = map(_size, tensor["data_offsets"])
+    return Place(str(tensor.get("dtype")), tuple(map(_size, tensor["shape"])), base + start, base + end)
 
 
 def _size(value: Any) -> int:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 from unicodedata import normalize
 
+from jnlp.patterns import deferred
+
 from .align import Aligned, Builder
 
 _KANJI = "々〆〇ヶ㐀-䶿一-鿿豈-\ufaff\U00020000-\U0003ffff仝"
-_RUBY = re.compile(r"《[^《》\n]{1,60}》")
-_HEADER = re.compile(r"^-{20,}[ \t]*\r?\n(?:(?!-{20}).*\r?\n){1,60}?-{20,}[ \t]*(?:\r?\n)*", re.MULTILINE)
-_HEADER_SAYS = re.compile(r"《》|［＃］|ルビ|テキスト中に現れる記号")
-_TOKEN = re.compile(r"《[^《》\n]{1,60}》|｜(?=[^｜《》\n]{1,60}《)|※?［＃|〔(?=[^〔〕\n]{1,80}〕)|[〔〕]")
-_NOTE = re.compile("［＃[^［］\n]{1,80}］")
-_NOTE_END = re.compile("[［］\n]")
-_CODE_POINT = re.compile(r"U\+([0-9A-Fa-f]{4,6})")
-_JIS = re.compile(r"(?<![0-9-])([12])-([0-9]{1,2})-([0-9]{1,2})(?![0-9-])")
+_RUBY = deferred(r"《[^《》\n]{1,60}》")
+_HEADER = deferred(r"^-{20,}[ \t]*\r?\n(?:(?!-{20}).*\r?\n){1,60}?-{20,}[ \t]*(?:\r?\n)*", re.MULTILINE)
+_HEADER_SAYS = deferred(r"《》|［＃］|ルビ|テキスト中に現れる記号")
+_TOKEN = deferred(r"《[^《》\n]{1,60}》|｜(?=[^｜《》\n]{1,60}《)|※?［＃|〔(?=[^〔〕\n]{1,80}〕)|[〔〕]")
+_NOTE = deferred("［＃[^［］\n]{1,80}］")
+_NOTE_END = deferred("[［］\n]")
+_CODE_POINT = deferred(r"U\+([0-9A-Fa-f]{4,6})")
+_JIS = deferred(r"(?<![0-9-])([12])-([0-9]{1,2})-([0-9]{1,2})(?![0-9-])")
 _ACCENTS = dict(zip("`'^~:,&_", "\u0300\u0301\u0302\u0303\u0308\u0327\u030a\u0304", strict=True))
-_ACCENTED = re.compile(r"AE&|ae&|OE&|oe&|s&|[cCsStT],|[A-Za-z][`'^~:&_/]")
+_ACCENTED = deferred(r"AE&|ae&|OE&|oe&|s&|[cCsStT],|[A-Za-z][`'^~:&_/]")
 _LIGATURES = {
     "AE&": "Æ",
     "ae&": "æ",
@@ -30,7 +32,7 @@ _LIGATURES = {
     "L/": "Ł",
     "d/": "đ",
 }
-_GLOSSED = re.compile(rf"(?:[{_KANJI}]|｜[^｜《》\n]{{1,60}})《[ぁ-んー・゛゜ゝゞ]+》")
+_GLOSSED = deferred(rf"(?:[{_KANJI}]|｜[^｜《》\n]{{1,60}})《[ぁ-んー・゛゜ゝゞ]+》")
 _LOOKED_AT = 1 << 18  # characters
 _LONGEST_NOTE, _DEEPEST_NOTE = 500, 4
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 
 from jnlp.errors import RecordError, UsageError
+from jnlp.patterns import deferred
 
 from .encodings import Decoded, Decoder, Detected, canonical, decode, detect
 from .prior import japanese_cost
 
 _HEAD = 4096  # bytes in which a declaration is looked for
-_META = re.compile(
+_META = deferred(
     rb"<meta(?=[\s/])[^<>]{0,400}?[\s;\"']charset\s{0,9}=\s{0,9}[\"']?\s{0,9}([\w:.-]{1,40})", re.IGNORECASE
 )
-_XML = re.compile(rb"\s{0,99}<\?xml\s[^<>]{0,200}?encoding\s{0,9}=\s{0,9}[\"']([\w:.-]{1,40})", re.IGNORECASE)
+_XML = deferred(rb"\s{0,99}<\?xml\s[^<>]{0,200}?encoding\s{0,9}=\s{0,9}[\"']([\w:.-]{1,40})", re.IGNORECASE)
 # What browsers read by these names, from the WHATWG's table: mostly a superset of what the name says.
 _LABELS = {
     "gb18030": "gb18030 gb2312 gb_2312 gb_2312-80 gbk x-gbk chinese csgb2312 iso-ir-58 csiso58gb231280",
@@ -32,14 +33,14 @@ _LABELS = {
     "mac_roman": "macintosh mac x-mac-roman",
 }
 _CODECS = {label: codec for codec, labels in _LABELS.items() for label in labels.split()}
-_OTHERS = re.compile(
+_OTHERS = deferred(
     r"iso-?8859-\d{1,2}|windows-125\d|cp125\d|koi8-[ru]|johab|(?:windows-31j|x-sjis|shift[_-]?jis|sjis|ms932|iso-2022-jp)"
 )
 _JAPANESE = frozenset({"cp932", "euc_jp", "iso2022_jp"})
-_KANA = re.compile("[\u3041-\u3096\u30a1-\u30fc]")
-_HIGH = re.compile("[\x80-\U0010ffff]")
-_ACCENTED = re.compile("[\u00c0-\u024f]")
-_IN_WORD = re.compile(
+_KANA = deferred("[\u3041-\u3096\u30a1-\u30fc]")
+_HIGH = deferred("[\x80-\U0010ffff]")
+_ACCENTED = deferred("[\u00c0-\u024f]")
+_IN_WORD = deferred(
     "(?<=[A-Za-z])[\u00c0-\u024f]{1,2}(?![\u00c0-\u024f])|(?<![\u00c0-\u024f])[\u00c0-\u024f]{1,2}(?=[A-Za-z])"
 )
 _WEIGHED = 8192  # bytes

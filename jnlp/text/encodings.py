@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 
 from jnlp.errors import RecordError, UsageError
+from jnlp.patterns import deferred
 
 from .foreign import LANGUAGES, foreign_codec, head
 from .prior import japanese_cost
@@ -48,15 +49,15 @@ _MAGIC = {
     b"PAR1": "parquet",
 }
 # What begins Japanese in ISO-2022-JP. ESC ( B alone does not: terminals write it too, as `tput sgr0` does.
-_ESCAPE = re.compile(rb"\x1b(?:\$[@B]|\$\([A-DO-Q]|\(I)(?=[!-~])")
-_SHIFTED = re.compile(rb"\x1b(?:(?:\$[@B]|\$\([A-DO-Q])(?:[!-~]{2})++|\(I[!-_]++)(?=[\x1b\r\n])")  # to its end
-_HIGH = re.compile(rb"[\x80-\xff]")
-_CONTROL = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
-_WIDE_STRONG = re.compile(r"[\t\n\r -~\u3000-\u3002\u300c\u300d\u3041-\u30ff\uff01-\uff9f]")
-_WIDE_PLAUSIBLE = re.compile(
+_ESCAPE = deferred(rb"\x1b(?:\$[@B]|\$\([A-DO-Q]|\(I)(?=[!-~])")
+_SHIFTED = deferred(rb"\x1b(?:(?:\$[@B]|\$\([A-DO-Q])(?:[!-~]{2})++|\(I[!-_]++)(?=[\x1b\r\n])")  # to its end
+_HIGH = deferred(rb"[\x80-\xff]")
+_CONTROL = deferred(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
+_WIDE_STRONG = deferred(r"[\t\n\r -~\u3000-\u3002\u300c\u300d\u3041-\u30ff\uff01-\uff9f]")
+_WIDE_PLAUSIBLE = deferred(
     r"[\t\n\r -~\u2010-\u203b\u2190-\u2193\u2460-\u2473\u25a0-\u25cf\u3000-\u30ff\u4e00-\u9fff\uff01-\uff9f]"
 )
-_UNASSIGNED = re.compile("[\x80\xa0\uf8f0-\uf8f3]")  # what Python's cp932 makes of bytes that Shift_JIS does not have
+_UNASSIGNED = deferred("[\x80\xa0\uf8f0-\uf8f3]")  # what Python's cp932 makes of bytes that Shift_JIS does not have
 _SHIFT_JIS = {
     "shift_jis",
     "sjis",

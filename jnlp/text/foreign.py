@@ -7,7 +7,8 @@ fifth of Chinese or Korean prose are the two hundred characters below; by chance
 from __future__ import annotations
 
 import codecs
-import re
+
+from jnlp.patterns import deferred
 
 LANGUAGES = {"gb18030": "Chinese", "big5": "Chinese", "cp949": "Korean"}
 """The detected encodings, with their languages."""
@@ -22,9 +23,9 @@ _HANGUL = frozenset(
     "이다는에의을가고하지를은한로도사기서있나어그리자아대인해시라것수으만니들게일제부스보면상과여전정장주었안원공구요적우음오드조세했말마성소와"
     "까물동화신국생모선진경무비러없거중위각문발연내용할유간년계된당같식때입더번방재차행데등습민관학업회실개명트바호르파미치통"
 )
-_FOREIGN = re.compile("[\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff]")
+_FOREIGN = deferred("[\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff]")
 _MARKS = frozenset("，。、：；！？“”‘’（）《》「」　")
-_KANA = re.compile("[\u3041-\u30fa]")
+_KANA = deferred("[\u3041-\u30fa]")
 _FREQUENT, _COMMON, _RARE, _MARK, _ASCII, _OTHER = 7.5, 12.5, 19.0, 6.5, 8.0, 17.0  # bits
 _FEWEST = 6  # different characters: a word that is repeated proves nothing new
 _SHARE, _SURPLUS = 0.2, 3  # of them that are frequent, and more, since few prove little

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from jnlp.patterns import deferred
 from jnlp.types import Mark
 
 if TYPE_CHECKING:
@@ -18,17 +19,17 @@ _LEVELS = {"編": 1, "部": 1, "章": 2, "節": 3, "款": 4, "目": 5, "条": 6}
 _MARKED, _DECIMAL, _BRACKETED = 7, 8, 12
 """Levels of ■, of 1. (1.1 is one deeper, at most three), and of (1)."""
 
-_UNIT = re.compile(
+_UNIT = deferred(
     rf"第{_NUMBER}(?P<unit>[編部章節款目条])(?:の{_NUMBER}){{0,3}}"
     rf"(?P<title>[ \t　]{{0,4}}[（(][^（()）\n]{{1,{LONGEST}}}[）)])?"
 )
-_DECIMALS = re.compile(r"(?P<numbers>[0-9０-９]{1,2}(?:[.．][0-9０-９]{1,2}){0,3})(?P<dot>[.．]?)[ \t　]{1,4}")
-_PAREN = re.compile(rf"[（(](?:{_NUMBER})[）)][ \t　]{{0,4}}")
-_SIGN = re.compile(r"[■◆▼][ \t　]{0,4}(?=\S)")
-_TITLED = re.compile(rf"【[^【】\n]{{1,{LONGEST}}}】")
+_DECIMALS = deferred(r"(?P<numbers>[0-9０-９]{1,2}(?:[.．][0-9０-９]{1,2}){0,3})(?P<dot>[.．]?)[ \t　]{1,4}")
+_PAREN = deferred(rf"[（(](?:{_NUMBER})[）)][ \t　]{{0,4}}")
+_SIGN = deferred(r"[■◆▼][ \t　]{0,4}(?=\S)")
+_TITLED = deferred(rf"【[^【】\n]{{1,{LONGEST}}}】")
 _LEADERS = ("..", "……", "・・", "‥‥", "…")
 _DIGITS, _BLANKS = "0123456789０１２３４５６７８９", " \t　"
-_RUNS_ON = re.compile(r"(?:[のはがをにでともへや]|から|まで|より|では|には|とは|への|での)(?=[^ぁ-ゖ])|[、，:：]")
+_RUNS_ON = deferred(r"(?:[のはがをにでともへや]|から|まで|より|では|には|とは|への|での)(?=[^ぁ-ゖ])|[、，:：]")
 # The sentence goes on: 第3条の規定により; but はじめに is a title.
 _ENDS = "。．.、，,？?！!；;"
 

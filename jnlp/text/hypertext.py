@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from html import unescape
 
+from jnlp.patterns import deferred
 from jnlp.types import Mark
 
 from .align import Aligned, Builder
 
-_TOKEN = re.compile(
+_TOKEN = deferred(
     r"""(?P<cdata><!\[CDATA\[)
     |(?P<comment><!--)
     |<[!?][^<>]*+>
@@ -23,12 +24,12 @@ _TOKEN = re.compile(
     |(?P<text>[^<&\ \t\n\r\f]++(?:\ [^<&\ \t\n\r\f]++)*+|[<&])""",
     re.VERBOSE,
 )
-_NAME = re.compile(r"</?([A-Za-z][^ \t\n\r\f/<>]*+)")
-_ATTRIBUTE = re.compile(
+_NAME = deferred(r"</?([A-Za-z][^ \t\n\r\f/<>]*+)")
+_ATTRIBUTE = deferred(
     r"[ \t\n\r\f/]*+(?:[^ \t\n\r\f/>=][^ \t\n\r\f/>=]*+|=[^ \t\n\r\f/>=]*+)(?:[ \t\n\r\f]*+=[ \t\n\r\f]*+)?+"
 )
-_VALUE = re.compile(r"[^ \t\n\r\f>]*+")
-_COMMENT_END = re.compile(r"--!?>")
+_VALUE = deferred(r"[^ \t\n\r\f>]*+")
+_COMMENT_END = deferred(r"--!?>")
 _RAW = {"script", "style", "template", "noembed", "noframes", "iframe", "annotation", "annotation-xml"}
 _GLOSS = {"rt", "rp", "rtc"}
 _GLOSS_ENDS = {"ruby", "rb", "rt", "rp", "rtc"}
@@ -42,19 +43,24 @@ _PARAGRAPHS = {
 _BREAKS = {"br", "li", "dt", "dd", "tr", "caption", "summary", "option", "legend", "thead", "tbody", "tfoot"}
 _CELLS = {"td", "th"}
 _HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
-_TITLE = re.compile(r"<title(?:\s[^<>]*)?>(.*?)(?:</title\s*>|\Z)", re.DOTALL | re.IGNORECASE)
+_TITLE = deferred(r"<title(?:\s[^<>]*)?>(.*?)(?:</title\s*>|\Z)", re.DOTALL | re.IGNORECASE)
 _HEAD = 1 << 17  # characters in which a page states its author and date
-_META = re.compile(r"<meta(?=\s)[^<>]{1,2000}>", re.IGNORECASE)
-_SAID = re.compile(r"""([a-zA-Z]{1,20})\s{0,9}=\s{0,9}(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
+_META = deferred(r"<meta(?=\s)[^<>]{1,2000}>", re.IGNORECASE)
+_SAID = deferred(r"""([a-zA-Z]{1,20})\s{0,9}=\s{0,9}(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
 _MEANT = {
     **dict.fromkeys(("author", "article:author", "dc.creator", "dcterms.creator"), "author"),
     **dict.fromkeys(
         ("article:published_time", "date", "dc.date", "dcterms.created", "dcterms.issued", "pubdate"), "date"
     ),
 }
+_NAVIGATION = deferred(r"""\brole\s{0,9}=\s{0,9}["']?(?:navigation|search)\b""", re.IGNORECASE)
+_NAVIGATING = {"div", "section", "ul", "ol", "header", "footer", "aside", "form", "table"}  # may have such a role
+_AROUND = {"header", "footer", "aside"}  # what surrounds the main part of a page that marks one
+_MAIN = deferred(r"<main(?=[ \t\n\r\f/>])", re.IGNORECASE)
+_MAIN_END = deferred(r"</main(?=[ \t\n\r\f/>])", re.IGNORECASE)
 _LONGEST_HEADING = 300  # characters; an element that is longer was not closed, or is not a heading
 _STRENGTH = {"": 0, " ": 1, "\t": 2, "\n": 3, "\n\n": 4}
-_WIDE = re.compile("[\u3000-\u30ff\u3400-\u9fff\uff01-\uff9f]")
+_WIDE = deferred("[\u3000-\u30ff\u3400-\u9fff\uff01-\uff9f]")
 
 
 def html(text: str, /) -> Aligned:
@@ -67,15 +73,26 @@ def html(text: str, /) -> Aligned:
     return _Page(text).read()
 
 
-def html_with_outline(text: str, /) -> tuple[Aligned, tuple[Mark, ...]]:
+def html_with_outline(text: str, /, *, content: bool = False) -> tuple[Aligned, tuple[Mark, ...]]:
     """Return the text that a page shows, and its headings.
+
+    Args:
+        text: The page.
+        content: Leave out navigation: `nav` and elements with the role navigation or search, and in a page with a
+            `main`, each `header`, `footer` and `aside` outside it. A page that has nothing else keeps all.
 
     Example:
         >>> html_with_outline("<h2>第1条</h2>目的")[1]
         (Mark(start=0, kind='heading', level=2, title='第1条', number=None),)
+        >>> html_with_outline("<nav>製品 採用</nav><p>目的</p>", content=True)[0].text
+        '目的'
     """
-    page = _Page(text)
-    return page.read(), page.outline()
+    page = _Page(text, content=content)
+    found = page.read()
+    if content and page.left_out and not found.text.strip():
+        page = _Page(text)
+        found = page.read()
+    return found, page.outline()
 
 
 def html_fragment(text: str, /) -> tuple[Aligned, tuple[Mark, ...]]:
@@ -116,13 +133,25 @@ def html_meta(text: str, /) -> dict[str, str]:
     return found
 
 
+def _main_part(source: str) -> tuple[int, int] | None:
+    """Return where the main part of a page is, if the page marks one."""
+    start = _MAIN.search(source)
+    end = _MAIN_END.search(source, start.end()) if start else None
+    return (start.start(), end.start()) if start and end else None
+
+
 class _Page:
     """The state of writing a page: the pending separator, and elements being skipped or kept unchanged."""
 
-    def __init__(self, source: str, *, whole: bool = True) -> None:
+    def __init__(self, source: str, *, whole: bool = True, content: bool = False) -> None:
         self.builder = Builder(source)
         self._source = source
         self._whole = whole
+        self._content = content
+        self._main = _main_part(source) if content else None
+        self.left_out = False
+        """Whether something was left out as navigation."""
+        self._unclosed: set[str] = set()  # elements whose end was looked for in vain
         self._broken = False  # a tag has no end: from there on any > ends one
         self._missing: set[str] = set()  # ends that do not come any more
         self._due, self._due_start, self._due_end = "", 0, 0
@@ -224,6 +253,12 @@ class _Page:
     def _element(self, tag: str, closes: bool, start: int, end: int) -> int:
         if tag in _RAW and not closes and self._source[end - 2] != "/":
             return self._skip(tag, end)
+        if self._content and not closes and self._is_around(tag, start, end):
+            closed = self._past(tag, end)
+            if closed is not None:
+                self.left_out = True
+                self._separate("\n\n", start, closed)
+                return closed
         if tag in _GLOSS_ENDS:
             self._gloss = tag in _GLOSS and not closes
         elif tag in _PARAGRAPHS:
@@ -239,6 +274,25 @@ class _Page:
         elif tag in _CELLS:
             self._separate("\t", start, end)
         return end
+
+    def _is_around(self, tag: str, start: int, end: int) -> bool:
+        """Return whether an element is navigation, or surrounds the main part."""
+        if tag == "nav" or (tag in _NAVIGATING and _NAVIGATION.search(self._source, start, end)):
+            return True
+        return tag in _AROUND and self._main is not None and not self._main[0] <= start < self._main[1]
+
+    def _past(self, tag: str, end: int) -> int | None:
+        """Return the end of an element with elements of its kind in it; None if it has no end."""
+        if tag in self._unclosed:
+            return None
+        depth = 1
+        for found in re.compile(rf"<(/?){re.escape(tag)}(?=[ \t\n\r\f/>])", re.IGNORECASE).finditer(self._source, end):
+            depth += -1 if found[1] else 1
+            if depth == 0:
+                closed = self._find(">", found.end())
+                return closed + 1 if closed >= 0 else None
+        self._unclosed.add(tag)
+        return None
 
     def _end_heading(self) -> None:
         """Keep the heading that was open, if it has a text."""

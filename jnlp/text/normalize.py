@@ -8,9 +8,11 @@ whole text.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 from unicodedata import category, is_normalized, normalize
+
+from jnlp.patterns import deferred
 
 from .align import Aligned, Builder, compose, identity, retext
 
@@ -18,8 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _DASHES = "‐‑‒–—―−－─━"
+_DASH_SET = frozenset(_DASHES)
 _KATAKANA = "ァ-ヺヽ-ヿㇰ-ㇿｦ-ｯｱ-ﾟ゙゚"
-_LONG_VOWEL = re.compile(f"(?<=[{_KATAKANA}])[{_DASHES}](?![0-9A-Za-z０-９Ａ-Ｚａ-ｚ])")
+_LONG_VOWEL = deferred(f"(?<=[{_KATAKANA}])[{_DASHES}](?![0-9A-Za-z０-９Ａ-Ｚａ-ｚ])")
 _VARIANTS = str.maketrans({**dict.fromkeys(_DASHES, "-"), "〜": "~", "∼": "~", "〰": "~"})
 _SPACES = str.maketrans(dict.fromkeys("\t\n\r\v\f\x1c\x1d\x1e\x1f\x85\u1680\u2028\u2029", " "))
 _IGNORABLE = (
@@ -28,8 +31,8 @@ _IGNORABLE = (
 )
 """Invisible characters: Unicode's Default_Ignorable_Code_Point, and the blank Braille cell."""
 
-_INVISIBLE = re.compile(f"[{_IGNORABLE}]+")
-_MARKS = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\u3099\u309a\ufe20-\ufe2f]+")
+_INVISIBLE = deferred(f"[{_IGNORABLE}]+")
+_MARKS = deferred("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\u3099\u309a\ufe20-\ufe2f]+")
 """Combining marks that may be written on any letter; after NFKC, those that have no composed form."""
 
 _SOUND_MARKS = str.maketrans("゛゜", "\u3099\u309a")
@@ -80,22 +83,49 @@ def fold(text: str, /, *, width: bool = True, kana: bool = False, case: bool = T
         visible = without_invisible(text)
         return compose(visible, fold(visible.text, kana=kana, case=case))
     # before NFKC, which makes an ASCII hyphen of －
-    varied = _LONG_VOWEL.sub("ー", text.translate(_SOUND_MARKS)) if width else text
+    varied = _varied(text) if width else text
 
-    def change(character: str) -> str:
-        if width:
-            character = normalize("NFKC", character.translate(_VARIANTS)).translate(_SPACES)
-        if case:
-            character = character.casefold()
-        return character.translate(_KANA) if kana else character
-
-    singles, others = _split(varied, change)
+    table = _table(width, case, kana)
+    plain = varied.translate(table)
+    if len(plain) == len(text) and (not width or (is_normalized("NFKC", plain) and not _MARKS.search(plain))):
+        return retext(text, plain)
+    singles, others = _split(varied, lambda character: table[ord(character)])
     folded = retext(text, varied.translate(singles) if singles else varied)
     folded = _then(folded, lambda inner: _expand(inner, others))
     if not width:
         return folded
     folded = _then(folded, nfkc)  # marks that stood apart, or were made of one character, join their letters
     return _then(folded, _without_marks) if _MARKS.search(folded.text) else folded
+
+
+def _varied(text: str) -> str:
+    """Return the text with spacing sound marks as combining ones, and dashes after katakana as long-vowel marks."""
+    if "゛" in text or "゜" in text:
+        text = text.translate(_SOUND_MARKS)
+    return text if _DASH_SET.isdisjoint(text) else _LONG_VOWEL.sub("ー", text)
+
+
+class _Table(dict[int, str]):
+    """What characters become, for `str.translate`; filled as they are met."""
+
+    def __init__(self, width: bool, case: bool, kana: bool) -> None:
+        super().__init__()
+        self._how = (width, case, kana)
+
+    def __missing__(self, code: int) -> str:
+        width, case, kana = self._how
+        character = chr(code)
+        if width:
+            character = normalize("NFKC", character.translate(_VARIANTS)).translate(_SPACES)
+        if case:
+            character = character.casefold()
+        self[code] = changed = character.translate(_KANA) if kana else character
+        return changed
+
+
+@cache
+def _table(width: bool, case: bool, kana: bool) -> _Table:
+    return _Table(width, case, kana)
 
 
 def without_invisible(text: str, /) -> Aligned:

@@ -6,27 +6,26 @@ small letter), or is as long as its neighbours because an editor wrapped it at a
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
+
+from jnlp.patterns import deferred
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|[\r\n])|[^\r\n]+\Z")
+_LINE = deferred(r"[^\r\n]*(?:\r\n|[\r\n])|[^\r\n]+\Z")
 _BLOCK = 2000  # lines looked at together: bounds the memory in a file without blank lines
-_STARTS = re.compile(
+_STARTS = deferred(
     r"\u3000"
     r"|\s*(?:#{1,6}\s|[-*+–]\s|[・●○■□◆◇▼▲▶※◎★☆→⇒✓]|[①-⑳㈠-㈩Ⅰ-Ⅻ>|]"
     r"|[(（]?(?:[0-9０-９]{1,3}|[a-zA-Z]|[一二三四五六七八九十]{1,3})(?:[)）.．](?![0-9０-９A-Za-z])|、)"
     r"|第[0-9０-９一二三四五六七八九十百千]+[章節条編部回話項])"
 )
-_HEADING = re.compile(
-    r"\s*(?:#{1,6}\s|第[0-9０-９一二三四五六七八九十百千]+[章節編部回話](?=$|[\s　])|[■◆●▼【].{0,40}$)"
-)
-_RULE = re.compile(r"\s*([-=*_‐―─━＝＊・~～])\s?(?:\1\s?){2,}$")
-_BROKEN_OFF = re.compile(r"(?:[、，,:：（「『(\[]|(?<![ぁ-ん])[はがをにへとのもで]|を|という|として|について)$")
-_ENDED = re.compile(r"[。．！？!?.｡][」』）)”\"’】]*$")
-_GOES_ON = re.compile(r"[、。，．」』）)】ぁぃぅぇぉっゃゅょァィゥェォッャュョー]")
+_HEADING = deferred(r"\s*(?:#{1,6}\s|第[0-9０-９一二三四五六七八九十百千]+[章節編部回話](?=$|[\s　])|[■◆●▼【].{0,40}$)")
+_RULE = deferred(r"\s*([-=*_‐―─━＝＊・~～])\s?(?:\1\s?){2,}$")
+_BROKEN_OFF = deferred(r"(?:[、，,:：（「『(\[]|(?<![ぁ-ん])[はがをにへとのもで]|を|という|として|について)$")
+_ENDED = deferred(r"[。．！？!?.｡][」』）)”\"’】]*$")
+_GOES_ON = deferred(r"[、。，．」』）)】ぁぃぅぇぉっゃゅょァィゥェォッャュョー]")
 _NARROWEST, _WIDEST, _RAGGED = 40, 160, 6  # columns
 _NEVER = 1 << 30
 

@@ -6,7 +6,7 @@ characters share costs by class. A wrong codec turns kana into rare kanji or int
 
 from __future__ import annotations
 
-import re
+from jnlp.patterns import deferred
 
 _BITS = {
     5: "の。、に",
@@ -58,15 +58,15 @@ _COSTS = {character: float(bits) for bits, characters in _BITS.items() for chara
 _LATIN_LETTER = 12.0  # é next to an ASCII letter
 _RUN = 6.0  # the first of a run of half-width katakana
 _LONE = 6.0  # more for a run of one: half-width words have two characters at least
-_HALF = re.compile("[｡-ﾟ]+")
-_ACCENTED = re.compile(r"(?<=[A-Za-z])[À-ɏ]|[À-ɏ](?=[A-Za-z])")
-_ODD_PAIR = re.compile(
+_HALF = deferred("[｡-ﾟ]+")
+_ACCENTED = deferred(r"(?<=[A-Za-z])[À-ɏ]|[À-ɏ](?=[A-Za-z])")
+_ODD_PAIR = deferred(
     r"(?<![ｳｶ-ﾄﾊ-ﾎ])ﾞ|(?<![ﾊ-ﾎ])ﾟ|(?<![ｱ-ﾟｧ-ｯ])ｰ|(?<![ｷｼﾁﾆﾋﾐﾘﾞﾟ])[ｬｭｮ]|(?<![ｳｸｼﾁﾂﾃﾄﾌﾞ])[ｧ-ｫ]|(?<![ｦ-ﾟ])[ｯﾝｦ]|ﾂｦ|ｯ[ｱ-ｵﾅ-ﾉﾏ-ﾝｰﾞﾟ]"
 )
 _MARKS = "｡｢｣､･ｦ"
 _VERY_FREQUENT = "ﾞｰﾝ"
 _FREQUENT = "ｱｲｸｽﾄﾗﾘﾙﾟﾀｯﾌｼｶｺﾃﾅﾏﾚﾛ"
-_CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
+_CONTROL = deferred("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
 
 
 def japanese_cost(text: str, /) -> float:

@@ -11,6 +11,8 @@ from itertools import chain
 from typing import TYPE_CHECKING
 from unicodedata import combining
 
+from jnlp.patterns import deferred
+
 from .paragraphs import paragraphs, trim
 
 if TYPE_CHECKING:
@@ -20,14 +22,14 @@ _BRACKET = 300  # characters: longer quotations are split inside
 _PAIRS = dict(zip("「『（(［[｛{【〈《〔“｢〝", "」』）)］]｝}】〉》〕”｣〟", strict=True))
 _OPENERS = {closer: opener for opener, closer in _PAIRS.items()}
 _CLOSERS = "".join(map(re.escape, _OPENERS))
-_BRACKETS = re.compile(f"[{''.join(map(re.escape, _PAIRS))}{_CLOSERS}]")
+_BRACKETS = deferred(f"[{''.join(map(re.escape, _PAIRS))}{_CLOSERS}]")
 _MARK = "。．｡！？!?‼⁇⁈⁉"
-_EVENT = re.compile(rf"[{''.join(map(re.escape, _PAIRS))}]|[{_MARK}]+|\.+|(?<![…‥])[…‥]++(?=\u3000)")
-_TAIL = re.compile(
+_EVENT = deferred(rf"[{''.join(map(re.escape, _PAIRS))}]|[{_MARK}]+|\.+|(?<![…‥])[…‥]++(?=\u3000)")
+_TAIL = deferred(
     rf"(?:[{_CLOSERS}’〟{_MARK}]|(?<=[{_MARK}])[…‥♪♡♥☆★]+|[（(](?:笑|泣|汗|爆|苦笑|怒|涙|照|焦|謎|嘘|爆笑)[)）])+"
 )
-_CLOSED = re.compile(f"[{_CLOSERS}]+")
-_ENDS_INSIDE = re.compile(rf"[{_MARK}.…‥][{_CLOSERS}]*[{_CLOSERS}]$")
+_CLOSED = deferred(f"[{_CLOSERS}]+")
+_ENDS_INSIDE = deferred(rf"[{_MARK}.…‥][{_CLOSERS}]*[{_CLOSERS}]$")
 
 # After a closing bracket a sentence goes on with a particle, unless the hiragana begins a word that opens sentences.
 _OPENS = (
@@ -35,27 +37,27 @@ _OPENS = (
     "はい|はは|はじ|はっ|いや|いえ|いい|いま|いつ|すると|すぐ|すべ|ところ|とに|ふと|ふた|やが|やは|やっ|かれ|かの|わた|わし|ぼく|おれ|おい|みん|みな|"
     "ちょ|さあ|さて|さら|なぜ|なに|なる|なん|どう|どこ|どん|だれ|にも|のち|のん|ひと|ほん|つい|つま|たし|たと|よう|よし|より|うん|ええ|えっ"
 )
-_PARTICLE = re.compile(rf"(?!{_OPENS})[ぁ-んー]|[、，,・]|という|とと|[。．]")
+_PARTICLE = deferred(rf"(?!{_OPENS})[ぁ-んー]|[、，,・]|という|とと|[。．]")
 # After ！ and ？ it goes on with a quotative or an object particle (助けて！と叫んだ), after 。 hardly ever.
-_QUOTED = re.compile(
+_QUOTED = deferred(
     r"[、，,]|を|の(?![ちんどりびぞこみろっ])|と(?:[、いの]|言|云|思|叫|聞|答|尋|訊|述|話|書|語|続|呼|怒|笑|つぶ|呟|さけ|問|騒|喜|驚|返|題|銘|表)"
     r"|って|などと?|が(?![、，])|は(?![いはじっあぁず、や])|に(?![わこもっ])|で(?![もはすき])"
 )
-_NAMED = re.compile(r"(?:モーニング娘|モー娘|Yahoo|ＹＡＨＯＯ|ヤフー)$", re.IGNORECASE)
-_NAME_GOES_ON = re.compile(r"\s?[A-Za-zァ-ヶ一-鿿]|[はがをにへとのもでや、・」』）)]|から|まで|より|など")
-_NOUN = re.compile(r"[、，]|を|の(?![ちんどりびぞこみろっ])")
+_NAMED = deferred(r"(?:モーニング娘|モー娘|Yahoo|ＹＡＨＯＯ|ヤフー)$", re.IGNORECASE)
+_NAME_GOES_ON = deferred(r"\s?[A-Za-zァ-ヶ一-鿿]|[はがをにへとのもでや、・」』）)]|から|まで|より|など")
+_NOUN = deferred(r"[、，]|を|の(?![ちんどりびぞこみろっ])")
 
-_ABBREVIATION = re.compile(
+_ABBREVIATION = deferred(
     r"(?:(?<![A-Za-z])(?:[A-Za-z]|Dr|Mr|Mrs|Ms|Prof|Sr|Jr|St|Mt|Rev|Gen|Col|Capt|Lt|Sgt|Hon|vs|cf|viz|al|ca|approx|Inc|Ltd|Co|Corp|Bros|Univ|Dept|"
     r"Vol|vol|Fig|fig|Figs|Eq|eq|Sec|sec|Ch|ch|Ed|ed|eds|pp|Nos|nos|Art|art|Ver|ver|Rev|Tel|tel|Ph\.D|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)"
     r"|(?:[A-Za-z]\.)+[A-Za-z])$"
 )
-_NUMBERED = re.compile(r"(?<![A-Za-z])(?:No|no|p|art)$")
-_ITEM = re.compile(r"[(（]?(?:[0-9０-９]{1,3}|[A-Za-zＡ-Ｚ])$")
-_WORD = re.compile(r"[0-9A-Za-z０-９Ａ-Ｚａ-ｚ]")
-_AFTER_QUOTE = re.compile(rf"(?!{_OPENS})(?:と|って|など)")
-_BLANK = re.compile(r"\s*")
-_QUERY = re.compile(r"[0-9A-Za-z=&#_/\-]")
+_NUMBERED = deferred(r"(?<![A-Za-z])(?:No|no|p|art)$")
+_ITEM = deferred(r"[(（]?(?:[0-9０-９]{1,3}|[A-Za-zＡ-Ｚ])$")
+_WORD = deferred(r"[0-9A-Za-z０-９Ａ-Ｚａ-ｚ]")
+_AFTER_QUOTE = deferred(rf"(?!{_OPENS})(?:と|って|など)")
+_BLANK = deferred(r"\s*")
+_QUERY = deferred(r"[0-9A-Za-z=&#_/\-]")
 
 
 def sentences(text: str, /) -> Iterator[tuple[int, int]]:

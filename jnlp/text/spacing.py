@@ -6,16 +6,21 @@ characters that are not a sentence: 日 月 火 水 木 金 土, ア イ ウ エ
 
 from __future__ import annotations
 
-import re
+from typing import TYPE_CHECKING
+
+from jnlp.patterns import deferred
+
+if TYPE_CHECKING:
+    import re
 
 _KANJI = "々〆〇〻\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _KANA = "ぁ-ゖァ-ヺー"
 _WIDE = f"[{_KANJI}{_KANA}、。，．・：；！？「」『』（）〔〕［］【】〈〉《》…‥―～０-９Ａ-Ｚａ-ｚ]"
-_RUN = re.compile(rf"(?<![^\s])({_WIDE})(?: {_WIDE})+(?![^\s])")
-_JOINED = re.compile(rf"(?<![^\s]){_WIDE}(?: (?:{_WIDE}|[0-9A-Za-z]))* {_WIDE}(?![^\s])")  # in a line that is spaced
-_WIDE_CHARACTER = re.compile(_WIDE)
-_IS_KANJI = re.compile(f"[{_KANJI}]")
-_IS_KANA = re.compile(f"[{_KANA}]")
+_RUN = deferred(rf"(?<![^\s])({_WIDE})(?: {_WIDE})+(?![^\s])")
+_JOINED = deferred(rf"(?<![^\s]){_WIDE}(?: (?:{_WIDE}|[0-9A-Za-z]))* {_WIDE}(?![^\s])")  # in a line that is spaced
+_WIDE_CHARACTER = deferred(_WIDE)
+_IS_KANJI = deferred(f"[{_KANJI}]")
+_IS_KANA = deferred(f"[{_KANA}]")
 _ENUMERATED = (
     "あいうえおかきくけこさしすせそたちつてとなにぬねのはひふへほまみむめもやゆよらりるれろわをん",
     "アイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワヲン",

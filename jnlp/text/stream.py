@@ -7,11 +7,11 @@ a bounded look-ahead. One line of ASCII in a pipe is therefore returned as soon 
 from __future__ import annotations
 
 import io
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from jnlp.errors import RecordError
+from jnlp.patterns import deferred
 
 from .encodings import SETTLED, Decoder, Detected, canonical, detect_prefix
 
@@ -25,9 +25,9 @@ LONGEST_LINE = 1 << 26
 
 _CHUNK = 1 << 16
 _SHOWN = 100  # characters of a line that was cut
-_BREAK = re.compile(r"\r?\n|\r(?=[^\n])")  # a last "\r" may be half of "\r\n"
+_BREAK = deferred(r"\r?\n|\r(?=[^\n])")  # a last "\r" may be half of "\r\n"
 _LOOK_AHEAD = 1 << 20
-_TELLING = re.compile(rb"[\x00-\x06\x0e-\x1a\x80-\xff]|\x1b(?:\$|\(I|\(?\Z)")
+_TELLING = deferred(rb"[\x00-\x06\x0e-\x1a\x80-\xff]|\x1b(?:\$|\(I|\(?\Z)")
 # A stream goes on after the sample: read it with the codec that knows more of the same family.
 _SUPERSETS = {"iso2022_jp": "iso2022_jp_ext"}
 

@@ -17,6 +17,7 @@ from jnlp.training import checkpoints
 from jnlp.training.optim import load_states, optimisers, update
 from jnlp.training.schedule import Clock, linear
 from jnlp.training.stopping import Stopped, stop_signals
+from jnlp.training.team import Alone, add_gradients
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from jnlp.training.options import TrainingOptions
+    from jnlp.training.team import Team
     from jnlp.types import Progress
 
 B = TypeVar("B")
@@ -89,6 +91,7 @@ class Pace:
         seed: Of the order of rows and of dropout.
         seconds: Time limit; the rate follows the clock where it runs faster than the steps. None: no limit.
         clip: Largest gradient norm.
+        layer_decay: See `optim.optimisers`.
     """
 
     epochs: int
@@ -99,6 +102,7 @@ class Pace:
     seed: int
     seconds: float | None = None
     clip: float = 1.0
+    layer_decay: float = 1.0
 
     @classmethod
     def of(cls, options: TrainingOptions, lr: float, /, *, hours: float | None = None) -> Pace:
@@ -118,7 +122,15 @@ class Fitted:
     seconds: float
 
 
-def fit(objective: Objective[B], pace: Pace, progress: Progress, /, *, checkpoint: Path | None = None) -> Fitted:
+def fit(
+    objective: Objective[B],
+    pace: Pace,
+    progress: Progress,
+    /,
+    *,
+    checkpoint: Path | None = None,
+    team: Team | None = None,
+) -> Fitted:
     """Fit a module and restore the weights of its best epoch: the one with the highest score, else the last.
 
     Args:
@@ -127,13 +139,14 @@ def fit(objective: Objective[B], pace: Pace, progress: Progress, /, *, checkpoin
         progress: Called with ("training", steps, all steps, figures) after each step, and with
             ("epoch", number, all epochs, figures) after each epoch.
         checkpoint: The path of the checkpoint; an existing one is continued.
+        team: The processes that share the rows of each batch: `Objective.backward` of each takes its own.
 
     Raises:
         Stopped: After Ctrl-C or SIGTERM, with the checkpoint written. Without a path, the signals end the run at once,
             as usual.
         JnlpError: The checkpoint is damaged.
     """
-    run = _Run(objective, pace, progress, checkpoint)
+    run = _Run(objective, pace, progress, checkpoint, team or Alone())
     if checkpoint is None:
         run.run(lambda: 0)
     else:
@@ -159,12 +172,20 @@ class _State:
 
 
 class _Run(Generic[B]):
-    def __init__(self, objective: Objective[B], pace: Pace, progress: Progress, checkpoint: Path | None) -> None:
+    def __init__(
+        self, objective: Objective[B], pace: Pace, progress: Progress, checkpoint: Path | None, team: Team
+    ) -> None:
         self.objective, self.pace, self.progress, self.checkpoint = objective, pace, progress, checkpoint
-        torch.manual_seed(pace.seed)
+        self.team = team
+        torch.manual_seed(pace.seed + team.rank)
         self.rng = np.random.default_rng(pace.seed)
         self.optimisers = optimisers(
-            objective.module, "adamw", lr=pace.lr, matrix_lr=0.0, weight_decay=pace.weight_decay
+            objective.module,
+            "adamw",
+            lr=pace.lr,
+            matrix_lr=0.0,
+            weight_decay=pace.weight_decay,
+            layer_decay=pace.layer_decay,
         )
         self.state = _State(order=self.rng.bit_generator.state)
         self.clock = Clock(1, pace.seconds)
@@ -174,6 +195,7 @@ class _Run(Generic[B]):
         """Train until the run is over; raise Stopped, with a checkpoint, where a signal came."""
         if self.checkpoint is not None and self.checkpoint.exists():
             self._load(self.checkpoint)
+        self.team.wait()  # before the main process writes another
         while not self._is_over():
             self._train_epoch(stopped)
             self._score_epoch()
@@ -205,7 +227,7 @@ class _Run(Generic[B]):
         self.objective.module.train()
         for batch in work[state.position :]:
             # the rate of a step's middle: neither the first step nor the last is wasted on a rate of 0
-            middle = max((state.step + 0.5) / state.total, self.clock.progress(0))
+            (middle,) = self.team.follow((max((state.step + 0.5) / state.total, self.clock.progress(0)),))
             if middle >= 1:
                 break
             self._take_step(batch, linear(middle, self.pace.warmup))
@@ -217,10 +239,14 @@ class _Run(Generic[B]):
     def _take_step(self, batch: B, factor: float) -> None:
         state, module = self.state, self.objective.module
         loss, tokens = self.objective.backward(batch)
+        if self.team.size > 1:
+            add_gradients(module, self.team)
+            both = torch.tensor([loss, float(tokens)], dtype=torch.float64, device=self.team.device)
+            loss, tokens = float((summed := self.team.total(both))[0]), int(summed[1])
         update(module, self.optimisers, factor, clip=self.pace.clip)
         state.losses.append(loss)
         state.position, state.step, state.tokens = state.position + 1, state.step + 1, state.tokens + tokens
-        state.seconds = self.clock.elapsed
+        (state.seconds,) = self.team.follow((self.clock.elapsed,))
         figures = {"loss": loss, "tokens_per_second": state.tokens / max(state.seconds, 1e-9)}
         self.progress("training", min(state.step, state.total), state.total, figures)
 
@@ -228,6 +254,7 @@ class _Run(Generic[B]):
         state, module = self.state, self.objective.module
         module.eval()
         figures = self.objective.evaluate()
+        figures = dict(zip(figures, self.team.follow(tuple(figures.values())), strict=True))
         mean = {"loss": float(np.mean(state.losses)) if state.losses else 0.0}
         state.losses = []
         state.history.append(mean | figures)
@@ -237,13 +264,13 @@ class _Run(Generic[B]):
         self.progress("epoch", len(state.history), self.pace.epochs, state.history[-1])
 
     def _stop_if_asked(self, stopped: Callable[[], int]) -> None:
-        if number := stopped():
+        if number := int(self.team.follow((float(stopped()),))[0]):
             self._save()
             raise Stopped(number)
 
     def _save(self) -> None:
         """Write everything that determines the rest of the run."""
-        if self.checkpoint is None:
+        if self.checkpoint is None or self.team.rank:
             return
         saved = {
             "state": {entry.name: getattr(self.state, entry.name) for entry in fields(_State)},

@@ -120,6 +120,12 @@ def whole_folder(out: Path, /) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
 
 
+def checkpoint_of(out: Path, run: object, /) -> Path:
+    """Return the path of a run's checkpoint; arguments are those of `resumable`."""
+    key = hashlib.sha256(repr(run).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    return out.parent / f".{out.name}.{key}" / NAME
+
+
 @contextmanager
 def resumable(out: Path, run: object, /, *, resume: bool | None) -> Iterator[Path]:
     """Yield the path of a run's checkpoint, next to `out`; it is kept until the run is done.
@@ -132,9 +138,8 @@ def resumable(out: Path, run: object, /, *, resume: bool | None) -> Iterator[Pat
     Raises:
         JnlpError: There is nothing to resume, another process is doing the same run, or the folder cannot be made.
     """
-    key = hashlib.sha256(repr(run).encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    folder = out.parent / f".{out.name}.{key}"
-    checkpoint = folder / NAME
+    checkpoint = checkpoint_of(out, run)
+    folder = checkpoint.parent
     if resume and not checkpoint.exists():
         raise JnlpError(
             f"no stopped run for {out} with these rows, options and model", hint="leave --resume out to start one"

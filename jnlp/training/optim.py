@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+_LAYER = re.compile(r"(?:^|\.)layers\.(\d+)\.")
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
@@ -131,7 +133,7 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
 
 
 def optimisers(
-    model: nn.Module, name: str, *, lr: float, matrix_lr: float, weight_decay: float
+    model: nn.Module, name: str, *, lr: float, matrix_lr: float, weight_decay: float, layer_decay: float = 1.0
 ) -> list[torch.optim.Optimizer]:
     """Return the optimisers of a model.
 
@@ -141,6 +143,8 @@ def optimisers(
         lr: Peak rate of AdamW or StableAdamW.
         matrix_lr: Peak rate of Muon.
         weight_decay: For matrices inside layers and the head.
+        layer_decay: What the rate of AdamW is multiplied by for each layer further from the head, and once more for the
+            embeddings (Clark et al. 2020, "ELECTRA", appendix B); 1 has one rate.
     """
     matrices, vectors, embeddings, layers = [], [], [], []
     for key, param in model.named_parameters():
@@ -158,11 +162,32 @@ def optimisers(
         {"params": matrices, "weight_decay": weight_decay},
         {"params": [*vectors, *embeddings], "weight_decay": 0.0},
     ]
+    if layer_decay < 1:
+        groups = _by_depth(model, groups, lr, layer_decay)
     groups = [group for group in groups if group["params"]]
     if name == "stable-adamw":
         return [StableAdamW(groups, lr=lr)]
     adamw = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98), eps=1e-8, fused=True)
     return [adamw, Muon(layers, lr=matrix_lr, weight_decay=weight_decay)] if layers else [adamw]
+
+
+def _by_depth(model: nn.Module, groups: list[dict[str, Any]], lr: float, decay: float) -> list[dict[str, Any]]:
+    """Divide groups by the depth of their parameters, each with its rate."""
+    names = {id(param): name for name, param in model.named_parameters()}
+    found = {name: _LAYER.search(name) for name in names.values()}
+    last = 1 + max((int(match[1]) for match in found.values() if match), default=-1)
+
+    def distance(param: Tensor) -> int:
+        name = names[id(param)]
+        match = found[name]
+        return last - int(match[1]) if match else last + 1 if "embeddings" in name else 0
+
+    divided = []
+    for group in groups:
+        for depth in sorted({distance(param) for param in group["params"]}):
+            params = [param for param in group["params"] if distance(param) == depth]
+            divided.append(group | {"params": params, "lr": lr * decay**depth})
+    return divided
 
 
 def update(

@@ -10,6 +10,9 @@ from jnlp.types import Option
 _NO_MATTER = ("resume", "teacher_cache")
 """Options that do not affect the model."""
 
+GROUP = Option("Column whose equal values (an article, an author) are held out together.", metavar="COLUMN")
+"""The column of groups, of every trainer that has one."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingOptions:
@@ -40,9 +43,7 @@ class PairOptions(TrainingOptions):
     """How a model is fitted to pairs of texts."""
 
     negatives: Annotated[str | None, Option("Column of hard negatives: one text or a list.", metavar="COLUMN")] = None
-    group: Annotated[
-        str | None, Option("Column whose equal values (an article, an author) are held out together.", metavar="COLUMN")
-    ] = None
+    group: Annotated[str | None, GROUP] = None
 
 
 def recorded(options: TrainingOptions, /, **settled: Any) -> dict[str, Any]:

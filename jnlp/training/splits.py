@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-import re
 import unicodedata
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from jnlp.errors import JnlpError
+from jnlp.patterns import deferred
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SPACE = re.compile(r"\s+")
+_SPACE = deferred(r"\s+")
 _BINS = 5
 
 

@@ -25,11 +25,14 @@ class Embeddings:
         vectors: float32 `[n, d]`, one for each text, in the order of the texts.
         windows: int64 `[n]`, the number of windows each text was read in.
         cut: int64 `[n]`, the number of characters of each text that were left out.
+        tokens: int64 `[n]`, the number of tokens that the model read for each text, special tokens and the overlaps of
+            windows included; None if the embedder does not count them.
     """
 
     vectors: FloatArray
     windows: IntArray
     cut: IntArray
+    tokens: IntArray | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ class Option:
         metavar: The placeholder of the value in `--help`.
         hidden: Keeps the option out of `--help`.
         none: The word for None on the command line and in the configuration: `auto`.
+        local: True if the value names something on this machine (a file, a folder, a model): requests to a server
+            cannot set it.
 
     Example:
         >>> from dataclasses import dataclass
@@ -48,6 +50,7 @@ class Option:
     metavar: str | None = None
     hidden: bool = False
     none: str | None = None
+    local: bool = False
 
     # pydantic and annotated-types read an object that says this and yields constraints.
     __is_annotated_types_grouped_metadata__ = True

@@ -11,6 +11,12 @@ from jnlp.types.records import Failed, Mark, Record
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from threading import Event
+
+    from jnlp.errors import JnlpError
+
+GOOD_SCORE = 0.1
+"""If the best hit of a search scores less, there is no good match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,11 @@ class Explanation:
         bm25_rank: Its rank in full text, from 1.
         cosine: What the vectors give it; None if they were not asked.
         cosine_rank: Its rank by vectors; None if it is not among the candidates they found.
-        fused: What it is ranked by, from 0 to 1 relative to the other candidates.
+        bm25_share: BM25 relative to the largest of the candidates, from 0 to 1.
+        cosine_share: The cosine between the smallest and the largest of the candidates, from 0 to 1.
+        dense_weight: The weight of `cosine_share` in `fused`; that of `bm25_share` is the rest.
+        fused: What it is ranked by: the weighted sum of the two shares.
+        relative: `fused` relative to the largest of the candidates.
         coverage: The share of the query's words, by weight, that the best of the first passages has.
         reranked: What the reranker says; None if there is none.
     """
@@ -55,6 +65,10 @@ class Explanation:
     fused: float = 0.0
     coverage: float = 0.0
     reranked: float | None = None
+    bm25_share: float = 0.0
+    cosine_share: float = 0.0
+    dense_weight: float = 0.0
+    relative: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +122,27 @@ class Hit:
     explain: Explanation | None = None
     evidence: tuple[int, int] | None = None
     index: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """A document as an index holds it.
+
+    Args:
+        place: Its name, its file and its row.
+        title: Its title, if it states one.
+        text: Its passages put together. Characters that no passage has (blank lines between them) are missing.
+        passages: Its passages as bare hits, in order.
+        at: For each passage, its offsets in `text`.
+        metadata: Its fields.
+    """
+
+    place: Place
+    title: str | None
+    text: str
+    passages: tuple[Hit, ...]
+    at: tuple[tuple[int, int], ...]
+    metadata: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +242,10 @@ class IndexInfo:
         bytes: The size of the folder.
         roots: The folders that were indexed, absolute.
         made_with: The model, its fingerprint, the chunker and the other settings.
+        kind: The kind of the vector index: `flat`, or a FAISS factory string.
+        vector_bytes: The bytes on disk that vectors take, a passage.
+        text_bytes: The text of all documents in UTF-8, about.
+        text_share: `bytes`, as a multiple of `text_bytes`.
     """
 
     path: str
@@ -216,6 +255,10 @@ class IndexInfo:
     bytes: int
     roots: tuple[str, ...]
     made_with: Mapping[str, object]
+    kind: str = "flat"
+    vector_bytes: float = 0.0
+    text_bytes: int = 0
+    text_share: float = 0.0
 
 
 class SearchIndex(Protocol):
@@ -234,6 +277,32 @@ class SearchIndex(Protocol):
         """Update the index with records, or with files and folders; create it if it does not exist."""
         ...
 
+    def update(
+        self,
+        *,
+        read: Mapping[str, Any] | None = None,
+        on_failed: Callable[[Failed], None] | None = None,
+        progress: Callable[[AddReport], None] | None = None,
+        **options: Any,
+    ) -> AddReport:
+        """Update the index with the files and folders that were added before."""
+        ...
+
+    def watch(
+        self,
+        folders: Iterable[str | Path] | str | Path,
+        /,
+        *,
+        debounce: float = 1.0,
+        stop: Event | None = None,
+        on_error: Callable[[JnlpError], None] | None = None,
+        on_failed: Callable[[Failed], None] | None = None,
+        read: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> Iterator[AddReport]:
+        """Update the index with folders, follow them, and yield a report after each update."""
+        ...
+
     def remove(
         self, names: Iterable[str | Path] | str | Path, /, *, on_kept: Callable[[str], None] | None = None
     ) -> int:
@@ -244,12 +313,24 @@ class SearchIndex(Protocol):
         """Return the best passages, best first: `top=5` of them; other options are the store's own."""
         ...
 
+    def search_many(self, queries: Sequence[str], /, **options: Any) -> list[list[Hit]]:
+        """Return what `search` returns for each of several queries, which are embedded together."""
+        ...
+
     def documents(self) -> Iterator[Place]:
         """Yield the documents of the index."""
         ...
 
+    def document(self, name: str, /) -> StoredDocument:
+        """Return a document with its text, put together from its passages."""
+        ...
+
     def info(self) -> IndexInfo:
         """Return the contents and settings of the index."""
+        ...
+
+    def is_outdated(self) -> bool:
+        """Return True if the full text was made by other rules than a search uses: words may be missed."""
         ...
 
     def verify(self) -> Verification:
@@ -258,6 +339,20 @@ class SearchIndex(Protocol):
 
     def repair(self) -> RepairReport:
         """Keep intact documents, rebuild what can be rebuilt, and drop the rest."""
+        ...
+
+    def upgrade(self) -> RepairReport:
+        """Rewrite an index of an earlier format; nothing is read or embedded again."""
+        ...
+
+    def compact(self) -> CompactReport:
+        """Remove what deleted documents left behind."""
+        ...
+
+    def export(
+        self, out: str | Path, /, *, format: str | None = None, encoding: str = "utf-8", vectors: bool = False
+    ) -> int:
+        """Write every passage with its place and metadata to a file; return their number."""
         ...
 
     def close(self) -> None:

@@ -51,4 +51,12 @@ class Settings:
     executor: Annotated[
         str, Option(help="Where records are processed: local, processes, or a plugin's executor.", metavar="NAME")
     ] = "local"
+    ray_address: Annotated[
+        str | None,
+        Option(
+            help="The Ray cluster of --executor ray; auto: RAY_ADDRESS, a running one, else one of this machine.",
+            metavar="ADDR",
+            none="auto",
+        ),
+    ] = None
     hints: Annotated[bool, Option(help="Say on stderr which built-in model answered.", hidden=True)] = True

@@ -30,7 +30,7 @@ class TaskSpec(Generic[O, R]):
         result: The frozen dataclass of results; its fields are the output's columns.
         model: The task's default model; None is the configured default.
         rows: For the terminal table: `"package.module:function"`, called as `rows(text, result)`; returns dicts of
-            cells. None shows the text and the result's fields.
+            cells, in which a cell `id` is filled in. None shows the text and the result's fields.
         drop: `"package.module:function"`, called as `drop(result, options)`; returns the reason to drop the record from
             the output (it goes to `--rejects`), or None to keep it. None keeps all.
         explode: The field of the result whose items are the output's rows (search hits), or None.
@@ -43,6 +43,12 @@ class TaskSpec(Generic[O, R]):
             that the command prints on stderr after the results, such as the limits of a score. None: there are none.
         tally: `"package.module:class"`, called as `tally(options)`; its `add(record, result)` is called with every
             result of a batch, and the `lines()` that it returns are printed on stderr at the end.
+        finish: `"package.module:function"`, called as `finish(outcomes, options)` in the main process with the iterator
+            of a run's outcomes; yields them changed, one for each, in order. For what depends on the whole run, such as
+            one label for each name. The texts of records must stay as they are; a result with a field `text` replaces
+            the text in the output. None leaves outcomes as they are.
+        weight: How much more work a record is than a short text: workers get that many fewer records and characters at
+            once. For a task whose records are whole documents.
 
     Example:
         >>> spec = nlp.task("toxicity")
@@ -64,6 +70,8 @@ class TaskSpec(Generic[O, R]):
     keys: str | None = None
     tally: str | None = None
     remarks: str | None = None
+    finish: str | None = None
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +98,8 @@ class Job:
     def to_json(self) -> str:
         """Return the job as JSON, for a worker in another process: `jnlp.prepare` rebuilds it there.
 
-        The task is sent by its name, so a plugin must register it in the other process too.
+        The task is sent by its name, so a plugin must register it in the other process too; or its name is where it is,
+        `"package.module:attribute"`.
 
         Example:
             >>> import json

@@ -27,6 +27,7 @@ class Example:
         target: What the model learns to predict; empty for a positive pair.
         group: Examples of one group (an article, an author) are held out together.
         negatives: For a pair, hard negatives: second texts that do not match the first.
+        place: The row's id, or its file and line, for reports.
 
     Example:
         >>> jnlp.Example("対応が早くて助かった。", "良い").target
@@ -37,6 +38,7 @@ class Example:
     target: str | tuple[str, ...] | float
     group: str | None = None
     negatives: tuple[str, ...] = ()
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class TrainerSpec(Generic[O]):
         make: `"package.module:function"`, called with no argument; returns a `Trainer`.
         pairs: True if it learns from pairs, which need a second text and no label. Its options may name the columns
             `negatives` and `group`.
+        model: The model to start from without `--model`; None: the configured one.
         single: The option which, when it is given, lets rows of one text be learned from too; None: there is none.
 
     Example:
@@ -92,6 +95,7 @@ class TrainerSpec(Generic[O]):
     make: str
     pairs: bool = False
     single: str | None = None
+    model: str | None = None
 
 
 class Trainer(Protocol):

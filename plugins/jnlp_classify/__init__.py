@@ -21,6 +21,12 @@ def register_tasks(register: Register) -> None:
 
 
 @hookimpl
+def register_commands(register: Register) -> None:
+    """Register `jnlp suggest`."""
+    register("suggest", "jnlp_classify.cli:suggest", summary="Name the texts that are most worth labelling next.")
+
+
+@hookimpl
 def register_trainers(register: Register) -> None:
     """Register `jnlp train classifier`."""
     register("classifier", "jnlp_classify.spec:CLASSIFIER", summary="Train a text classifier from labelled rows.")

@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from jnlp.models.folder import inspect
 from jnlp_family import tables
+from jnlp_family.classification import table as classification
+from jnlp_family.search import report as search_report
+from jnlp_family.toxicity.report import markdown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-FAMILY = ("tiny", "tiny-toxicity", "tiny-search")
+    from jnlp.types import ModelSpec
+
+FAMILY = ("tiny", "tiny-toxicity", "tiny-search", "tiny-sentiment")
 """The built-in models, in the order they are made."""
 
 _QUALITY = """# Quality of the built-in models
@@ -58,14 +63,9 @@ def card(name: str, model: Path, /) -> str | None:
         return None
     found, training = read(model / "scores.json"), read(model / "training.json")
     config, spec = read(model / "config.json"), inspect(model)
-    inner = spec.parameters - config["vocab_size"] * config["hidden_size"] if spec.parameters else 0
     values = {
-        "shape": f"- Architecture: ModernBERT, hidden size {config['hidden_size']}, intermediate size"
-        f" {config['intermediate_size']}, {config['num_hidden_layers']} layers (every third global),"
-        f" {config['num_attention_heads']} heads, {spec.max_length:,} positions;\n"
-        f"  {(spec.parameters or 0) / 1e6:.1f} million parameters, {inner / 1e6:.1f} million without the embeddings."
-        " Weights in fp16.",
-        "vocabulary": f"{config['vocab_size']:,}",
+        "shape": _shape(config, spec),
+        "vocabulary": f"{config.get('vocab_size', 0):,}",
         "pooling": spec.pooling.value,
         "prefixes": ", ".join(f"{p.value} `{prefix}`" for p, prefix in spec.prefixes.items() if prefix) or "none",
         "data": _data(training),
@@ -76,13 +76,32 @@ def card(name: str, model: Path, /) -> str | None:
     return Template(text.read_text(encoding="utf-8")).substitute(values)
 
 
+def _shape(config: Mapping[str, Any], spec: ModelSpec) -> str:
+    """Return the line of a card on the network; a linear model is described in its text."""
+    if "vocab_size" not in config:
+        return f"{(spec.parameters or 0) / 1e3:,.0f} thousand numbers"
+    inner = spec.parameters - config["vocab_size"] * config["hidden_size"] if spec.parameters else 0
+    return (
+        f"- Architecture: ModernBERT, hidden size {config['hidden_size']}, intermediate size"
+        f" {config['intermediate_size']}, {config['num_hidden_layers']} layers (every third global),"
+        f" {config['num_attention_heads']} heads, {spec.max_length:,} positions;\n"
+        f"  {(spec.parameters or 0) / 1e6:.1f} million parameters, {inner / 1e6:.1f} million without the embeddings."
+        " Weights in fp16."
+    )
+
+
 def page(folder: Path, /) -> str:
     """Return docs/quality.md."""
     parts = [_QUALITY]
     for name in present(folder):
         found = read(folder / name / "scores.json")
         parts += [f"## `{name}`\n", tables.scores(found) + "\n", "Weak:\n", _bullets(tables.weak(found)) + "\n"]
-    return "\n".join(parts)
+    text = (resources.files("jnlp_family") / "card_texts/toxicity.md").read_text(encoding="utf-8")
+    searching = f"## `jnlp search`\n\n{search_report.markdown()}\n"
+    if classification.HERE.is_file():
+        methods = (resources.files("jnlp_family") / "card_texts/classification.md").read_text(encoding="utf-8")
+        parts += [methods, classification.markdown() + "\n"]
+    return "\n".join([*parts, text, markdown() + "\n", searching])
 
 
 def with_headlines(text: str, folder: Path, /) -> str:

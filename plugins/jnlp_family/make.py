@@ -1,8 +1,9 @@
 """The built-in family in one command: `python -m jnlp_family.make make DATA` (`make models DATA=DIR`).
 
-It pre-trains `tiny`, trains `tiny-toxicity` and `tiny-search` from it, measures all three and writes their cards, in a
-folder under `$JNLP_RUNS`. Steps that are finished there are not repeated. The new models replace the old ones only when
-all are complete. The trainers of other plugins are called as commands, because plugins do not import each other.
+It pre-trains `tiny`, trains `tiny-toxicity` and `tiny-search` from it and `tiny-sentiment` on top of `tiny-search`,
+measures all of them and writes their cards, in a folder under `$JNLP_RUNS`. Steps that are finished there are not
+repeated. The new models replace the old ones only when all are complete. The trainers of other plugins are called as
+commands, because plugins do not import each other.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import click
 from jnlp.errors import JnlpError, status_of
 from jnlp.models.resolve import BUILTIN
 from jnlp.strict_json import dumps
+from jnlp_family import commands
 from jnlp_family.cards import FAMILY, read, write_cards
 from jnlp_pretrain.printing import figure
 
@@ -47,6 +49,7 @@ NEEDED = (
     "tasks/jnli_neg/train.jsonl",
     "tasks/janli/train.jsonl",
     "tasks/jaquad/valid.jsonl",
+    "tasks/satisfaction/train.jsonl.xz",
     "tasks/jaquad/train.jsonl.xz",
 )
 """Files in the data folder that the whole family needs."""
@@ -76,6 +79,7 @@ class Family:
         final: Use the valid splits for the scores.
         start: The model that `tiny` continues from, instead of the recipe's first stages.
         after: The number of these stages.
+        teacher: A folder of multilingual-e5-small, from which `tiny-search` learns instead of from `tiny`.
     """
 
     data: Path
@@ -86,6 +90,7 @@ class Family:
     final: bool = False
     start: Path | None = None
     after: int = 0
+    teacher: Path | None = None
 
     def folder(self, name: str) -> Path:
         """Return the folder of a model."""
@@ -143,19 +148,26 @@ def make(family: Family, /, *, say: Callable[[str], None], guard: bool = False) 
     Raises:
         JnlpError: A step failed; the steps before it are kept.
     """
-    guarded = [("gain of tiny", lambda: say(better(_run_of(family))))] if guard and family.start else []
+    guarded = [("gain of tiny", lambda: say(better(commands.run_of(family))))] if guard and family.start else []
     steps: list[tuple[str, Callable[[], None]]] = [
         ("tiny", lambda: _pretrain(family, say)),
         *guarded,
-        ("tiny-toxicity", lambda: _run(_toxicity_command(family))),
-        ("tiny-search", lambda: _run(_search_command(family))),
-        ("scores of tiny", lambda: _run(_measure_command(family))),
+        ("tiny-toxicity", lambda: _run(commands.toxicity_command(family))),
+        *_search_steps(family),
+        ("tiny-sentiment", lambda: _run(commands.sentiment_command(family))),
+        ("scores of tiny", lambda: _run(commands.measure_command(family))),
         ("scores of tiny-toxicity", lambda: _toxicity_scores(family)),
-        ("scores of tiny-search", lambda: _run(_retrieval_command(family))),
-        ("scores of searches with tiny-search", lambda: _run(_calibrate_command(family))),
+        ("scores of tiny-search", lambda: _run(commands.retrieval_command(family))),
+        ("scores of searches with tiny-search", lambda: _run(commands.calibrate_command(family))),
     ]
     done = read(family.work / _DONE)
-    code = {"tiny-toxicity": _digest("jnlp_family.toxicity.train"), "tiny-search": _digest("jnlp_family.search.train")}
+    code = {
+        "tiny-toxicity": _digest("jnlp_family.toxicity.train"),
+        "tiny-search": _digest("jnlp_family.search.train"),
+        commands.LESSONS: _digest("jnlp_family.distill.texts"),
+        commands.STUDENT: _digest("jnlp_family.distill.student"),
+        "tiny-sentiment": _digest("jnlp_family.classification.sentiment"),
+    }
     for name, step in steps:
         inputs = {"final": family.final, **code} if name.startswith("scores") else {"by": code.get(name)}
         if done.get(name) == inputs:
@@ -229,6 +241,7 @@ def worse(made: Path, bundled_recipes: Path, /) -> list[str]:
     for name, file, *keys in (
         ("tiny-toxicity", "metrics.json", "valid_scores", "macro_f1"),
         ("tiny-search", "scores.json", "development", "systems", "model", "ndcg@10"),
+        ("tiny-sentiment", "scores.json", "test", "tiny-sentiment", "metrics", "macro_f1"),
     ):
         after, before = (_lookup(read(folder / name / file), keys) for folder in (made, bundled_recipes))
         if after is not None and before is not None and after < before * (1 - MARGIN):
@@ -258,7 +271,7 @@ def swap(made: Path, out: Path, /) -> None:
     moved: list[str] = []
     try:
         for name in FAMILY:
-            shutil.copytree(made / name, new / name)
+            shutil.copytree(made / name, new / name, ignore=shutil.ignore_patterns("report.*"))
         for name in FAMILY:
             if (out / name).exists():
                 (out / name).rename(old / name)
@@ -322,87 +335,16 @@ def training(recipe: Recipe, report: TrainReport, before: Mapping[str, Any], /) 
     return {"text": history, "figures": figures, "data": data}
 
 
-def _toxicity_command(family: Family) -> list[str]:
-    base, out = family.folder("tiny"), family.folder("tiny-toxicity")
-    if not family.smoke:
-        return ["jnlp_family.toxicity.train", str(family.data), "--base", str(base), "--out", str(out)]
-    few = link_few_rows(family.data, family.work / "few")
+def _search_steps(family: Family) -> list[tuple[str, Callable[[], None]]]:
+    """Return the steps of `tiny-search`: from `tiny`, or with a teacher its states and a student of them."""
+    last = ("tiny-search", lambda: _run(commands.search_command(family)))
+    if family.teacher is None:
+        return [last]
     return [
-        "jnlp_family.toxicity.train",
-        str(few),
-        "--base",
-        str(base),
-        "--out",
-        str(out),
-        "--plain",
-        "20",
-        "--seeds",
-        "2",
+        (commands.LESSONS, lambda: _run(commands.teach_command(family))),
+        (commands.STUDENT, lambda: _run(commands.fit_command(family))),
+        last,
     ]
-
-
-def link_few_rows(data: Path, folder: Path, /, *, rows: int = 150) -> Path:
-    """Make a data folder that links to all files but has only the first rows of RTP-LX, and return it."""
-    task = Path("tasks/rtplx_toxicity")
-    (folder / task).mkdir(parents=True, exist_ok=True)
-    for part in ("corpus", "tasks/commonsense_moral"):
-        if not (folder / part).exists():
-            (folder / part).symlink_to((data / part).resolve())
-    for path in sorted((data / task).glob("*.jsonl")):
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        (folder / task / path.name).write_text("".join(lines[:rows]), encoding="utf-8")
-    return folder
-
-
-def _search_command(family: Family) -> list[str]:
-    base, out = family.folder("tiny"), family.folder("tiny-search")
-    shutil.rmtree(out, ignore_errors=True)  # a former run may have stopped within it
-    return [
-        "jnlp_family.search.train",
-        str(family.data),
-        "--base",
-        str(base),
-        "-o",
-        str(out),
-        *(["--smoke"] if family.smoke else []),
-    ]
-
-
-def _run_of(family: Family) -> Path:
-    return Path(json.loads((family.work / "run.json").read_text(encoding="utf-8")))
-
-
-def _measure_command(family: Family) -> list[str]:
-    run = _run_of(family)
-    made = [run / f"stage-{number}" for number in range(1, len(family.recipe.stages))]
-    earlier = [
-        f"stage-{number}={folder}"
-        for number, folder in enumerate(([family.start] if family.start else []) + made, max(family.after, 1))
-    ]
-    return [
-        "jnlp_family.masked_lm",
-        str(family.folder("tiny")),
-        str(family.data),
-        "--recipe",
-        family.recipe_name,
-        *(["--stages", *earlier] if earlier else []),
-        *_flags(family),
-    ]
-
-
-def _retrieval_command(family: Family) -> list[str]:
-    folders = ["--model", str(family.folder("tiny-search")), "--base", str(family.folder("tiny"))]
-    few = ["--questions", "50"] if family.smoke else []
-    return ["jnlp_family.search.measure", str(family.data), *folders, *few, *(["--final"] if family.final else [])]
-
-
-def _calibrate_command(family: Family) -> list[str]:
-    few = ["--questions", "50", "--dense-weight", "0.25"] if family.smoke else []
-    return ["jnlp_family.search.calibrate", str(family.data), "--model", str(family.folder("tiny-search")), *few]
-
-
-def _flags(family: Family) -> list[str]:
-    return [flag for flag, asked in (("--smoke", family.smoke), ("--final", family.final)) if asked]
 
 
 def _toxicity_scores(family: Family) -> None:
@@ -454,7 +396,10 @@ def main(arguments: Sequence[str] | None = None, /) -> int:
 def _make(args: argparse.Namespace) -> None:
     if args.smoke and args.out is None:
         raise JnlpError("a smoke run does not replace the built-in models", hint="name --out")
+    if args.teacher and not (args.teacher / "config.json").is_file():
+        raise JnlpError(f"{args.teacher} is no model folder", hint="--teacher DIR: a folder of multilingual-e5-small")
     family = prepare(args.data, args.recipe, smoke=args.smoke, final=args.final, after=args.after)
+    family = replace(family, teacher=args.teacher)
     replaces = args.out is None and not args.force
     make(family, say=lambda what: click.echo(what, err=True), guard=replaces)
     if replaces and (said := worse(family.work, BUILTIN)):
@@ -481,6 +426,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="continue from the shipped tiny, the recipe's stage N",
     )
+    making.add_argument("--teacher", type=Path, help="a folder of multilingual-e5-small, from which tiny-search learns")
     making.add_argument("--smoke", action="store_true", help="a trial of minutes, into --out")
     making.add_argument("--force", action="store_true", help="replace the shipped models even if a new one is worse")
     making.add_argument("--final", action="store_true", help="use the valid splits for the scores")

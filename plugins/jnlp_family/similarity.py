@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from jnlp.encoder.vectors import unit
 from jnlp.errors import JnlpError
-from jnlp.training import metrics
+from jnlp_evaluate.direct import correlation
 from jnlp_pretrain.corpus import fraction
 
 if TYPE_CHECKING:
@@ -88,5 +85,4 @@ def similarity_pairs(data: Path, split: Split, /) -> SimilarityPairs:
 
 def similarity(embedder: Embedder, pairs: SimilarityPairs, /) -> float:
     """Return Spearman's correlation of cosines with the human scores."""
-    first, second = (unit(embedder.embed(texts).vectors) for texts in (pairs.first, pairs.second))
-    return metrics.spearman((first * second).sum(axis=1), np.array(pairs.scores))
+    return correlation(embedder, pairs.first, pairs.second, pairs.scores)

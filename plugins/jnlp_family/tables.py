@@ -19,13 +19,15 @@ _SYSTEMS = {"model": "tiny-search", "base": "tiny, mean-pooled"}
 _TABLES = "\n\n"
 
 CLOZE_BAR, KIND_BAR, FIRST_BAR, JSTS_BAR, NEEDLE_BAR = 0.6, 0.5, 0.25, 0.7, 0.5
-RECALL_BAR, AUC_BAR, ALARM_BAR = 0.9, 0.95, 0.03
+RECALL_BAR, AUC_BAR, ALARM_BAR, SENTIMENT_BAR = 0.9, 0.95, 0.03, 0.7
 """A score below these (for false alarms: above) counts as a weakness."""
 
 
 def scores(found: Scores, /) -> str:
     """Return the tables of a `scores.json` for its kind of model, and its `note`, if any."""
-    made = {"masked-lm": _masked_lm, "embedder": _embedder, "toxicity": _toxicity}[found["model"]](found)
+    made = {"masked-lm": _masked_lm, "embedder": _embedder, "toxicity": _toxicity, "sentiment": _sentiment}[
+        found["model"]
+    ](found)
     return _TABLES.join([made, *([found["note"]] if "note" in found else [])])
 
 
@@ -39,7 +41,13 @@ def headline(found: Scores, /) -> str | None:
 
 def weak(found: Scores, /) -> list[str]:
     """Return the weaknesses in a `scores.json`, each as a sentence with its figure."""
-    return list({"masked-lm": _weak_lm, "embedder": _weak_embedder, "toxicity": _weak_toxicity}[found["model"]](found))
+    kinds = {
+        "masked-lm": _weak_lm,
+        "embedder": _weak_embedder,
+        "toxicity": _weak_toxicity,
+        "sentiment": _weak_sentiment,
+    }
+    return list(kinds[found["model"]](found))
 
 
 WEATHER_WORDS = frozenset(
@@ -246,6 +254,50 @@ def _weak_toxicity(found: Scores) -> Iterable[str]:
     for kind, row in found["toxicity"]["false_alarms"].items():
         if row["both"] > ALARM_BAR:
             yield f"It calls {row['both']:.1%} of plain {kind} toxic."
+
+
+def _sentiment(found: Scores) -> str:
+    test = found["test"]
+    rows = []
+    for name, row in test.items():
+        f1 = " | ".join(f"{score['f1']:.3f}" for score in row["per_class"].values())
+        metrics = row["metrics"]
+        rows.append((name, f"{metrics['macro_f1']:.3f}", f"{metrics['accuracy']:.1%}", f1))
+    own = next(iter(test.values()))
+    labels = list(own["per_class"])
+    confusion = []
+    for label, counts in zip(labels, own["confusion"], strict=True):
+        confusion.append((label, *(f"{count / max(1, sum(counts)):.1%}" for count in counts), f"{sum(counts):,}"))
+    products = found["products"]["metrics"]
+    return _TABLES.join(
+        [
+            f"Held-out texts, by hash ({own['rows']:,}):",
+            table(("method", "macro F1", "accuracy", *(f"F1 {label}" for label in labels)), rows),
+            "What becomes of the texts of each label:",
+            table(("ticked", *(f"called {label}" for label in labels), "texts"), confusion),
+            f"{found['products']['rows']} sentences about things that were bought, made for this measurement:"
+            f" macro F1 {products['macro_f1']:.3f}, accuracy {products['accuracy']:.1%}.",
+            _provenance(found),
+        ]
+    )
+
+
+def _weak_sentiment(found: Scores) -> Iterable[str]:
+    own = next(iter(found["test"].values()))
+    for label, score in own["per_class"].items():
+        if score["f1"] < SENTIMENT_BAR:
+            yield (
+                f"{label}: F1 is only {score['f1']:.3f} (precision {score['precision']:.3f},"
+                f" recall {score['recall']:.3f})."
+            )
+    guess = list(found["test"].values())[-1]["metrics"]["accuracy"]
+    if own["metrics"]["accuracy"] <= guess:
+        yield (
+            f"Its accuracy, {own['metrics']['accuracy']:.1%}, is not above that of always naming the commonest label,"
+            f" {guess:.1%}: it is made to find the other labels."
+        )
+    products = found["products"]["metrics"]["macro_f1"]
+    yield f"It knows visits, not products: on sentences about products macro F1 is {products:.3f}."
 
 
 def _provenance(found: Scores) -> str:

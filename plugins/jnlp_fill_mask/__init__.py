@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jnlp import hookimpl
-from jnlp_fill_mask.spec import FILL_MASK, CandidateFill, Fill, Filled, FillMaskOptions, MaskFill, WindowedFilled
+from jnlp.lazy import attributes
 
 if TYPE_CHECKING:
     from jnlp.hookspecs import Register
+    from jnlp_fill_mask.spec import FILL_MASK, CandidateFill, Fill, Filled, FillMaskOptions, MaskFill, WindowedFilled
 
 __all__ = [
     "FILL_MASK",
@@ -21,10 +22,26 @@ __all__ = [
     "register_tasks",
 ]
 
+if not TYPE_CHECKING:
+    __getattr__ = attributes(
+        __name__,
+        {
+            "jnlp_fill_mask.spec": (
+                "FILL_MASK",
+                "CandidateFill",
+                "Fill",
+                "FillMaskOptions",
+                "Filled",
+                "MaskFill",
+                "WindowedFilled",
+            )
+        },
+    )
+
 jnlp_api = 1
 
 
 @hookimpl
 def register_tasks(register: Register) -> None:
     """Register `fill-mask`."""
-    register("fill-mask", "jnlp_fill_mask.spec:FILL_MASK", summary=FILL_MASK.summary)
+    register("fill-mask", "jnlp_fill_mask.spec:FILL_MASK", summary="Fill the masks of a text.")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 
+from jnlp.patterns import deferred
+
 SPELLINGS = ("<mask>", "[MASK]")
 """Spellings of a mask that are accepted with every model."""
 
-_LOW_LINES = re.compile("＿+")
+_LOW_LINES = deferred("＿+")
 
 
 def find_masks(text: str, spellings: tuple[str, ...] = SPELLINGS, /) -> list[tuple[int, int]]:

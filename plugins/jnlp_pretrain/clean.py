@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
@@ -10,13 +9,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from jnlp.patterns import deferred
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Hashes = NDArray[np.uint64]
 
-_JAPANESE = re.compile("[\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff々〆〇]")
-_UNSPOKEN = re.compile(r"[\W_\d]+")
+_JAPANESE = deferred("[\u3040-\u30ff\u31f0-\u31ff\u3400-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff々〆〇]")
+_UNSPOKEN = deferred(r"[\W_\d]+")
 _LOOKED_AT = 5_000  # characters of a text that quality is judged by
 _GRAM = 4
 

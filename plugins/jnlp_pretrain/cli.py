@@ -22,9 +22,9 @@ _SECTION = "Training"
 
 
 def _run(call: Call) -> None:
+    from jnlp.training.team import assemble
     from jnlp_pretrain.pretraining import RunOptions
     from jnlp_pretrain.pretraining import pretrain as train
-    from jnlp_pretrain.team import assemble
 
     options: PretrainOptions = call.options
     corpus: tuple[Path, ...] = call.values["corpus"]

@@ -11,8 +11,8 @@ from jnlp.strict_json import dumps
 from jnlp.training import checkpoints
 from jnlp.training.optim import load_states, update
 from jnlp.training.stopping import Stopped, stop_signals
+from jnlp.training.team import Alone
 from jnlp_pretrain.plot import read_log, write_plot
-from jnlp_pretrain.team import Alone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from jnlp.training.schedule import Clock
+    from jnlp.training.team import Team
     from jnlp.types import Progress
-    from jnlp_pretrain.team import Team
 
 
 class Objective(Protocol):

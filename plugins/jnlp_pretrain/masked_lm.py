@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from jnlp.encoder.packing import Packed, pack
 from jnlp.training.dense_encoder import LONGEST, DenseEncoder
+from jnlp.training.team import Alone
 from jnlp_pretrain.masking import mask
 from jnlp_pretrain.packs import Packs, plan_packs
 from jnlp_pretrain.predictions import cross_entropy
-from jnlp_pretrain.team import Alone
 from jnlp_pretrain.tokenizer_train import PAD
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from jnlp.encoder.modernbert import ModernBertForMaskedLM
+    from jnlp.training.team import Team
     from jnlp_pretrain.recipe import Recipe, Stage
     from jnlp_pretrain.shards import Shard
-    from jnlp_pretrain.team import Team
 
     IntArray = NDArray[np.int64]
 

@@ -16,11 +16,13 @@ from jnlp.encoder.files import digest_weights
 from jnlp.encoder.modernbert import ModernBertConfig, ModernBertForMaskedLM
 from jnlp.encoder.runtime import Runtime
 from jnlp.errors import JnlpError
+from jnlp.folders import cache_folder
 from jnlp.io.durable import Lock
 from jnlp.training.dense_encoder import LONGEST, can_compile
 from jnlp.training.folder import refuse_taken
 from jnlp.training.optim import optimisers
 from jnlp.training.schedule import Clock
+from jnlp.training.team import Alone, Team
 from jnlp.types import TrainReport
 from jnlp_pretrain import corpus as corpora
 from jnlp_pretrain.cooccurrence import cooccurrence_embeddings, log_unigram, piece_counts
@@ -29,7 +31,6 @@ from jnlp_pretrain.export import export
 from jnlp_pretrain.loop import Plan, train
 from jnlp_pretrain.masked_lm import MaskedLMLoss, MaskedLMObjective, set_thetas
 from jnlp_pretrain.recipe import fingerprint
-from jnlp_pretrain.team import Alone, Team
 from jnlp_pretrain.tokenizer_train import MASK, PAD, SPECIAL, write_json
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ def _pretrain(
         made = sorted({*_outputs_of(run), str(out.resolve())})
         (run / _OUTPUTS).write_text("".join(f"{folder}\n" for folder in made), encoding="utf-8")
         export(model, data.tokenizer, out.resolve())
+    team.wait()  # the first to leave must not break what the others have under way
     dropped: Counter[str] = sum((Counter(s.dropped) for s in data.summary.values()), Counter())
     return TrainReport(
         folder=out,
@@ -188,10 +190,8 @@ def _pretrain(
 
 def default_runs() -> Path:
     """Return the folder of runs: `$JNLP_RUNS`, else the user's cache folder."""
-    from platformdirs import user_cache_path
-
     named = os.environ.get("JNLP_RUNS")
-    return Path(named) if named else user_cache_path("jnlp") / "runs"
+    return Path(named) if named else cache_folder() / "runs"
 
 
 def run_name(recipe: Recipe, files: Sequence[Path], start: Path | None = None) -> str:

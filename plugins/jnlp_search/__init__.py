@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from jnlp import hookimpl
-from jnlp_search.index import Index, search_all
+from jnlp.lazy import attributes
 
 if TYPE_CHECKING:
     from jnlp.hookspecs import Register
+    from jnlp_search.index import Index
+    from jnlp_search.several import search_all
 
 __all__ = ["Index", "search_all"]
+
+if not TYPE_CHECKING:
+    __getattr__ = attributes(__name__, {"jnlp_search.index": ["Index"], "jnlp_search.several": ["search_all"]})
 
 jnlp_api = 1
 
@@ -26,7 +31,9 @@ def register_tasks(register: Register) -> None:
 def register_commands(register: Register) -> None:
     """Bring `jnlp index`."""
     register(
-        "index", "jnlp_search.cli.index:index", summary="Index documents for search; only what changed is read again."
+        "index",
+        "jnlp_search.cli.index:index",
+        summary="Index documents for search; only what changed is indexed again.",
     )
 
 

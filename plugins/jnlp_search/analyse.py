@@ -1,4 +1,4 @@
-"""Japanese text to index words with offsets, and a query to an FTS5 expression.
+"""Japanese text to index words with offsets, and a query to the words to search for.
 
 Both analysers fold width and case first. A word's form is what is indexed; documents and queries go the same way.
 """
@@ -14,10 +14,11 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jnlp.errors import JnlpError
+from jnlp.patterns import deferred
 from jnlp.text import FOLD_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from jnlp.text.align import Aligned
 
@@ -27,15 +28,17 @@ PIECE = 12_000
 MAX_WORDS = 64
 """Maximum words of a query; FTS5 limits the depth of an expression to 256."""
 
-_WRAP = re.compile(r"(?<=[^\s\x00-\x7f。！？])[ \t]*\r?\n(?=[^\s\x00-\x7f・■●○◆第（「『【])")
+_WRAP = deferred(r"(?<=[^\s\x00-\x7f。！？])[ \t]*\r?\n(?=[^\s\x00-\x7f・■●○◆第（「『【])")
 """A line break within a hand-wrapped Japanese sentence."""
 
 _WRAPPED = 20
 """A shorter line is not joined with the next: it may be a heading."""
 
 _JAPANESE = "々〆〇ぁ-ゖゝゞァ-ヺー-ヿ㐀-䶿一-鿿豈-﫿𠀀-𲎯"
-_HIRAGANA = re.compile("[ぁ-ゖゝゞー]+")
+_HIRAGANA = deferred("[ぁ-ゖゝゞー]+")
 _SYMBOLS = frozenset("#@%&*/_\\")
+_FORMS = 1 << 17
+_UNKNOWN = ("", False, False)
 _GRAMMAR = frozenset({"助詞", "助動詞", "代名詞", "連体詞", "接続詞", "感動詞"})
 _LIGHT = frozenset({"為る", "居る", "有る", "成る", "出来る", "こと", "事", "もの", "物", "下さる", "どう"})
 
@@ -63,14 +66,26 @@ class Query:
     """A query to the full-text index.
 
     Args:
-        match: An FTS5 expression for the words; empty if there are none.
-        phrases: An FTS5 expression for adjacent words, with a lower weight; empty if there are none.
         forms: The forms to highlight.
+        words: The index words to search for.
+        pairs: Adjacent words, with spaces between them, to rank by with a lower weight.
+        begins: Whether index words that begin with one of `words` count too.
     """
 
-    match: str
-    phrases: str
     forms: frozenset[str]
+    words: tuple[str, ...] = ()
+    pairs: tuple[str, ...] = ()
+    begins: bool = False
+
+    @property
+    def match(self) -> str:
+        """The FTS5 expression for any of the words; empty if there are none."""
+        return " OR ".join(_quote(word) + " *" * self.begins for word in self.words)
+
+    @property
+    def phrases(self) -> str:
+        """The FTS5 expression for any of the pairs; empty if there are none."""
+        return " OR ".join(map(_quote, self.pairs))
 
 
 class Analyser(Protocol):
@@ -79,8 +94,12 @@ class Analyser(Protocol):
     name: str
     version: str
 
-    def words(self, text: str, /) -> Iterator[Word]:
-        """Yield the words of a document, or of a passage of it."""
+    def words(self, text: str, /, only: Collection[str] | None = None) -> Iterator[Word]:
+        """Yield the words of a document, or of a passage of it; with `only`, those of some forms."""
+        ...
+
+    def forms(self, text: str, /) -> Iterator[str]:
+        """Yield the forms of a passage's words."""
         ...
 
     def query(self, text: str, /) -> Query:
@@ -122,19 +141,43 @@ class SudachiAnalyser:
 
         from sudachipy import Dictionary
 
-        self.version = f"sudachidict_core {version('sudachidict_core')}, rules 1, fold {FOLD_VERSION}"
+        parts = (f"{name} {version(name)}" for name in ("sudachidict_core", "sudachipy"))
+        self.version = f"{', '.join(parts)}, rules 1, fold {FOLD_VERSION}"
         self._dictionary = Dictionary()
+        self._forms: dict[tuple[str, int], tuple[str, bool, bool] | None] = {}
         self._local = threading.local()  # a tokenizer has a buffer of its own and is not shared between threads
 
-    def words(self, text: str, /) -> Iterator[Word]:
-        """Yield the words, without punctuation and white space."""
-        folded = _fold(text)
+    def words(self, text: str, /, only: Collection[str] | None = None) -> Iterator[Word]:
+        """Yield the words, without punctuation and white space; with `only`, those of some forms."""
+        folded, forms = _fold(text), self._forms
         for base, piece in _pieces(folded.text):
             for morpheme in self._tokenizer().tokenize(piece):
-                known = _form(morpheme.normalized_form(), *morpheme.part_of_speech()[:2])
-                if known is not None:
+                key = morpheme.normalized_form(), morpheme.part_of_speech_id()
+                known = forms.get(key, _UNKNOWN)
+                if known is _UNKNOWN:
+                    known = self._learn(key, morpheme)
+                if known is not None and (only is None or known[0] in only):
                     start, end = folded.span(base + morpheme.begin(), base + morpheme.end())
                     yield Word(known[0], start, end, *known[1:])
+
+    def forms(self, text: str, /) -> Iterator[str]:
+        """Yield the forms of the words, which takes two thirds of the time of `words`."""
+        forms, tokenizer = self._forms, self._tokenizer()
+        for _, piece in _pieces(_fold(text).text):
+            for morpheme in tokenizer.tokenize(piece):
+                key = morpheme.normalized_form(), morpheme.part_of_speech_id()
+                known = forms.get(key, _UNKNOWN)
+                if known is _UNKNOWN:
+                    known = self._learn(key, morpheme)
+                if known is not None:
+                    yield known[0]
+
+    def _learn(self, key: tuple[str, int], morpheme: Any) -> tuple[str, bool, bool] | None:
+        """Return (form, content, symbol) of a morpheme, and keep it."""
+        if len(self._forms) >= _FORMS:
+            self._forms.clear()
+        self._forms[key] = known = _form(key[0], *morpheme.part_of_speech()[:2])
+        return known
 
     def query(self, text: str, /) -> Query:
         """Query each content word, and adjacent words as phrases; particles only if there is nothing else."""
@@ -143,7 +186,7 @@ class SudachiAnalyser:
         asked = [word for word in content if not word.symbol] or content
         forms = _unique(word.form for word in asked)
         pairs = _unique(f"{a.form} {b.form}" for a, b in pairwise(content) if a.end == b.start)
-        return Query(_match_any(map(_quote, forms)), _match_any(map(_quote, pairs)), frozenset(forms))
+        return Query(frozenset(forms), tuple(forms), tuple(pairs))
 
     def phrase(self, text: str, /) -> str:
         """Ask for all words of the phrase in a row."""
@@ -158,7 +201,6 @@ class SudachiAnalyser:
         return self._local.tokenizer
 
 
-@lru_cache(maxsize=1 << 16)
 def _form(normalised: str, kind: str, detail: str) -> tuple[str, bool, bool] | None:
     """Return (form, content, symbol) of a morpheme, or None for white space and punctuation."""
     form = "".join(unicodedata.normalize("NFKC", normalised).casefold().replace("\0", "").split())
@@ -176,15 +218,24 @@ class BigramAnalyser:
     version = f"rules 1, fold {FOLD_VERSION}"
 
     # A run of kana and kanji, a run of other letters and digits, or one symbol that a name may hold (C++, C#).
-    _RUN = re.compile(rf"(?P<japanese>[{_JAPANESE}]+)|(?:(?![{_JAPANESE}])[^\W_])+|(?P<symbol>[+#@%&*])")
+    _RUN = deferred(rf"(?P<japanese>[{_JAPANESE}]+)|(?:(?![{_JAPANESE}])[^\W_])+|(?P<symbol>[+#@%&*])")
 
-    def words(self, text: str, /) -> Iterator[Word]:
-        """Yield a pair for each Japanese character and its successor; the last of a run is single."""
+    def forms(self, text: str, /) -> Iterator[str]:
+        """Yield the pairs."""
+        return (word.form for word in self.words(text))
+
+    def words(self, text: str, /, only: Collection[str] | None = None) -> Iterator[Word]:
+        """Yield a pair for each Japanese character and its successor; the last of a run is single.
+
+        With `only`, those of some forms are yielded, and of a single character the pairs that begin with it.
+        """
         folded = _fold(text)
         for match in self._RUN.finditer(folded.text):
             width = 2 if match["japanese"] else len(match[0])
             for begin in range(match.start(), match.end() if match["japanese"] else match.start() + 1):
                 stop = min(begin + width, match.end())
+                if only is not None and folded.text[begin:stop] not in only and folded.text[begin] not in only:
+                    continue
                 start, end = folded.span(begin, stop)
                 yield Word(folded.text[begin:stop], start, end, symbol=bool(match["symbol"]))
 
@@ -209,9 +260,9 @@ class BigramAnalyser:
         strong = [form for form in forms if form[0].isalnum() and not _HIRAGANA.fullmatch(form)]
         asked = _unique(strong or forms)
         if not asked:
-            return Query(_match_any(f"{_quote(single)} *" for single in _unique(singles)), "", frozenset(singles))
+            return Query(frozenset(singles), tuple(_unique(singles)), begins=True)
         phrases = _unique(" ".join(group) for group in groups if len(group) > 1)
-        return Query(_match_any(map(_quote, asked)), _match_any(map(_quote, phrases)), frozenset(asked))
+        return Query(frozenset(asked), tuple(asked), tuple(phrases))
 
     def phrase(self, text: str, /) -> str:
         """Ask for the pairs of the phrase in a row; the character that it ends with may go on."""
@@ -222,6 +273,16 @@ class BigramAnalyser:
         if not words:
             return ""
         return _quote(" ".join(word.form for word in words)) + (" *" if single else "")
+
+
+def index_words(analyser: Analyser, text: str, /) -> str:
+    """Return the words of a passage as the full text takes them: their forms, joined by spaces.
+
+    Example:
+        >>> index_words(analyser("bigram"), "猫がいる")
+        '猫が がい いる る'
+    """
+    return " ".join(analyser.forms(text))
 
 
 def requirements(analyser: Analyser, phrases: Iterable[str], excluded: Iterable[str], /) -> tuple[str, str]:
@@ -236,10 +297,22 @@ def requirements(analyser: Analyser, phrases: Iterable[str], excluded: Iterable[
     return " AND ".join(needed[:MAX_WORDS]), " OR ".join(unwanted[:MAX_WORDS])
 
 
+@lru_cache(maxsize=256)
+def matched(name: str, forms: frozenset[str], passage: str, /) -> tuple[Word, ...]:
+    """Return the words of a passage that a query has; the passages of the last queries are not analysed again.
+
+    Args:
+        name: The analyser.
+        forms: The query's.
+        passage: A text.
+    """
+    return tuple(analyser(name).words(passage, forms))
+
+
 def highlights(analyser: Analyser, query: Query, passage: str, /) -> tuple[tuple[int, int], ...]:
     """Return the offsets in the passage of the query's words, ascending; touching ones are joined."""
     spans: list[tuple[int, int]] = []
-    for word in analyser.words(passage):
+    for word in matched(analyser.name, query.forms, passage):
         start, end = word.start, word.end
         if word.form not in query.forms:
             if word.form[:1] not in query.forms or analyser.name != "bigram":
@@ -280,10 +353,6 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
 
 def _unique(items: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(items))[:MAX_WORDS]
-
-
-def _match_any(parts: Iterable[str]) -> str:
-    return " OR ".join(parts)
 
 
 def _quote(phrase: str) -> str:

@@ -4,35 +4,43 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sqlite3
+import shutil
 import time
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from jnlp.errors import JnlpError, UsageError
-from jnlp.types import Pooling
-from jnlp_search.analyse import analyser
-from jnlp_search.builder import Builder, Watch
+from jnlp.errors import UsageError
+from jnlp.types import RepairReport
+from jnlp_search.builder import Builder, Watch, embed_passages
 from jnlp_search.chunk import bundled_chunker
 from jnlp_search.names import find
-from jnlp_search.options import ANALYSER, CHUNK_TOKENS, CHUNKER, OVERLAP_TOKENS, ChunkPooling, IndexOptions
+from jnlp_search.options import ChunkPooling, IndexOptions
+from jnlp_search.rebuild import new_shards, rebuilt
 from jnlp_search.roots import display_path, file_is_there, move
+from jnlp_search.settings import record_manifest, wanted_shards, words_of
 from jnlp_search.store import replacement, segments
-from jnlp_search.store.catalog import NAME, SEGMENTS, Catalog
+from jnlp_search.store.catalog import NAME, Catalog
+from jnlp_search.store.catalogs import Catalogs
 from jnlp_search.store.checks import DamagedIndexError, damage_reported
 from jnlp_search.store.filesum import remove_sum, write_sum
-from jnlp_search.store.lock import NAME as LOCK
-from jnlp_search.store.lock import writer_lock
-from jnlp_search.store.schema import Manifest
+from jnlp_search.store.heal import heal
+from jnlp_search.store.schema import FORMAT, UPGRADED
+from jnlp_search.store.shards import folders_of, is_index, read_layout, remove_others
+from jnlp_search.store.sources import sources as sources_of
+from jnlp_search.writing import changing, locked, refuse_missing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from jnlp.types import AddReport, Chunker, Embedder, Failed, Record, RepairReport
+    from jnlp.types import AddReport, Chunker, Embedder, Failed, FloatArray, Record
+    from jnlp_search.files import Look
+    from jnlp_search.passages import Workers
+    from jnlp_search.store.schema import Manifest
+    from jnlp_search.store.sources import Source
 
 _PLAIN = Watch()
-_AGAIN = "committed documents are kept; free space or fix the permissions, then run the same command again"
 
 
 def build(
@@ -46,6 +54,10 @@ def build(
     sources: Sequence[str | Path] = (),
     chunkers: Callable[[str], Chunker] = bundled_chunker,
     watch: Watch = _PLAIN,
+    reads: Sequence[Mapping[str, Any]] = (),
+    changed: Iterable[str] | None = None,
+    looks: Sequence[Look] = (),
+    workers: Callable[[Manifest], Workers] | None = None,
 ) -> AddReport:
     """Update the index in `folder` with documents; create it if it does not exist.
 
@@ -62,84 +74,87 @@ def build(
         sources: The folders and files whose documents are all in `records`.
         chunkers: Returns a chunker by name.
         watch: Receives failures and progress.
+        reads: How the files of each source are read: fields of `jnlp.io.ReadOptions`, recorded with it.
+        changed: The canonical files and folders of the sources whose documents are all in `records`; None is all.
+        looks: What chooses the files that are read for `records`: those that have not changed need not be.
+        workers: Has documents cut, embedded and analysed by workers; None does it here.
 
     Raises:
         JnlpError: Another process is writing, the index is damaged, or it was made with another model or settings.
     """
     options = options or IndexOptions()
     start = time.monotonic()
-    with _clear_errors(folder), damage_reported(folder), _lock(folder):
-        if options.rebuild and (folder / NAME).exists():
-            report = _rebuild(folder, records, embedder, options, model, sources, chunkers, watch)
-        else:
-            with Catalog.writing(folder) as catalog:
+
+    def fill(folders: Sequence[Path], made: Manifest | None) -> AddReport:
+        with Catalogs.writing(folders) as catalogs:
+            for catalog in catalogs.all:
                 catalog.check_seal()  # a new seal must not cover old damage
-                replacement.discard(folder)
-                manifest = _open_manifest(catalog, embedder, options, model)
-                segments.repair(catalog)
-                if options.base is not None:
+            manifest = record_manifest(catalogs, embedder, options, model, made)
+            catalogs.align()
+            for catalog in catalogs.all:
+                heal(catalog, _embed(embedder, manifest))
+                if options.base is not None and made is None:
                     move(catalog, options.base)
-                builder = Builder(catalog, manifest, embedder, chunkers(manifest.chunker), sources, watch)
-                _take_in(builder, records)
-                if not options.keep_missing:
-                    builder.remove_missing()
+            builder = Builder(
+                catalogs, manifest, embedder, chunkers(manifest.chunker), sources, watch, workers and workers(manifest)
+            )
+            builder.files.reads_all = options.check or made is not None
+            for look in looks:
+                look.files = builder.files
+            builder.take_in(records)
+            if made is not None:
+                builder.remove_unseen()
+            elif not options.keep_missing:
+                builder.remove_missing(changed)
+            builder.record_sources(reads)
+            builder.files.record()
+            for catalog in catalogs.all:
                 segments.tidy(catalog)
                 catalog.seal()
-                report = builder.report
+            return builder.report
+
+    with locked(folder):
+        if options.rebuild and is_index(folder):
+            report = rebuilt(folder, embedder, options, model, fill)
+        else:
+            shards = wanted_shards(folder, options)
+            layout = read_layout(folder)
+            if layout is None and shards > 1:
+                layout = new_shards(folder, shards)
+            remove_others(folder, layout)
+            replacement.discard(folder)
+            report = fill(folders_of(folder), None)
         seconds = time.monotonic() - start
-        write_sum(folder, seconds)
+        for one in folders_of(folder):
+            write_sum(one, seconds)
         return dataclasses.replace(report, seconds=seconds)
 
 
-def _rebuild(
-    folder: Path,
-    records: Iterable[Record | Failed],
-    embedder: Embedder,
-    options: IndexOptions,
-    model: str,
-    sources: Sequence[str | Path],
-    chunkers: Callable[[str], Chunker],
-    watch: Watch,
-) -> AddReport:
-    """Build a new index in a separate folder, or continue a killed build, and replace the old index."""
-    _refuse_foreign(folder)
-    place = replacement.prepare(folder, _new_manifest(embedder, options, model))
-    with Catalog.writing(place) as catalog:
-        manifest = _open_manifest(catalog, embedder, options, model)
-        segments.repair(catalog)
-        builder = Builder(catalog, manifest, embedder, chunkers(manifest.chunker), sources, watch)
-        _take_in(builder, records)
-        builder.remove_unseen()
-        segments.tidy(catalog)
-        catalog.seal()
-        # A killed rebuild's documents are part of this one.
-        report = builder.report
-        report = dataclasses.replace(report, added=report.added + report.unchanged, unchanged=0, removed=0)
-    replacement.put_in_place(folder)
-    return report
-
-
-def _take_in(builder: Builder, records: Iterable[Record | Failed]) -> None:
-    for record in records:
-        builder.add(record)
-    builder.commit()
+def _embed(embedder: Embedder, manifest: Manifest) -> Callable[[Sequence[str]], FloatArray] | None:
+    """Return the function that makes lost vectors again; None if they depend on more than the passage."""
+    if manifest.pooling == ChunkPooling.LATE:
+        return None
+    return partial(embed_passages, embedder, manifest.model)
 
 
 def delete(folder: Path, names: Sequence[str], /) -> tuple[int, list[str]]:
-    """Remove documents in one commit and return their number, and those of the files that are still there.
+    """Remove documents in one commit by shard; return their number, and those of the files that are still there.
 
     Raises:
         UsageError: There is no index, or a name is not in it.
     """
-    with changing(folder) as catalog:
-        numbers = find(catalog, names)
-        kept = _files_still_there(catalog, numbers)
-        if numbers:
-            with catalog.transaction():
-                for number in numbers:
-                    catalog.delete_document(number)
-            segments.tidy(catalog)
-        return len(numbers), kept
+    with changing(folder) as catalogs:
+        found = find(catalogs.all, folder, names)
+        kept = [file for pair in zip(catalogs.all, found, strict=True) for file in _files_still_there(*pair)]
+        for catalog, numbers in zip(catalogs.all, found, strict=True):
+            if numbers:
+                words = words_of(catalog)
+                with catalog.transaction():
+                    for number in numbers:
+                        catalog.delete_document(number, words)
+            segments.tidy(catalog)  # in all shards: an interrupted change may have left it undone
+            segments.remove_unnamed(catalog)
+        return sum(map(len, found)), list(dict.fromkeys(kept))
 
 
 def _files_still_there(catalog: Catalog, numbers: Sequence[int]) -> list[str]:
@@ -152,162 +167,94 @@ def _files_still_there(catalog: Catalog, numbers: Sequence[int]) -> list[str]:
     return list(found)
 
 
-@contextmanager
-def changing(folder: Path, /) -> Iterator[Catalog]:
-    """Lock and open an existing index for writing; seal it at the end."""
-    if not os.path.lexists(folder / NAME):
-        raise UsageError(f"there is no index at {folder}", hint=f"jnlp index PATH… --index {folder}")
-    start = time.monotonic()
-    with _clear_errors(folder), damage_reported(folder), _lock(folder):
-        with Catalog.writing(folder) as catalog:
-            catalog.check_seal()
-            yield catalog
-            catalog.seal()
-        write_sum(folder, time.monotonic() - start)
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Lock the folder for writing; create it if needed."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file, and an index is a folder", hint="name a new folder: --index my.idx")
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / NAME).exists() and any(path.name != LOCK for path in folder.iterdir()):
-        raise UsageError(f"{folder} has other files and is not an index", hint="name a new folder: --index my.idx")
-    with writer_lock(folder):
-        yield
-
-
-def _refuse_foreign(folder: Path) -> None:
-    """Raise if the folder to replace is not an index."""
-    try:
-        Catalog.reading(folder).close()
-    except DamagedIndexError:
-        if not (folder / SEGMENTS).is_dir():
-            raise
-    except JnlpError as error:
-        if "is not an index" in error.message:
-            raise
-
-
-@contextmanager
-def _clear_errors(folder: Path) -> Iterator[None]:
-    """Turn an error of writing the index into a one-line JnlpError; committed documents are kept."""
-    try:
-        yield
-    except (OSError, sqlite3.OperationalError) as error:
-        reason, hint = error.strerror or error if isinstance(error, OSError) else error, _AGAIN
-        if not os.path.lexists(folder):
-            reason = _unmade(folder, error)
-        if not os.path.lexists(folder / NAME):
-            hint = "no index was made; name another folder with --index"
-        raise JnlpError(f"{folder} cannot be written: {reason}", hint=hint) from error
-    except KeyboardInterrupt as interrupt:
-        interrupt.add_note(f"{folder} has the documents indexed so far; run the same command to continue")
-        raise
-
-
-def _unmade(folder: Path, error: Exception) -> str:
-    """Return why a folder could not be made. Virtual file systems say that there is no such file, which misleads."""
-    parent = next((path for path in folder.absolute().parents if path.exists()), folder)
-    why = "" if isinstance(error, FileNotFoundError) else f" ({getattr(error, 'strerror', None) or error})"
-    return f"no folder can be made in {parent}{why}"
-
-
 def recorded_model(folder: Path, /) -> str | None:
     """Return the model that an index was made with, or None if there is no index yet."""
-    if not os.path.isfile(folder / NAME):  # noqa: PTH113 - Path.is_file raises for a name that is too long
+    first = folders_of(folder)[0]
+    if not os.path.isfile(first / NAME):  # noqa: PTH113 - Path.is_file raises for a name that is too long
         return None
-    with damage_reported(folder, reading=True), Catalog.reading(folder) as catalog:
+    with damage_reported(folder, reading=True), Catalog.reading(first) as catalog:
         manifest = catalog.manifest()
     return manifest.model if manifest else None
 
 
-def _new_manifest(embedder: Embedder, options: IndexOptions, model: str, old: Manifest | None = None, /) -> Manifest:
-    """Return the settings to index with: those given, else the index's own, else the defaults."""
-    from jnlp import __version__
+def known_sources(folder: Path, /) -> list[Source]:
+    """Return the files and folders that were added to an index.
 
-    if (options.chunk_tokens or 0) > embedder.max_length:
+    Raises:
+        UsageError: There is no index, or only records were added to it.
+    """
+    with damage_reported(folder, reading=True), Catalog.reading(folders_of(folder)[0]) as catalog:
+        found = sources_of(catalog)
+    if not found:
         raise UsageError(
-            f"--chunk-tokens {options.chunk_tokens:,} is more than the {embedder.max_length:,} that {model} reads",
-            hint=f"at most --chunk-tokens {embedder.max_length}, or another --model",
+            f"no file or folder was indexed in {folder}", hint=f"name what to index: jnlp index PATH… --index {folder}"
         )
-    words = analyser(options.analyser or (old.analyser if old else ANALYSER))
-    return Manifest(
-        model=model,
-        fingerprint=embedder.fingerprint,
-        dimension=embedder.dimension,
-        chunker=options.chunker or (old.chunker if old else CHUNKER),
-        chunk_tokens=options.chunk_tokens or (old.chunk_tokens if old else CHUNK_TOKENS),
-        overlap=options.overlap if options.overlap is not None else (old.overlap if old else OVERLAP_TOKENS),
-        pooling=_pooling(embedder, options, model, old).value,
-        analyser=words.name,
-        analyser_version=words.version,
-        jnlp=__version__,
-    )
+    return found
 
 
-def _pooling(embedder: Embedder, options: IndexOptions, model: str, old: Manifest | None) -> ChunkPooling:
-    chosen = options.pooling or (ChunkPooling(old.pooling) if old else ChunkPooling.PASSAGE)
-    if chosen is ChunkPooling.LATE and getattr(embedder, "pooling", Pooling.MEAN) is not Pooling.MEAN:
-        raise UsageError(
-            f"--pooling late pools token states by their mean, and {model} was trained to use the first token",
-            hint="leave it out, or take a model with mean pooling",
-        )
-    return chosen
+def repair_index(folder: Path, /, *, upgrade: bool = False) -> RepairReport:
+    """Lock a damaged index and keep its intact documents.
+
+    Args:
+        folder: The index.
+        upgrade: It is one of an earlier format: an error if any document is damaged. One of this format stays as it is.
+
+    Raises:
+        UsageError: There is no index.
+    """
+    refuse_missing(folder)
+    with locked(folder):
+        if read_layout(folder) is not None:
+            return _repair_shards(folder, upgrade=upgrade)
+        return _repair(folder, upgrade=upgrade)
 
 
-def _open_manifest(catalog: Catalog, embedder: Embedder, options: IndexOptions, model: str) -> Manifest:
-    """Return the settings to index with; record them in a new index, refuse different ones for an old index."""
-    old = catalog.manifest()
-    manifest = _new_manifest(embedder, options, model, old)
-    if old is None:
-        with catalog.transaction():
-            catalog.set_manifest(manifest)
-        return manifest
-    _refuse_other(catalog, old, manifest)
-    if old.analyser_version != manifest.analyser_version:
-        analyse_again(catalog, manifest)
-    return manifest
-
-
-def _refuse_other(catalog: Catalog, old: Manifest, new: Manifest) -> None:
-    folder = catalog.folder
-    if old.fingerprint != new.fingerprint:
-        raise JnlpError(
-            f"{folder} was made with model {old.model}, not {new.model}"
-            if old.model != new.model
-            else f"{folder} was made with another version of model {old.model}, or another --normalize",
-            hint=f"--model {old.model} continues with it; --rebuild indexes everything again",
-        )
-    for name in ("chunker", "chunk_tokens", "overlap", "pooling", "analyser"):
-        before, now = getattr(old, name), getattr(new, name)
-        if before != now:
-            flag = "--" + name.replace("_", "-")
-            raise JnlpError(
-                f"{folder} was made with {flag} {before}, not {now}",
-                hint=f"omit {flag} to continue with it; --rebuild indexes everything again",
-            )
-
-
-def analyse_again(catalog: Catalog, manifest: Manifest, /) -> None:
-    """Rebuild the full text from the passages, without a model, and record the manifest."""
-    words = analyser(manifest.analyser)
-    with catalog.transaction():
-        catalog.db.execute("DELETE FROM fulltext")
-        rows = ((chunk, " ".join(word.form for word in words.words(text))) for chunk, text in catalog.texts())
-        catalog.db.executemany("INSERT INTO fulltext (rowid, words) VALUES (?, ?)", rows)
-        catalog.set_manifest(manifest)
-
-
-def repair_index(folder: Path, /) -> RepairReport:
-    """Lock a damaged index and keep its intact documents."""
+def _repair(folder: Path, *, upgrade: bool = False) -> RepairReport:
     from jnlp_search.store.repair import repair
 
-    if not os.path.lexists(folder / NAME):
-        raise UsageError(f"there is no index at {folder}", hint=f"jnlp index PATH… --index {folder}")
-    with _clear_errors(folder), damage_reported(folder), _lock(folder):
-        report = repair(folder)
-        remove_sum(folder)  # one that is damaged too
-        write_sum(folder, float("inf"))
-        return report
+    if upgrade:
+        with Catalog.reading(folder, formats=(FORMAT, UPGRADED)) as catalog:
+            if catalog.format == FORMAT:
+                return RepairReport(catalog.counts()["documents"], ())
+    report = repair(folder, whole=upgrade)
+    remove_sum(folder)  # one that is damaged too
+    write_sum(folder, float("inf"))
+    return report
+
+
+def _repair_shards(folder: Path, *, upgrade: bool) -> RepairReport:
+    """Repair the damaged shards; of one whose catalogue is lost, nothing is kept."""
+    from jnlp_search.store.verify import verify
+
+    kept, dropped = 0, list[str]()
+    lost: list[Path] = []
+    for shard in folders_of(folder):
+        try:
+            report = _repair(shard, upgrade=upgrade or not verify(shard).problems)
+        except DamagedIndexError:
+            if upgrade:
+                raise
+            lost.append(shard)
+            continue
+        kept, dropped = kept + report.documents, [*dropped, *report.dropped]
+    if len(lost) == len(folders_of(folder)):
+        raise DamagedIndexError(folder, "no shard can be read")
+    for shard in lost:
+        _make_empty(shard, next(one for one in folders_of(folder) if one not in lost))
+        dropped.append(f"all documents of {shard.name}")
+    return RepairReport(kept, tuple(dropped))
+
+
+def _make_empty(shard: Path, like: Path) -> None:
+    """Replace a lost shard by an empty one with the settings of another."""
+    shutil.rmtree(shard, ignore_errors=True)
+    shard.mkdir(parents=True)
+    with Catalog.reading(like) as other:
+        manifest = other.manifest()
+    with Catalogs.writing([like, shard]) as catalogs:
+        if manifest is not None:
+            with catalogs.all[1].transaction():
+                catalogs.all[1].set_manifest(manifest)
+        catalogs.align()
+        catalogs.all[1].seal()
+    write_sum(shard, float("inf"))

@@ -6,8 +6,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jnlp.types import CompactReport
-from jnlp_search.build import changing
 from jnlp_search.store import replacement, segments
+from jnlp_search.store.heal import heal
+from jnlp_search.store.shards import read_layout, remove_others
+from jnlp_search.writing import changing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,18 +27,26 @@ def compact(folder: Path, /) -> CompactReport:
         JnlpError: Another process is writing, the index is damaged, or the disk is full: it takes up to as much free
             space as the catalogue.
     """
-    before = bytes_of(folder)
-    with changing(folder) as catalog:
-        replacement.discard(folder)
-        segments.repair(catalog)
-        tombstones = catalog.counts()["tombstones"]
-        segments.compact(catalog)
-        with catalog.transaction():
-            catalog.db.execute("INSERT INTO fulltext (fulltext) VALUES ('optimize')")
-        catalog.seal()
-        # The commits above made `catalog.sum` obsolete: it is not compared with the file that VACUUM changes.
-        _vacuum(catalog)
+    before, tombstones = bytes_of(folder), 0
+    with changing(folder) as catalogs:
+        remove_others(folder, read_layout(folder))
+        for catalog in catalogs.all:
+            tombstones += _compact(catalog)
     return CompactReport(before, bytes_of(folder), tombstones)
+
+
+def _compact(catalog: Catalog) -> int:
+    """Compact a shard, and return the number of tombstones it had."""
+    replacement.discard(catalog.folder)
+    heal(catalog)
+    tombstones = catalog.counts()["tombstones"]
+    segments.compact(catalog)
+    with catalog.transaction():
+        catalog.db.execute("INSERT INTO fulltext (fulltext) VALUES ('optimize')")
+    catalog.seal()
+    # The commits above made `catalog.sum` obsolete: it is not compared with the file that VACUUM changes.
+    _vacuum(catalog)
+    return tombstones
 
 
 def bytes_of(folder: Path, /) -> int:

@@ -15,8 +15,11 @@ from jnlp_search.outline import Outline, outline_of
 from jnlp_search.store.entries import Document
 
 if TYPE_CHECKING:
-    from jnlp.types import Chunker, Embedder, Record
+    from collections.abc import Iterable, Sequence
+
+    from jnlp.types import Chunk, Chunker, Embedder, FloatArray, Mark, Record
     from jnlp_search.outline import Spot
+    from jnlp_search.passages import Passages
     from jnlp_search.roots import Roots
     from jnlp_search.store.schema import Manifest
 
@@ -38,6 +41,7 @@ class Draft:
         whole: The document's text, and the offsets of each passage in it.
         replaces: The number of the document that this one replaces, or None.
         known: The vectors of that document, by text.
+        made: What a worker made of the passages, or None: it is made here.
     """
 
     document: Document
@@ -48,23 +52,22 @@ class Draft:
     spots: list[Spot] = field(default_factory=list)
     whole: tuple[str, list[tuple[int, int]]] = ("", [])
     replaces: int | None = None
-    known: dict[str, bytes] = field(default_factory=dict)
+    known: dict[str, FloatArray] = field(default_factory=dict)
+    made: Passages | None = None
 
-    def cut(self, record: Record, chunker: Chunker, embedder: Embedder, manifest: Manifest, /) -> None:
-        """Cut the document into passages.
+    def cut(self, record: Record, chunks: Iterable[Chunk], manifest: Manifest, /) -> None:
+        """Take over the passages that the document was cut into.
 
         Text and Markdown show the slice of their file; HTML shows the slice with its markup removed.
 
         Raises:
             RecordError: The chunker gave a passage that is not in the text.
         """
-        text = _text(record)
-        budget = max(8, manifest.chunk_tokens - _overhead(embedder))
+        text = text_of(record)
         derived = PurePath(record.source.path).suffix.lower() in _HTML
         self.whole = (text, [])
-        marks = outline_of(record)
-        outline = Outline(text, marks, _file(record, derived=derived))
-        for chunk in chunker(text, embedder.tokenizer, budget, manifest.overlap, marks):
+        outline = Outline(text, outline_of(record), _file(record, derived=derived))
+        for chunk in chunks:
             if not 0 <= chunk.start < chunk.end <= len(text):
                 raise RecordError(
                     f"{record.id}: chunker '{manifest.chunker}' gave the passage {chunk.start}–{chunk.end} "
@@ -76,6 +79,7 @@ class Draft:
                 span = record.alignment.span(*span)
                 if record.original is not None and not derived:
                     shown = record.original[slice(*span)]
+                    shown = None if shown == text[chunk.start : chunk.end] else shown
             self.spans.append(span)
             self.spots.append(outline.spot(chunk.start, chunk.end, span[0]))
             self.tokens.append(chunk.tokens)
@@ -85,13 +89,30 @@ class Draft:
         self.document = replace(self.document, chunks=len(self.texts))
 
 
+def chunks_of(
+    text: str, marks: Sequence[Mark], chunker: Chunker, embedder: Embedder, tokens: int, overlap: int, /
+) -> list[Chunk]:
+    """Return the passages that a text is cut into.
+
+    Args:
+        text: The document.
+        marks: Its outline.
+        chunker: Cuts it.
+        embedder: Counts tokens, and those that it adds to a passage.
+        tokens: At most so many in a passage.
+        overlap: So many shared by neighbours.
+    """
+    budget = max(8, tokens - _overhead(embedder))
+    return list(chunker(text, embedder.tokenizer, budget, overlap, tuple(marks)))
+
+
 def draft(record: Record, roots: Roots, /) -> Draft:
     """Return what is known of a document; its passages are cut later, if it changed.
 
     Raises:
         RecordError: The record is a pair, or its text cannot be written as UTF-8.
     """
-    text = _text(record)
+    text = text_of(record)
     digest = hashlib.sha256()
     fields = dict(record.fields)
     if fields.get(PATH) == record.source.path:
@@ -127,7 +148,12 @@ def same_passage(text: str, /) -> bytes:
     return hashlib.blake2b(" ".join(text.split()).encode(), digest_size=8).digest()
 
 
-def _text(record: Record) -> str:
+def text_of(record: Record, /) -> str:
+    """Return the text of a document.
+
+    Raises:
+        RecordError: The record is a pair.
+    """
     if isinstance(record.text, tuple):
         raise RecordError("an index takes one text a document, not a pair", hint="leave out --text-pair")
     return record.text

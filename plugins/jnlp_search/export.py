@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from heapq import merge
 from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
+from jnlp.encoder.vectors import unit
 from jnlp.errors import UsageError
 from jnlp.strict_json import dumps
 from jnlp_search.query.view import hit_of
 from jnlp_search.store.catalog import Catalog
 from jnlp_search.store.checks import damage_reported
+from jnlp_search.store.shards import folders_of
+from jnlp_search.store.vectors import open_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,13 +54,13 @@ def export(
         raise UsageError(f"{out} is in the index itself", hint="write to another folder")
     columns = (*COLUMNS, VECTOR) if vectors else COLUMNS
     number = 0
-    with (
-        damage_reported(folder, reading=True),
-        Catalog.reading(folder) as catalog,
-        catalog.snapshot(),
-        open_writer(name, out, encoding=encoding, columns=columns) as output,
-    ):
-        for row in _rows(catalog, vectors=vectors):
+    with damage_reported(folder, reading=True), ExitStack() as opened:
+        catalogs = [opened.enter_context(Catalog.reading(one)) for one in folders_of(folder)]
+        for catalog in catalogs:
+            opened.enter_context(catalog.snapshot())
+        output = opened.enter_context(open_writer(name, out, encoding=encoding, columns=columns))
+        rows = merge(*(_rows(catalog, vectors=vectors) for catalog in catalogs), key=itemgetter(0))
+        for _, row in rows:
             if name == "parquet":  # the fields of documents have no common type
                 row["metadata"] = dumps(row["metadata"])
             output.write(row)
@@ -62,13 +68,18 @@ def export(
     return number
 
 
-def _rows(catalog: Catalog, *, vectors: bool) -> Iterator[dict[str, object]]:
+def _rows(catalog: Catalog, *, vectors: bool) -> Iterator[tuple[tuple[int, int], dict[str, object]]]:
+    """Yield a row for each passage of a shard, after the numbers of its document and in it."""
+    import numpy as np
+
     roots = {root.id: root for root in catalog.roots()}
+    manifest = catalog.manifest() if vectors else None
+    kept = open_all(catalog, manifest.dimension) if manifest else None
     numbers = (row[0] for row in catalog.db.execute("SELECT id FROM chunks ORDER BY document, ordinal"))
     while chunks := list(islice(numbers, _SLICE)):
         passages = catalog.passages(chunks)
         documents = dict(catalog.documents(sorted({passage.document for passage in passages.values()})))
-        found = dict(zip(*catalog.vectors(chunks), strict=True)) if vectors else {}
+        found = dict(zip(chunks, unit(kept.rows(np.array(chunks, np.int64))), strict=True)) if kept else {}
         for chunk in chunks:
             passage = passages[chunk]
             if passage.document not in documents:
@@ -76,4 +87,5 @@ def _rows(catalog: Catalog, *, vectors: bool) -> Iterator[dict[str, object]]:
             hit = hit_of(passage, documents[passage.document], roots)
             row: dict[str, object] = {column: getattr(hit, column) for column in COLUMNS}
             row["headings"] = list(hit.headings)
-            yield row | {VECTOR: found[chunk]} if vectors else row
+            place = passages[chunk].document, passages[chunk].ordinal
+            yield place, row | {VECTOR: found[chunk]} if vectors else row

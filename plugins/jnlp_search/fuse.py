@@ -22,27 +22,40 @@ def with_phrases(words: Mapping[int, float], phrases: Mapping[int, float], /) ->
     }
 
 
-def convex(lexical: Mapping[K, float], dense: Mapping[K, float], dense_weight: float, /) -> dict[K, float]:
-    """Return `dense_weight`·dense + (1 − `dense_weight`)·lexical for every candidate, each retriever scaled to 0–1.
+def shares(lexical: Mapping[K, float], dense: Mapping[K, float], /) -> tuple[dict[K, float], dict[K, float]]:
+    """Return BM25 and cosines scaled to 0–1 over the candidates.
 
     BM25 is divided by its largest value; a candidate that it did not find has 0. Cosines are scaled between the minimum
     and maximum of the candidates, since those of a mean-pooled model lie close together; if all are equal, they become
-    1. Both keep the margins that reciprocal ranks lose (Bruch, Gai and Ingber 2023, "An analysis of fusion functions
-    for hybrid retrieval").
+    1.
+
+    Args:
+        lexical: BM25 by chunk, higher is better.
+        dense: Cosine by chunk.
+    """
+    best = max(lexical.values(), default=0.0) or 1.0
+    low, high = min(dense.values(), default=0.0), max(dense.values(), default=0.0)
+    width = high - low
+    found = sorted({*lexical, *dense})
+    return (
+        {chunk: lexical.get(chunk, 0.0) / best for chunk in found},
+        {chunk: ((dense[chunk] - low) / width if width else 1.0) if chunk in dense else 0.0 for chunk in found},
+    )
+
+
+def convex(lexical: Mapping[K, float], dense: Mapping[K, float], dense_weight: float, /) -> dict[K, float]:
+    """Return `dense_weight`·dense + (1 − `dense_weight`)·lexical for every candidate, each retriever scaled to 0–1.
+
+    Scaled values (`shares`) keep the margins that reciprocal ranks lose (Bruch, Gai and Ingber 2023, "An analysis of
+    fusion functions for hybrid retrieval").
 
     Args:
         lexical: BM25 by chunk, higher is better.
         dense: Cosine by chunk, for every candidate of either retriever.
         dense_weight: From 0 to 1.
     """
-    best = max(lexical.values(), default=0.0) or 1.0
-    low, high = min(dense.values(), default=0.0), max(dense.values(), default=0.0)
-    width = high - low
-    return {
-        chunk: dense_weight * (((dense[chunk] - low) / width if width else 1.0) if chunk in dense else 0.0)
-        + (1 - dense_weight) * (lexical.get(chunk, 0.0) / best)
-        for chunk in sorted({*lexical, *dense})
-    }
+    words, near = shares(lexical, dense)
+    return {chunk: dense_weight * near[chunk] + (1 - dense_weight) * words[chunk] for chunk in words}
 
 
 def sort_by_score(scores: Mapping[K, float], /) -> list[tuple[K, float]]:

@@ -1,17 +1,16 @@
-"""`Index`: the public class to create, change, search and check an index; the commands use it too."""
+"""`Index`: the public class to create, change and search an index; the commands use it too."""
 
 from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from jnlp.errors import JnlpError, UsageError
-from jnlp.types import Failed, IndexInfo, Record
+from jnlp.errors import JnlpError
+from jnlp_search.kept_index import KeptIndex
 from jnlp_search.options import IndexOptions
 
 if TYPE_CHECKING:
@@ -19,13 +18,23 @@ if TYPE_CHECKING:
     from typing import Self
 
     from jnlp.io import PassedOver
-    from jnlp.types import AddReport, CompactReport, Hit, IndexEngine, Place, RepairReport, Verification
+    from jnlp.types import (
+        AddReport,
+        Failed,
+        Hit,
+        IndexEngine,
+        Place,
+        Record,
+        StoredDocument,
+    )
+    from jnlp_search.builder import Watch
+    from jnlp_search.files import Look
     from jnlp_search.search import Reader
 
 DEFAULT_EMBEDDER = "tiny-search"
 
 
-class Index:
+class Index(KeptIndex):
     """An index in a folder. Several threads may search it; one process at a time may change it.
 
     Example:
@@ -36,7 +45,7 @@ class Index:
 
     def __init__(self, path: str | Path, engine: IndexEngine, /, *, model: str | None = None) -> None:
         """Bind a folder to an engine; nothing is opened yet (use `open`)."""
-        self.path = Path(path)
+        super().__init__(path)
         self._engine, self._model = engine, model
         self._opened: Reader | None = None
         self._lock = threading.Lock()
@@ -125,24 +134,98 @@ class Index:
             >>> index.add([jnlp.Record("faq-1", "定休日は水曜日です。", {"分類": "店舗"})]).added
             1
         """
-        from jnlp.options import build as checked
-        from jnlp_search.build import build
         from jnlp_search.builder import Watch
 
+        return self._add(documents, read or {}, Watch(on_failed, progress), passed_over, options)
+
+    def _add(
+        self,
+        documents: Iterable[Record | Failed | str | Path] | str | Path,
+        read: Mapping[str, Any],
+        watch: Watch,
+        passed_over: PassedOver | None,
+        options: Mapping[str, Any],
+        changed: set[str] | None = None,
+    ) -> AddReport:
+        from jnlp.options import build as checked
+        from jnlp_search.files import Look
+        from jnlp_search.given import records_of
+        from jnlp_search.watch import reads_again
+
         made = checked(IndexOptions, options, where="index")
-        records, sources = self._records(documents, read or {}, passed_over)
-        model = self._model_for(made)
-        if made.rebuild:
+        look = Look(read, reads_again(changed))
+        records, sources = records_of(documents, read, self._engine, passed_over, look)
+        return self._build(records, made, sources, watch, [read] * len(sources), [look], changed)
+
+    def update(
+        self,
+        *,
+        read: Mapping[str, Any] | None = None,
+        on_failed: Callable[[Failed], None] | None = None,
+        progress: Callable[[AddReport], None] | None = None,
+        passed_over: PassedOver | None = None,
+        **options: Any,
+    ) -> AddReport:
+        """Update the index with the files and folders that were added before, read as they were then.
+
+        Args:
+            read: How files are read where that is to change: it wins over what was given before.
+            on_failed: Called with each document that failed.
+            progress: Called after each commit.
+            passed_over: Counts the files that have no reader.
+            options: Fields of `IndexOptions`: `rebuild=True`, `factory="flat"`.
+
+        Raises:
+            UsageError: There is no index, no file or folder was added to it, or one is gone.
+            JnlpError: As `add`.
+
+        Example:
+            >>> index.update().unchanged
+            1
+        """
+        from jnlp.options import build as checked
+        from jnlp_search.build import known_sources
+        from jnlp_search.builder import Watch
+        from jnlp_search.files import Look
+        from jnlp_search.given import non_default, records_of
+
+        known, more = known_sources(self.path), non_default(read or {})
+        paths, reads = [one.path for one in known], [{**one.read, **more} for one in known]
+        looks = [Look(how) for how in reads]
+        given = zip(paths, reads, looks, strict=True)
+        parts = [records_of([path], how, self._engine, passed_over, look)[0] for path, how, look in given]
+        wanted = checked(IndexOptions, options, where="index")
+        return self._build(chain(*parts), wanted, paths, Watch(on_failed, progress), reads, looks)
+
+    def _build(
+        self,
+        records: Iterator[Record | Failed],
+        options: IndexOptions,
+        sources: Sequence[str | Path],
+        watch: Watch,
+        reads: Sequence[Mapping[str, Any]],
+        looks: Sequence[Look],
+        changed: set[str] | None = None,
+    ) -> AddReport:
+        from jnlp_search.build import build
+        from jnlp_search.passages import elsewhere
+
+        model = self._model_for(options)
+        if options.rebuild:
             self.close()
         return build(
             self.path,
             records,
             self._engine.models().embedder(model),
-            made,
+            options,
             model=model,
             sources=sources,
             chunkers=self._engine.chunker,
-            watch=Watch(on_failed, progress),
+            watch=watch,
+            reads=reads,
+            changed=changed,
+            looks=looks,
+            workers=elsewhere(self._engine, model),
         )
 
     def watch(
@@ -159,7 +242,7 @@ class Index:
     ) -> Iterator[AddReport]:
         """Update the index with folders, follow them, and yield a report after each update.
 
-        The first update is made at once; the next ones when files have changed and then stayed for a while.
+        The first update is made at once; the next ones, of changed files, when these have stayed for a while.
 
         Args:
             folders: The folders. Files that are new, changed or gone count, hidden ones do not.
@@ -180,23 +263,17 @@ class Index:
             >>> for report in index.watch("文書/"):  # doctest: +SKIP
             ...     print(report.added, report.updated, report.removed)
         """
-        from jnlp_search.store.checks import DamagedIndexError
-        from jnlp_search.watch import updates_due
+        from jnlp_search.builder import Watch
+        from jnlp_search.watch import follow
 
         paths = [folders] if isinstance(folders, str | Path) else list(folders)
-        followed = False
-        for waiting in updates_due(paths, self.path, debounce=debounce, stop=stop):
-            try:
-                report = self.add(paths, read=read, on_failed=on_failed, **options)
-            except JnlpError as error:
-                if on_error is None or not followed or isinstance(error, UsageError | DamagedIndexError):
-                    raise
-                on_error(error)
-                waiting.add()  # tried again
-                continue
-            followed = True
+
+        def update(changed: set[str] | None) -> AddReport:
+            report = self._add(paths, read or {}, Watch(on_failed), None, options, changed)
             options.update(rebuild=False, base=None)
-            yield report
+            return report
+
+        yield from follow(paths, self.path, update, debounce=debounce, stop=stop, on_error=on_error)
 
     def remove(
         self, names: Iterable[str | Path] | str | Path, /, *, on_kept: Callable[[str], None] | None = None
@@ -220,9 +297,8 @@ class Index:
 
         wanted = [names] if isinstance(names, str | Path) else list(names)
         removed, kept = delete(self.path, [str(name) for name in wanted])
-        if on_kept is not None:
-            for file in kept:
-                on_kept(file)
+        for file in kept if on_kept is not None else ():
+            on_kept(file)  # type: ignore[misc]
         return removed
 
     def search(self, query: str, /, **options: Any) -> list[Hit]:
@@ -243,10 +319,17 @@ class Index:
         """
         return self._reader().search(query, **options)
 
-    def is_outdated(self) -> bool:
-        """Return True if the full text was made with other rules or another dictionary than a search uses.
+    def search_many(self, queries: Sequence[str], /, **options: Any) -> list[list[Hit]]:
+        """Return what `search` returns for each of several queries, which are embedded together.
 
-        Words may then be missed. Adding nothing is enough: `index.add([])`.
+        Example:
+            >>> [hits[0].document for hits in index.search_many(["休暇は何日か", "半日の休暇"], top=1)]
+            ['文書/規程.txt', '文書/規程.txt']
+        """
+        return self._reader().search_many(queries, **options)
+
+    def is_outdated(self) -> bool:
+        """Return True if a search analyses text by other rules or another dictionary: `index.add([])` is enough.
 
         Example:
             >>> index.is_outdated()
@@ -263,101 +346,20 @@ class Index:
         """
         return (place for place, _ in self._reader().documents())
 
-    def info(self) -> IndexInfo:
-        """Return what the index holds and how it was made.
-
-        Example:
-            >>> info = index.info()
-            >>> info.documents, info.made_with["model"]
-            (1, 'tiny-search')
-        """
-        from jnlp_search.compact import bytes_of
-        from jnlp_search.roots import escape_path
-        from jnlp_search.store.catalog import Catalog
-        from jnlp_search.store.checks import damage_reported
-
-        with damage_reported(self.path, reading=True), Catalog.reading(self.path) as catalog, catalog.snapshot():
-            manifest, counts = catalog.manifest(), catalog.counts()
-            characters = sum(document.characters for _, document in catalog.documents())
-            return IndexInfo(
-                path=escape_path(str(self.path)),
-                documents=counts["documents"],
-                chunks=counts["chunks"],
-                characters=characters,
-                bytes=bytes_of(self.path),
-                roots=tuple(root.path or "/" for root in catalog.roots()),
-                made_with=asdict(manifest) if manifest else {},
-            )
-
-    def verify(self) -> Verification:
-        """Check the catalogue, every row, the full text and the segment files, without changing anything.
-
-        Example:
-            >>> index.verify().problems
-            ()
-        """
-        from jnlp_search.store.verify import verify
-
-        return verify(self.path)
-
-    def repair(self) -> RepairReport:
-        """Keep the intact documents, rebuild full text and segments, and drop the other documents.
-
-        Raises:
-            JnlpError: The catalogue cannot be opened: nothing can be kept.
-
-        Example:
-            >>> index.repair().dropped
-            ()
-        """
-        from jnlp_search.build import repair_index
-
-        self.close()
-        return repair_index(self.path)
-
-    def compact(self) -> CompactReport:
-        """Make the index smaller: remove what deleted documents left behind. Answers stay the same.
-
-        Raises:
-            JnlpError: Another process is writing, the index is damaged, or the disk is full.
-
-        Example:
-            >>> index.compact().tombstones
-            0
-        """
-        from jnlp_search.compact import compact
-
-        return compact(self.path)
-
-    def export(
-        self, out: str | Path, /, *, format: str | None = None, encoding: str = "utf-8", vectors: bool = False
-    ) -> int:
-        """Write every passage with its place and metadata to a file, and return their number.
-
-        Memory does not grow with the index. Rows have the fields of a `Hit` that tell of the passage, from `document`
-        to `metadata`; metadata is JSON text in csv, tsv and parquet.
+    def document(self, name: str, /) -> StoredDocument:
+        """Return a document with its text, put together from its passages; no file is read.
 
         Args:
-            out: The file to write; it appears when it is complete.
-            format: jsonl, csv, tsv or parquet; None uses the extension of `out`.
-            encoding: The codec of text formats: utf-8, utf-8-sig or cp932.
-            vectors: Whether to write the column `vector` too, float32 of length 1.
+            name: Its name as hits show it, or `Place.name`.
 
         Raises:
-            UsageError: There is no index, or the format or encoding is unknown.
-            JnlpError: The index is damaged, or the file cannot be written.
+            UsageError: No document has this name.
 
         Example:
-            >>> index.export("passages.jsonl")
-            1
+            >>> index.document("文書/規程.txt").text[:3]
+            '第一条'
         """
-        from jnlp.io import OutputEncoding
-        from jnlp_search.export import export
-
-        known = [codec.value for codec in OutputEncoding]
-        if encoding not in known:
-            raise UsageError(f"no encoding of output is called '{encoding}'", hint=f"there are: {', '.join(known)}")
-        return export(self.path, Path(out), form=format, encoding=OutputEncoding(encoding), vectors=vectors)
+        return self._reader().document(name)
 
     def close(self) -> None:
         """Release the files; a later call opens them again.
@@ -398,75 +400,7 @@ class Index:
             if not options.rebuild:
                 raise
             recorded = None
-        model = self._model or recorded or self._configured_model()
+        own = getattr(getattr(self._engine, "settings", None), "model", None)
+        model = self._model or recorded or own or DEFAULT_EMBEDDER
         known: Mapping[str, object] = getattr(self._engine, "specs", dict)()
         return str(Path(model).resolve()) if model not in known and Path(model).is_dir() else model
-
-    def _configured_model(self) -> str:
-        settings = getattr(self._engine, "settings", None)
-        return getattr(settings, "model", None) or DEFAULT_EMBEDDER
-
-    def _records(
-        self,
-        documents: Iterable[Record | Failed | str | Path] | str | Path,
-        read: Mapping[str, Any],
-        passed_over: PassedOver | None,
-    ) -> tuple[Iterator[Record | Failed], list[str | Path]]:
-        """Return the records, and the given paths, if any, whose documents they are."""
-        if isinstance(documents, str | Path):
-            documents = [documents]
-        items = iter(documents)
-        first = next(items, None)
-        if not isinstance(first, str | Path):
-            return _check_items(chain([] if first is None else [first], items)), []
-        from jnlp.io import ReadOptions
-        from jnlp.io import documents as read_documents
-        from jnlp.options import build as checked
-
-        paths: list[str | Path] = []
-        for item in chain([first], items):
-            if not isinstance(item, str | Path):
-                raise UsageError("records and paths are mixed", hint="add records in one call and paths in another")
-            paths.append(item)
-        options = checked(ReadOptions, read, where="input")
-        return read_documents(paths, options, self._engine.readers(), passed_over=passed_over), paths
-
-
-def search_all(indexes: Sequence[Index], query: str, /, **options: Any) -> list[Hit]:
-    """Return the best passages of several indexes together, best first; each hit says in which `index` it is.
-
-    BM25 counts words in each index by itself, so it compares best between indexes of like documents.
-
-    Args:
-        indexes: Open indexes made with one model.
-        query: As `Index.search` takes it.
-        options: Fields of `SearchOptions`.
-
-    Raises:
-        UsageError: No index is given, the query is empty, or an option is unknown.
-        JnlpError: The indexes were made with different models, or one cannot be read.
-
-    Example:
-        >>> with Index.open("a.idx") as a, Index.open("b.idx") as b:  # doctest: +SKIP
-        ...     search_all([a, b], "契約を途中で解約する条件", top=5)
-    """
-    from jnlp.options import build as checked
-    from jnlp_search.options import SearchOptions
-    from jnlp_search.query.ask import search
-
-    if not indexes:
-        raise UsageError("no index to search is given", hint="search_all([index, …], query)")
-    once = {index.path.resolve(): index for index in reversed(indexes)}  # the first of those that are one
-    chosen = [index for index in indexes if once[index.path.resolve()] is index]
-    return search(
-        [index._reader() for index in dict.fromkeys(chosen)], query, checked(SearchOptions, options, where="search")
-    )
-
-
-def _check_items(items: Iterable[Record | Failed | str | Path]) -> Iterator[Record | Failed]:
-    for number, item in enumerate(items, 1):
-        if not isinstance(item, Record | Failed):
-            raise UsageError(
-                f"document {number} is not a Record but {type(item).__name__}", hint="jnlp.Record(id, text, fields)"
-            )
-        yield item

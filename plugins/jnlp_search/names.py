@@ -8,39 +8,70 @@ from jnlp.errors import UsageError
 from jnlp_search.roots import canonical, canonical_folder, display_name, display_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from jnlp_search.store.catalog import Catalog
 
 _PATH = "roots.path || '/' || documents.path"
 
 
-def find(catalog: Catalog, names: Sequence[str], /) -> list[int]:
-    """Return the numbers of the documents that `names` match, ascending.
+def find(catalogs: Sequence[Catalog], index: Path, names: Sequence[str], /) -> list[list[int]]:
+    """Return the numbers of the documents that `names` match, ascending, for each shard of an index.
 
     A name is a row's id, a document's name as in hits, a file or folder in any spelling, or `FILE#ID`.
+
+    Args:
+        catalogs: Those of the shards.
+        index: The index's folder.
+        names: The names.
 
     Raises:
         UsageError: A name matches nothing, or rows of several files.
     """
-    return sorted({number for name in names for number in _find(catalog, name)})
+    found: list[set[int]] = [set() for _ in catalogs]
+    for name in names:
+        some = _ids(catalogs, name) or _each(catalogs, name, _below) or _each(catalogs, name, _rows)
+        some = some or _each(catalogs, name, _displayed)
+        if not some:
+            raise UsageError(f"{name} is not in {index}: nothing was removed", hint=f"jnlp index list {index}")
+        for shard, number in some:
+            found[shard].add(number)
+    return [sorted(numbers) for numbers in found]
 
 
-def _find(catalog: Catalog, name: str) -> list[int]:
-    roots = {root.id: root for root in catalog.roots()}
-    rows = catalog.db.execute("SELECT id FROM documents WHERE key = ? AND named = 1", (_text(name),)).fetchall()
-    if len(rows) > 1:
-        some = list(catalog.documents([row[0] for row in rows[:3]]))
-        files = ", ".join(f"{display_path(document, roots) or ''}#{document.key}" for _, document in some)
-        raise UsageError(f"{len(rows)} documents have the id '{name}'", hint=f"name one by its file: {files}")
-    found = [row[0] for row in rows] or list(_below(catalog, name)) or list(_rows(catalog, name))
-    if not found:
-        found = [number for number, document in catalog.documents() if display_name(document, roots) == name]
-    if not found:
-        raise UsageError(
-            f"{name} is not in {catalog.folder}: nothing was removed", hint=f"jnlp index list {catalog.folder}"
-        )
+def _each(
+    catalogs: Sequence[Catalog], name: str, look: Callable[[Catalog, str], Iterator[int]]
+) -> list[tuple[int, int]]:
+    """Return what a function finds in each shard: the shard's number, and the document's."""
+    return [(shard, number) for shard, catalog in enumerate(catalogs) for number in look(catalog, name)]
+
+
+def _ids(catalogs: Sequence[Catalog], name: str) -> list[tuple[int, int]]:
+    """Return the row that has an id.
+
+    Raises:
+        UsageError: Rows of several files have it.
+    """
+
+    def rows(catalog: Catalog, name: str) -> Iterator[int]:
+        sql = "SELECT id FROM documents WHERE key = ? AND named = 1"
+        yield from (row[0] for row in catalog.db.execute(sql, (_text(name),)).fetchall())
+
+    found = _each(catalogs, name, rows)
+    if len(found) > 1:
+        roots = {root.id: root for root in catalogs[0].roots()}
+        first = sorted(found, key=lambda pair: pair[1])[:3]
+        some = [document for shard, number in first for _, document in catalogs[shard].documents([number])]
+        files = ", ".join(f"{display_path(document, roots) or ''}#{document.key}" for document in some)
+        raise UsageError(f"{len(found)} documents have the id '{name}'", hint=f"name one by its file: {files}")
     return found
+
+
+def _displayed(catalog: Catalog, name: str) -> Iterator[int]:
+    """Yield the documents that hits call by a name."""
+    roots = {root.id: root for root in catalog.roots()}
+    yield from (number for number, document in catalog.documents() if display_name(document, roots) == name)
 
 
 def _below(catalog: Catalog, name: str) -> Iterator[int]:

@@ -12,6 +12,17 @@ CHUNKER = "sentences"
 CHUNK_TOKENS = 256
 OVERLAP_TOKENS = 32
 ANALYSER = "sudachi"
+AUTO = "auto"
+FLAT_BELOW = 20_000
+HNSW_BELOW = 200_000
+MEMORY_SHARE = 0.25
+STORE_DEFAULTS: dict[str, str | int | float] = {
+    "factory": AUTO,
+    "flat_below": FLAT_BELOW,
+    "hnsw_below": HNSW_BELOW,
+    "memory_share": MEMORY_SHARE,
+}
+"""The settings of the vector index; they may be changed at any time."""
 
 
 class Retriever(StrEnum):
@@ -58,6 +69,43 @@ class IndexOptions:
         str | None,
         Option(help=f"How to split full text into words; default: {ANALYSER}.", choices=("sudachi", "bigram")),
     ] = None
+    factory: Annotated[
+        str | None,
+        Option(
+            help=f"Kind of the vector index: flat, a FAISS factory string, or auto, which chooses by size; "
+            f"default: {AUTO}.",
+            metavar="STRING",
+        ),
+    ] = None
+    flat_below: Annotated[
+        int | None,
+        Option(help=f"auto: compare every vector up to so many passages; default: {FLAT_BELOW:,}.", ge=0),
+    ] = None
+    hnsw_below: Annotated[
+        int | None,
+        Option(help=f"auto: a graph up to so many passages, then clusters; default: {HNSW_BELOW:,}.", ge=0),
+    ] = None
+    memory_share: Annotated[
+        float | None,
+        Option(
+            help="Map the codes of vectors from the disk if they are larger than this share of memory; "
+            f"default: {MEMORY_SHARE}.",
+            ge=0,
+            le=1,
+        ),
+    ] = None
+    shards: Annotated[
+        int | None,
+        Option(
+            help="Keep the index in so many parts, by document; a search asks all of them and answers as from one; "
+            "default: 1.",
+            ge=1,
+            le=1_000,
+        ),
+    ] = None
+    check: Annotated[
+        bool, Option(help="Read all files again, not only those whose size or time has changed since the last time.")
+    ] = False
     keep_missing: Annotated[bool, Option(help="Keep documents whose file is gone from an indexed folder.")] = False
     base: Annotated[
         str | None,
@@ -98,7 +146,8 @@ class SearchOptions:
     ] = None
     explain: Annotated[bool, Option(help="Say how each hit came to its rank and score.")] = False
     rerank: Annotated[
-        str | None, Option(help="Let a cross-encoder judge the first passages, and rank by that.", metavar="MODEL")
+        str | None,
+        Option(help="Let a cross-encoder judge the first passages, and rank by that.", metavar="MODEL", local=True),
     ] = None
     rerank_top: Annotated[int, Option(help="How many passages --rerank judges at least.", ge=1, le=1_000)] = 50
     context: Annotated[int, Option(help="Sentences to show before and after each passage.", ge=0, le=100)] = 0
@@ -114,7 +163,7 @@ class SearchOptions:
 class SearchTaskOptions(SearchOptions):
     """The options of the task `search`."""
 
-    index: Annotated[str | None, Option(help="The index to search.", metavar="DIR")] = None
+    index: Annotated[str | None, Option(help="The index to search.", metavar="DIR", local=True)] = None
 
 
 @dataclass(frozen=True, slots=True)

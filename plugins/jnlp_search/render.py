@@ -59,7 +59,7 @@ def heading(hit: Hit, /) -> str:
     row += f" p. {hit.page}" if hit.page else f" slide {hit.slide}" if hit.slide else ""
     row += f":{_line(hit)}" if hit.line and hit.document == hit.path and not row else ""
     row += f" in {hit.index}" if hit.index else ""
-    score = f"{hit.score:.2f}" if hit.score >= 0.01 else "<0.01"
+    score = printed_score(hit.score)
     path = f"  {' › '.join(hit.headings)}" if hit.headings else ""
     return f"{hit.rank}. {hit.document}{row} {hit.start}–{hit.end}  {score}{path}"
 
@@ -73,19 +73,32 @@ def _line(hit: Hit) -> int:
 
 
 def explanation(hit: Hit, /) -> str:
-    """Return the line that explains a hit's rank and score; empty without `--explain`."""
+    """Return the lines that lead from what full text and the vectors found to a hit's score; empty without `--explain`.
+
+    The first has BM25 and the cosine, each with its share of the best candidate's; the second, how they make the score.
+    """
     if (how := hit.explain) is None:
         return ""
-    parts = []
+    found, sums = [], []
     if how.bm25 is not None:
-        parts.append(f"BM25 {how.bm25:.2f} (rank {how.bm25_rank})")
+        found.append(f"BM25 {how.bm25:.2f} (rank {how.bm25_rank}, share {how.bm25_share:.3f})")
     if how.cosine is not None:
         rank = "not among the nearest" if how.cosine_rank is None else f"rank {how.cosine_rank}"
-        parts.append(f"cosine {how.cosine:.3f} ({rank})")
-    parts.append(f"fused {how.fused:.3f}")
+        found.append(f"cosine {how.cosine:.3f} ({rank}, share {how.cosine_share:.3f})")
+    if how.dense_weight < 1:
+        sums.append(f"{1 - how.dense_weight:.2f} × {how.bm25_share:.3f}")
+    if how.dense_weight > 0:
+        sums.append(f"{how.dense_weight:.2f} × {how.cosine_share:.3f}")
+    made = f"{' + '.join(sums)} = {how.fused:.3f} fused, {how.relative:.0%} of the best"
     if how.reranked is not None:
-        parts.append(f"reranker {how.reranked:.3f}")
-    return ", ".join([*parts, f"{how.coverage:.0%} of the query's words in the best passages"])
+        return f"{', '.join(found)}\n{made} → the reranker's score {printed_score(how.reranked)}"
+    covered = f"the best passages have {how.coverage:.0%} of the query's words"
+    return f"{', '.join(found)}\n{made}; {covered} → score {printed_score(hit.score)}"
+
+
+def printed_score(score: float, /) -> str:
+    """Return a score with two digits; `<0.01` rather than 0.00."""
+    return f"{score:.2f}" if score >= 0.01 else "<0.01"
 
 
 def sharing(hit: Hit, /) -> str:

@@ -7,13 +7,13 @@ have moved to another folder or machine, `--base` gives the roots their new path
 from __future__ import annotations
 
 import os
-import re
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from jnlp.errors import UsageError
 from jnlp.io.reading.walk import composed_path, path_on_disk
+from jnlp.patterns import deferred
 from jnlp_search.store.entries import Root
 
 if TYPE_CHECKING:
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 NO_FILE = frozenset({"arg", "stdin"})
 """Sources of records that were not read from a file."""
 
-_ESCAPED = re.compile(r"\\udc([89a-f][0-9a-f])")
+_ESCAPED = deferred(r"\\udc([89a-f][0-9a-f])")
 
 
 class Roots:
-    """The roots of a catalogue; a new root is added for a file that is below none.
+    """The roots of an index; a new root is added for a file that is below none.
 
     Args:
-        catalog: Open for writing.
+        catalogs: Those of its shards, open for writing; all have the same roots.
         sources: The files and folders that are indexed, as the user wrote them.
     """
 
-    def __init__(self, catalog: Catalog, sources: Sequence[str | Path] = (), /) -> None:
-        self._catalog = catalog
-        self._known = {root.path: root for root in catalog.roots()}
+    def __init__(self, catalogs: Sequence[Catalog], sources: Sequence[str | Path] = (), /) -> None:
+        self._catalogs = catalogs
+        self._known = {root.path: root for root in catalogs[0].roots()}
         self._offered = sorted({_offer(str(source)) for source in sources if str(source) not in NO_FILE | {"-"}})
 
     def identify(self, record: Record, /) -> tuple[tuple[int, str, str], int]:
@@ -54,18 +54,28 @@ class Roots:
             return (root, path, record.id[len(source) :]), 0
         return (root, path, record.id), 1
 
+    def find(self, path: str, /) -> tuple[int, str] | None:
+        """Return the root of a canonical path, by number, and the path below it; None if it is below none."""
+        above = [root for root in self._known if is_below(path, root)]
+        if not above:
+            return None
+        root = self._known[max(above, key=len)]
+        return root.id, path[len(root.path) + 1 :]
+
     def place(self, source: str, /) -> tuple[int, str]:
         """Return the root of a file, by number, and the file's path below it."""
         path = canonical(source)
-        above = [root for root in self._known if is_below(path, root)]
-        if above:
-            root = self._known[max(above, key=len)]
-            return root.id, path[len(root.path) + 1 :]
+        known = self.find(path)
+        if known is not None:
+            return known
         offered = [pair for pair in self._offered if is_below(path, pair[0])]
         parent = (path.rpartition("/")[0], escape_path(os.path.dirname(source) or "."))  # noqa: PTH120 - of a shown name
         root_path, label = min(offered, key=lambda pair: len(pair[0])) if offered else parent
-        with self._catalog.transaction():
-            self._known[root_path] = self._catalog.add_root(root_path, label)
+        number: int | None = None
+        for catalog in self._catalogs:
+            with catalog.transaction():
+                self._known[root_path] = catalog.add_root(root_path, label, number=number)
+            number = self._known[root_path].id
         return self._known[root_path].id, path[len(root_path) + 1 :]
 
 

@@ -1,9 +1,11 @@
-"""An index opened for searching."""
+"""An index opened for searching, with all of its shards."""
 
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from heapq import merge
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from jnlp.encoder.vectors import unit
@@ -12,22 +14,23 @@ from jnlp.options import build
 from jnlp.types import Purpose
 from jnlp_search.analyse import analyser
 from jnlp_search.builder import check_finite
+from jnlp_search.opened import Opened
 from jnlp_search.options import SearchOptions
 from jnlp_search.query import ask
 from jnlp_search.query.relevance import load_reranker, relevance
+from jnlp_search.query.stored import stored_document
 from jnlp_search.query.view import View, place_of
-from jnlp_search.store.catalog import Catalog
-from jnlp_search.store.checks import damage_reported
-from jnlp_search.store.segments import Segments
-from jnlp_search.store.selection import Selection
-from jnlp_search.store.terms import Terms
+from jnlp_search.store.checks import DamagedIndexError, damage_reported
+from jnlp_search.store.selection import select
+from jnlp_search.store.shards import folders_of, stamp_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
     from typing import Self
 
-    from jnlp.types import Embedder, FloatArray, Hit, Models, Place, SearchScores
+    from jnlp.types import Embedder, FloatArray, Hit, IntArray, Models, Place, SearchScores, StoredDocument
+    from jnlp_search.store.catalog import Catalog
     from jnlp_search.store.entries import Document
     from jnlp_search.store.schema import Manifest
     from jnlp_search.store.selection import Narrowing
@@ -54,11 +57,9 @@ class Reader:
     def __init__(self, folder: Path, models: Models, model: str | None = None, /) -> None:
         self.folder = folder
         self._models, self._model = models, model
-        self._catalog = Catalog.reading(folder)
-        self._segments = Segments(folder)
-        self._selection: Selection | None = None
-        self._terms: Terms | None = None
         self._lock = threading.Lock()
+        self._stamp: tuple[int, int] | None = None
+        self._shards = self._open()
         if model is not None:
             try:
                 self._embedder(self.manifest())
@@ -69,7 +70,8 @@ class Reader:
     def manifest(self) -> Manifest:
         """Return the manifest: the settings that the index was made with."""
         with self._lock, damage_reported(self.folder, reading=True):
-            manifest = self._catalog.manifest()
+            self._renew()
+            manifest = self._shards[0].manifest()
         if manifest is None:
             raise JnlpError(f"{self.folder} has no documents yet", hint=f"jnlp index PATH… --index {self.folder}")
         return manifest
@@ -81,7 +83,11 @@ class Reader:
             query: A question or words.
             chosen: Fields of `SearchOptions`.
         """
-        return ask.search([self], query, build(SearchOptions, chosen, where="search"))
+        return self.search_many([query], **chosen)[0]
+
+    def search_many(self, queries: Sequence[str], /, **chosen: Any) -> list[list[Hit]]:
+        """Return the best passages for each query, best first; see `ask.search_many`."""
+        return ask.search_many([self], queries, build(SearchOptions, chosen, where="search"))
 
     @contextmanager
     def view(self, manifest: Manifest, narrowing: Narrowing, /) -> Iterator[View | None]:
@@ -91,24 +97,50 @@ class Reader:
             manifest: The manifest for which the query was prepared.
             narrowing: The passages that may be found.
         """
-        with self._lock, damage_reported(self.folder, reading=True), self._catalog.snapshot() as version:
-            if self._catalog.manifest() != manifest:
-                yield None
-                return
-            self._segments.sync(self._catalog, version)
-            if self._terms is None:
-                self._terms = Terms(self._catalog)
-            if narrowing and self._selection is None:
-                self._selection = Selection(self._catalog)
-            among = self._selection.chunks(narrowing, version) if narrowing and self._selection else None
-            yield View(self._catalog, self._segments, self._terms, version, among)
+        with self._lock, damage_reported(self.folder, reading=True), ExitStack() as snapshots:
+            self._renew()
+            versions: list[int] = []
+            for shard in self._shards:
+                try:
+                    version = snapshots.enter_context(shard.snapshot(manifest))
+                except DamagedIndexError:
+                    if stamp_of(self.folder) == self._stamp:
+                        raise
+                    version = None  # a rebuild has replaced the shards
+                if version is None:
+                    yield None
+                    return
+                versions.append(version)
+            among: Sequence[IntArray | None] = [None] * len(versions)
+            if narrowing:
+                pairs = zip(self._shards, versions, strict=True)
+                among = select([(shard.selection, version) for shard, version in pairs], narrowing)
+            parts = zip(self._shards, versions, among, strict=True)
+            yield View([shard.part(version, chunks) for shard, version, chunks in parts])
 
-    def vector(self, manifest: Manifest, query: str, /) -> tuple[FloatArray, SearchScores | None]:
-        """Return a query's unit vector, float32 `[d]`, and the model's measured scores."""
+    def _open(self) -> list[Opened]:
+        """Open the shards; those of the next generation if a rebuild puts them in place meanwhile."""
+        while True:
+            self._stamp = stamp_of(self.folder)
+            try:
+                return _open_all(folders_of(self.folder))
+            except JnlpError:
+                if stamp_of(self.folder) == self._stamp:
+                    raise
+
+    def _renew(self) -> None:
+        """Open the shards of a new generation."""
+        if stamp_of(self.folder) != self._stamp:
+            old, self._shards = self._shards, self._open()
+            for shard in old:
+                shard.close()
+
+    def query_vectors(self, manifest: Manifest, queries: Sequence[str], /) -> tuple[FloatArray, SearchScores | None]:
+        """Return the unit vectors of queries, float32 `[n, d]`, and the model's measured scores."""
         embedder = self._embedder(manifest)
-        vectors = unit(embedder.embed([query], purpose=Purpose.QUERY).vectors)
+        vectors = unit(embedder.embed(queries, purpose=Purpose.QUERY).vectors)
         check_finite(vectors, manifest.model)
-        return vectors[0], embedder.search
+        return vectors, embedder.search
 
     def vectors(self, manifest: Manifest, texts: Sequence[str], /) -> FloatArray:
         """Return unit vectors of parts of passages, float32 `[n, d]`."""
@@ -131,15 +163,31 @@ class Reader:
 
     def documents(self) -> Iterator[tuple[Place, Document]]:
         """Yield the documents by number, each with its place."""
-        with self._lock, damage_reported(self.folder, reading=True), self._catalog.snapshot():
-            roots = {root.id: root for root in self._catalog.roots()}
-            found = [(place_of(document, roots), document) for _, document in self._catalog.documents()]
+        with self._snapshots() as catalogs:
+            roots = {root.id: root for root in catalogs[0].roots()}
+            numbered = merge(*(catalog.documents() for catalog in catalogs), key=itemgetter(0))
+            found = [(place_of(document, roots), document) for _, document in numbered]
         yield from found
+
+    def document(self, name: str, /) -> StoredDocument:
+        """Return a document by the name that hits show, or by `Place.name`; raise UsageError if there is none."""
+        with self._snapshots() as catalogs:
+            return stored_document(catalogs, self.folder, name)
+
+    @contextmanager
+    def _snapshots(self) -> Iterator[list[Catalog]]:
+        """Open a snapshot of each shard."""
+        with self._lock, damage_reported(self.folder, reading=True), ExitStack() as snapshots:
+            self._renew()
+            for shard in self._shards:
+                snapshots.enter_context(shard.catalog.snapshot())
+            yield [shard.catalog for shard in self._shards]
 
     def close(self) -> None:
         """Release the files."""
         with self._lock:
-            self._catalog.close()
+            for shard in self._shards:
+                shard.close()
 
     def __enter__(self) -> Self:
         return self
@@ -158,3 +206,15 @@ class Reader:
                 f"or jnlp index PATH… --index {self.folder} --model {name} --rebuild",
             )
         return embedder
+
+
+def _open_all(folders: Sequence[Path]) -> list[Opened]:
+    shards: list[Opened] = []
+    try:
+        for folder in folders:
+            shards.append(Opened(folder, len(folders)))
+    except BaseException:
+        for shard in shards:
+            shard.close()
+        raise
+    return shards

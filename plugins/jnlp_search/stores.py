@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from jnlp.types import IndexEngine, SearchIndex, Store
+    from jnlp.types import Hit, IndexEngine, SearchIndex, Store
 
 
 class LocalStore:
@@ -18,6 +19,13 @@ class LocalStore:
         from jnlp_search.index import Index
 
         return Index.open(path, engine, create=create)
+
+    def search(self, indexes: Sequence[SearchIndex], query: str, /, **options: Any) -> list[Hit]:
+        """Return the best passages of several indexes of this store together; see `jnlp_search.search_all`."""
+        from jnlp_search.index import Index
+        from jnlp_search.several import search_all
+
+        return search_all([index for index in indexes if isinstance(index, Index)], query, **options)
 
 
 STORE: Store = LocalStore()

@@ -18,3 +18,13 @@ def register_tasks(register: Register) -> None:
     register(
         "toxicity", "jnlp_toxicity.spec:TOXICITY", summary="Score, flag or drop toxic text, with spans and reasons."
     )
+
+
+@hookimpl
+def register_trainers(register: Register) -> None:
+    """Register `jnlp train toxicity`."""
+    register(
+        "toxicity",
+        "jnlp_toxicity.trainers:TOXICITY_TRAINER",
+        summary="Fit the decision of `jnlp toxicity` to your own rows.",
+    )

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from jnlp.patterns import deferred
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 REACH = 60
-_BREAK = re.compile(r"[。！？!?\n\r、,「」『』（）()\s]")
-_KATAKANA = re.compile(r"[ァ-ヺｦ-ﾟㇰ-ㇿ]")
+_BREAK = deferred(r"[。！？!?\n\r、,「」『』（）()\s]")
+_KATAKANA = deferred(r"[ァ-ヺｦ-ﾟㇰ-ㇿ]")
 _ENDINGS = "カヨ?|ダ[ヨナ]?|メ|ヨ|ナノ|ジャン|ヤン|ヤロ|ｶﾖ?|ﾀﾞ[ﾖﾅ]?|ﾒ|ﾖ"
-_DRAWL = re.compile(f"[ーｰ〜~ッｯっァィゥェォｧｨｩｪｫ]*(?:(?:{_ENDINGS})(?![ァ-ヺーｦ-ﾟ]))?")
+_DRAWL = deferred(f"[ーｰ〜~ッｯっァィゥェォｧｨｩｪｫ]*(?:(?:{_ENDINGS})(?![ァ-ヺーｦ-ﾟ]))?")
 """What may follow a word in katakana: it is drawn out, or the sentence goes on in katakana."""
 
-_LATIN = re.compile(r"[A-Za-zＡ-Ｚａ-ｚ]")
+_LATIN = deferred(r"[A-Za-zＡ-Ｚａ-ｚ]")
 
 _local = threading.local()
 
@@ -39,9 +40,18 @@ class Segments:
     def __init__(self, text: str, /) -> None:
         self._text = text
         self._clauses: dict[tuple[int, int], list[Token]] = {}
+        self._others: dict[str, list[Token]] = {}
+
+    def of(self, text: str, /) -> list[Token]:
+        """Return the tokens of another clause; one that comes again, as in a drawl without end, is cut once."""
+        if text not in self._others:
+            self._others[text] = tokens(text)
+        return self._others[text]
 
     def around(self, start: int, end: int, /) -> list[Token]:
-        """Return the tokens of the clause around `[start, end)`."""
+        """Return the tokens of the clause around `[start, end)`; of a long range those around its ends."""
+        if end - start > 2 * REACH:
+            return [*self.around(start, start + REACH), *self.around(end - REACH, end)]
         low, high = clause(self._text, start, end)
         if (low, high) not in self._clauses:
             self._clauses[low, high] = tokens(self._text[low:high], low)

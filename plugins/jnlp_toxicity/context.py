@@ -6,14 +6,16 @@ meant does not accuse a text, but the decision knows of it.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from enum import Enum
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jnlp.patterns import deferred
+
 if TYPE_CHECKING:
+    import re
     from collections.abc import Mapping
 
     from jnlp_toxicity.matcher import Match
@@ -30,29 +32,27 @@ class Use(Enum):
     FRIENDLY = "friendly"
 
 
-ADDRESS = re.compile(
+ADDRESS = deferred(
     r"お前|おまえ|おめえ|てめえ|てめぇ|テメ[ェエー]|貴様|きさま|あんた|こいつ|あいつ|そいつ"
     r"|コイツ|アイツ|奴ら|やつら"
 )
-_SENTENCE = re.compile(r"[。\n\r！？!?]")
+_SENTENCE = deferred(r"[。\n\r！？!?]")
 _LINK = (
     r"(?:[」』”\"'’]|[」』”\"'’)）]?"
     r"(?:などと|などの|なんて|なんか|とか|とまで|だの|だと|だって|って|と|といった|などという|という))"
 )
-_STILL_SAID = re.compile(
-    r"(?:っつっ|っつ|って|と)?(?:い|言)(?:って(?:る|ん|い?るだろ|んだ|んの)|ったろ|っただろ|ってろ)"
-)
-_SELF = re.compile(
+_STILL_SAID = deferred(r"(?:っつっ|っつ|って|と)?(?:い|言)(?:って(?:る|ん|い?るだろ|んだ|んの)|ったろ|っただろ|ってろ)")
+_SELF = deferred(
     r"(?:(?:私|俺|僕|わたし|おれ|ぼく|自分|ワイ|ワシ|うち|あたし)(?:って|は|なんて|ほんと|も|みたいな)、?"
     r"(?:本当に|ほんとに|ほんとうに|ほんと|マジで|まじで|なんて|どうしようもない|ただの|昔から|とんだ|相当な?)*|自分の)$"
 )
-_SELF_AFTER = re.compile(r"[^。！？!?]{0,6}(?:私|俺|僕|わたし|自分|ワイ)(?:は|って|が|。|$)")
-_SAID_FIRST = re.compile(
+_SELF_AFTER = deferred(r"[^。！？!?]{0,6}(?:私|俺|僕|わたし|自分|ワイ)(?:は|って|が|。|$)")
+_SAID_FIRST = deferred(
     r"(?:言わ|書か|呼ば|罵ら|投稿|コメント|発言|という|メール|曰く|タイトル|題)[^。]{0,10}[「『“\"]$"
 )
 _DONE_TO = r"(?:を|は|だけ)?(?:全部|一気に|強制的に|先に|手動で|完全に|うまく)?$"
 _QUOTES = {"「": "」", "『": "』", "“": "”", '"': '"', "‘": "’"}
-_OPEN, _CLOSE = re.compile("[「『]"), re.compile("[」』]")
+_OPEN, _CLOSE = deferred("[「『]"), deferred("[」』]")
 _SHORT = 60
 """Characters of a text that one friendly word makes friendly as a whole."""
 
@@ -162,7 +162,7 @@ def _sections() -> Mapping[str, list[str]]:
     """Return the lines of `contexts.txt` by heading."""
     found: dict[str, list[str]] = defaultdict(list)
     heading = ""
-    for raw in files("jnlp_toxicity").joinpath("contexts.txt").read_text("utf-8").splitlines():
+    for raw in (Path(__file__).parent / "contexts.txt").read_text("utf-8").splitlines():
         line = raw.strip()
         if line.startswith("[") and line.endswith("]") and line[1:-1].isalpha():
             heading = line[1:-1]
@@ -175,16 +175,16 @@ def _sections() -> Mapping[str, list[str]]:
 def _rules() -> Mapping[str, re.Pattern[str]]:
     joined = {name: f"(?:{'|'.join(lines)})" for name, lines in _sections().items() if name != "sense"}
     return {
-        "said": re.compile(f"{_LINK}[^。！？!?\\n「]{{0,12}}?{joined['said']}"),
-        "forbidden": re.compile(f"{_LINK}{joined['forbidden']}"),
-        "term": re.compile(f"{_LINK}{joined['term']}"),
-        "defined": re.compile(f"[」』]?{joined['defined']}"),
-        "things": re.compile(f"{joined['things']}{_DONE_TO}"),
-        **{name: re.compile(joined[name]) for name in ("victim", "friendly", "degree", "title", "about", "deed")},
+        "said": deferred(f"{_LINK}[^。！？!?\\n「]{{0,12}}?{joined['said']}"),
+        "forbidden": deferred(f"{_LINK}{joined['forbidden']}"),
+        "term": deferred(f"{_LINK}{joined['term']}"),
+        "defined": deferred(f"[」』]?{joined['defined']}"),
+        "things": deferred(f"{joined['things']}{_DONE_TO}"),
+        **{name: deferred(joined[name]) for name in ("victim", "friendly", "degree", "title", "about", "deed")},
     }
 
 
 @cache
 def _senses() -> tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]:
     pairs = (line.split(maxsplit=1) for line in _sections()["sense"])
-    return tuple((re.compile(words), re.compile(cues)) for words, cues in pairs)
+    return tuple((deferred(words), deferred(cues)) for words, cues in pairs)

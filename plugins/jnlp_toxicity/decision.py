@@ -1,4 +1,4 @@
-"""One calibrated decision: the log-odds that a text is toxic from the words found, the n-grams and the model.
+"""One calibrated decision: the log-odds that a text is toxic from words, n-grams, vector and model.
 
 logit p = b + Σ w·x over the features below; weights and thresholds are in `decision.json`, fitted on held-out rows by
 `jnlp_family.toxicity.decision` for the built-in model.
@@ -13,16 +13,25 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
+from jnlp.errors import JnlpError
 from jnlp_toxicity.context import ADDRESS
 from jnlp_toxicity.lexicon import noisy_or
 from jnlp_toxicity.views import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from jnlp_toxicity.matcher import Match
 
-CATEGORIES = ("insult", "discrimination", "sexual", "violence")
+CATEGORIES = ("insult", "discrimination", "sexual", "violence", "harassment")
+SIGNS = frozenset({"self-harm"})
+"""Categories that are flagged, and make no text toxic unless `--thresholds` names them: signs that help is needed."""
+
+LEVELS = ("strict", "normal", "lenient")
+SHIPPED, TRAINED = "decision.json", "toxicity.json"
+"""The decision that ships, and what `jnlp train toxicity` writes into a model folder."""
+
 _SEVERE = 0.9
 _ENOUGH = 16
 """Characters from which the model's word counts in full: of a word or two it knows little."""
@@ -53,7 +62,13 @@ def by_category(matches: Sequence[Match], /) -> dict[str, float]:
 
 
 def features(
-    text: str, meant: Sequence[Match], passed: int, grams: float, model: float | None = None, /
+    text: str,
+    meant: Sequence[Match],
+    passed: int,
+    grams: float,
+    model: float | None = None,
+    vectors: float | None = None,
+    /,
 ) -> dict[str, float]:
     """Return the features of a text.
 
@@ -63,6 +78,7 @@ def features(
         passed: How many more were found that are not.
         grams: The log-odds of the n-grams.
         model: The log-odds of the model, if one was asked.
+        vectors: The log-odds by the text's vector, if it was made.
     """
     categories = by_category(meant)
     words = {match.entry.word for match in meant}
@@ -82,14 +98,25 @@ def features(
     if model is not None:
         found["model"] = _clipped(model) * min(1.0, len(text) / _ENOUGH)
         found["model and words"] = found["model"] * bool(meant)
+    if vectors is not None:
+        found["vectors"] = _clipped(vectors)
+        found["vectors and words"] = _clipped(vectors) * bool(meant)
     return found
 
 
 @cache
-def load() -> Decision:
-    """Return the decision that ships."""
-    stored = json.loads(files("jnlp_toxicity").joinpath("decision.json").read_text("utf-8"))
-    return Decision(stored["bias"], stored["features"], stored["levels"])
+def load(folder: Path | None = None, /) -> Decision:
+    """Return the decision of a model folder, or the one that ships.
+
+    Raises:
+        JnlpError: The folder's is damaged.
+    """
+    path = files("jnlp_toxicity") / SHIPPED if folder is None else folder / TRAINED
+    try:
+        stored = json.loads(path.read_text("utf-8"))
+        return Decision(stored["bias"], stored["features"], {name: stored["levels"][name] for name in LEVELS})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise JnlpError(f"{path} is damaged ({error})", hint="train it again: jnlp train toxicity") from error
 
 
 def probability(logit: float, /) -> float:

@@ -6,19 +6,30 @@ import math
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jnlp.errors import JnlpError
+from jnlp.patterns import deferred
+from jnlp_toxicity.screens import Patterns, Words
 from jnlp_toxicity.views import MASK, SEPARATOR, fold_words, squeeze_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+
 SEVERITY = {1: 0.25, 2: 0.55, 3: 0.9}
 """What one word of each level says alone about a text: levels 2 and 3 pass the default threshold."""
 
-_SECTION = re.compile(r"\[\s*([\w-]+)(?:\s+([1-3]))?((?:\s+\w+)*)\s*\]$")
+SHIPPED = "words.txt"
+"""The list that ships; a test compiles its patterns."""
+
+_SECTION = deferred(r"\[\s*([\w-]+)(?:\s+([1-3]))?((?:\s+\w+)*)\s*\]$")
+_LONG = 3
+"""Letters of a word that one hidden inner letter leaves readable as no other word."""
+
+_NUMERALS = frozenset("一二三四五六七八九十百千")
+"""With 〇 they are numbers: 三〇人."""
+
 _FLAGS = frozenset({"katakana", "masked", "free", "latin", "disguised", "pattern"})
 
 
@@ -47,43 +58,20 @@ class Entry:
     key: str = ""
 
 
-class Trie(dict[str, "Trie"]):
-    """Words by their characters; `entries` are those that end here."""
-
-    __slots__ = ("entries",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.entries: tuple[Entry, ...] = ()
-
-    def add(self, key: str, entry: Entry, /) -> None:
-        """Add an entry under a folded spelling."""
-        node = self
-        for character in key:
-            node = node.setdefault(character, Trie())
-        if entry not in node.entries:
-            node.entries = (*node.entries, entry)
-
-
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """Compiled lists: words in a trie, patterns, and the contexts in which a word is not meant."""
+    """Compiled lists: words by their spelling and as `squeeze` leaves them, patterns, and allowed expressions."""
 
-    words: Trie
-    squeezed: Trie = field(default_factory=Trie)
+    words: Words
+    squeezed: Words = field(default_factory=Words)
     patterns: tuple[tuple[re.Pattern[str], Entry], ...] = ()
-    allowed: Trie = field(default_factory=Trie)
+    allowed: Words = field(default_factory=Words)
+    screen: Patterns = field(default_factory=lambda: Patterns(()))
 
     @property
     def categories(self) -> tuple[str, ...]:
         """The categories of all entries, sorted."""
-        found = {entry.category for _, entry in self.patterns}
-        stack = [self.words]
-        while stack:
-            node = stack.pop()
-            found.update(entry.category for entry in node.entries)
-            stack.extend(node.values())
-        return tuple(sorted(found))
+        return tuple(sorted({entry.category for entry in (*(entry for _, entry in self.patterns), *self.words)}))
 
 
 def load(lists: Sequence[str] = (), allow: Iterable[str] = (), /) -> Lexicon:
@@ -101,15 +89,14 @@ def load(lists: Sequence[str] = (), allow: Iterable[str] = (), /) -> Lexicon:
 
 @lru_cache(maxsize=8)
 def _load(lists: tuple[str, ...], allow: tuple[str, ...]) -> Lexicon:
-    shipped = files("jnlp_toxicity").joinpath("words.txt").read_text("utf-8")
-    texts = [("words.txt", shipped), *((path, _read(path)) for path in lists)]
-    words, squeezed, allowed = Trie(), Trie(), Trie()
+    texts = [(SHIPPED, (Path(__file__).parent / SHIPPED).read_text("utf-8")), *((path, _read(path)) for path in lists)]
+    words, squeezed, allowed = Words(), Words(), Words()
     patterns: list[tuple[re.Pattern[str], Entry]] = []
     for name, text in texts:
         _parse(name, text, (words, squeezed), patterns, allowed)
     for expression in _expressions(allow):
         allowed.add(fold_words(expression).text, Entry(expression, "allow", 0.0))
-    return Lexicon(words, squeezed, tuple(patterns), allowed)
+    return Lexicon(words, squeezed, tuple(patterns), allowed, Patterns([entry.word for _, entry in patterns]))
 
 
 def _expressions(allow: Iterable[str]) -> Iterator[str]:
@@ -140,9 +127,9 @@ def _read(path: str) -> str:
 
 
 def _parse(
-    name: str, text: str, tries: tuple[Trie, Trie], patterns: list[tuple[re.Pattern[str], Entry]], allowed: Trie
+    name: str, text: str, lists: tuple[Words, Words], patterns: list[tuple[re.Pattern[str], Entry]], allowed: Words
 ) -> None:
-    words, squeezed = tries
+    words, squeezed = lists
     category, level, flags = "custom", 3, frozenset[str]()
     for number, raw in enumerate(text.splitlines(), 1):
         line = raw.strip()
@@ -157,7 +144,7 @@ def _parse(
         elif "pattern" in flags:
             patterns.append(
                 (
-                    _compile(line, f"{name}:{number}"),
+                    deferred(line) if name == SHIPPED else _compile(line, f"{name}:{number}"),
                     Entry(line, category, SEVERITY[level], disguised="disguised" in flags),
                 )
             )
@@ -195,6 +182,8 @@ def _compile(pattern: str, where: str) -> re.Pattern[str]:
 
 def _spellings(key: str, *, masked: bool) -> set[str]:
     """Return a folded word with its masked forms: all apart, a mark put between, one inner character hidden."""
+    if not masked and len(key) >= _LONG and SEPARATOR not in key and key[0] not in _NUMERALS:
+        return {key, *(key[:place] + MASK + key[place + 1 :] for place in range(1, len(key) - 1))}
     if not masked or len(key) < 2:
         return {key}
     found = {key, SEPARATOR.join(key), MASK.join(key)}

@@ -8,28 +8,30 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from jnlp.patterns import deferred
 from jnlp.text import readable
 from jnlp_toxicity import boundaries
 from jnlp_toxicity.romaji import is_doubtful
+from jnlp_toxicity.screens import pairs
 from jnlp_toxicity.views import Kind, views
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jnlp_toxicity.lexicon import Entry, Lexicon, Trie
+    from jnlp_toxicity.lexicon import Entry, Lexicon
     from jnlp_toxicity.views import View
 
-_AROUND_ROMAJI = re.compile(
+_AROUND_ROMAJI = deferred(
     r"(?:おまえ|おまえら|てめえ|てめー|きさま|あんた|こいつ|あいつ|この|まじ|まじで|くそ|はやく|さっさと|ばか|あほ|は|も)*"
 )
-_AFTER_ROMAJI = re.compile(
+_AFTER_ROMAJI = deferred(
     r"(?:よ|や|やろう|やろ|ぞ|ぜ|な|なの|ね|か|かよ|だ|だよ|だな|です|じゃん|やん|ども|め|って|すぎ|すぎる|かす|くず|ばか|あほ|くそ|ごみ|し|わ)*"
 )
 _AROUND = 30
 _NEAR = 20
-_TAIL = re.compile(r"[ーｰ〜~ぁぃぅぇぉァィゥェォｧ-ｫッｯっ]*")
-_DRAWN_OUT = re.compile(r"(.)\1\1")
-_KANJI_PAIR = re.compile(r"[一-鿿]+")
+_TAIL = deferred(r"[ーｰ〜~ぁぃぅぇぉァィゥェォｧ-ｫッｯっ]*")
+_DRAWN_OUT = deferred(r"(.)\1\1")
+_KANJI_PAIR = deferred(r"[一-鿿]+")
 _LIST_SIGNS = "・･、，,/／"
 
 
@@ -73,16 +75,18 @@ class _Search:
     def __init__(self, text: str, view: View, plain: View, lexicon: Lexicon, segments: boundaries.Segments, /) -> None:
         self._text, self._view, self._plain, self._lexicon = text, view, plain, lexicon
         self._segments = segments
+        self._pairs = pairs(view.text)
 
     def matches(self) -> Iterator[Match]:
         """Yield the words and patterns that count; of a view with few changes only the places around them are read."""
         aligned, kind = self._view.aligned, self._view.kind
-        trie = self._lexicon.words if kind is Kind.PLAIN else self._lexicon.squeezed
+        patterns = [self._lexicon.patterns[number] for number in self._lexicon.screen.of(aligned.text, self._pairs)]
+        words = self._lexicon.words if kind is Kind.PLAIN else self._lexicon.squeezed
         for low, high in self._places():
-            for start, end, entry in _walk(aligned.text, trie, low, high):
+            for start, end, entry in words.find(aligned.text, self._pairs, low, high):
                 if not self._allowed.covers(start, end) and self._counts(start, end, entry):
                     yield Match(*self._span(start, end), entry, kind)
-            for pattern, entry in self._lexicon.patterns:
+            for pattern, entry in patterns:
                 for hit in pattern.finditer(aligned.text, low, high):
                     if not hit[0] or self._allowed.covers(*hit.span()):
                         continue
@@ -107,7 +111,7 @@ class _Search:
 
     @cached_property
     def _allowed(self) -> _Allowed:
-        return _Allowed(self._view.text, self._lexicon.allowed)
+        return _Allowed(self._view.text, self._lexicon, self._pairs)
 
     def _span(self, start: int, end: int) -> tuple[int, int]:
         """Return what the text has at a range of the view, with the drawl after it that the view does not show."""
@@ -115,8 +119,13 @@ class _Search:
         if self._view.kind is Kind.ROMAJI:
             while last < len(self._text) and self._text[last] == self._text[last - 1]:
                 last += 1
-        elif self._view.kind is not Kind.PLAIN and (tail := _TAIL.match(self._text, last)):
-            last = tail.end()
+        elif self._view.kind is not Kind.PLAIN:
+            run = last
+            while run < len(self._text) and self._text[run] == self._text[last - 1]:
+                run += 1
+            last = run if run - last > 1 else last
+            tail = _TAIL.match(self._text, last)
+            last = tail.end() if tail else last
         return first, last
 
     def _counts(self, start: int, end: int, entry: Entry) -> bool:
@@ -169,7 +178,7 @@ class _Search:
         low, high = max(low, first - _NEAR), min(high, last + _NEAR)
         plainly = f"{text[low:first]}{entry.word}{text[last:high]}"
         start, end = first - low, first - low + len(entry.word)
-        return boundaries.stands_alone(plainly, start, end, lambda: boundaries.tokens(plainly))
+        return boundaries.stands_alone(plainly, start, end, lambda: self._segments.of(plainly))
 
 
 def _has_latin(text: str) -> bool:
@@ -188,10 +197,10 @@ def _is_list(text: str, start: int, end: int, surface: str) -> bool:
 class _Allowed:
     """Where a text has allowed expressions; asking costs the logarithm of their number."""
 
-    def __init__(self, text: str, trie: Trie) -> None:
+    def __init__(self, text: str, lexicon: Lexicon, beside: set[str]) -> None:
         self._starts: list[int] = []
         self._reach: list[int] = []  # the furthest end of those that start here or before
-        for start, end, _ in _walk(text, trie):
+        for start, end, _ in lexicon.allowed.find(text, beside):
             self._starts.append(start)
             self._reach.append(max(end, self._reach[-1] if self._reach else 0))
 
@@ -199,17 +208,6 @@ class _Allowed:
         """Return whether `[start, end)` lies within one of them."""
         place = bisect_right(self._starts, start)
         return place > 0 and self._reach[place - 1] >= end
-
-
-def _walk(text: str, trie: Trie, low: int = 0, high: int | None = None) -> Iterator[tuple[int, int, Entry]]:
-    for start in range(low, len(text) if high is None else high):
-        node = trie.get(text[start])
-        place = start + 1
-        while node is not None:
-            for entry in node.entries:
-                yield start, place, entry
-            node = node.get(text[place]) if place < len(text) else None
-            place += 1
 
 
 def _trim(text: str, start: int, end: int, entry: Entry, kind: Kind) -> Match:

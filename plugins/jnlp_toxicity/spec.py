@@ -46,11 +46,20 @@ class ToxicityOptions:
     ] = "＊"
     words: Annotated[
         tuple[str, ...],
-        Option("Files of further words, one per line, comma separated.", flags=("--words", "--lists"), metavar="FILES"),
+        Option(
+            "Files of further words, one per line, comma separated.",
+            flags=("--words", "--lists"),
+            metavar="FILES",
+            local=True,
+        ),
     ] = ()
     allow: Annotated[
         tuple[str, ...],
-        Option("Expressions in which no word is meant (馬鹿正直), or files of them, comma separated.", metavar="WORDS"),
+        Option(
+            "Expressions in which no word is meant (馬鹿正直), or files of them, comma separated.",
+            metavar="WORDS",
+            local=True,
+        ),
     ] = ()
     review: Annotated[int, Option("List the N most doubtful records at the end.", ge=0, metavar="N")] = 0
     rules_only: Annotated[bool, Option("Use the word lists alone, without a model.")] = False
@@ -73,13 +82,21 @@ class Toxicity:
         toxic: Whether the score reaches the threshold.
         score: Between 0 and 1. With the built-in model, the decision over all evidence, in which 0.5 is the level
             `normal`; with another model or the lists alone 1 - ∏(1 - c) over `categories`.
+        grade: 0 clean, 1 doubtful, 2 toxic, 3 surely toxic: how many of the levels strict, normal and lenient the score
+            reaches; the options do not change it.
+        threshold: The score from which it is toxic.
         categories: By category of the word lists 1 - ∏(1 - severity) over its distinct words that are meant; under
-            `n-grams` and `model` the probability for the part of the text that each finds worst.
+            `n-grams` and `model` the probability for the part of the text that each finds worst; under `vectors` that
+            by the vector of the text.
+            `self-harm` (死にたい) is a sign that someone needs help: it is flagged here and in `spans`, and makes no
+            text toxic unless `--thresholds` names it.
         spans: What was found, in order; parts of `n-grams` and `model` only where they carry the verdict.
     """
 
     toxic: bool
     score: float
+    grade: int = 0
+    threshold: float = 0.5
     categories: Mapping[str, float] = field(default_factory=dict)
     spans: tuple[Span, ...] = ()
 

@@ -7,7 +7,6 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from jnlp_toxicity.decision import log_odds
-from jnlp_toxicity.logic import threshold_of
 
 if TYPE_CHECKING:
     from jnlp.types import Record
@@ -32,7 +31,7 @@ class Tally:
             self._toxic += 1
             self._counts.update({span.reason for span in result.spans})
         if self._options.review:
-            doubt = abs(log_odds(result.score) - log_odds(threshold_of(result, self._options)))
+            doubt = abs(log_odds(result.score) - log_odds(result.threshold))
             text = record.text if isinstance(record.text, str) else " ".join(record.text)
             line = f"{record.id}  {result.score:.3f}  {' '.join(text.split())[:_WIDTH]}"
             heapq.heappush(self._doubtful, (-doubt, -self._seen, line))
@@ -43,8 +42,13 @@ class Tally:
         """Return what there is to say; nothing of a single record."""
         if self._seen < 2:
             return []
-        reasons = ", ".join(f"{name} {count:,}" for name, count in self._counts.most_common())
+        reasons = ", ".join(f"{name} {count:,}" for name, count in sorted(self._counts.items(), key=_by_count))
         share = f"{self._toxic:,} of {self._seen:,} toxic ({self._toxic / self._seen:.1%})"
         doubtful = [line for *_, line in sorted(self._doubtful, reverse=True)]
         head = ["most doubtful, to review:"] if doubtful else []
-        return [f"{share}: {reasons}" if reasons else share, *head, *doubtful]
+        why = f"; of these texts, with each reason: {reasons}" if reasons else ""
+        return [f"{share}{why}", *head, *doubtful]
+
+
+def _by_count(item: tuple[str, int]) -> tuple[int, str]:
+    return -item[1], item[0]

@@ -7,31 +7,44 @@ view differs from the text; everything else is found in the text itself.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unicodedata import category
 
-from jnlp.text import Aligned, Builder, compose, fold, retext
+from jnlp.patterns import deferred
+from jnlp.text import Aligned, Builder, compose, fold, identity, retext
 from jnlp_toxicity.romaji import kana_of
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable, Iterator
 
 MASK = "●"
 SEPARATOR = "·"
-_CANONICAL = str.maketrans({**dict.fromkeys("●○◯〇◎◉×✕✖☓*■□▲△", MASK), **dict.fromkeys(" ・･.-_/|", SEPARATOR)})
+
+
+class _Table(dict[int, Any]):
+    """A table for `str.translate` that learns which characters stay: one that lacks them raises for each."""
+
+    def __missing__(self, code: int) -> int:
+        self[code] = code
+        return code
+
+
+_CANONICAL = _Table(str.maketrans({**dict.fromkeys("●○◯〇◎◉×✕✖☓*■□▲△", MASK), **dict.fromkeys(" ・･.-_/|", SEPARATOR)}))
+
+_CHANGED = frozenset(map(chr, _CANONICAL))
 
 _ALIKE = dict(
     zip("力口囗二卜夕工八千才廾厶匕彡亻又乂丿一十冫ヵヶ", "カロロニトタエハチオサムヒミイヌメノーナンカケ", strict=True)
 )
 _SMALL = dict(zip("ァィゥェォぁぃぅぇぉｧｨｩｪｫ", "アイウエオあいうえおアイウエオ", strict=True))
-_SMALL_ALONE = re.compile("(?<![ぁ-ゖァ-ヺー])[ァィゥェォぁぃぅぇぉｧｨｩｪｫ](?=[ぁ-ゖァ-ヺｦ-ﾟ])|(?<=[モザサシヤ])ィ")
+_SMALL_ALONE = deferred("(?<![ぁ-ゖァ-ヺー])[ァィゥェォぁぃぅぇぉｧｨｩｪｫ](?=[ぁ-ゖァ-ヺｦ-ﾟ])|(?<=[モザサシヤ])ィ")
 _KANA = "ぁ-ゖァ-ヺｦ-ﾟㇰ-ㇿ"
-_ALIKE_RUN = re.compile(f"[{''.join(_ALIKE)}]+")
-_IS_KANA = re.compile(f"[{_KANA}ー゛゜]")
+_ALIKE_RUN = deferred(f"[{''.join(_ALIKE)}]+")
+_IS_KANA = deferred(f"[{_KANA}ー゛゜]")
 _STOPS = "。、！？!?,，「」『』（）()【】\n\r"
 _VOWELS = {
     kana: vowel
@@ -49,7 +62,7 @@ _VOWELS = {
     for kana in row
 }
 _LITTLE = dict(zip("あいうえお", "ぁぃぅぇぉ", strict=True))
-_LATIN_RUN = re.compile(r"[a-z][a-z'-]*[a-z]")
+_LATIN_RUN = deferred(r"[a-z][a-z'-]*[a-z]")
 
 
 class Kind(Enum):
@@ -101,6 +114,8 @@ def views(text: str, /) -> Iterator[View]:
 
 
 def _canonical(view: Aligned) -> Aligned:
+    if _CHANGED.isdisjoint(view.text):
+        return view
     return _then(view, lambda text: retext(text, text.translate(_CANONICAL)))
 
 
@@ -146,6 +161,8 @@ def romaji(text: str, /) -> Aligned:
         builder.copy(done, run.start())
         builder.replace(kana, *run.span())
         done = run.end()
+    if not done:
+        return identity(text)
     builder.copy(done, len(text))
     return builder.build()
 
@@ -165,54 +182,52 @@ def _is_japanese(character: str) -> bool:
     return not character.isascii() and _is_letter(character)
 
 
+_GAP = deferred(r"(?<=[^\W_〇])[\W_〇]{1,8}(?=[^\W_〇])")
+"""Signs in a row that may hide a word; 〇 is one of them, though Unicode has it as a number."""
+
+
 def _without_signs(text: str) -> Aligned:
     """Remove the signs between two letters; stops, blanks and marks in Latin only where letters stand one by one."""
     builder, done = Builder(text), 0
-    letters = [place for place, character in enumerate(text) if _is_letter(character)]
-    for index in range(len(letters) - 1):
-        left, right = letters[index], letters[index + 1]
-        if right - left < 2 or not _may_close(text, letters, index):
-            continue
-        builder.copy(done, left + 1)
-        done = right
+    for gap in _GAP.finditer(text):
+        start, end = gap.span()
+        if _may_close(text, start, end):
+            builder.copy(done, start)
+            done = end
+    if not done:
+        return identity(text)
     builder.copy(done, len(text))
     return builder.build()
 
 
-_GAP = 8
-"""Signs in a row that may hide a word."""
+def _may_close(text: str, start: int, end: int) -> bool:
+    left, right, gap = text[start - 1], text[end], text[start:end]
+    blank, stops = gap.isspace(), any(character in _STOPS for character in gap)
+    if not blank and not stops:
+        if _is_japanese(left) and _is_japanese(right):
+            return True
+        if left.isdigit() and right.isdigit():
+            return False
+    alone_left = start < 2 or not _is_letter(text[start - 2])
+    alone_right = end + 1 >= len(text) or not _is_letter(text[end + 1])
+    return (alone_left or alone_right) if blank and not stops else (alone_left and alone_right)
 
 
-def _may_close(text: str, letters: list[int], index: int) -> bool:
-    left, right = letters[index], letters[index + 1]
-    gap = text[left + 1 : right]
-    if len(gap) > _GAP:
-        return False
-    alone_left = index == 0 or letters[index - 1] < left - 1
-    alone_right = index + 2 >= len(letters) or letters[index + 2] > right + 1
-    if any(character in _STOPS for character in gap):
-        return alone_left and alone_right
-    if gap.isspace():
-        return alone_left or alone_right
-    if _is_japanese(text[left]) and _is_japanese(text[right]):
-        return True
-    if text[left].isdigit() and text[right].isdigit():
-        return False
-    return alone_left and alone_right
-
-
-_LAUGH = re.compile(r"(?<=[^\x00-\x7f])w+(?=[^\x00-\x7f])")
-_DRAWN = re.compile(
+_LAUGH = deferred(r"(?<=[^\x00-\x7f])w+(?=[^\x00-\x7f])")
+_DRAWN = deferred(
     r"[ー~]+|[ぁぃぅぇぉ]+|(?<=[^\x00-\x7f])w+"
     f"|([{''.join(kana for kana in _VOWELS if kana not in 'ぁぃぅぇぉゃゅょ')}])(?=([あいうえお])\\2)"
     r"|(?!\d)(.)(?=\3\3)"
 )
 
 
+_MAY_DRAW = deferred(r"[ー~ぁぃぅぇぉw]|(.)\1")
+
+
 def _without_drawls(text: str) -> Aligned:
     """Remove ー and ~ after a letter, a vowel drawn out, a letter repeated three times, and ww between letters."""
     builder, done = Builder(text), 0
-    for candidate in _DRAWN.finditer(text):
+    for candidate in _DRAWN.finditer(text) if _MAY_DRAW.search(text) else ():
         place = candidate.start() + (candidate.lastindex is not None)
         if place < done:
             continue
@@ -220,6 +235,8 @@ def _without_drawls(text: str) -> Aligned:
         if end > start:
             builder.copy(done, start)
             done = end
+    if not done:
+        return identity(text)
     builder.copy(done, len(text))
     return builder.build()
 

@@ -39,11 +39,11 @@ class Contender:
         return [python, "-m", "tests.benchmarks.serve", self.name, self.precision, str(folder)]
 
     def environment(self) -> dict[str, str]:
-        """Return its environment: two threads, no network, and without kernels an empty cache."""
+        """Return its environment: two threads, no network, and kernels only where asked for."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("JNLP_", "OMP_"))}
         count = str(THREADS)
         fixed = {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "HF_HUB_OFFLINE": "1", "JNLP_CONFIG": os.devnull}
-        plain = {"XDG_CACHE_HOME": str(BUILD / "no-kernels")} if self.ours and not self.kernel else {}
+        plain = {"JNLP_KERNELS": "off"} if self.ours and not self.kernel else {}
         return {**kept, **fixed, **plain}
 
 

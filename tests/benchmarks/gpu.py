@@ -144,6 +144,7 @@ def packed(network: Any, device: torch.device, /) -> Runs:
     """Return jnlp's encoder as a contender, batches by a budget of tokens."""
     from jnlp.encoder.batching import BatchRunner
     from jnlp.encoder.pooling import pool
+    from jnlp.encoder.torch_backend import TorchBackend
     from jnlp.encoder.windows import Window
     from jnlp.types import Pooling
 
@@ -152,7 +153,7 @@ def packed(network: Any, device: torch.device, /) -> Runs:
         return Window(ids, zeros, np.stack([zeros, zeros], axis=1), (0, 0), len(ids), (0, len(ids)))
 
     def runs(texts: Sequence[NDArray[np.int64]], tokens: int) -> Vectors:
-        runner = BatchRunner(device, tokens)
+        runner = BatchRunner(TorchBackend(device), tokens)
         rows = runner.map(map(window, texts), lambda batch, _: pool(network(batch), batch, Pooling.MEAN))
         return np.asarray(list(rows), dtype=np.float32)
 

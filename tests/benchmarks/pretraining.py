@@ -8,7 +8,6 @@ its collating is not counted while ours is.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -31,7 +30,7 @@ from jnlp_pretrain.masked_lm import MaskedLMLoss, MaskedLMObjective
 from jnlp_pretrain.masking import mask
 from jnlp_pretrain.recipe import Optimisation, Recipe, Span, Stage
 from jnlp_pretrain.shards import Shard
-from tests.benchmarks.report import PAGE, between
+from tests.benchmarks.report import table_command
 
 LENGTH, ROWS, RATE, VOCABULARY = 128, 32, 0.3, 20_000
 WARM = 4
@@ -168,18 +167,5 @@ def table(steps: int, threads: int) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Print the table; write it into the page where that is asked for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--write", action="store_true", help="write the table into docs/benchmarks.md")
-    given = parser.parse_args()
-    made = table(given.steps, given.threads)
-    print(made)
-    if given.write:
-        PAGE.write_text(between(PAGE.read_text(encoding="utf-8"), "pretraining", made), encoding="utf-8")
-
-
 if __name__ == "__main__":
-    main()
+    table_command(__doc__, "pretraining", table, steps=20)

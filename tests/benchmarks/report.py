@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -101,6 +102,10 @@ def _cold(name: str) -> Callable[[Results], float | None]:
     return ratio
 
 
+def _cold_figure(name: str, figure: str) -> Callable[[Results], float | None]:
+    return lambda results: results.get("cold", {}).get(name, {}).get(figure)
+
+
 def bars() -> Iterable[Bar]:
     """Yield every bar."""
     of_work = {
@@ -119,8 +124,11 @@ def bars() -> Iterable[Bar]:
     yield Bar("130m, mixed: bf16 with the kernel, share of the peak", 0.7, lambda r: share(r, "130m", "mixed", KERNEL))
     yield Bar("30m: cost a token at 8,192, of that at 512, plain", 4.0, _growth(PLAIN), at_most=True)
     yield Bar("30m: the same with the kernel", 3.0, _growth(KERNEL), at_most=True)
-    for name in ("fill-mask", "embed"):
-        yield Bar(f"`jnlp {name}` on one line, cold, of transformers' time", 0.4, _cold(name), at_most=True)
+    for name, most in (("fill-mask", 0.12), ("embed", 0.4), ("search", 0.12)):
+        yield Bar(f"`jnlp {name}` on one line, cold, of transformers' time", most, _cold(name), at_most=True)
+    for name, most in (("fill-mask", 0.6), ("search", 0.6), ("toxicity", 0.25)):
+        yield Bar(f"`jnlp {name}` on one line, cold, seconds", most, _cold_figure(name, "ours"), at_most=True)
+    yield Bar("`jnlp search` on one line, cold, MB of memory", 250, _cold_figure("search", "peak"), at_most=True)
 
 
 def throughput(results: Results, model: str, /) -> str:
@@ -176,12 +184,13 @@ def machine(results: Results, /) -> str:
 
 def cold(results: Results, /) -> str:
     """Return the table of cold starts."""
-    lines = ["| command, cold | jnlp (s) | peer (s) | ratio | bar |", "|---|---|---|---|---|"]
+    lines = ["| command, cold | jnlp (s) | jnlp (MB) | peer (s) | ratio | bar |", "|---|---|---|---|---|---|"]
     for times in results["cold"].values():
         peer, ratio = (
             ("", "") if not times["peer"] else (f"{times['peer']:.2f}", f"{times['ours'] / times['peer']:.2f}")
         )
-        lines.append(f"| {times['name']} | {times['ours']:.2f} | {peer} | {ratio} | {times['bar']} |")
+        memory = f"{times['peak']:.0f}" if times.get("peak") else ""
+        lines.append(f"| {times['name']} | {times['ours']:.2f} | {memory} | {peer} | {ratio} | {times['bar']} |")
     return "\n".join([*lines, "", f"Medians of {next(iter(results['cold'].values()))['runs']}."])
 
 
@@ -200,6 +209,26 @@ def render(results: Results, page: str, /) -> str:
         page = between(page, "throughput", "\n\n".join([*filter(None, [*tables, memory(results)]), machine(results)]))
         page = between(page, "bars", bar_table(results))
     return page
+
+
+def table_command(about: str | None, mark: str, table: Callable[[int, int], str], /, *, steps: int) -> None:
+    """Print a table of steps on some threads; with `--write`, put it between the page's marks too.
+
+    Args:
+        about: The description of the command.
+        mark: The name of the marks.
+        table: Makes the table of so many steps and threads.
+        steps: The default.
+    """
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--write", action="store_true", help="write the table into docs/benchmarks.md")
+    given = parser.parse_args()
+    made = table(given.steps, given.threads)
+    print(made)
+    if given.write:
+        PAGE.write_text(between(PAGE.read_text(encoding="utf-8"), mark, made), encoding="utf-8")
 
 
 def between(page: str, name: str, body: str, /) -> str:

@@ -12,14 +12,20 @@ import pytest
 HEAVY = ("torch", "transformers", "sentence_transformers", "faiss", "numpy", "pydantic", "rich", "sudachipy", "pyarrow")
 
 PROBE = f"""
-import sys, runpy
+import re, sys
 sys.argv[0] = "jnlp"
+compiled, compile_now = [], re.compile
+def compile_and_note(*arguments, **named):
+    compiled.append(sys._getframe(1).f_globals["__name__"])
+    return compile_now(*arguments, **named)
+re.compile = compile_and_note
 from jnlp.cli.app import build_cli
 try:
     build_cli()(prog_name="jnlp")
 except SystemExit:
     pass
 print("HEAVY", *[name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
+print("COMPILED", *sorted({{name for name in compiled if name.startswith("jnlp")}}), file=sys.stderr)
 print("LOADED", *sorted(name for name in sys.modules if name.startswith("jnlp_")), file=sys.stderr)
 """
 
@@ -34,9 +40,16 @@ def probe(*arguments: str, env: dict[str, str] | None = None) -> tuple[str, list
     return done.stdout, lines["HEAVY"], lines["LOADED"]
 
 
+def patterns(*arguments: str) -> list[str]:
+    """Run the command line in a fresh process; return the modules of jnlp that compiled a regular expression."""
+    done = subprocess.run([sys.executable, "-c", PROBE, *arguments], capture_output=True, text=True)
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("COMPILED")]
+    return line.split()[1:]
+
+
 def light(loaded: list[str]) -> bool:
-    """A plugin's package, its spec and the door of its library are light; all else is loaded when it is asked for."""
-    return all(name.partition(".")[2] in ("", "spec", "options", "index") for name in loaded)
+    """A plugin's package, its spec and the doors of its library are light; all else is loaded when it is asked for."""
+    return all(name.partition(".")[2] in ("", "spec", "options", "index", "several") for name in loaded)
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -46,7 +59,14 @@ def test_help_loads_nothing_heavy() -> None:
     assert light(loaded), "a plugin loads more than its __init__ and its spec"
 
 
-@pytest.mark.parametrize("command", ["fill-mask", "classify", "toxicity", "embed", "index", "search", "pretrain"])
+@pytest.mark.parametrize("arguments", [("--help",), ("search", "--help"), ("embed", "--help")])
+def test_help_compiles_no_regular_expression(arguments: tuple[str, ...]) -> None:
+    assert patterns(*arguments) == []
+
+
+@pytest.mark.parametrize(
+    "command", ["fill-mask", "classify", "toxicity", "pii", "evaluate", "embed", "index", "search", "pretrain"]
+)
 def test_the_help_of_a_command_loads_nothing_heavy(command: str) -> None:
     out, heavy, _ = probe(command, "--help")
     assert heavy == []
@@ -84,3 +104,38 @@ def test_twenty_plugins_stay_light(tmp_path: Path) -> None:
     out, heavy, _ = probe("--help", env={"PYTHONPATH": path})
     assert sum(f"many-{number:02d}" in out for number in range(20)) == 20
     assert heavy == []
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of two documents, with vectors."""
+    folder = tmp_path_factory.mktemp("index")
+    (folder / "規程.txt").write_text("年次有給休暇は二十日とする。", encoding="utf-8")
+    (folder / "旅費.txt").write_text("出張の費用は月末に精算する。", encoding="utf-8")
+    probe("index", str(folder), "--index", str(folder / "my.idx"))
+    return folder / "my.idx"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["fill-mask", "今日は<mask>です。"], "sequence"),
+        (["embed", "今日は晴れ。"], "vector"),
+        (["classify", "今日は晴れ。", "--labels", "天気,料理"], "天気"),
+        (["toxicity", "ありがとう。"], "toxic"),
+        (["search", "INDEX", "休暇は何日か"], "規程.txt"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_an_answer_on_a_cpu_loads_no_torch(arguments: list[str], found: str, index: Path, kernel_cache: Path) -> None:
+    given = [str(index) if each == "INDEX" else each for each in arguments]
+    out, heavy, _ = probe(*given, "--device", "cpu", env={"XDG_CACHE_HOME": str(kernel_cache)})
+    assert found in out
+    assert not {"torch", "transformers", "sentence_transformers", "pydantic", "rich", "pyarrow"} & set(heavy)
+    assert ("faiss" in heavy) == (arguments[0] == "search")
+
+
+def test_word_lists_load_neither_torch_nor_numpy() -> None:
+    out, heavy, _ = probe("toxicity", "消えろ、クズ。", "--rules-only")
+    assert "insult" in out
+    assert not {"torch", "transformers", "numpy", "faiss"} & set(heavy)

@@ -111,16 +111,16 @@ def test_no_home(tmp_path: Path) -> None:
 
 
 def test_the_second_of_two_runs_into_one_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "in.txt").write_text("".join(f"{n}行目。\n" for n in range(5000)), encoding="utf-8")
+    (tmp_path / "in.txt").write_text("".join(f"{n}行目。\n" for n in range(60_000)), encoding="utf-8")
     first = start("hello", "in.txt", "-o", "out.jsonl", "--greeting", "ゆっくり", cwd=tmp_path)
     deadline = time.monotonic() + 60
     while not (tmp_path / "out.jsonl.part").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     code, _, err = run("hello", "in.txt", "-o", "out.jsonl", cwd=tmp_path)
     assert (code, err[0]) == (1, "jnlp: error: out.jsonl is being written by another run")
-    first.communicate(timeout=60)
+    first.communicate(timeout=240)
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [row["text"] for row in rows] == [f"{n}行目。" for n in range(5000)]
+    assert [row["text"] for row in rows] == [f"{n}行目。" for n in range(60_000)]
     assert {row["greeting"] for row in rows} == {"ゆっくり"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.txt", "out.jsonl"]
 

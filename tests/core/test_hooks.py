@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from jnlp.plugins import Plugins
 
-BUNDLED = ("fill-mask", "search", "toxicity")
+BUNDLED = ("evaluate", "fill-mask", "search", "toxicity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +346,34 @@ def register_executors(register):
 def register_executors(user: User) -> object:
     call = ("toxicity", "消えろ、クズ。", "今日は。", "--rules-only", "--executor", "one-by-one", "--format", "jsonl")
     return [(row["by"], row["toxic"]) for row in user.rows(*call)]
+
+
+@use(
+    """
+import json
+
+def read(folder):
+    rows = [json.loads(line) for line in (folder / "stars.jsonl").read_text("utf-8").splitlines()]
+    return {"test": [jnlp.Example(row["text"], row["stars"]) for row in rows]}
+
+def measure(models, examples, limit):
+    return {"long": sum(len(example.text) > 3 for example in examples) / len(examples)}
+
+STARS = jnlp.Evaluation(
+    "stars", "How many reviews are long.", "long", jnlp.Measured.DIRECT,
+    jnlp.DataSource("https://example.org/stars", "CC0", "花子"), "mine:read", measure="mine:measure",
+)
+
+@jnlp.hookimpl
+def register_evaluations(register):
+    register("stars", "mine:STARS", summary="How many reviews are long.")
+""",
+    [("stars", 0.5)],
+)
+def register_evaluations(user: User) -> object:
+    user.write("stars.jsonl", '{"text": "良い", "stars": "5"}\n{"text": "とても良い", "stars": "5"}\n')
+    said = user.jnlp("evaluate", "stars", "--data", ".", "-o", "out", "-q")
+    return [(row["task"], row["score"]) for row in map(json.loads, said.splitlines())]
 
 
 @pytest.fixture

@@ -294,7 +294,7 @@ def test_a_slow_and_a_heavy_import_are_named(write, monkeypatch: pytest.MonkeyPa
 
 def test_the_bundled_plugins_come_through_entry_points() -> None:
     names = {candidate.name for candidate in installed() if candidate.distribution == "jnlp"}
-    assert {"fill-mask", "classify", "toxicity", "search", "pretrain"} <= names
+    assert {"fill-mask", "classify", "toxicity", "pii", "evaluate", "search", "pretrain"} <= names
     assert all(info.reason is None for info in load_plugins().infos if info.distribution == "jnlp")
 
 

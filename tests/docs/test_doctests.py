@@ -18,6 +18,7 @@ import jnlp.types
 from jnlp.engine import Engine
 from jnlp.plugins import load_plugins
 from jnlp_search import Index
+from jnlp_search.kept_index import KeptIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,7 @@ MODULES = [
     "jnlp.surrogates",
     "jnlp.terminal",
     "jnlp_search.index",
+    "jnlp_search.kept_index",
     *(
         module.name
         for package in PACKAGES
@@ -92,7 +94,7 @@ def functions_and_classes() -> Iterator[tuple[str, object]]:
 
 def methods() -> Iterator[tuple[str, object]]:
     """Yield the public methods and properties of the classes that one works with."""
-    for name, owner in [*functions_and_classes(), ("jnlp_search.Index", Index)]:
+    for name, owner in [*functions_and_classes(), ("jnlp_search.Index", Index), ("jnlp_search.Index", KeptIndex)]:
         for member, value in vars(owner).items() if inspect.isclass(owner) else ():
             value = getattr(value, "__func__", value)
             if not member.startswith("_") and (inspect.isfunction(value) or isinstance(value, property)):

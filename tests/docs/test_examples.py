@@ -24,7 +24,7 @@ PRINTED = re.compile(r"^<!-- print: .*?^<!-- end -->", re.DOTALL | re.MULTILINE)
 def blocks() -> list[tuple[str, int, str]]:
     """Return (page, line, code) of each block that is not printed by the code itself."""
     found = []
-    for name in ("plugins.md", "library.md", "training.md", "getting-started.md", "models.md"):
+    for name in ("plugins.md", "library.md", "training.md", "getting-started.md", "models.md", "evaluation.md"):
         text = (ROOT / "docs" / name).read_text(encoding="utf-8")
         text = PRINTED.sub(lambda match: "\n" * match[0].count("\n"), text)
         found += [(name, text.count("\n", 0, m.start()) + 1, m[1]) for m in BLOCK.finditer(text)]

@@ -8,13 +8,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jnlp.encoder.batching import BatchRunner, is_out_of_memory
+from jnlp.encoder.batching import BatchRunner
 from jnlp.encoder.packing import batches
+from jnlp.encoder.torch_backend import TorchBackend, is_out_of_memory
 from jnlp.encoder.windows import Window
 from jnlp.errors import RecordError
 from jnlp.usage import Usage
 
-CPU = torch.device("cpu")
+CPU = TorchBackend(torch.device("cpu"))
 
 
 def window(length: int, mark: int) -> Window:

@@ -6,7 +6,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import torch
 
 from jnlp.encoder import budget
 from jnlp.encoder.budget import BLOCKS_TOKENS, CPU_TOKENS, cache_bytes, cpu_budget, token_bytes
@@ -58,7 +57,7 @@ def test_a_budget_is_what_fits_within_bounds(tmp_path: Path) -> None:
 
 def test_layers_that_run_in_blocks_have_room_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "cache_bytes", lambda *_: 64 << 20)
-    runtime, cpu = Runtime(device="cpu", dtype="fp32"), torch.device("cpu")
+    runtime, cpu = Runtime(device="cpu", dtype="fp32"), "cpu"
     whole, blocks = (runtime.budget(cpu, hidden=512, intermediate=2048, blocks=blocks) for blocks in (False, True))
     assert (whole, blocks) == (1792, 5376)  # 36,864 and 12,288 bytes a token
     assert Runtime(device="cpu", batch_tokens=77).budget(cpu, blocks=True) == 77

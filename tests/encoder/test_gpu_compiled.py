@@ -104,4 +104,4 @@ def test_on_a_gpu_it_is_taken_where_it_is_asked_for() -> None:
 def test_without_a_gpu_it_is_refused_in_a_line() -> None:
     with pytest.raises(UsageError, match="compiling is for a GPU, and the model runs on cpu") as refused:
         Runtime(device="cpu", compile=True).place()
-    assert refused.value.hint == "on a CPU: jnlp doctor --build-kernels"
+    assert refused.value.hint == "leave --compile out"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import stat
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,15 +18,20 @@ from jnlp.encoder import groups
 from jnlp.encoder.attention import blocked, choose, reference
 from jnlp.encoder.forms import kernels
 from jnlp.encoder.forms.kernels import check as trying
+from jnlp.encoder.forms.kernels import compile as compiling
+from jnlp.encoder.forms.kernels import processors
+from jnlp.encoder.forms.kernels.binding import Binding
+from jnlp.encoder.forms.kernels.compile import compile_library
+from jnlp.encoder.forms.kernels.library import Kernels
 from jnlp.encoder.packing import pack
 from jnlp.encoder.rotation import RotationTable
-from jnlp.encoder.runtime import has_bf16
-from jnlp.errors import JnlpError
+from jnlp.errors import JnlpError, UsageError
 
+KINDS = kernels.kinds()
 needs_kernels = pytest.mark.skipif(
-    not kernels.runnable() or kernels.compiler() is None,
-    reason="needs a processor with AVX-512 and a C++ compiler",
+    not KINDS or kernels.compiler() is None, reason="needs a processor with AVX2 or NEON, and a C++ compiler"
 )
+AVX2 = next(kind for kind in kernels.KINDS if kind.name == "avx2")
 LENGTHS = [
     (1,),
     (2,),
@@ -51,28 +57,33 @@ def cache(tmp_path_factory):
     kernels.status.cache_clear()
 
 
-@pytest.fixture
-def compiled(cache, monkeypatch):
-    """The kernels; nothing else in the process keeps them afterwards."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache.parents[2]))
-    kernels.status.cache_clear()
-    found = kernels.load()
-    assert found is not None, kernels.status().text
-    yield found
-    kernels.status.cache_clear()
+@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.name)
+def compiled(request, tmp_path_factory):
+    """The kernels for each kind of processor that this one can run."""
+    path = tmp_path_factory.mktemp("kernels") / "kernels.so"
+    compile_library(kernels.compiler(), request.param.flags, path)
+    return Kernels(Binding(path, request.param))
 
 
 @pytest.fixture(params=[torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
-def dtype(request):
-    if request.param is torch.bfloat16 and not kernels.processor_flags() >= kernels.NEEDED_BF16:
-        pytest.skip("needs a processor with AVX-512 bf16")
+def dtype(request, compiled):
+    if not compiled.handles(request.param, 64):
+        pytest.skip("this kind of processor has no bf16")
     return request.param
+
+
+@pytest.fixture
+def chosen(compiled, monkeypatch):
+    """The kernels, in use."""
+    monkeypatch.setattr(kernels, "load", lambda: compiled)
+    return compiled
 
 
 @pytest.fixture
 def unknown(monkeypatch, tmp_path):
     """No kernels are built and none known of; returns where they would be."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(compiling, "BUILT", tmp_path / "none")
     kernels.status.cache_clear()
     yield tmp_path / "cache" / "jnlp" / "kernels"
     kernels.status.cache_clear()
@@ -190,8 +201,8 @@ def test_attention_is_the_same_on_one_thread_and_on_three(compiled, dtype):
 
 
 @needs_kernels
-def test_they_are_chosen_where_they_fit_and_nowhere_else(compiled, dtype):
-    assert choose("cpu", dtype, 64, False) == compiled.attention
+def test_they_are_chosen_where_they_fit_and_nowhere_else(chosen, dtype):
+    assert choose("cpu", dtype, 64, False) == chosen.attention
     assert choose("cpu", dtype, 64, True) is blocked
     assert choose("cpu", dtype, 32, False) is blocked
     assert choose("cpu", torch.float16, 64, False) is blocked
@@ -199,13 +210,13 @@ def test_they_are_chosen_where_they_fit_and_nowhere_else(compiled, dtype):
 
 @needs_kernels
 @pytest.mark.parametrize("name", ["fp32", "bf16"])
-def test_vectors_of_a_whole_model_agree(compiled, tmp_path, name, monkeypatch):
+def test_vectors_of_a_whole_model_agree(chosen, tmp_path, name, monkeypatch):
     from jnlp.encoder.load import load_embedder
     from jnlp.encoder.runtime import Runtime
     from jnlp.testing import SENTENCES, make_model
 
-    if name == "bf16" and not has_bf16("cpu"):
-        pytest.skip("needs a processor with bf16")
+    if name not in chosen.binding.attention:
+        pytest.skip("this kind of processor has no bf16")
     folder = make_model(tmp_path / "model", hidden=128, heads=2, layers=4)
     texts = [*SENTENCES, "。".join(SENTENCES)]
     fast = load_embedder(folder, runtime=Runtime(dtype=name)).embed(texts).vectors
@@ -230,15 +241,17 @@ def test_doctor_builds_them_and_again_when_asked(unknown):
     assert kernels.build() == made
     assert made.stat().st_mtime_ns > built  # another compiler may have come
     after = CliRunner().invoke(build_cli(), "doctor").stdout
-    assert "compiled, for fp32" in after
+    assert f"compiled for {KINDS[0].title}: " in after
+    assert "fp32" in after
     assert str(made) in after
 
 
 @needs_kernels
 def test_kernels_that_compute_something_else_are_named(cache, monkeypatch, capsys):
-    assert trying.main(str(cache)) == 0
+    called = [KINDS[0].name, str(cache)]
+    assert trying.main(called) == 0
     monkeypatch.setitem(trying.LEAST, "fp32", 1.01)
-    assert trying.main(str(cache)) == 1
+    assert trying.main(called) == 1
     assert capsys.readouterr().out.startswith("in fp32 a state has a cosine of 1.0000 to plain torch's")
     assert kernels._on_trial is None
 
@@ -263,14 +276,14 @@ def test_a_cache_that_cannot_be_read_leaves_plain_torch(unknown, monkeypatch):
     def denied(*_: object) -> bool:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(kernels, "runnable", lambda: True)
+    monkeypatch.setattr(kernels, "kinds", lambda: (AVX2,))
     monkeypatch.setattr(Path, "is_file", denied)
     assert kernels.load() is None
     assert "cannot be read: Permission denied" in kernels.status().text
 
 
 def test_the_compiler_is_that_of_the_environment_with_its_arguments(unknown, monkeypatch, tmp_path):
-    monkeypatch.setattr(kernels, "runnable", lambda: True)
+    monkeypatch.setattr(kernels, "kinds", lambda: (AVX2,))
     ccache = script(tmp_path / "ccache", "#!/bin/sh\nexit 0\n")
     monkeypatch.setenv("CXX", f"{ccache} g++")
     assert kernels.compiler() == [ccache, "g++"]
@@ -300,7 +313,7 @@ def test_gradients_are_refused(compiled):
 
 @needs_kernels
 def test_a_library_that_is_broken_is_passed_over_and_built_again(unknown, cache):
-    path = kernels.library_path()
+    path = kernels.library_path(KINDS[0])
     path.parent.mkdir(parents=True)
     path.write_bytes(b"no library")
     assert kernels.load() is None
@@ -312,23 +325,63 @@ def test_a_library_that_is_broken_is_passed_over_and_built_again(unknown, cache)
 @needs_kernels
 def test_kernels_of_another_version_are_passed_over(unknown):
     unknown.mkdir(parents=True)
-    (unknown / "kernels-0123456789abcdef.so").write_bytes(b"")
+    (unknown / "kernels-avx2-0123456789abcdef.so").write_bytes(b"")
     assert kernels.load() is None
-    assert kernels.status().text == "plain torch: those built are for another version of jnlp or torch"
+    assert kernels.status().text == "plain torch: those built are for another version of jnlp"
     assert kernels.status().hint == "jnlp doctor --build-kernels"
 
 
 @needs_kernels
-def test_a_processor_without_the_newer_instructions_uses_what_it_can(cache, compiled, monkeypatch):
-    monkeypatch.setattr(kernels, "processor_flags", lambda: kernels.NEEDED)
-    kernels.status.cache_clear()
+def test_a_processor_without_the_newer_instructions_uses_what_it_can(unknown, monkeypatch):
+    monkeypatch.setattr(processors, "processor_flags", lambda: AVX2.needs)
+    kernels.forget()
+    if not KINDS[-1].needs >= AVX2.needs:
+        pytest.skip("needs a processor with AVX2")
+    made = kernels.build()
+    assert made.name.startswith("kernels-avx2-")
     found = kernels.load()
     assert found is not None
     assert found.handles(torch.float32, 64)
     assert not found.handles(torch.bfloat16, 64)
-    assert "int8" not in found.steps
     assert choose("cpu", torch.bfloat16, 64, False) is blocked
-    assert "for fp32; the processor has no AVX-512 bf16" in kernels.status().text
+    assert kernels.status().text.startswith("compiled for AVX2: fp32, int8: ")
+
+
+@needs_kernels
+def test_the_variable_turns_them_off_or_names_a_kind(unknown, cache, monkeypatch):
+    unknown.mkdir(parents=True)
+    shutil.copy(cache, unknown / cache.name)
+    assert kernels.load() is not None
+    monkeypatch.setenv("JNLP_KERNELS", "off")
+    kernels.forget()
+    assert kernels.load() is None
+    assert kernels.status().text == "plain torch: the kernels are turned off by JNLP_KERNELS"
+    with pytest.raises(JnlpError, match="turned off by JNLP_KERNELS"):
+        kernels.build()
+    monkeypatch.setenv("JNLP_KERNELS", KINDS[0].name)
+    kernels.forget()
+    assert kernels.load() is not None
+    monkeypatch.setenv("JNLP_KERNELS", "mmx")
+    kernels.forget()
+    with pytest.raises(UsageError, match="JNLP_KERNELS=mmx cannot be used on this processor"):
+        kernels.load()
+
+
+@needs_kernels
+def test_they_are_built_in_the_background_once(unknown, monkeypatch):
+    kernels.build_in_background()
+    assert not unknown.exists()  # JNLP_BUILD_KERNELS=off, in all tests
+    monkeypatch.delenv("JNLP_BUILD_KERNELS")
+    kernels.build_in_background()
+    kernels.build_in_background()  # the second sees that the first has begun
+    path = kernels.library_path(KINDS[0])
+    for _ in range(2400):
+        if path.is_file():
+            break
+        time.sleep(0.1)
+    kernels.forget()
+    assert kernels.load() is not None
+    assert sorted(each.suffix for each in unknown.iterdir()) == [".so", ".started"]
 
 
 def script(path, text):
@@ -338,7 +391,7 @@ def script(path, text):
 
 
 def test_a_compiler_that_fails_is_one_line(unknown, tmp_path, monkeypatch):
-    monkeypatch.setattr(kernels, "runnable", lambda: True)
+    monkeypatch.setattr(kernels, "kinds", lambda: (AVX2,))
     said = "In file included\nattention.h:1: error: no such thing\nmore"
     monkeypatch.setenv("CXX", script(tmp_path / "c++", f"#!/bin/sh\necho '{said}' >&2; exit 1\n"))
     with pytest.raises(
@@ -350,14 +403,14 @@ def test_a_compiler_that_fails_is_one_line(unknown, tmp_path, monkeypatch):
 
 
 def test_a_compiler_that_says_nothing_is_one_line(unknown, tmp_path, monkeypatch):
-    monkeypatch.setattr(kernels, "runnable", lambda: True)
+    monkeypatch.setattr(kernels, "kinds", lambda: (AVX2,))
     monkeypatch.setenv("CXX", script(tmp_path / "c++", "#!/bin/sh\nexit 3\n"))
     with pytest.raises(JnlpError, match=r"could not build the kernels: exit status 3 \(set CXX"):
         kernels.build()
 
 
 def test_without_a_compiler_the_line_says_what_to_install(unknown, tmp_path, monkeypatch):
-    monkeypatch.setattr(kernels, "runnable", lambda: True)
+    monkeypatch.setattr(kernels, "kinds", lambda: (AVX2,))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(JnlpError, match=r"there is no C\+\+ compiler") as caught:
@@ -367,10 +420,11 @@ def test_without_a_compiler_the_line_says_what_to_install(unknown, tmp_path, mon
 
 
 def test_a_cache_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(kernels, "runnable", lambda: True)
+    monkeypatch.setattr(kernels, "kinds", lambda: (AVX2,))
     monkeypatch.setattr(kernels, "compiler", lambda: ["c++"])
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(compiling, "BUILT", tmp_path / "none")
     kernels.status.cache_clear()
     with pytest.raises(JnlpError, match="could not be written"):
         kernels.build()
@@ -380,9 +434,20 @@ def test_a_cache_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
 def test_on_another_processor_attention_stays_plain(unknown, monkeypatch):
     from jnlp.cli import build_cli
 
-    monkeypatch.setattr(kernels, "runnable", lambda: False)
+    monkeypatch.setattr(kernels, "kinds", lambda: ())
     assert choose("cpu", torch.bfloat16, 64, False) is blocked
-    with pytest.raises(JnlpError, match="no AVX-512"):
+    with pytest.raises(JnlpError, match="neither AVX2 nor NEON"):
         kernels.build()
     result = CliRunner().invoke(build_cli(), "doctor")
-    assert "  kernels                plain torch: this processor has no AVX-512" in result.stdout
+    assert "  kernels                plain torch: this processor has neither AVX2 nor NEON" in result.stdout
+
+
+@pytest.mark.slow
+def test_every_kind_of_this_architecture_compiles(tmp_path):
+    command = kernels.compiler()
+    if command is None:
+        pytest.skip("needs a C++ compiler")
+    for kind in kernels.KINDS:
+        if kind.machine == processors.machine() and kind not in KINDS:
+            compile_library(command, kind.flags, tmp_path / kind.name)
+            assert (tmp_path / kind.name).stat().st_size > 10_000

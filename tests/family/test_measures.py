@@ -16,12 +16,14 @@ from jnlp.encoder.load import load_tokenizer
 from jnlp.models.resolve import BUILTIN
 from jnlp.training.retrieval import ndcg_at
 from jnlp.types import Overflow
-from jnlp_family.masked_lm import cloze
-from jnlp_family.masked_lm.needle import needle
-from jnlp_family.masked_lm.scores import masked_scores
-from jnlp_family.masked_lm.texts import cut
+from jnlp_evaluate.direct import dense_ranks
+from jnlp_evaluate.masked import cloze
+from jnlp_evaluate.masked.needle import needle
+from jnlp_evaluate.masked.passages import cut
+from jnlp_evaluate.masked.scores import masked_scores
+from jnlp_family.masked_lm import guesses
 from jnlp_family.search.jaquad import Retrieval
-from jnlp_family.search.measure import choose_weight, dense_ranks, fused_ranks, lexical_ranks
+from jnlp_family.search.measure import choose_weight, fused_ranks, lexical_ranks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -81,7 +83,7 @@ def test_the_cloze_set_is_the_one_that_was_fixed() -> None:
     assert Counter(item.kind for item in items) == dict.fromkeys(("fact", "particle", "daily", "technical", "verb"), 12)
     assert sum(item.content for item in items) >= 30
     assert all(item.text.count("<mask>") == 1 and item.answers for item in items)
-    data = (resources.files("jnlp_family.masked_lm") / "cloze.jsonl").read_bytes()
+    data = (resources.files("jnlp_evaluate.masked") / "cloze.jsonl").read_bytes()
     assert hashlib.sha256(data).hexdigest() == "1cd6f75d9ab96e638a0c23a7fca666a3db91e32279210f7ef6e492e1ec3d8d49"
 
 
@@ -109,7 +111,7 @@ def test_frequency_guesses_the_commonest_of_the_script(tokenizer: Tokenizer) -> 
     counts = np.zeros(tokenizer.vocabulary, np.int64)
     counts[words.index("は")], counts[words.index("雨")] = 9, 5
     items = [cloze.Item("daily", True, "今日は<mask>です。", ("雨",))]
-    plain, scripted = (cloze.by_frequency(counts, tokenizer, items, scripts=s)[0] for s in (False, True))
+    plain, scripted = (guesses.by_frequency(counts, tokenizer, items, scripts=s)[0] for s in (False, True))
     assert (plain.rank, plain.five[0]) == (2, "は")
     assert (scripted.rank, scripted.five[0]) == (1, "雨")
 
@@ -142,7 +144,7 @@ def test_fusion_ranks_by_both_legs_and_the_weight_is_the_best_of_them() -> None:
     lexical = [{0: 2.0, 1: 4.0}, {3: 5.0, 2: 1.0}]  # the second question is the words' own
     cosines = np.array([[0.9, 0.1, 0.0, 0.2], [0.9, 0.2, 0.1, 0.8]], np.float32)
     assert lexical_ranks(lexical, task).tolist() == [2, 1]
-    assert dense_ranks(cosines, task).tolist() == [1, 2]
+    assert dense_ranks(cosines, task.relevant).tolist() == [1, 2]
     assert fused_ranks(lexical, cosines, task, 0.0).tolist() == [2, 1]
     assert fused_ranks(lexical, cosines, task, 1.0).tolist() == [1, 2]
     weights = choose_weight(lexical, cosines, task)

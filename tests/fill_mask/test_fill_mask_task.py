@@ -207,7 +207,12 @@ def test_two_threads_at_once(tiny):
     batches = [[f"{word}は<mask>と<mask>です。"] * 3 for word in ("今日", "明日", "東京", "雨")]
     expected = [apply(batch) for batch in batches]
     with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(apply, batches)) == expected
+        found = list(pool.map(apply, batches))
+    fills = [[fill for result in batch for fill in result.fills] for batch in (*found, *expected)]
+    for ours, alone in zip(fills[: len(found)], fills[len(found) :], strict=True):
+        assert [fill.tokens for fill in ours] == [fill.tokens for fill in alone]
+        # A library of products may split them otherwise where two threads ask at once: the last digit differs.
+        assert [fill.score for fill in ours] == pytest.approx([fill.score for fill in alone], rel=1e-5)
 
 
 def test_the_record_is_as_promised(tiny):

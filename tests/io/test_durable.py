@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import io
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from jnlp.errors import JnlpError
-from jnlp.io import open_writer
-from jnlp.io.durable import Lock
+from jnlp.io import durable, open_writer
+from jnlp.io.durable import Lock, open_own, replacing
 
 JOB = {"task": "数える"}
 
@@ -86,3 +89,33 @@ def test_a_lock_whose_name_was_removed_meanwhile_is_taken_anew(tmp_path):
     second.release()
     first.release()
     assert names(tmp_path) == []
+
+
+def test_a_write_that_the_system_takes_in_parts_is_whole(tmp_path, monkeypatch):
+    """The system takes 2 GiB at once at most, and of a write to a disk that becomes full what fits."""
+
+    class Short(io.FileIO):
+        room = 1_000
+
+        def write(self, data, /):
+            part = bytes(data)[: min(3, Short.room)]
+            if bytes(data) and not part:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            Short.room -= len(part)
+            return super().write(part)
+
+    class Mixed(durable._Whole, Short):
+        pass
+
+    monkeypatch.setattr(durable, "_Whole", Mixed)
+    numbers = np.arange(8, dtype=np.float32).reshape(2, 4)
+    with open_own(tmp_path / "a") as file:
+        assert file.write(b"0123456789") == 10
+        assert file.write(numbers) == 32
+        assert file.write(b"") == 0
+    assert (tmp_path / "a").read_bytes() == b"0123456789" + numbers.tobytes()
+    (tmp_path / "b").write_bytes(b"old")
+    Short.room = 5
+    with pytest.raises(OSError, match="No space left"), replacing(tmp_path / "b") as file:
+        file.write(b"0123456789")
+    assert {path.name: path.read_bytes()[:3] for path in tmp_path.iterdir()} == {"a": b"012", "b": b"old"}

@@ -16,11 +16,11 @@ from jnlp.errors import JnlpError
 from jnlp.io.durable import Lock
 from jnlp.training.dense_encoder import can_compile
 from jnlp.training.stopping import Stopped
+from jnlp.training.team import Alone
 from jnlp_pretrain.loop import Plan
 from jnlp_pretrain.pretraining import RunOptions, pretrain
 from jnlp_pretrain.recipe import Span, Stage
 from jnlp_pretrain.shards import TRAIN, open_shards
-from jnlp_pretrain.team import Alone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,19 +12,21 @@ import pytest
 import torch
 
 from jnlp.errors import JnlpError, MissingExtraError, UsageError
+from jnlp.training.team import Accelerated, Alone, assemble
 from jnlp_pretrain.pretraining import RunOptions, pretrain
 from jnlp_pretrain.recipe import Recipe, Span, Stage
-from jnlp_pretrain.team import Accelerated, Alone, assemble
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 PROGRAM = """
+import atexit
 import sys
 import torch
+atexit.register(lambda: print("left", torch.distributed.is_initialized(), flush=True))
 from pathlib import Path
 from jnlp_pretrain.pretraining import RunOptions, pretrain
-from jnlp_pretrain.team import assemble
+from jnlp.training.team import assemble
 from jnlp_pretrain.recipe_files import load_recipe
 torch.set_num_threads(1)
 recipe, corpus, folder = sys.argv[1:]
@@ -108,6 +110,7 @@ def test_two_processes_reach_what_one_reaches(corpus: Path, tmp_path: Path) -> N
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     done = subprocess.run([*launch, *arguments], capture_output=True, encoding="utf-8", env=environment, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("left False") == 2, "a group of processes that is not ended may abort the process at exit"
     alone = pretrain(
         load_recipe(str(tmp_path / "pair.toml")),
         [corpus / "diary-000.jsonl"],

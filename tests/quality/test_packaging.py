@@ -14,9 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from jnlp.encoder.forms import kernels
 
-def run(*command: str | Path, cwd: Path | None = None) -> str:
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "JNLP_CONFIG")}
+
+def run(*command: str | Path, cwd: Path | None = None, **variables: str) -> str:
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "JNLP_CONFIG")}
+    environment = kept | variables
     done = subprocess.run(
         [str(part) for part in command], cwd=cwd, capture_output=True, encoding="utf-8", env=environment
     )
@@ -27,9 +30,14 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
 @pytest.fixture(scope="session")
 def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, root)
+    build_wheel(root, out, "native")
     (made,) = out.glob("jnlp-*.whl")
     return made
+
+
+def build_wheel(root: Path, out: Path, kernels: str) -> None:
+    build = (sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, root)
+    run(*build, JNLP_BUILD_KERNELS=kernels)
 
 
 def make_environment(folder: Path) -> Path:
@@ -61,9 +69,33 @@ def test_the_wheel_holds_the_core_the_plugins_and_the_weights(wheel: Path) -> No
     ):
         assert expected in names, expected
     assert not [name for name in names if name.startswith(("plugins/", "tests/", "docs/", "jnlp_family"))]
-    for package in ("jnlp", "jnlp_fill_mask", "jnlp_classify", "jnlp_toxicity", "jnlp_search", "jnlp_pretrain"):
+    for package in (
+        "jnlp",
+        "jnlp_fill_mask",
+        "jnlp_classify",
+        "jnlp_toxicity",
+        "jnlp_pii",
+        "jnlp_evaluate",
+        "jnlp_search",
+        "jnlp_pretrain",
+        "jnlp_serve",
+        "jnlp_ray",
+    ):
         assert f"{package}/py.typed" in names
     assert wheel.stat().st_size < 95e6
+
+
+def test_the_wheel_holds_kernels_for_this_platform_or_fits_all(root: Path, wheel: Path, tmp_path: Path) -> None:
+    if not kernels.kinds() or kernels.compiler() is None:
+        pytest.skip("needs a processor with AVX2 or NEON, and a C++ compiler")
+    platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    assert wheel.name.endswith(f"-py3-none-{platform}.whl")
+    held = [name for name in zipfile.ZipFile(wheel).namelist() if name.endswith(".so")]
+    assert held == [f"jnlp/encoder/forms/kernels/built/{kernels.library_path(kernels.kinds()[0]).name}"]
+    build_wheel(root, tmp_path, "off")
+    (pure,) = tmp_path.glob("*.whl")
+    assert pure.name.endswith("-py3-none-any.whl")
+    assert not [name for name in zipfile.ZipFile(pure).namelist() if name.endswith(".so")]
 
 
 def test_a_third_party_s_plugin_works_beside_the_wheel(root: Path, wheel: Path, tmp_path: Path) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from jnlp.types import Embeddings, Encoded, Overflow, Purpose, SearchScores
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `generations`, and the processes that die
 
 
 class CharacterTokenizer:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jnlp.encoder.vectors import unit
 from jnlp.errors import JnlpError, UsageError
 from jnlp.models.folder import inspect
 from jnlp.models.resolve import BUILTIN
@@ -132,10 +133,9 @@ def test_an_explanation_adds_up(index, embedder):
         dense = (how.cosine - min(cosines)) / (max(cosines) - min(cosines))
         assert how.fused == pytest.approx(0.25 * dense + 0.75 * (how.bm25 or 0) / best)
         assert (how.bm25 is None) == (how.bm25_rank is None)
-        vector = embedder.embed([hit.text, "契約の解約"]).vectors
-        assert how.cosine == pytest.approx(
-            float(vector[0] @ vector[1] / np.prod(np.linalg.norm(vector, axis=1))), abs=1e-5
-        )
+        passage, asked = unit(embedder.embed([hit.text, "契約の解約"]).vectors)
+        kept = passage.astype(np.float16).astype(np.float32)
+        assert how.cosine == pytest.approx(float(kept @ asked), abs=1e-6)
     assert [hit.explain.fused for hit in hits] == sorted((hit.explain.fused for hit in hits), reverse=True)
     assert sorted(hit.explain.cosine_rank for hit in hits) == [1, 2, 3, 4, 5]
     assert index.search("契約の解約")[0].explain is None
@@ -236,3 +236,56 @@ def test_threads_ask_with_conditions_of_their_own(tmp_path, engine):
         for thread in threads:
             thread.join()
         assert wrong == []
+
+
+def test_several_queries_are_answered_as_each_alone(index, embedder, monkeypatch):
+    queries = ["契約の解約", "猫", "🎉", "猫"]
+    alone = [index.search(query, top=3, explain=True) for query in queries]
+    calls: list[int] = []
+    embed = type(embedder).embed
+    monkeypatch.setattr(
+        type(embedder), "embed", lambda self, texts, **how: calls.append(len(texts)) or embed(self, texts, **how)
+    )
+    assert index.search_many(queries, top=3, explain=True) == alone
+    assert calls == [4]  # embedded together
+    assert index.search_many([]) == []
+    with pytest.raises(UsageError, match="empty"):
+        index.search_many(["猫", " "])
+    assert [len(hits) for hits in index.search_many(["猫", "契約"], retriever="lexical", top=1)] == [1, 1]
+
+
+def test_threads_search_while_documents_come(tmp_path, engine):
+    """Each answer is that of one commit: all documents up to a number, and none beyond."""
+    with Index.open(tmp_path / "my.idx", engine) as index:
+        index.add([Record("0", "契約の解約の条件0", {"n": 0})])
+        wrong: list[object] = []
+        ended = threading.Event()
+
+        def ask() -> None:
+            before = 0
+            while not ended.is_set():
+                found = sorted(
+                    hit.metadata["n"] for hit in index.search("契約の解約", top=50, per_document=0, group=False)
+                )
+                if found != list(range(len(found))) or len(found) < before:
+                    wrong.append(found)
+                before = len(found)
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for n in range(1, 12):
+            index.add([Record(f"{n}", f"契約の解約の条件{n}", {"n": n})])
+        ended.set()
+        for thread in threads:
+            thread.join()
+        assert wrong == []
+        assert len(index.search("契約の解約", top=50, per_document=0)) == 12
+
+
+def test_a_query_in_other_words_is_left_to_the_vectors(index):
+    """One word of four is found by chance; a share that is asked for stays."""
+    query = "解約 xyzzy plugh frotz"
+    assert {hit.explain.dense_weight for hit in index.search(query, explain=True)} == {1.0}
+    assert {hit.explain.dense_weight for hit in index.search(query, explain=True, dense_weight=0.25)} == {0.25}
+    assert max(hit.explain.dense_weight for hit in index.search("契約の解約", explain=True)) < 1

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from jnlp.engine import Engine
 from jnlp.plugins import import_candidate, load_plugins
 from jnlp.testing import make_model
 from jnlp.types import Hit
+from jnlp_search import Index
 from jnlp_search.render import SHORT, snippet
 
 FIELDS = [
@@ -131,16 +134,97 @@ def test_people_see_the_sentence_that_answers(jnlp, folder):
 
 def test_what_was_not_found_is_said(jnlp, folder):
     jnlp("index", "文書", "--index", "my.idx", "--text", "答")
-    told = "jnlp: no passage has a word of the query; these are the nearest by their vectors\n"
+    told = "; no passage has a word of the query; these are the nearest by their vectors\n"
     out, err = jnlp("search", "my.idx", "xyzzy")
     assert out
-    assert err == told
+    assert err.startswith("jnlp: no good match: the best score is ")
+    assert err.endswith(told)
     assert jnlp("search", "my.idx", "xyzzy", "-q")[1] == ""
     assert "no good match" in jnlp("search", "my.idx", "xyzzy", "--retriever", "dense")[1]
     assert jnlp("search", "my.idx", "xyzzy", "--retriever", "dense", "-q")[1] == ""
     assert jnlp("search", "my.idx", "猫")[1] == ""
     Path("空").mkdir()
     assert jnlp("index", "空", "--index", "empty.idx")[1] == "jnlp: no document was found there\n"
+
+
+def test_a_person_sees_no_passage_where_none_is_good(jnlp, folder):
+    jnlp("index", "文書", "--index", "my.idx", "--text", "答")
+    out, err = jnlp("search", "my.idx", "🏠🏠", "--format", "table")
+    assert out == ""
+    assert re.fullmatch(r"jnlp: no good match: the best score is \S+; --min-score 0 shows the nearest passages\n", err)
+    out, err = jnlp("search", "my.idx", "🏠🏠", "--format", "table", "--min-score", "0")
+    assert out.startswith("1. 文書/")
+    assert "no passage has a word of the query; these are the nearest by their vectors" in err
+    assert json.loads(jnlp("search", "my.idx", "🏠🏠")[0].splitlines()[0])["score"] < 0.1  # a program reads the score
+    assert jnlp("search", "my.idx", "🏠🏠", "--format", "table", "-q") == ("", "")
+
+
+def test_a_quiet_search_does_not_ask_if_the_index_is_outdated(jnlp, folder, monkeypatch):
+    jnlp("index", "文書", "--index", "my.idx", "--text", "答")
+    asked = []
+    monkeypatch.setattr(Index, "is_outdated", lambda index: asked.append(index) or False)
+    jnlp("search", "my.idx", "猫", "-q")
+    assert asked == []
+    jnlp("search", "my.idx", "猫")
+    assert len(asked) == 1
+
+
+def test_sheets_have_the_path_once_and_times_as_dates(jnlp, folder):
+    jnlp("index", "文書", "--index", "my.idx")
+    jnlp("search", "my.idx", "契約を解約する", "-o", "hits.csv")
+    with Path("hits.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert "metadata.path" not in rows[0]
+    assert rows[0]["path"] == "文書/契約.txt"
+    written = datetime.fromisoformat(rows[0]["metadata.mtime"]).timestamp()
+    assert written == pytest.approx(Path("文書/契約.txt").stat().st_mtime, abs=1)
+    record = json.loads(jnlp("search", "my.idx", "契約を解約する")[0].splitlines()[0])
+    assert record["metadata"]["path"] == record["path"]  # programs get all of it, as numbers
+    assert isinstance(record["metadata"]["mtime"], float)
+
+
+def test_an_explanation_leads_to_the_score(jnlp, folder):
+    jnlp("index", "文書", "--index", "my.idx")
+    out, _ = jnlp("search", "my.idx", "契約を解約する", "--explain", "--format", "table", "--dense-weight", "0.25")
+    lines = " ".join(out.split())
+    first = re.search(
+        r"BM25 \S+ \(rank 1, share 1.000\), cosine \S+ \(rank \d, share (\S+)\) 0.75 × 1.000 \+ 0.25 × (\S+) = "
+        r"(\S+) fused, (\d+)% of the best; the best passages have \d+% of the query's words → score (\S+)",
+        lines,
+    )
+    assert first is not None, out
+    assert first[1] == first[2]
+    assert float(first[3]) == pytest.approx(0.75 + 0.25 * float(first[2]), abs=0.002)
+    assert first[4] == "100"
+    assert f"  {first[5]}" in out.splitlines()[0]
+    alone, _ = jnlp("search", "my.idx", "契約", "--explain", "--format", "table", "--retriever", "lexical")
+    assert "1.00 × 1.000 = 1.000 fused" in " ".join(alone.split())
+
+
+def test_an_emoji_has_no_good_match(jnlp, folder):
+    jnlp("index", "文書", "--index", "my.idx")
+    _, err = jnlp("search", "my.idx", "🎉")
+    assert "no good match: the best score is" in err
+    assert "no passage has a word of the query" in err
+
+
+def test_a_query_without_an_index_says_how_to_make_one(jnlp, folder):
+    _, err = jnlp("search", "休暇は何日か", status=2)
+    assert "no index is named" in err
+    assert "jnlp index FOLDER --index my.idx" in err
+
+
+def test_files_without_text_are_counted(jnlp, folder):
+    (folder / "空.txt").write_text("", encoding="utf-8")
+    (folder / "空白.md").write_text(" \n\n", encoding="utf-8")
+    _, err = jnlp("index", "文書", "--index", "my.idx")
+    assert "2 files without text" in err
+
+
+def test_subcommands_have_their_whole_summaries(jnlp):
+    out, _ = jnlp("index", "--help")
+    assert "..." not in out.partition("Commands:")[2]
+    assert "until Ctrl-C." in out
 
 
 def test_wrong_calls_are_one_line(jnlp, folder):
@@ -209,7 +293,7 @@ def test_two_files_may_number_their_rows_alike(jnlp):
     ]
     table = jnlp("search", "idx", "定休日", "--retriever", "lexical", "--format", "table")[0].splitlines()
     assert table[0].startswith("1. 1 (faq/a.csv) 0–")
-    assert table[-1] == "also in 2 (faq/b.csv)"
+    assert table[-1].strip() == "also in 2 (faq/b.csv)"
 
 
 @pytest.mark.parametrize(

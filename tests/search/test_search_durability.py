@@ -14,19 +14,21 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from generations import content, documents
 
 from jnlp.errors import JnlpError
 from jnlp.io import OutputEncoding, durable
 from jnlp.io import documents as read_documents
-from jnlp.types import Record, Source
-from jnlp_search import builder
+from jnlp.types import Record
+from jnlp_search import builder, settings
 from jnlp_search.build import build, delete, repair_index
 from jnlp_search.compact import compact
 from jnlp_search.export import export
 from jnlp_search.options import IndexOptions
 from jnlp_search.search import open_index
 from jnlp_search.store.catalog import SEGMENTS, Catalog
-from jnlp_search.store.schema import FORMAT
+from jnlp_search.store.checks import DamagedIndexError
+from jnlp_search.store.schema import FORMAT, UPGRADED
 from jnlp_search.store.verify import verify
 
 CHILD = """
@@ -34,7 +36,7 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from conftest import PairEmbedder
-from test_search_durability import documents
+from generations import documents
 from jnlp.io import durable
 from jnlp_search import build as index, builder, compact
 from jnlp_search.options import IndexOptions
@@ -86,6 +88,8 @@ builder.BATCH_CHUNKS = 6
 how = sys.argv[4] if len(sys.argv) > 4 else "update"
 if how == "compact":
     compact.compact(folder)
+elif how == "kind":
+    index.build(folder, [], PairEmbedder(), IndexOptions(flat_below=0, hnsw_below=20), model="pairs")
 else:
     options = IndexOptions(rebuild=how == "rebuild")
     index.build(folder, documents(2), PairEmbedder(), options, model="pairs", sources=["/文書"])
@@ -93,35 +97,10 @@ print(step)
 """
 
 
-def documents(generation: int) -> list[Record]:
-    """Twenty documents; in the second generation a third changed, some are new and some are gone."""
-    numbers = range(20) if generation == 1 else range(4, 26)
-    return [
-        Record(
-            f"{n:02}.txt",
-            f"第{n}話　{'山川海空花鳥風月'[n % 8]}の話をする。\n\n"
-            f"{'改訂した。' if n % 3 == generation % 3 else '初めの版。'}終わりに雨が降る。",
-            {"title": f"第{n}話"},
-            Source(f"/文書/{n:02}.txt"),
-        )
-        for n in numbers
-    ]
-
-
 def run(folder: Path, stop: int, *how: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(folder), str(stop), *how]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
-
-
-def content(folder: Path) -> dict[str, list[tuple[object, ...]]]:
-    """What an index holds, without the numbers that a row happens to have."""
-    sql = """SELECT ordinal, start, stop, tokens, text, passage, vector, words, title, metadata
-             FROM documents LEFT JOIN chunks ON document = documents.id LEFT JOIN vectors ON chunk = chunks.id
-             LEFT JOIN fulltext ON fulltext.rowid = chunks.id WHERE key = ? ORDER BY ordinal"""
-    with Catalog.reading(folder) as catalog:
-        names = [row[0] for row in catalog.db.execute("SELECT key FROM documents ORDER BY key")]
-        return {name: catalog.db.execute(sql, (name,)).fetchall() for name in names}
 
 
 @pytest.fixture(scope="module")
@@ -133,8 +112,9 @@ def first(tmp_path_factory) -> Path:
 
 
 def _embedder():
-    namespace: dict[str, object] = {"__name__": "child"}
-    source = (Path(__file__).parent / "conftest.py").read_text(encoding="utf-8")
+    file = Path(__file__).parent / "conftest.py"
+    namespace: dict[str, object] = {"__name__": "child", "__file__": str(file)}
+    source = file.read_text(encoding="utf-8")
     exec(compile(source, "conftest.py", "exec"), namespace)
     return namespace["PairEmbedder"]()
 
@@ -270,6 +250,47 @@ def test_kill_anywhere_in_a_compaction(tmp_path, worn, compact_steps, seed, mode
     killed_compaction(tmp_path / "i", worn, random.Random(seed).randint(1, compact_steps), models)
 
 
+@pytest.fixture(scope="module")
+def kind_steps(tmp_path_factory, worn) -> int:
+    """The number of places to die in a change of the kind of the vector index."""
+    folder = tmp_path_factory.mktemp("kind") / "i"
+    shutil.copytree(worn, folder)
+    done = run(folder, 0, "kind")
+    assert done.returncode == 0, done.stderr
+    assert verify(folder).problems == verify(folder).leftovers == ()
+    assert _kinds(folder) == ["HNSW16,SQ8"]
+    return int(done.stdout)
+
+
+def _kinds(folder: Path) -> list[str]:
+    with Catalog.reading(folder) as catalog:
+        return [segment.kind for segment in catalog.segments()]
+
+
+def killed_kind_change(folder: Path, worn: Path, stop: int, models, embedder) -> None:
+    shutil.copytree(worn, folder)
+    before, found = content(folder), answers(folder, models)
+    assert run(folder, stop, "kind").returncode == -signal.SIGKILL
+    assert verify(folder).problems == ()
+    assert (content(folder), answers(folder, models)) == (before, found)
+    build(folder, [], embedder, IndexOptions(flat_below=0, hnsw_below=20), model="pairs")
+    after = verify(folder)
+    assert (after.problems, after.leftovers) == ((), ())
+    assert _kinds(folder) == ["HNSW16,SQ8"]
+    assert (content(folder), answers(folder, models)) == (before, found)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.85, 0.99])
+def test_kill_during_a_change_of_the_kind(tmp_path, worn, kind_steps, share, models, embedder):
+    killed_kind_change(tmp_path / "i", worn, int(kind_steps * share), models, embedder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(8))
+def test_kill_anywhere_in_a_change_of_the_kind(tmp_path, worn, kind_steps, seed, models, embedder):
+    killed_kind_change(tmp_path / "i", worn, random.Random(seed).randint(1, kind_steps), models, embedder)
+
+
 def test_compacting_leaves_answers_as_they_are_for_open_readers_too(tmp_path, worn, models):
     folder = tmp_path / "i"
     shutil.copytree(worn, folder)
@@ -341,6 +362,7 @@ def test_kill_during_the_first_build(tmp_path, stop, clean, embedder):
 def test_a_segment_file_is_made_again(tmp_path, first, damage, embedder, models):
     folder = tmp_path / "i"
     shutil.copytree(first, folder)
+    before = content(folder)
     with open_index(folder, models) as index:
         whole = index.search("山の話", retriever="dense")
     (file,) = (folder / SEGMENTS).iterdir()
@@ -350,12 +372,18 @@ def test_a_segment_file_is_made_again(tmp_path, first, damage, embedder, models)
     else:
         data[len(data) // 2] ^= 1
         file.write_bytes(data if damage == "changed" else data[:-9])
-    assert "missing or damaged" in verify(folder).problems[0]
-    with open_index(folder, models) as index:
-        assert index.search("山の話", retriever="dense") == whole
+    told = {"missing": "is missing", "cut": "wrong size", "changed": "was changed"}[damage]
+    assert told in verify(folder).problems[0]
+    with open_index(folder, models) as index, pytest.raises(DamagedIndexError, match=told):
+        index.search("山の話", retriever="dense")
     embedder.embedded.clear()
+    with pytest.raises(DamagedIndexError, match=told):
+        compact(folder)  # has no model
     build(folder, [], embedder, model="pairs")
-    assert embedder.embedded == []
+    texts = {row[4] for rows in before.values() for row in rows}
+    assert set(embedder.embedded) <= texts  # from the catalogue: no file is read
+    assert len(embedder.embedded) == (1 if damage == "changed" else len(texts))
+    assert content(folder) == before
     assert verify(folder).problems == ()
     with open_index(folder, models) as index:
         assert index.search("山の話", retriever="dense") == whole
@@ -368,17 +396,31 @@ def test_verify_sees_what_is_missing(tmp_path, first):
     assert verify(folder).leftovers == ("000099.faiss",)
     with Catalog.writing(folder) as catalog:
         catalog.db.execute("PRAGMA foreign_keys = OFF")
-        catalog.db.execute("DELETE FROM vectors WHERE chunk = 3")
-        catalog.db.execute("DELETE FROM fulltext WHERE rowid IN (4, 5)")
+        catalog.db.execute("DELETE FROM fulltext_docsize WHERE id IN (4, 5)")
+        catalog.db.execute("INSERT INTO tombstones VALUES (999)")
         catalog.db.execute("DELETE FROM documents WHERE id = 1")
     problems = verify(folder).problems
     for expected in (
         "catalogue: a row of chunks refers to a missing row",
-        "chunks without a vector: 1",
         "chunks without full text: 2",
-        "000001.faiss has other chunks than the catalogue",
+        "deleted chunks that are in no segment: 1",
     ):
         assert expected in problems
+
+
+def test_words_that_are_found_in_another_way_do_not_damage_the_full_text(tmp_path, worn, models, monkeypatch):
+    """The full text keeps no words: what is deleted must be what was inserted, or SQLite's index would be malformed."""
+    folder = tmp_path / "i"
+    shutil.copytree(worn, folder)
+    monkeypatch.setattr(settings, "index_words", lambda _, text: " ".join(text))  # a rule that nobody numbered
+    delete(folder, ["07.txt"])
+    assert verify(folder).problems == ()
+    assert {word for rows in content(folder).values() for row in rows for _, word in row[-1]} >= {"話", "雨", "。"}
+    monkeypatch.undo()
+    delete(folder, ["08.txt"])
+    assert verify(folder).problems == ()
+    with open_index(folder, models) as index:
+        assert len(index.search("雨", retriever="lexical", top=50)) == 15
 
 
 def test_what_is_not_an_index_is_left_alone(tmp_path, embedder, models):
@@ -415,7 +457,7 @@ def test_damage_within_the_catalogue_is_one_line(tmp_path, first, embedder, mode
         index.search("契約")
 
 
-@pytest.mark.parametrize("version", [1, FORMAT - 1, FORMAT + 1])
+@pytest.mark.parametrize("version", [1, UPGRADED - 1, FORMAT + 1])
 def test_an_index_of_another_format_is_refused(tmp_path, first, models, version):
     folder = tmp_path / "i"
     shutil.copytree(first, folder)
@@ -509,14 +551,14 @@ def test_an_interrupted_build_goes_on(tmp_path, monkeypatch, clean, embedder):
     monkeypatch.setattr(builder, "BATCH_CHUNKS", 6)
 
     def interrupted():
-        yield from documents(2)[:10]
+        yield from documents(2)[:18]  # the last batch of them is lost
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt) as raised:
         build(tmp_path, interrupted(), embedder, model="pairs")
     assert raised.value.__notes__ == [f"{tmp_path} has the documents indexed so far; run the same command to continue"]
     held = len(content(tmp_path))
-    assert 0 < held < 10
+    assert 0 < held < 18
     report = build(tmp_path, documents(2), embedder, model="pairs")
     assert (report.added, report.unchanged) == (22 - held, held)
     assert content(tmp_path) == clean

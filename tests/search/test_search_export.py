@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from jnlp.cli import build_cli
+from jnlp.encoder.vectors import unit
 from jnlp.engine import Engine
 from jnlp.errors import JnlpError, UsageError
 from jnlp.plugins import import_candidate, load_plugins
 from jnlp.types import Record
 from jnlp_search import Index, export
 from jnlp_search.store.catalog import Catalog
+from jnlp_search.store.vectors import open_all
 
 pq = pytest.importorskip("pyarrow.parquet")
 
@@ -82,9 +84,9 @@ def test_parquet_has_vectors_as_float32(tmp_path, index, monkeypatch):
     assert plain({(row["document"], row["chunk"]): row for row in rows}) == plain(found(index))
     with Catalog.reading(index.path) as catalog:
         ids = [row[0] for row in catalog.db.execute("SELECT id FROM chunks ORDER BY document, ordinal")]
-        expected = dict(zip(*catalog.vectors(ids), strict=True))
+        expected = unit(open_all(catalog, catalog.manifest().dimension).rows(np.array(ids)))
     assert len(vectors) == count
-    assert np.array_equal(np.array(vectors, np.float32), np.stack([expected[chunk] for chunk in ids]))
+    assert np.array_equal(np.array(vectors, np.float32), expected)
 
 
 def test_csv_and_the_vectors_in_jsonl(tmp_path, index):

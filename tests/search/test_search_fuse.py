@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jnlp_search.fuse import PHRASE_WEIGHT, best_sentence, convex, sort_by_score, with_phrases
+from jnlp_search.query.scores import dense_share
 
 
 def test_the_two_legs_are_scaled_and_weighed() -> None:
@@ -33,3 +34,11 @@ def test_the_best_sentence_holds_most_highlights() -> None:
     start, end = best_sentence(passage, ((0, 2), (7, 9), (10, 12)))
     assert passage[start:end] == "解約の条件を定める。"
     assert best_sentence("一文だけ", ()) == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("covered", "weight"), [(1.0, 0.25), (0.5, 0.25), (0.4, 0.625), (0.3, 1.0), (0.1, 1.0), (0.0, 1.0)]
+)
+def test_vectors_count_more_where_words_are_lacking(covered: float, weight: float) -> None:
+    assert dense_share(0.25, covered) == pytest.approx(weight)
+    assert dense_share(1.0, covered) == 1.0

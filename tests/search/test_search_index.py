@@ -22,9 +22,10 @@ from jnlp.types import Failed, Purpose, Record, Source
 from jnlp_search import builder
 from jnlp_search.build import build, delete, recorded_model
 from jnlp_search.builder import Watch
+from jnlp_search.index import Index
 from jnlp_search.options import IndexOptions, Retriever
 from jnlp_search.search import open_index
-from jnlp_search.store import segments
+from jnlp_search.store import raw, segments
 from jnlp_search.store.catalog import Catalog
 from jnlp_search.store.lock import writer_lock
 from jnlp_search.store.verify import verify
@@ -92,6 +93,7 @@ def test_the_dense_leg_equals_numpy(tmp_path, embedder, models, monkeypatch):
     names = list(texts)
     vectors = embedder.embed(list(texts.values()), purpose=Purpose.DOCUMENT).vectors
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = vectors.astype(np.float16).astype(np.float32)  # as they are kept
     for query in ("100番目の文書", "書くためにある", "入れ替え"):
         asked = embedder.embed([query]).vectors[0]
         scores = vectors @ (asked / np.linalg.norm(asked))
@@ -233,7 +235,7 @@ def test_another_dictionary_makes_the_full_text_again(tmp_path, embedder, models
     build(tmp_path, records(), embedder, model="pairs")
     with Catalog.writing(tmp_path) as catalog, catalog.transaction():
         catalog.set_manifest(dataclasses.replace(catalog.manifest(), analyser_version="old"))
-        catalog.db.execute("UPDATE fulltext SET words = '旧'")
+        catalog.analyse(lambda _: "旧")
     assert found(tmp_path, models, "猫", retriever="lexical") == []
     with open_index(tmp_path, models) as index:
         assert index.is_outdated()
@@ -384,13 +386,13 @@ def test_an_open_index_follows_its_writer(tmp_path, embedder, models):
 def test_a_merge_holds_a_bounded_number_of_vectors(tmp_path, embedder, models, monkeypatch):
     monkeypatch.setattr(builder, "BATCH_DOCUMENTS", 2)
     monkeypatch.setattr(segments, "SMALL", 10)
+    monkeypatch.setattr(raw, "SLICE", 4)
     held: list[int] = []
-    vectors = Catalog.segment_vectors
-    monkeypatch.setattr(
-        Catalog, "segment_vectors", lambda *asked: held.append(len((found := vectors(*asked))[0])) or found
-    )
+    take = raw.Raw.take
+    monkeypatch.setattr(raw.Raw, "take", lambda self, at: held.append(len(at)) or take(self, at))
     build(tmp_path, [Record(f"{number}", f"鳥の{number}。") for number in range(43)], embedder, model="pairs")
-    assert held == [10, 10, 10, 10, 3]
+    assert sum(held) == 43
+    assert max(held) <= 4
     assert verify(tmp_path).counts["segments"] == 5
     assert verify(tmp_path).problems == ()
     with open_index(tmp_path, models) as index:
@@ -416,6 +418,53 @@ def test_several_threads_search_one_index(tmp_path, embedder, models):
         assert wrong == []
 
 
+def test_eight_threads_ask_several_queries_while_an_update_lands(tmp_path, engine):
+    """The new documents share no word with the queries: full text answers are the same before, meanwhile and after."""
+    queries = ["猫", "雨", "解約", "バター"]
+    with Index.open(tmp_path / "i", engine) as index:
+        index.add(records())
+        alone = {kind: index.search_many(queries, top=1, retriever=kind) for kind in ("lexical", "dense", "hybrid")}
+        assert all(hits for hits in alone["lexical"])
+        wrong: list[object] = []
+        answered = [0] * 8
+        still, ended = threading.Barrier(9), threading.Event()
+
+        def ask(number: int) -> None:
+            """Each thread asks in an order of its own: queries mixed up between threads give other answers."""
+            turn = number % len(queries)
+            asked = queries[turn:] + queries[:turn]
+            expected = {kind: hits[turn:] + hits[:turn] for kind, hits in alone.items()}
+            words = [hit.document for (hit,) in expected["lexical"]]
+            try:
+                for kind, hits in expected.items():
+                    if index.search_many(asked, top=1, retriever=kind) != hits:
+                        wrong.append(kind)
+                still.wait(60)
+                while not ended.is_set() or not answered[number]:
+                    found = index.search_many(asked, top=1, retriever="lexical")
+                    if [hit.document for (hit,) in found] != words:
+                        wrong.append(found)
+                    answered[number] += 1
+            except Exception as error:  # an error in a thread would not fail the test by itself
+                wrong.append(error)
+                still.abort()
+
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        try:
+            still.wait(60)
+            for n in range(5):
+                assert index.add([Record(f"新{n}", f"zzyzx {n}")]).added == 1
+        finally:
+            ended.set()
+            for thread in threads:
+                thread.join()
+        assert wrong == []
+        assert min(answered) >= 1
+        assert {f"新{n}" for n in range(5)} <= {place.document for place in index.documents()}
+
+
 def test_the_store_opens_an_index(tmp_path, embedder, models, engine):
     build(tmp_path, records(), embedder, model="pairs")
     with STORE.open(tmp_path, engine) as index:
@@ -436,8 +485,8 @@ def test_a_real_encoder_through_the_engine(tmp_path):
     assert max(limits) <= 64
     vectors = embedder.embed([text for _, text in chunks], purpose=Purpose.DOCUMENT).vectors
     asked = embedder.embed(["猫の名前"], purpose=Purpose.QUERY).vectors[0]
-    norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(asked)
-    expected = sorted((vectors @ asked / norms).tolist(), reverse=True)
+    kept = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16).astype(np.float32)
+    expected = sorted((kept @ asked / np.linalg.norm(asked)).tolist(), reverse=True)
     index = engine.open_index(tmp_path / "i")
     hits = index.search("猫の名前", retriever="dense", top=len(chunks), per_document=0, explain=True)
     index.close()

@@ -11,7 +11,7 @@ from jnlp.engine import Engine
 from jnlp.errors import JnlpError, UsageError
 from jnlp.plugins import import_candidate, load_plugins
 from jnlp.testing import make_model
-from jnlp.types import AddReport, Chunk, Failed, Record, Source
+from jnlp.types import AddReport, Chunk, Failed, Record, SearchIndex, Source
 from jnlp_search import Index
 from jnlp_search.chunk import paragraph_chunker
 
@@ -227,3 +227,9 @@ def test_metadata_is_strict_json(index):
     with index:
         hit = index.search("猫", retriever="lexical")[0]
     assert json.loads(json.dumps(dict(hit.metadata), allow_nan=False)) == {"重さ": None, "表": [None, {"a": 1.5}]}
+
+
+def test_the_protocol_of_an_index_is_whole():
+    """What `Index` offers, the Protocol that `open_index` is typed with has too."""
+    own = {name for name, value in vars(Index).items() if callable(value) and not name.startswith("_")}
+    assert own <= set(vars(SearchIndex))

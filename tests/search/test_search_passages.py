@@ -232,7 +232,7 @@ def test_the_headings_of_joined_passages(index):
 
 
 def test_a_document_in_two_indexes_is_a_hit_of_each(tmp_path, engine):
-    from jnlp_search.index import search_all
+    from jnlp_search.several import search_all
 
     with Index.open(tmp_path / "a.idx", engine) as one, Index.open(tmp_path / "b.idx", engine) as other:
         one.add([Record("甲", "契約を解約する。")])

@@ -210,7 +210,8 @@ def holds(tree, fields: dict) -> bool:
 
 def passes(op: Op, cell, value) -> bool:
     if op is Op.LIKE:
-        return like(value.casefold(), str(int(cell) if isinstance(cell, bool) else cell).casefold())
+        text = unicodedata.normalize("NFC", str(int(cell) if isinstance(cell, bool) else cell))
+        return like(value.casefold(), text.casefold())
     if isinstance(value, bool):
         return str(int(cell) if isinstance(cell, bool) else cell).lower() in (
             ("1", "true") if value else ("0", "false")
@@ -357,7 +358,7 @@ def test_a_search_is_among_what_passes(index, where, expected, retriever):
 
 @pytest.mark.parametrize("small", [0, 1_000])
 def test_the_best_of_what_passes_comes_however_many_are_better(tmp_path, engine, monkeypatch, small):
-    monkeypatch.setattr("jnlp_search.query.view.SMALL", small)
+    monkeypatch.setattr("jnlp_search.store.nearest.EXACT", small)
     with Index.open(tmp_path / "my.idx", engine) as index:
         records = [Record(f"よ{n}", f"契約の解約の条件{n:03}", {"n": n}) for n in range(300)]
         index.add([*records, Record("遠", "まったく別の話で契約。", {"n": 999}), Record("消", "契約", {"n": 1000})])

@@ -20,7 +20,9 @@ import jnlp.io.reading
 import jnlp.text
 from jnlp.io.reading import tabular
 from jnlp.io.reading.columns import TEXT_COLUMNS
+from jnlp.patterns import deferred
 from jnlp.text import MARKUPS, cut, decode, front_matter, html_title, is_aozora, lines, paragraphs, sentences
+from jnlp.text.hypertext import html_with_outline
 from jnlp.text.spacing import join_spaced
 
 SIZE = 8000  # characters, about
@@ -154,7 +156,7 @@ PATTERNS = {
     f"{module.__name__.removeprefix('jnlp.')}.{name}": value
     for module in modules()
     for name, value in vars(module).items()
-    if isinstance(value, re.Pattern)
+    if isinstance(value, re.Pattern | type(deferred("a")))
 }
 BOUNDED = {
     "text.sentences._ABBREVIATION": "reads 12 characters",
@@ -191,6 +193,7 @@ FUNCTIONS: dict[str, Callable[[str], object]] = {
     **MARKUPS,
     "front_matter": lambda text: (front_matter("---\n" + text + "\n---\n"), front_matter("+++\n" + text + "\n+++\n")),
     "html_title": html_title,
+    "html content": lambda text: html_with_outline(text, content=True),
     "is_aozora": is_aozora,
     "paragraphs": lambda text: list(paragraphs(text)),
     "lines": lambda text: list(lines(text)),

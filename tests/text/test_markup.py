@@ -161,6 +161,45 @@ def test_html_offsets_lead_into_the_source() -> None:
         assert source[slice(*aligned.span(start, start + len(part)))] == origin
 
 
+NAVIGATION = [
+    ("<nav>製品 採用</nav><p>休暇は二十日。</p>", "休暇は二十日。"),
+    (
+        "<header><nav>製品</nav><h1>規程</h1></header><p>本文</p>",
+        "規程\n\n本文",
+    ),  # no main part: the header may be its own
+    ("<header>会社</header><main><header>題</header>本文</main><aside>広告</aside><footer>©</footer>", "題\n\n本文"),
+    ("<div class='x' role='navigation'><div>一</div>二</div>三", "三"),
+    ('<ul role="search"><li>検索</ul>本文', "本文"),
+    ("<p role=navigation>これは段落</p>", "これは段落"),  # no element for navigation
+    ("<nav>一<nav>二</nav>三</nav>四", "四"),
+    ("<nav>閉じない<p>本文", "閉じない\n\n本文"),
+    ("<NAV\n>一</NAV >二", "二"),
+    ("<nav>目次だけの頁</nav>", "目次だけの頁"),  # nothing else is left
+    ("<navigator>一</navigator>", "一"),
+    ("前<nav>製品</nav>後", "前\n\n後"),
+    ("<!-- <main> --><header>題</header>本文", "題\n\n本文"),
+    ("<main>一</main><footer>住所", "一\n\n住所"),
+]
+
+
+@pytest.mark.parametrize(("source", "text"), NAVIGATION)
+def test_navigation_is_left_out_of_the_content(source: str, text: str) -> None:
+    aligned, _ = html_with_outline(source, content=True)
+    assert aligned.text == text
+    for place, char in enumerate(aligned.text):
+        start, end = aligned.span(place, place + 1)
+        assert char in source[start:end] or char == "\n"
+
+
+def test_a_page_with_its_navigation_is_still_to_be_had() -> None:
+    assert html("<nav>製品</nav><p>本文</p>").text == "製品\n\n本文"
+
+
+def test_headings_keep_their_places_where_navigation_is_left_out() -> None:
+    aligned, outline = html_with_outline("<nav><h2>目次</h2></nav><h1>規程</h1><p>本文", content=True)
+    assert [(mark.title, aligned.text[mark.start :][:2]) for mark in outline] == [("規程", "規程")]
+
+
 def test_the_title_of_a_page() -> None:
     assert html_title("<TITLE lang=ja> 題\n &amp; 名 </TITLE>") == "題 & 名"
     assert html_title("<p>なし</p>") is None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jnlp_toxicity import boundaries
 from jnlp_toxicity.lexicon import load, noisy_or
 from jnlp_toxicity.logic import by_category
 from jnlp_toxicity.matcher import find
@@ -231,3 +234,45 @@ def test_a_sign_anywhere_inside_hides_no_word(word, sign, everywhere):
     hidden = "".join(sign * (place in places) + letter for place, letter in enumerate(word))
     text = f"お前、{hidden}！"
     assert score(text) >= 0.5, (text, shown(text))
+
+
+@pytest.mark.parametrize("text", ["き○い", "う〇い", "お前、マ●ケだな", "ク〇ズ", "レ〇プしてやる"])
+def test_a_hidden_letter_hides_no_word(text):
+    assert score(text) >= 0.5, (text, shown(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["三〇人が集まった。", "二〇〇三年のことだ。", "百〇八の煩悩", "○か×で答えよ。", "二〇カ国が加わった。"]
+)
+def test_a_number_or_a_blank_is_no_hidden_letter(text):
+    assert score(text) < 0.5, (text, shown(text))
+
+
+def test_a_clause_that_comes_again_is_cut_into_words_once(monkeypatch):
+    cut = []
+    tokens = boundaries.tokens
+    monkeypatch.setattr(boundaries, "tokens", lambda text, offset=0: cut.append(text) or tokens(text, offset))
+    find("ばーーか" * 200, load())
+    short = len(cut)
+    cut.clear()
+    find("ばーーか" * 800, load())
+    assert len(cut) < 4 * short + 20
+    assert len(cut) < 400
+
+
+@pytest.mark.parametrize("unit", ["ばーーか", "死●", "馬 鹿 ", "バ力", "ー", "baka", "死🙂", "a"])
+def test_time_is_linear_in_the_length(unit):
+    def seconds(size):
+        text = (unit * size)[:size]
+        start = time.process_time()
+        find(text, load())
+        return time.process_time() - start
+
+    seconds(500)
+    short, long = seconds(1_500), seconds(6_000)
+    assert long < max(0.5, 12 * short), (short, long)
+
+
+def test_a_word_with_ten_thousand_signs_in_it_is_no_traceback():
+    assert find("死" + "●" * 20_000 + "ね", load()) is not None
+    assert find("ば" + "ー" * 5_000 + "か", load())

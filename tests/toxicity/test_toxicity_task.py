@@ -118,7 +118,15 @@ def test_threshold_and_drop():
 def test_the_table_row_says_why():
     (result,) = make(Models(), ToxicityOptions())(["悪いバカめ"])
     assert rows("悪いバカめ", result) == [
-        {"text": "悪いバカめ", "toxic": "yes", "score": "0.910", "why": "バカ (insult)  model 0.80"}
+        {
+            "id": "",
+            "text": "悪いバカめ",
+            "toxic": "yes",
+            "score": "0.910",
+            "threshold": "0.500",
+            "grade": "3",
+            "why": "バカ (insult)  model 0.80",
+        }
     ]
 
 

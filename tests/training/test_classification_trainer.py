@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jnlp.encoder.load import Runtime, load_classifier
+from jnlp.encoder.runtime import has_bf16
 from jnlp.encoder.windows import mean_logits
 from jnlp.errors import JnlpError
 from jnlp.testing import make_model
@@ -235,7 +236,8 @@ def test_long_texts_are_read_in_windows_as_in_use(base, tmp_path, head_only):
     assert len(logits.values) > len(sets.valid)
     goal = Goal(("悪い", "良い"), ProblemType.SINGLE_LABEL)
     found = measure(mean_logits(logits), goal.targets(sets.valid), goal, draws=0)["metrics"]
-    assert found["log_loss"] == pytest.approx(made["scores"]["metrics"]["log_loss"], abs=1e-4)
+    exact = 2e-3 if has_bf16("cpu") else 1e-4  # training computes in bf16 where the processor has it
+    assert found["log_loss"] == pytest.approx(made["scores"]["metrics"]["log_loss"], abs=exact)
 
 
 def test_texts_of_too_many_windows_are_counted(base):
@@ -243,3 +245,69 @@ def test_texts_of_too_many_windows_are_counted(base):
     assert [len(text.windows) for text in found] == [1, 4]
     assert cut == 1
     assert sum(found[1].shares) == pytest.approx(1)
+
+
+def test_layers_far_from_the_head_learn_more_slowly(base, tmp_path):
+    from safetensors.torch import load_file
+
+    before = load_file(base / "model.safetensors")
+    moved = {}
+    for decay in (1.0, 0.3):
+        options = replace(OPTIONS, epochs=1, layer_decay=decay)
+        out = tmp_path / str(decay)
+        sets = hold_out(reviews(), None, options)
+        fit_classifier(sets, options, out, base=base, device="cpu", progress=quiet)
+        after = load_file(out / "model.safetensors")
+        moved[decay] = {name: float((after[name] - before[name]).abs().mean()) for name in after.keys() & before.keys()}
+    layers = [f"model.layers.{layer}.mlp.Wi.weight" for layer in (0, 1)]
+    first, second = (moved[0.3][name] / moved[1.0][name] for name in layers)
+    embeddings = moved[0.3]["model.embeddings.tok_embeddings.weight"]
+    assert embeddings / moved[1.0]["model.embeddings.tok_embeddings.weight"] < first < second < 0.6
+
+
+def test_rates_fall_by_depth_and_the_head_has_the_whole(base):
+    from jnlp.encoder.config import ModernBertConfig
+    from jnlp.encoder.modernbert import ModernBertForSequenceClassification
+    from jnlp.training.optim import optimisers
+
+    config = json.loads((base / "config.json").read_text("utf-8"))
+    config["id2label"] = {"0": "a", "1": "b"}
+    model = ModernBertForSequenceClassification(ModernBertConfig.from_dict(config))
+    (optimiser,) = optimisers(model, "adamw", lr=1.0, matrix_lr=0.0, weight_decay=0.1, layer_decay=0.5)
+    rates = {id(param): group["lr"] for group in optimiser.param_groups for param in group["params"]}
+    decays = {id(param): group["weight_decay"] for group in optimiser.param_groups for param in group["params"]}
+    named = {name: (rates[id(param)], decays[id(param)]) for name, param in model.named_parameters()}
+    assert named["classifier.weight"] == (1.0, 0.1)
+    assert named["model.layers.1.mlp.Wi.weight"] == (0.5, 0.1)
+    assert named["model.layers.0.mlp.Wi.weight"] == (0.25, 0.1)
+    assert named["model.embeddings.tok_embeddings.weight"] == (0.125, 0.0)
+    (plain,) = optimisers(model, "adamw", lr=1.0, matrix_lr=0.0, weight_decay=0.1)
+    assert len(plain.param_groups) == 2
+
+
+def test_balanced_weights_make_classes_count_alike(base, tmp_path):
+    import torch
+
+    from jnlp.training.classifier.finetune import _loss, class_weights
+
+    goal = Goal(("a", "b"), ProblemType.SINGLE_LABEL)
+    truth = np.array([0] * 9 + [1])
+    weights = class_weights(truth, goal)
+    assert weights.tolist() == pytest.approx([10 / 18, 5.0])
+    assert weights[truth].mean() == pytest.approx(1.0)
+    several = class_weights(np.array([[1, 0], [1, 0], [1, 1], [0, 0]]), replace(goal, problem=ProblemType.MULTI_LABEL))
+    assert several.tolist() == pytest.approx([1.0, 3.0])
+    truth, logits = torch.tensor([0, 0, 0, 1]), torch.zeros(4, 2, requires_grad=True)
+    _loss(logits, truth, goal.problem, torch.from_numpy(class_weights(truth.numpy(), goal))).backward()
+    assert logits.grad is not None
+    assert logits.grad.sum(dim=0).tolist() == pytest.approx([0.0, 0.0], abs=1e-6)  # the guess is already even
+    logits.grad = None
+    _loss(logits, truth, goal.problem, None).backward()
+    assert logits.grad[:, 0].sum() < -0.5  # without weights it moves to the common class
+    rows = [row for n, row in enumerate(reviews(120)) if row.target == "良い" or n % 8 == 0]
+    options = replace(OPTIONS, class_weights="balanced")
+    report = ClassifierTrainer().fit(
+        rows, None, options, tmp_path / "m", models=None, base=base, device="cpu", progress=quiet
+    )  # type: ignore[arg-type]
+    assert report.metrics["macro_f1"] > 0.4
+    assert report.details["options"]["class_weights"] == "balanced"

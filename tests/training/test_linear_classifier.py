@@ -13,9 +13,11 @@ from safetensors.numpy import load_file, save_file
 
 import jnlp
 from jnlp.cli import build_cli
+from jnlp.encoder.linear_classifier import save_linear
 from jnlp.encoder.load import load_embedder
 from jnlp.encoder.ngrams import codes, count, learn, overlaps
 from jnlp.errors import JnlpError, MissingHeadError, RecordError
+from jnlp.models.folder import BUILTIN
 from jnlp.testing import make_model
 from jnlp.training.classifier.linear import STRENGTHS, Choice, Search, fit_linear, read_features, search
 from jnlp.training.classifier.solver import factors, solve
@@ -144,7 +146,7 @@ def test_a_linear_model_is_a_model_like_any_other(tmp_path):
     assert report.chosen == ("linear", "it was asked for")
     assert set(report.methods) == {"majority", "linear"}
     assert {path.name for path in (tmp_path / "m").iterdir()} == {
-        "config.json", "model.safetensors", "metrics.json", "README.md",
+        "config.json", "model.safetensors", "metrics.json", "report.json", "report.html", "README.md",
     }  # fmt: skip
     nlp = jnlp.load()
     assert nlp.run("classify", ["米を炊く"], model=str(tmp_path / "m"))[0].label == "食"
@@ -271,3 +273,57 @@ def test_an_embedder_gives_the_vectors(embedder):
     features = read_features(rows, load_embedder(embedder))
     assert features.dense.shape == (10, 32)
     assert np.linalg.norm(features.dense, axis=1) == pytest.approx(np.ones(10), abs=1e-5)
+
+
+def test_rows_of_a_group_are_held_out_together(tmp_path: Path) -> None:
+    """Seven rows of each author: whole authors are held out, so each set has a multiple of seven."""
+    rng = random.Random(0)
+    rows = []
+    for author in range(24):
+        label = ("食", "車")[author % 2]
+        rows += [
+            {"text": f"{'。'.join(rng.sample(WORDS[label], 2))}{author}の{n}", "label": label, "著者": f"a{author}"}
+            for n in range(7)
+        ]
+    rng.shuffle(rows)
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    options = ("--text", "text", "--label", "label", "--method", "linear", "--embedder", "none")
+    sizes = {}
+    for name, more in (("apart", ()), ("together", ("--group", "著者"))):
+        done = command("train", "classifier", file, "-o", tmp_path / name, *options, *more)
+        assert done.exit_code == 0, done.output
+        line = next(line for line in done.output.splitlines() if line.startswith("rows "))
+        sizes[name] = [int(part.split()[-1].replace(",", "")) for part in line.removeprefix("rows").split(", ")]
+    assert sum(sizes["together"]) == 168
+    assert all(size % 7 == 0 and size for size in sizes["together"])
+    assert any(size % 7 for size in sizes["apart"])
+    wrong = command("train", "classifier", file, "-o", tmp_path / "x", *options, "--group", "無い")
+    assert wrong.exit_code != 0
+    assert "無い" in wrong.output
+
+
+def test_a_model_may_name_a_built_in_embedder_and_refuses_other_weights(tmp_path: Path) -> None:
+    rows = typed(topics(20), SINGLE)
+    wanted = goal(rows, SINGLE)
+    embedder = BUILTIN / "tiny-search"
+    features = read_features(rows, load_embedder(embedder))
+    model = fit_linear(features, wanted.targets(rows), wanted, Search(Choice(1.0, 1.0, 0.0, 3.0), 0.0, 1.0, {}))
+    for name, named in (("copied", False), ("named", True)):
+        (tmp_path / name).mkdir()
+        save_linear(tmp_path / name, model, wanted.labels, SINGLE, temperature=1.0, embedder=embedder, named=named)
+    assert not (tmp_path / "named/embedder").exists()
+    nlp = jnlp.load()
+    both = [nlp.run("classify", ["米を炊く"], model=str(tmp_path / name))[0].scores for name in ("copied", "named")]
+    assert both[0] == both[1]
+    assert nlp.resolve(str(tmp_path / "named")).spec.max_length == 512
+    file = tmp_path / "named/config.json"
+    config = json.loads(file.read_text("utf-8"))
+    file.write_text(json.dumps(config | {"jnlp_embedder_weights": "0" * 64}), encoding="utf-8")
+    with pytest.raises(JnlpError, match="other weights of tiny-search"):
+        jnlp.load().run("classify", ["米"], model=str(tmp_path / "named"))
+    for name in ("tiny-none", "../copied/embedder", 3):
+        file.write_text(json.dumps(config | {"jnlp_embedder": name}), encoding="utf-8")
+        result = command("classify", "米", "--model", tmp_path / "named")
+        assert result.exit_code == 1
+        assert "built-in model" in result.output

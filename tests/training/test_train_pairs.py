@@ -129,6 +129,15 @@ def test_margin_and_skip_decide_which_negatives_are_mined(embedder):
     assert equal(skipped, unmined)
 
 
+def test_documents_of_a_group_are_the_first_hard_negatives(embedder):
+    alone, _ = embedder("alone", "--group", "本", "--mine", "1")
+    together, _ = embedder("together", "--group", "本", "--mine", "1", "--mine-group")
+    ungrouped, _ = embedder("ungrouped", "--mine", "1", "--mine-group")
+    plain, _ = embedder("no-groups", "--mine", "1")
+    assert not equal(alone, together)
+    assert equal(ungrouped, plain)
+
+
 def test_cached_gradients_train_as_whole_ones_do(embedder, monkeypatch):
     limits = []
     backward = objective.backward

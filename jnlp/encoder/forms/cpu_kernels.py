@@ -12,7 +12,8 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
 from jnlp.encoder.attention import attend_qkv
 from jnlp.encoder.forms import kernels
-from jnlp.encoder.forms.kernels.library import HEAD_DIM
+from jnlp.encoder.forms.kernels.binding import fits
+from jnlp.encoder.forms.kernels.library import DTYPES
 from jnlp.encoder.rotation import RotationTable
 
 if TYPE_CHECKING:
@@ -83,35 +84,27 @@ def apply_norm(x: Tensor, norm: nn.Module, /) -> Tensor:
     return F.layer_norm(x, norm.normalized_shape, norm.weight.float(), bias, norm.eps)
 
 
-def compile_steps(encoder: ModernBert, precision: str, share: ShareWeights, /) -> SteppedForward | None:
-    """Return the encoder with compiled kernels, or None if they are not built or do not support it.
+def compile_steps(encoder: ModernBert, products: str, share: ShareWeights, /) -> SteppedForward | None:
+    """Return the encoder with compiled kernels, or None if there are none or they do not support it.
 
-    They support a model in bf16 with sizes in multiples of 64, heads of 64 and no biases. The kernels keep the weights
-    in their own layout, so the encoder's layers then keep only the shapes of their matrices.
+    They support sizes in multiples of 64, heads of 64 and no biases. The kernels keep the weights in their own layout,
+    so the encoder's layers then keep only the shapes of their matrices.
 
     Args:
         encoder: The model, on a CPU.
-        precision: The precision of its products, `bf16` or `int8`.
+        products: The format of its products: `fp32`, `bf16` or `int8`.
         share: Creates that layout, or returns the one created by another process.
     """
-    config, library = encoder.config, kernels.load()
-    if (
-        library is None
-        or precision not in library.steps
-        or encoder.final_norm.weight.dtype is not torch.bfloat16
-        or config.head_dim != HEAD_DIM
-        or config.hidden_size % 64
-        or config.intermediate_size % 64
-        or config.attention_bias
-        or config.mlp_bias
-        or config.norm_bias
-    ):
+    library = kernels.load()
+    states = DTYPES.get(encoder.final_norm.weight.dtype)
+    if library is None or (products, states) not in library.binding.steps or not fits(encoder.config):
         return None
     from jnlp.encoder.forms.kernels.layers import CompiledSteps, lay_out
 
-    laid = share(precision, lambda: lay_out(encoder, precision))
+    offset = library.binding.int8_offset
+    laid = share(f"{products} {offset}", lambda: lay_out(encoder, products, offset))
     drop_layers(encoder)
-    return SteppedForward(encoder, CompiledSteps(library, precision, encoder, laid))
+    return SteppedForward(encoder, CompiledSteps(library, products, encoder, laid))
 
 
 def drop_layers(encoder: ModernBert, /) -> None:

@@ -87,6 +87,7 @@ def accelerate(network: Network, share: ShareWeights, /, *, shared: bool = False
     """
     encoder = network if isinstance(network, ModernBert) else network.model
     if encoder.final_norm.weight.device.type == "cpu":
+        # in fp32 torch's products are as fast, and need no other layout of the weights
         encoder.inference = compile_steps(encoder, "bf16", share) or _torch_forward(encoder, shared=shared)
     elif compiling:
         from jnlp.encoder.forms.gpu_compiled import CompiledForward

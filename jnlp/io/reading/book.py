@@ -14,6 +14,7 @@ from jnlp.io.reading.archive import open_archive
 from jnlp.io.reading.options import Unit
 from jnlp.io.reading.outlined import Outlined
 from jnlp.io.reading.units import Whole, cut
+from jnlp.patterns import deferred
 from jnlp.text import decode_page
 from jnlp.text.hypertext import html_with_outline
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from jnlp.io.reading.options import ReadOptions
     from jnlp.types import Failed, Record
 
-_BODY = re.compile(r"<body(?=[\s>/])", re.IGNORECASE)
+_BODY = deferred(r"<body(?=[\s>/])", re.IGNORECASE)
 _PAGES = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml"})
 _ENCRYPTION = "META-INF/encryption.xml"
 

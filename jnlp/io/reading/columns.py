@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jnlp.errors import UsageError
 from jnlp.io.reading.options import Unit
+from jnlp.patterns import deferred
 from jnlp.types import Failed, Record, Source
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TEXT_COLUMNS = ("text", "本文", "テキスト", "sentence", "文", "内容", "コメント", "感想", "口コミ", "レビュー")
 """Default names of the text column; the first that exists is used."""
 
-_NUMBER = re.compile(r"[\s\d.,:/+-]*")
+_NUMBER = deferred(r"[\s\d.,:/+-]*")
 
 JOINED = "\n"
 """The separator of the cells of a row that is one document."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jnlp.errors import RecordError
 from jnlp.io.reading.streams import COMPRESSED, borrow, open_bytes
+from jnlp.patterns import deferred
 from jnlp.types import Failed, Source
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-_KIND = re.compile(r"\.([a-z0-9_+-]{1,10})")
+_KIND = deferred(r"\.([a-z0-9_+-]{1,10})")
 _MOST_KINDS = 8  # named; the rest is counted together
 
 
@@ -90,7 +90,7 @@ class Input:
 
 
 class PassedOver:
-    """Counts files of folders that are not read: their kind has no reader, or they are ignored.
+    """Counts files that give no record: their kind has no reader, they are ignored, or they have no text.
 
     Example:
         >>> from pathlib import Path
@@ -103,6 +103,7 @@ class PassedOver:
     def __init__(self) -> None:
         self.kinds: Counter[str] = Counter()
         self.ignored = 0  # files and folders that .gitignore and .ignore name
+        self.empty = 0  # files that have no text
 
     def add(self, path: Path, /) -> None:
         """Count a file by its extension.
@@ -122,11 +123,12 @@ class PassedOver:
         return self.kinds.total()
 
     def __bool__(self) -> bool:
-        return bool(self.kinds or self.ignored)
+        return bool(self.kinds or self.ignored or self.empty)
 
     def __str__(self) -> str:
         ignored = f"{self.ignored:,} ignored by .gitignore or .ignore (--no-ignore reads them)" if self.ignored else ""
-        return "; ".join(filter(None, [self._kinds() if self.kinds else "", ignored]))
+        empty = f"{self.empty:,} {'file' if self.empty == 1 else 'files'} without text" if self.empty else ""
+        return "; ".join(filter(None, [self._kinds() if self.kinds else "", empty, ignored]))
 
     def _kinds(self) -> str:
         ranked = sorted(self.kinds.items(), key=lambda kind: (-kind[1], kind[0]))

@@ -14,6 +14,7 @@ from jnlp.io.reading.archive import damage_named
 from jnlp.io.reading.options import Unit
 from jnlp.io.reading.streams import read_all
 from jnlp.io.reading.units import Whole, cut
+from jnlp.patterns import deferred
 from jnlp.text import decode, html
 from jnlp.types import Failed, Record, Source
 
@@ -31,8 +32,8 @@ LARGEST_MESSAGE = 256 << 20
 _LONGEST_LINE = 1 << 20
 _LONGEST_HEADER = 20_000  # characters; the time in which Python reads one grows with its square
 _MOST_PARTS = 1_000
-_ESCAPED = re.compile(rb"^>(>*From )", re.MULTILINE)
-_FLOWED = re.compile(r"(?<=[^\n]) \r?\n(?!>)")
+_ESCAPED = deferred(rb"^>(>*From )", re.MULTILINE)
+_FLOWED = deferred(r"(?<=[^\n]) \r?\n(?!>)")
 
 
 def read_eml(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:

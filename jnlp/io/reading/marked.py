@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from jnlp.io.reading.decoded import whole
 from jnlp.io.reading.options import Unit
 from jnlp.io.reading.units import Whole, cut
+from jnlp.patterns import deferred
 from jnlp.text import decode_page, front_matter, html_title
 from jnlp.text.hypertext import html_meta, html_with_outline
 from jnlp.text.markdown import markdown_with_outline
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from jnlp.io.reading.options import ReadOptions
     from jnlp.types import Failed, Record
 
-_NAMED = re.compile(r"^(title|author|date)[ \t]*[:=][ \t]*([^\r\n]+)", re.MULTILINE)
+_NAMED = deferred(r"^(title|author|date)[ \t]*[:=][ \t]*([^\r\n]+)", re.MULTILINE)
 
 
 def read_markdown(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:
@@ -35,7 +36,7 @@ def read_markdown(source: Input, options: ReadOptions, /) -> Iterator[Record | F
 def read_html(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:
     """Yield the page as one record (or by `unit`), with its title; use its declared encoding if that is correct."""
     decoded = whole(source, options, decode_page)
-    aligned, outline = html_with_outline(decoded.text)
+    aligned, outline = html_with_outline(decoded.text, content=True)
     title = html_title(decoded.text)
     whole_text = Whole(aligned.text, decoded.encoding, decoded.text, aligned, title, html_meta(decoded.text), outline)
     yield from cut(source, whole_text, options.unit or Unit.DOCUMENT)

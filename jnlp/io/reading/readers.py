@@ -90,7 +90,7 @@ def read(
             hint="--input-format csv, tsv or jsonl says what comes there",
         )
     items = expand(inputs, options, readers, stdin=stdin, paths_only=paths_only, passed_over=passed_over)
-    return (record for item, alone in _alone(items) for record in _records(item, options, readers, alone))
+    return (record for item, alone in _alone(items) for record in _counted(item, options, readers, alone, passed_over))
 
 
 def documents(
@@ -100,13 +100,14 @@ def documents(
     *,
     stdin: BinaryIO | None = None,
     passed_over: PassedOver | None = None,
+    only: Callable[[Path], bool] | None = None,
 ) -> Iterator[Record | Failed]:
     """Return the documents for an index: a record per file, or per row of a table, in order and lazily.
 
     The id is the path as given, or for a row its id column, else `PATH:ROW`. `fields` hold `path`, `mtime` (seconds),
     `size` (bytes) and `kind` (`md`, `pdf` …) of the file, its `title`, `author`, `date` and `language` where it has
     them, and the other columns of a row, which win where names clash. `passed_over` counts the files of folders that
-    have no reader.
+    have no reader. Of the files, those for which `only` returns False are not opened.
 
     Raises:
         UsageError: As `read`; a text in place of a path is one too.
@@ -122,8 +123,9 @@ def documents(
     return (
         replace(record, fields={**about, **_about(record), **record.fields}) if isinstance(record, Record) else record
         for item, alone in _alone(items)
+        if only is None or not isinstance(item, Input) or item.path is None or only(item.path)
         for about in (_file_metadata(item),)
-        for record in _records(item, options, readers, alone)
+        for record in _counted(item, options, readers, alone, passed_over)
     )
 
 
@@ -146,6 +148,18 @@ def _alone(items: Iterator[Item]) -> Iterator[tuple[Item, bool]]:
     if second is not None:
         yield second, False
     yield from ((item, False) for item in items)
+
+
+def _counted(
+    item: Item, options: ReadOptions, readers: Loaders, alone: bool, passed_over: PassedOver | None
+) -> Iterator[Record | Failed]:
+    """Yield the records of an item; one without any is counted."""
+    nothing = True
+    for record in _records(item, options, readers, alone):
+        nothing = False
+        yield record
+    if nothing and passed_over is not None and isinstance(item, Input) and item.path is not None:
+        passed_over.empty += 1
 
 
 def _records(item: Item, options: ReadOptions, readers: Loaders, alone: bool) -> Iterator[Record | Failed]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from jnlp.errors import RecordError, UsageError
 from jnlp.io.reading.inputs import Input, PassedOver, extension_of
 from jnlp.io.reading.walk import Walk
+from jnlp.patterns import deferred
 from jnlp.surrogates import lone_surrogate
 from jnlp.types import Failed, Record, Source
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from jnlp.io.reading.options import ReadOptions
 
-_JAPANESE = re.compile("[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
-_WRITTEN = re.compile(r"[\s。、．，！？「」『』…]")  # in texts; hardly in names of files
+_JAPANESE = deferred("[\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
+_WRITTEN = deferred(r"[\s。、．，！？「」『』…]")  # in texts; hardly in names of files
 _FOREIGN = (".doc", ".xls", ".ppt", ".zip")  # no reader, yet surely a file name
-_MAGIC = re.compile(r"[*?\[]")
+_MAGIC = deferred(r"[*?\[]")
 _LONGEST_PATH = 4096
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jnlp.io.reading.columns import choose, distinct_names, to_record
 from jnlp.io.reading.decoded import lines
+from jnlp.patterns import deferred
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 LONGEST_FIELD = 1 << 27
 """Maximum characters of one cell, which limits the search for a closing quote."""
 
-_SEPARATOR = re.compile(r'"?sep=([^"\r\n])"?[\r\n]*', re.IGNORECASE)
+_SEPARATOR = deferred(r'"?sep=([^"\r\n])"?[\r\n]*', re.IGNORECASE)
 
 
 def read_csv(source: Input, options: ReadOptions, /) -> Iterator[Record | Failed]:

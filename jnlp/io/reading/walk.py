@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from jnlp.io.reading.ignore import Chosen, composed, rules_above, rules_in
 from jnlp.io.reading.inputs import Input, PassedOver, extension_of
 from jnlp.io.reading.textual import is_text
+from jnlp.patterns import deferred
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -26,7 +27,7 @@ OUTSIDE = "links out of the folder"
 
 # Files that a run keeps next to its output, so that reading a folder never reads what is being written into it; and
 # those that Windows hides: the locks of open Office files, settings and previews of a folder.
-_LEFT_OUT = re.compile(r"\.part(\.state(\.tmp)?|\.lock)?$|^~\$|^(?:desktop\.ini|thumbs\.db)$", re.IGNORECASE)
+_LEFT_OUT = deferred(r"\.part(\.state(\.tmp)?|\.lock)?$|^~\$|^(?:desktop\.ini|thumbs\.db)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

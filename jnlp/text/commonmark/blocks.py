@@ -13,6 +13,7 @@ from enum import Enum
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from jnlp.patterns import deferred
 from jnlp.text.commonmark.references import definition_at, note_at, reads_as_text
 from jnlp.text.commonmark.tags import tag_end
 
@@ -20,27 +21,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DEEPEST = 40  # quotes and list items around a line; further marks are text
-_LINE = re.compile(r"([^\r\n]*+)(?:\r\n|[\r\n]|\Z)")
-_HEADING = re.compile(r"#{1,6}(?=[ \t]|$)[ \t]*+")
-_FENCE = re.compile(r"(`{3,}+)([^`]*+)$|(~{3,}+)")
-_UNDERLINE = re.compile(r"(?:=++|-++)[ \t]*+$")
-_RULE_MARKS = re.compile(r"[*_-]")
-_BULLET = re.compile(r"[-*+](?=[ \t]|$)")
-_NUMBER = re.compile(r"([0-9]{1,9})[.)](?=[ \t]|$)")
-_TASK = re.compile(r"\[ \][ \t]++(?=\S)")
-_HTML_RAW = re.compile(r"<(?:script|pre|style|textarea)(?=[\s>]|$)", re.IGNORECASE)
-_HTML_RAW_END = re.compile(r"</(?:script|pre|style|textarea)>", re.IGNORECASE)
-_HTML_BLOCK = re.compile(
+_LINE = deferred(r"([^\r\n]*+)(?:\r\n|[\r\n]|\Z)")
+_HEADING = deferred(r"#{1,6}(?=[ \t]|$)[ \t]*+")
+_FENCE = deferred(r"(`{3,}+)([^`]*+)$|(~{3,}+)")
+_UNDERLINE = deferred(r"(?:=++|-++)[ \t]*+$")
+_RULE_MARKS = deferred(r"[*_-]")
+_BULLET = deferred(r"[-*+](?=[ \t]|$)")
+_NUMBER = deferred(r"([0-9]{1,9})[.)](?=[ \t]|$)")
+_TASK = deferred(r"\[ \][ \t]++(?=\S)")
+_HTML_RAW = deferred(r"<(?:script|pre|style|textarea)(?=[\s>]|$)", re.IGNORECASE)
+_HTML_RAW_END = deferred(r"</(?:script|pre|style|textarea)>", re.IGNORECASE)
+_HTML_BLOCK = deferred(
     r"</?(?:address|article|aside|base|basefont|blockquote|body|caption|center|col|colgroup|dd|details|dialog|dir|div|dl|dt"
     r"|fieldset|figcaption|figure|footer|form|frame|frameset|h[1-6]|head|header|hr|html|iframe|legend|li|link|main|menu"
     r"|menuitem|nav|noframes|ol|optgroup|option|p|param|search|section|summary|table|tbody|td|tfoot|th|thead|title|tr"
     r"|track|ul)(?=[ \t]|/?>|$)",
     re.IGNORECASE,
 )
-_DECLARATION = re.compile("<![A-Za-z]")
+_DECLARATION = deferred("<![A-Za-z]")
 _ENDED = (("<!--", "-->"), ("<?", "?>"), ("<![CDATA[", "]]>"))
-_TICKS = re.compile("`+")
-_DELIMITER_CELL = re.compile(r":?-++:?")
+_TICKS = deferred("`+")
+_DELIMITER_CELL = deferred(r":?-++:?")
 
 
 class Kind(Enum):
@@ -311,7 +312,7 @@ class Blocks:
         mark = _BULLET.match(text, at, end) or _NUMBER.match(text, at, end)
         if mark is None:
             return False
-        number = mark[1] if mark.re is _NUMBER else None
+        number = mark[1] if mark.lastindex else None
         rest = text[mark.end() : mark.end() + 1]
         blank = not text[mark.end() : end].strip(" \t") if rest in " \t" and rest else mark.end() == end
         interrupts = self._leaf is not None and matched == len(self._containers) and not self._only_defines(self._leaf)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
+from jnlp.patterns import deferred
 
 _LARGEST = 1 << 16  # characters
 _MOST_NESTED = 200  # brackets
-_LINE = re.compile(r"[^\r\n]*+(?:\r\n|[\r\n]|\Z)")
+_LINE = deferred(r"[^\r\n]*+(?:\r\n|[\r\n]|\Z)")
 _FENCES = {"---": ("---", "..."), "+++": ("+++",)}
 
 

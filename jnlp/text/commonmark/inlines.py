@@ -9,6 +9,7 @@ from html import unescape
 from html.entities import html5
 from typing import TYPE_CHECKING
 
+from jnlp.patterns import deferred
 from jnlp.text.align import Aligned, Builder
 from jnlp.text.commonmark.references import label_at, normal, target_end
 from jnlp.text.commonmark.tags import Tags
@@ -16,16 +17,16 @@ from jnlp.text.commonmark.tags import Tags
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-_SPECIAL = re.compile(r"[\\`*_~<&!\[\]]")
-_TICKS = re.compile("`+")
-_RUN = re.compile(r"(.)\1*", re.DOTALL)
-_ESCAPED = re.compile(r"\\[!-/:-@\[-`{-~]")
-_ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|([A-Za-z][A-Za-z0-9]{1,31}));")
-_AUTOLINK = re.compile(
+_SPECIAL = deferred(r"[\\`*_~<&!\[\]]")
+_TICKS = deferred("`+")
+_RUN = deferred(r"(.)\1*", re.DOTALL)
+_ESCAPED = deferred(r"\\[!-/:-@\[-`{-~]")
+_ENTITY = deferred(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|([A-Za-z][A-Za-z0-9]{1,31}));")
+_AUTOLINK = deferred(
     r"<(?:[A-Za-z][A-Za-z0-9+.-]{1,31}:[^\x00-\x20<>]*+"
     r"|[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]++@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*+)>"
 )
-_BREAK = re.compile(r"<br[ \t]*/?>", re.IGNORECASE)
+_BREAK = deferred(r"<br[ \t]*/?>", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

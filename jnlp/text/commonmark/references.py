@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 
-_BLANK = re.compile(r"[ \t]*+(?:\r?\n|\r)?[ \t]*+")
-_POINTED = re.compile(r"<(?:[^<>\r\n\\]|\\.)*+>")
-_PLAIN = re.compile(r"[^\x00-\x20\x7f()\\]++|\\[!-/:-@\[-`{-~]|\\(?![ \t\r\n])")
-_TITLE = re.compile(r'"(?:[^"\\]|\\.)*+"|\'(?:[^\'\\]|\\.)*+\'|\((?:[^()\\]|\\.)*+\)', re.DOTALL)
+from jnlp.patterns import deferred
+
+_BLANK = deferred(r"[ \t]*+(?:\r?\n|\r)?[ \t]*+")
+_POINTED = deferred(r"<(?:[^<>\r\n\\]|\\.)*+>")
+_PLAIN = deferred(r"[^\x00-\x20\x7f()\\]++|\\[!-/:-@\[-`{-~]|\\(?![ \t\r\n])")
+_TITLE = deferred(r'"(?:[^"\\]|\\.)*+"|\'(?:[^\'\\]|\\.)*+\'|\((?:[^()\\]|\\.)*+\)', re.DOTALL)
 _DEEPEST = 32
-_LABEL = re.compile(r"\[((?:[^\[\]\\]|\\.){1,999})\]", re.DOTALL)
-_DEFINITION = re.compile(r"\[((?:[^\[\]\\]|\\.){1,999})\]:[ \t]*+")
-_NOTE = re.compile(r"\[\^([^\[\]\s]{1,999})\]:[ \t]*+(?=[^ \t\r\n])")
-_NO_LINK = re.compile(r"<?[ \t]*(?:javascript|vbscript|file|data):", re.IGNORECASE)
-_JAPANESE = re.compile("[\u3001-\u30ff\u3400-\u9fff\uff01-\uff9f]")
-_OF_PATHS = re.compile(r"[/#:.<]")
+_LABEL = deferred(r"\[((?:[^\[\]\\]|\\.){1,999})\]", re.DOTALL)
+_DEFINITION = deferred(r"\[((?:[^\[\]\\]|\\.){1,999})\]:[ \t]*+")
+_NOTE = deferred(r"\[\^([^\[\]\s]{1,999})\]:[ \t]*+(?=[^ \t\r\n])")
+_NO_LINK = deferred(r"<?[ \t]*(?:javascript|vbscript|file|data):", re.IGNORECASE)
+_JAPANESE = deferred("[\u3001-\u30ff\u3400-\u9fff\uff01-\uff9f]")
+_OF_PATHS = deferred(r"[/#:.<]")
 
 
 def target_end(text: str, start: int, /) -> int:

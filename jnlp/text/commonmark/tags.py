@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
+from jnlp.patterns import deferred
 
-_NAME = re.compile(r"</?[A-Za-z][A-Za-z0-9-]*+")
-_ATTRIBUTE = re.compile(
+_NAME = deferred(r"</?[A-Za-z][A-Za-z0-9-]*+")
+_ATTRIBUTE = deferred(
     r"[ \t\r\n]++[A-Za-z_:][A-Za-z0-9_.:-]*+"
     r"(?:[ \t\r\n]*+=[ \t\r\n]*+(?:[^\s\"'=<>`]++|'[^']*+'|\"[^\"]*+\"))?"
 )
-_TAG_END = re.compile(r"[ \t\r\n]*+/?>")
+_TAG_END = deferred(r"[ \t\r\n]*+/?>")
 _MOST_ATTRIBUTES = 100
 _COMMENT = ("<!--", "-->")
 _ENDED = (_COMMENT, ("<?", "?>"), ("<![CDATA[", "]]>"))
-_DECLARATION = re.compile(r"<![A-Za-z][^<>]*+>")
+_DECLARATION = deferred(r"<![A-Za-z][^<>]*+>")
 
 
 class Tags:

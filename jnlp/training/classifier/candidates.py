@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jnlp.training.classifier.evaluation import MAIN, main_score, measure
+from jnlp.training.classifier.evaluation import balanced_score, measure
 from jnlp.types import ProblemType
 
 if TYPE_CHECKING:
@@ -19,12 +19,17 @@ if TYPE_CHECKING:
     from jnlp.training.classifier.targets import Goal
     from jnlp.types import FloatArray
 
-MAJORITY, LINEAR, FINETUNE = "majority", "linear", "finetune"
+MAJORITY, LINEAR, FEW_SHOT, FINETUNE = "majority", "linear", "few-shot", "finetune"
 
 _DRAWS = 200
+_NAMES = {
+    ProblemType.SINGLE_LABEL: "mean of accuracy and macro F1",
+    ProblemType.MULTI_LABEL: "mean of micro and macro F1",
+    ProblemType.REGRESSION: "rank correlation",
+}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
     """A fitted model, and what it says of the held-out rows.
 
@@ -36,6 +41,9 @@ class Candidate:
         seconds: How long it took.
         facts: What else the report says of it.
         write: Writes its files into a folder.
+        out_of_fold: Probabilities `[n, k]` of all rows (training, validation, test) by models that had not seen the
+            row, or None.
+        crossed: Logits `[n, k]` of the training rows by models that had not seen the row, or None.
     """
 
     name: str
@@ -45,6 +53,8 @@ class Candidate:
     seconds: float
     facts: Mapping[str, Any] = field(default_factory=dict)
     write: Callable[[Path], None] = lambda _: None
+    out_of_fold: FloatArray | None = None
+    crossed: FloatArray | None = None
 
 
 def majority(targets: NDArray[np.generic], rows: int, goal: Goal, /) -> FloatArray:
@@ -59,23 +69,39 @@ def majority(targets: NDArray[np.generic], rows: int, goal: Goal, /) -> FloatArr
     return np.tile(found, (rows, 1)).astype(np.float32)
 
 
-def choose(candidates: Sequence[Candidate], truth: NDArray[np.generic], goal: Goal, /) -> tuple[Candidate, str]:
+def choose(
+    candidates: Sequence[Candidate],
+    truth: NDArray[np.generic],
+    goal: Goal,
+    /,
+    *,
+    trained: NDArray[np.generic] | None = None,
+) -> tuple[Candidate, str]:
     """Return the candidate to keep, and why.
 
     A fine-tuned model has to lead by more than one standard error of the difference: its epoch was chosen on these
-    very rows, so its score is too good.
+    very rows, so its score is too good. Where all of them say something of the training rows without having seen them,
+    they are compared on these too: few rows have very few to validate on.
 
     Args:
         candidates: The cheapest first.
         truth: The targets of the validation rows.
         goal: The labels and the problem.
+        trained: The targets of the training rows.
     """
+    if trained is not None and len(candidates) > 1 and all(one.crossed is not None for one in candidates):
+        truth = np.concatenate([truth, trained])
+        widened = [replace(one, valid=np.concatenate([one.valid, one.crossed])) for one in candidates]
+        best, why = choose(widened, truth, goal)
+        return candidates[widened.index(best)], f"{why}, on {len(truth)} rows with those of cross-validation"
     best, *others = candidates
     why = "it was asked for" if not others else ""
-    name = MAIN[goal.problem].replace("_", " ")
+    name = _NAMES[goal.problem]
     for other in others:
         lead, error = _lead(other, best, truth, goal)
-        figures = f"{main_score(other.valid, truth, goal):.3f} against {main_score(best.valid, truth, goal):.3f}"
+        figures = (
+            f"{balanced_score(other.valid, truth, goal):.3f} against {balanced_score(best.valid, truth, goal):.3f}"
+        )
         if lead > error:
             best, why = other, f"its {name} is the best by more than chance: {figures}"
         else:
@@ -106,11 +132,11 @@ def compared(
 
 
 def _lead(one: Candidate, other: Candidate, truth: NDArray[np.generic], goal: Goal) -> tuple[float, float]:
-    """Return how far one's main score is above the other's, and the bootstrapped standard error of that."""
+    """Return how far one's score is above the other's, and the bootstrapped standard error of that."""
     rng = np.random.default_rng(0)
 
     def difference(rows: NDArray[np.int64]) -> float:
-        first, second = (main_score(model.valid[rows], truth[rows], goal) for model in (one, other))
+        first, second = (balanced_score(model.valid[rows], truth[rows], goal) for model in (one, other))
         return first - second
 
     drawn = [difference(rng.integers(0, len(truth), len(truth))) for _ in range(_DRAWS)]

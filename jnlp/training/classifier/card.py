@@ -54,7 +54,8 @@ def _front(base: str, report: Mapping[str, Any]) -> str:
 def _what(base: str, report: Mapping[str, Any]) -> str:
     if not _is_linear(report):
         return f"A ModernBERT text classifier for Japanese, fine-tuned from `{base}` with jnlp."
-    vectors = f" and the vectors of `{report['vectors']}`" if report["choice"]["vectors"] else ""
+    tuned = ", tuned to the rows" if report["method"] == "few-shot" else ""
+    vectors = f" and the vectors of `{report['vectors']}`{tuned}" if report["choice"]["vectors"] else ""
     return (
         f"A linear text classifier for Japanese, fitted with jnlp to character n-grams{vectors}. jnlp loads it wherever"
         " a classifier can be named; transformers does not."
@@ -62,7 +63,7 @@ def _what(base: str, report: Mapping[str, Any]) -> str:
 
 
 def _is_linear(report: Mapping[str, Any]) -> bool:
-    return bool(report.get("method") == "linear")
+    return report.get("method") in ("linear", "few-shot")
 
 
 def _methods(report: Mapping[str, Any]) -> list[str]:

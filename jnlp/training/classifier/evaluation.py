@@ -133,6 +133,19 @@ def main_score(logits: Floats, targets: NDArray[np.generic], goal: Goal, /) -> f
     return float(figures[MAIN[goal.problem]])
 
 
+def balanced_score(logits: Floats, targets: NDArray[np.generic], goal: Goal, /) -> float:
+    """Return the score that selects a model: the mean of accuracy and macro F1 (multi-label: micro and macro).
+
+    Macro F1 alone would prefer a model that finds few of a rare label and loses many of the others for it.
+    """
+    if goal.problem is ProblemType.REGRESSION:
+        return main_score(logits, targets, goal)
+    figures = measure(logits, targets, goal, draws=0)["metrics"]
+    assert isinstance(figures, Mapping)
+    other = "accuracy" if goal.problem is ProblemType.SINGLE_LABEL else "micro_f1"
+    return float(figures["macro_f1"] + figures[other]) / 2
+
+
 def _single(probable: Floats, targets: NDArray[np.generic]) -> dict[str, float]:
     truth = targets.astype(np.int64)
     matrix = metrics.confusion(truth, probable.argmax(axis=1), probable.shape[1])

@@ -161,6 +161,7 @@ class ClassifierObjective(Stateless):
         goal: The labels and the problem.
         batch_size: Rows per step.
         weights: float32 `[k]`, the weight of each class in the loss, or None.
+        share: The number of this process and of all that divide the rows of a batch; their gradients are to be added.
     """
 
     def __init__(
@@ -174,10 +175,11 @@ class ClassifierObjective(Stateless):
         *,
         batch_size: int,
         weights: NDArray[np.float32] | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self.train, self.valid, self.valid_targets, self.goal = train, valid, valid_targets, goal
         self.module = train.module
-        self.batch_size = batch_size
+        self.batch_size, self.share = batch_size, share
         device = next(train.module.parameters()).device
         self.truth = torch.from_numpy(targets).to(device)
         self.weights = None if weights is None else torch.from_numpy(weights).to(device)
@@ -189,13 +191,15 @@ class ClassifierObjective(Stateless):
         return [batch.tolist() for batch in np.array_split(rows, -(-len(rows) // self.batch_size))]
 
     def backward(self, batch: list[int], /) -> tuple[float, int]:
-        """Accumulate the gradients of the mean loss over the rows, part by part."""
+        """Accumulate the gradients of the mean loss over the rows, part by part: of this process's share of them."""
         total = 0.0
-        for part in self.train.parts(batch):
+        rank, size = self.share
+        rows = batch[rank::size]
+        for part in self.train.parts(rows):
             loss = _loss(self.train.logits(part), self.truth[part], self.goal.problem, self.weights) / len(batch)
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
-        return total, self.train.tokens(batch)
+        return total, self.train.tokens(rows)
 
     def evaluate(self) -> dict[str, float]:
         """Return the main score of the validation rows: macro-F1, or Spearman's coefficient for numbers."""

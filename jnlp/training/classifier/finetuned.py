@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from jnlp.encoder.config import TEMPERATURE, ModernBertConfig
 from jnlp.encoder.modernbert import ModernBertForSequenceClassification
-from jnlp.encoder.runtime import Runtime
 from jnlp.errors import JnlpError
 from jnlp.training.calibration import fit_temperature
 from jnlp.training.classifier.candidates import Candidate
@@ -24,6 +24,7 @@ from jnlp.training.classifier.finetune import (
 from jnlp.training.epochs import Pace, fit
 from jnlp.training.folder import encode, read_config, read_states, write_model
 from jnlp.training.options import recorded
+from jnlp.training.team import assemble
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,13 +44,21 @@ AUTO_MINUTES = 3.0
 
 
 def fit_finetuned(
-    sets: Sets, goal: Goal, options: ClassifierOptions, base: Path, progress: Progress, device: str, checkpoint: Path, /
+    sets: Sets,
+    goal: Goal,
+    options: ClassifierOptions,
+    base: Path,
+    progress: Progress,
+    device: str,
+    checkpoint: Path | None,
+    /,
 ) -> Candidate:
     """Fine-tune `base` and return the model of its best epoch."""
     began = time.monotonic()
-    place, _ = Runtime(device=device).place()
-    config = _config(read_config(base), goal, options)
-    model = _build(config, base, options).to(place)
+    team = assemble(device)
+    place = team.device
+    config = classifier_config(read_config(base), goal, options)
+    model = build_model(config, base, options).to(place)
     length = min(options.max_length, int(config.get("max_position_embeddings", 8192)))
     texts = [[example.text for example in rows] for rows in _rows(sets)]
     limits = (MOST_WINDOWS, *([_ALL] * (len(texts) - 1)))
@@ -62,13 +71,20 @@ def fit_finetuned(
     targets = [goal.targets(rows) for rows in _rows(sets)]
     weights = class_weights(targets[0], goal) if options.class_weights == "balanced" and len(goal.labels) > 1 else None
     objective = ClassifierObjective(
-        learners[0], targets[0], learners[1], targets[1], goal, batch_size=options.batch_size, weights=weights
+        learners[0],
+        targets[0],
+        learners[1],
+        targets[1],
+        goal,
+        batch_size=options.batch_size,
+        weights=weights,
+        share=(team.rank, team.size),
     )
     several = any(len(text.windows) > 1 for rows in sequences for text in rows)
     window = length if several and length < int(config.get("max_position_embeddings", 8192)) else None
     minutes = options.time_limit or (AUTO_MINUTES if options.method == "auto" else None)
-    pace = Pace.of(options, rate, hours=minutes / 60 if minutes else None)
-    fitted = fit(objective, pace, progress, checkpoint=checkpoint)
+    pace = replace(Pace.of(options, rate, hours=minutes / 60 if minutes else None), layer_decay=options.layer_decay)
+    fitted = fit(objective, pace, progress, checkpoint=checkpoint, team=team)
     chosen = predict(learners[1], len(targets[1]))
     config[TEMPERATURE] = temperature = fit_temperature(chosen, targets[1], goal.problem)
     return Candidate(
@@ -92,7 +108,7 @@ def _rows(sets: Sets) -> tuple[list[Example], ...]:
     return (sets.train, sets.valid, sets.test) if sets.test else (sets.train, sets.valid)
 
 
-def _config(config: dict[str, Any], goal: Goal, options: ClassifierOptions) -> dict[str, Any]:
+def classifier_config(config: dict[str, Any], goal: Goal, options: ClassifierOptions) -> dict[str, Any]:
     """Return the base's config with what makes it a classifier's."""
     kept = {key: value for key, value in config.items() if key not in ("num_labels", TEMPERATURE)}
     return kept | {
@@ -106,7 +122,9 @@ def _config(config: dict[str, Any], goal: Goal, options: ClassifierOptions) -> d
     }
 
 
-def _build(config: Mapping[str, Any], base: Path, options: ClassifierOptions) -> ModernBertForSequenceClassification:
+def build_model(
+    config: Mapping[str, Any], base: Path, options: ClassifierOptions
+) -> ModernBertForSequenceClassification:
     """Return the model with the base's encoder; the last layer is new."""
     torch.manual_seed(options.seed)
     model = ModernBertForSequenceClassification(ModernBertConfig.from_dict(config))

@@ -3,7 +3,8 @@
 The features are in blocks, each with a weight: the n-grams, the vectors, and of pairs the overlap of their texts. The
 weights and the strength of the penalty are chosen by cross-validation on the training rows, by the log loss after
 calibration (of numbers the squared error). Of what is within one standard error of the least loss, labels take the best
-accuracy and macro F1, numbers the strongest penalty: it ranks best. What was tried is in docs/log.md.
+accuracy and macro F1 (of few rows, the least loss), numbers the strongest penalty: it ranks best. What was tried is in
+docs/log.md.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import numpy as np
 
 from jnlp.encoder.linear_classifier import Linear, dense_features
 from jnlp.encoder.ngrams import OVERLAPS, Vocabulary, count, learn
+from jnlp.encoder.windows import probabilities
 from jnlp.training.calibration import fit_temperature, row_losses
-from jnlp.training.classifier.evaluation import measure
+from jnlp.training.classifier.evaluation import balanced_score
 from jnlp.training.classifier.solver import factors, solve
 from jnlp.training.splits import components
 from jnlp.types import ProblemType
@@ -42,10 +44,13 @@ _FOLDS = 5
 _SEARCHED = 1000
 """Rows on which the choice is made: more of them hardly change it."""
 
+_FEW = 200
+"""Rows below which scores of cross-validation are too coarse to choose by: the least loss decides alone."""
+
 _KERNEL = 2500
 """Rows up to which a model is fitted from the rows' inner products."""
 
-_NUMBERS = 6_000_000
+NUMBERS = 6_000_000
 """The most weights of n-grams in a saved model."""
 
 
@@ -64,6 +69,10 @@ class Choice:
     vectors: float
     overlap: float
     strength: float
+
+
+_TUNED = tuple(Choice(ngrams, 1.0, 0.0, 1.0) for ngrams in (0.0, 0.3, 1.0, 3.0, 10.0))
+"""The block weights that are tried with a tuned embedder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,20 +114,24 @@ class Search:
         temperature: What the logits of a model so fitted are to be divided by; of numbers what their distance from the
             mean is to be divided by, which a strong penalty makes too small.
         tried: Every choice with its loss.
+        logits: float32 `[n, k]` of the rows, each by a model of that choice fitted without it; None where only some of
+            the rows were searched.
     """
 
     choice: Choice
     loss: float
     temperature: float
     tried: Mapping[Choice, float]
+    logits: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How well a choice does: its loss, the temperature of its logits, the loss's standard error, and its score."""
+    """How well a choice does: its loss, the temperature of its logits, these, the loss's standard error, its score."""
 
     loss: float
     temperature: float
+    logits: Matrix
     error: float = 0.0
     score: float = 0.0
 
@@ -132,7 +145,14 @@ def read_features(examples: Sequence[Example], embedder: Vectorizer | None, /) -
 
 
 def search(
-    features: Features, examples: Sequence[Example], goal: Goal, /, *, seed: int = 0, weights: FloatArray | None = None
+    features: Features,
+    examples: Sequence[Example],
+    goal: Goal,
+    /,
+    *,
+    seed: int = 0,
+    weights: FloatArray | None = None,
+    tuned: tuple[list[IntArray], list[FloatArray]] | None = None,
 ) -> Search:
     """Choose the blocks' weights and the strength by cross-validation on training rows.
 
@@ -144,28 +164,41 @@ def search(
         goal: The labels and the problem.
         seed: Decides the folds, and the rows where there are more than are needed.
         weights: float32 `[k]`, the weight of each class in the loss, or None.
+        tuned: The rows of each fold, and the vectors of all rows by an embedder that was tuned without that fold's.
     """
     rng = np.random.default_rng(seed)
-    rows = np.sort(rng.permutation(len(examples))[:_SEARCHED])
+    rows = np.arange(len(examples)) if tuned else np.sort(rng.permutation(len(examples))[:_SEARCHED])
     chosen = [examples[row] for row in rows]
-    trial = _Trial(features.take(rows), chosen, goal, _folds(chosen, rng), weights)
+    folds, dense = tuned or (folds_of(chosen, rng), [])
+    trial = _Trial(features.take(rows), chosen, goal, folds, weights, dense)
     tried: dict[Choice, Verdict] = {}
-    for blocks in _blocks(features):
+    for blocks in _TUNED if tuned else _blocks(features):
         tried |= trial.judge(blocks, _COARSE)
     best = min(tried, key=lambda choice: tried[choice].loss)
     tried |= trial.judge(best, tuple(strength for strength in STRENGTHS if strength not in _COARSE))
     least = min(tried.values(), key=lambda verdict: verdict.loss)
     enough = [choice for choice, verdict in tried.items() if verdict.loss <= least.loss + least.error]
-    if goal.problem is ProblemType.REGRESSION:
+    if goal.problem is not ProblemType.REGRESSION and len(rows) < _FEW:
+        best = min(tried, key=lambda choice: tried[choice].loss)
+    elif goal.problem is ProblemType.REGRESSION:
         best = min(enough, key=lambda choice: (choice.strength, choice.ngrams, tried[choice].loss))
     else:
         best = max(enough, key=lambda choice: (tried[choice].score, -tried[choice].loss))
     found = tried[best]
-    return Search(best, found.loss, found.temperature, {choice: verdict.loss for choice, verdict in tried.items()})
+    losses = {choice: verdict.loss for choice, verdict in tried.items()}
+    logits = found.logits.astype(np.float32) if len(rows) == len(examples) else None
+    return Search(best, found.loss, found.temperature, losses, logits)
 
 
 def fit_linear(
-    features: Features, targets: NDArray[np.generic], goal: Goal, found: Search, /, *, weights: FloatArray | None = None
+    features: Features,
+    targets: NDArray[np.generic],
+    goal: Goal,
+    found: Search,
+    /,
+    *,
+    weights: FloatArray | None = None,
+    most: int = NUMBERS,
 ) -> Linear:
     """Return the model of training rows under a choice.
 
@@ -175,11 +208,12 @@ def fit_linear(
         goal: The labels and the problem.
         found: What was chosen for them, or for rows like them; the temperature is applied to numbers alone.
         weights: As in `search`.
+        most: Weights of n-grams; the model keeps those that occur in the most rows.
     """
     choice = found.choice
     aims, middle, spread = _aims(targets, goal)
     importance = _importance(targets, goal, weights)
-    vocabulary = _vocabulary(features, len(goal.labels)) if choice.ngrams else _nothing()
+    vocabulary = _vocabulary(features, most // len(goal.labels)) if choice.ngrams else _nothing()
     rows = vocabulary.rows(features.counts)
     sparse = _sparse(rows, len(vocabulary.codes))
     centre, scale = _scaling(features, choice)
@@ -217,6 +251,27 @@ def _at_once(
     return found.weights[:size] * root, found.weights[size:], found
 
 
+def out_of_fold(
+    features: Features, examples: Sequence[Example], goal: Goal, found: Search, /, *, seed: int = 0
+) -> FloatArray:
+    """Return the probabilities `[n, k]` of labels, each row's by a model that was fitted without it.
+
+    Args:
+        features: Of the rows.
+        examples: The rows; equal texts and rows of one group are left out together.
+        goal: The labels and the problem.
+        found: The choice.
+        seed: Decides the folds.
+    """
+    logits = np.zeros((len(examples), len(goal.labels)), dtype=np.float32)
+    targets = goal.targets(examples)
+    for held in folds_of(examples, np.random.default_rng(seed)):
+        rest = np.setdiff1d(np.arange(len(examples)), held)
+        model = fit_linear(features.take(rest), targets[rest], goal, found)
+        logits[held] = features.take(held).logits(model)
+    return probabilities(logits / np.float32(found.temperature), goal.problem)
+
+
 class _Trial:
     """The inner products of training rows, and what models fitted to some of them say of the others."""
 
@@ -227,6 +282,7 @@ class _Trial:
         goal: Goal,
         folds: list[IntArray],
         weights: FloatArray | None,
+        dense: list[FloatArray],
     ) -> None:
         self.goal = goal
         self.features = features
@@ -234,17 +290,18 @@ class _Trial:
         self.aims, *_ = _aims(self.targets, goal)
         self.importance = _importance(self.targets, goal, weights)
         self.folds = folds
-        vocabulary = _vocabulary(features, 1)
+        self.dense = dense
+        vocabulary = _vocabulary(features, NUMBERS)
         sparse = _sparse(vocabulary.rows(features.counts), len(vocabulary.codes))
         self.ngrams: Matrix = (sparse @ sparse.T).toarray()
 
     def judge(self, weights: Choice, strengths: Sequence[float], /) -> dict[Choice, Verdict]:
         """Return the verdict on each strength, for the block weights of `weights`."""
-        centre, scale = _scaling(self.features, weights)
-        dense = (self.features.dense - centre) * scale
-        gram = weights.ngrams * self.ngrams + dense @ dense.T
         said = {strength: np.zeros_like(self.aims) for strength in strengths}
-        for held in self.folds:
+        gram = self._products(self.features, weights)
+        for number, held in enumerate(self.folds):
+            if self.dense:
+                gram = self._products(replace(self.features, dense=self.dense[number]), weights)
             rest = np.setdiff1d(np.arange(len(gram)), held)
             inner, outer = factors(gram[np.ix_(rest, rest)])
             seen = gram[np.ix_(held, rest)] @ outer
@@ -257,32 +314,35 @@ class _Trial:
                 said[strength][held] = seen @ start.weights + start.bias
         return {replace(weights, strength=strength): self._verdict(logits) for strength, logits in said.items()}
 
+    def _products(self, features: Features, weights: Choice) -> Matrix:
+        """Return the inner products of all rows under the blocks' weights."""
+        centre, scale = _scaling(features, weights)
+        dense = (features.dense - centre) * scale
+        products: Matrix = weights.ngrams * self.ngrams + dense @ dense.T
+        return products
+
     def _verdict(self, logits: Matrix) -> Verdict:
         if self.goal.problem is not ProblemType.REGRESSION:
             temperature = fit_temperature(logits, self.targets, self.goal.problem)
             losses = row_losses(logits, self.targets, self.goal.problem, temperature)
-            return self._assess(losses, temperature, _score(logits, self.targets, self.goal))
+            return self._assess(
+                losses, temperature, logits, balanced_score(logits.astype(np.float32), self.targets, self.goal)
+            )
         moved = logits - logits.mean()
         slope = float((moved * self.aims).sum() / max(float((moved * moved).sum()), 1e-12))
         if slope <= 0:
-            return Verdict(1.0, 1.0)
-        return self._assess(((self.aims - slope * moved) ** 2)[:, 0], 1 / slope, 0.0)
+            return Verdict(1.0, 1.0, logits)
+        return self._assess(((self.aims - slope * moved) ** 2)[:, 0], 1 / slope, logits, 0.0)
 
     @staticmethod
-    def _assess(losses: Matrix, temperature: float, score: float) -> Verdict:
-        return Verdict(float(losses.mean()), temperature, float(losses.std()) / len(losses) ** 0.5, score)
-
-
-def _score(logits: Matrix, targets: NDArray[np.generic], goal: Goal) -> float:
-    """Return the mean of accuracy and macro F1 (of several labels: of micro and macro F1)."""
-    found: Any = measure(logits.astype(np.float32), targets, goal, draws=0)["metrics"]
-    return float(found["macro_f1"] + found["accuracy" if goal.problem is ProblemType.SINGLE_LABEL else "micro_f1"]) / 2
+    def _assess(losses: Matrix, temperature: float, logits: Matrix, score: float) -> Verdict:
+        return Verdict(float(losses.mean()), temperature, logits, float(losses.std()) / len(losses) ** 0.5, score)
 
 
 def _blocks(features: Features) -> list[Choice]:
     """Return the block weights to try."""
     if features.pairs:
-        vectors = (0.03, 0.3, 1.0) if features.dense.shape[1] > OVERLAPS else (0.0,)
+        vectors = (0.03, 0.1, 0.3) if features.dense.shape[1] > OVERLAPS else (0.0,)
         return [Choice(ngrams, weight, 1.0, 1.0) for ngrams in (0.0, 0.3) for weight in vectors]
     return [Choice(1.0, weight, 0.0, 1.0) for weight in ((0.0, 0.3, 1.0, 3.0) if features.dense.shape[1] else (0.0,))]
 
@@ -329,8 +389,8 @@ def _importance(targets: NDArray[np.generic], goal: Goal, weights: FloatArray | 
     return np.where(targets.astype(bool), weights, 1.0).astype(np.float64)
 
 
-def _vocabulary(features: Features, k: int) -> Vocabulary:
-    return learn(features.counts, least=2 if len(features.counts) > _SEARCHED else 1, most=_NUMBERS // k)
+def _vocabulary(features: Features, most: int) -> Vocabulary:
+    return learn(features.counts, least=2 if len(features.counts) > _SEARCHED else 1, most=most)
 
 
 def _nothing() -> Vocabulary:
@@ -344,10 +404,10 @@ def _sparse(rows: Rows, width: int) -> Any:
     return csr_array((rows.values.astype(np.float64), rows.columns, rows.starts), shape=shape)
 
 
-def _folds(examples: Sequence[Example], rng: np.random.Generator) -> list[IntArray]:
+def folds_of(examples: Sequence[Example], rng: np.random.Generator, most: int = _FOLDS, /) -> list[IntArray]:
     """Return the rows of each fold: groups are dealt one after the other in the order of their targets."""
     groups = components(examples)
     rng.shuffle(groups)
     groups.sort(key=lambda group: str(examples[group[0]].target))
-    count = min(_FOLDS, len(groups))
+    count = min(most, len(groups))
     return [np.asarray(sorted(row for group in groups[fold::count] for row in group)) for fold in range(count)]

@@ -13,7 +13,7 @@ from jnlp.encoder.linear_classifier import save_linear
 from jnlp.errors import JnlpError
 from jnlp.training.classifier.candidates import LINEAR, Candidate
 from jnlp.training.classifier.finetune import class_weights
-from jnlp.training.classifier.linear import fit_linear, read_features, search
+from jnlp.training.classifier.linear import fit_linear, out_of_fold, read_features, search
 from jnlp.training.options import recorded
 from jnlp.types import Head, ProblemType
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jnlp.encoder.linear_classifier import Linear, Vectorizer
-    from jnlp.training.classifier.linear import Features, Search
+    from jnlp.training.classifier.linear import Search
     from jnlp.training.classifier.options import ClassifierOptions, Sets
     from jnlp.training.classifier.targets import Goal
     from jnlp.types import Example, Progress
@@ -30,12 +30,16 @@ if TYPE_CHECKING:
 VECTOR_CHARACTERS = 400_000
 """Characters of all rows above which linear leaves the vectors out: on so much text n-grams alone do as well, and the
 vectors would take minutes."""
+REVIEWED = 20_000
+"""Rows up to which the report names labels that are probably wrong; it takes five more fits."""
 
 
 def fit_linear_candidate(
     sets: Sets, goal: Goal, options: ClassifierOptions, progress: Progress, device: str, /
 ) -> Candidate:
     """Fit a linear model, with the penalty and the weights of the blocks chosen by cross-validation.
+
+    What is scored was chosen on the training rows, and what is saved, in the same way, on all rows.
 
     Raises:
         JnlpError: The embedder cannot be had.
@@ -52,11 +56,12 @@ def fit_linear_candidate(
     found = search(features.take(train), sets.train, goal, seed=options.seed, weights=weights)
     progress(LINEAR, 2, 3, {})
     model = fit_linear(features.take(train), targets, goal, found, weights=weights)
-    keeps_vectors = source is not None and found.choice.vectors > 0
+    last = search(features, rows, goal, seed=options.seed, weights=weights) if options.refit else found
+    keeps_vectors = source is not None and last.choice.vectors > 0
 
     def write(part: Path) -> None:
-        final = fit_linear(features, goal.targets(rows), goal, found, weights=weights) if options.refit else model
-        temperature = 1.0 if goal.problem is ProblemType.REGRESSION else found.temperature
+        final = fit_linear(features, goal.targets(rows), goal, last, weights=weights) if options.refit else model
+        temperature = 1.0 if goal.problem is ProblemType.REGRESSION else last.temperature
         save_linear(
             part,
             final if keeps_vectors or final.pairs else _without_vectors(final),
@@ -66,16 +71,22 @@ def fit_linear_candidate(
             embedder=source if keeps_vectors else None,
         )
 
+    seconds = time.monotonic() - began
+    outside = None
+    if goal.problem is ProblemType.SINGLE_LABEL and len(rows) <= REVIEWED:
+        outside = out_of_fold(features, rows, goal, found, seed=options.seed)
     progress(LINEAR, 3, 3, {})
     return Candidate(
         LINEAR,
         valid=features.take(valid).logits(model),
         test=features.take(test).logits(model) if test else None,
         temperature=1.0 if goal.problem is ProblemType.REGRESSION else found.temperature,
-        seconds=time.monotonic() - began,
-        facts=_facts(found, features, options, device, "left out" if source is None else options.embedder)
+        seconds=seconds,
+        facts=choice_facts(last, options, device, "left out" if source is None else options.embedder)
         | {"cut": int((features.take(train).cut > 0).sum()), "refitted_on": len(rows) if options.refit else len(train)},
         write=write,
+        out_of_fold=outside,
+        crossed=found.logits,
     )
 
 
@@ -106,7 +117,8 @@ def _without_vectors(model: Linear) -> Linear:
     return replace(model, dense=np.zeros((0, len(model.bias)), np.float32))
 
 
-def _facts(found: Search, features: Features, options: ClassifierOptions, device: str, vectors: str) -> dict[str, Any]:
+def choice_facts(found: Search, options: ClassifierOptions, device: str, vectors: str, /) -> dict[str, Any]:
+    """Return what a report says of a choice, the name of the vectors' model, and the run."""
     choice = found.choice
     return {
         "choice": {

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jnlp.errors import JnlpError, UsageError
+from jnlp.patterns import deferred
 from jnlp.types import ProblemType
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Goal:
         return rows
 
 
-_NUMBER = re.compile(r"\s*[+-]?(\d+|\d*\.\d+)(e[+-]?\d+)?\s*", re.IGNORECASE)
+_NUMBER = deferred(r"\s*[+-]?(\d+|\d*\.\d+)(e[+-]?\d+)?\s*", re.IGNORECASE)
 
 
 def problem_of(examples: Sequence[Example], asked: str, /) -> ProblemType:

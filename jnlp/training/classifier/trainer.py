@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from jnlp.errors import JnlpError
 from jnlp.strict_json import dumps
 from jnlp.training.classifier.options import ClassifierOptions, Sets
+from jnlp.training.launch import is_main, is_shared
 from jnlp.types import TrainReport
 
 if TYPE_CHECKING:
@@ -53,14 +54,24 @@ class ClassifierTrainer:
         if options.head_only and options.method == "auto":  # it is a way to fine-tune
             options = replace(options, method="finetune")
         sets = hold_out(train, valid, options)
-        few = options.method == "auto" and len(sets.train) < FINETUNE_ROWS
-        methods = ("linear",) if few or options.method == "linear" else ("linear", "finetune")
+        methods = methods_of(sets, options)
         return fit_classifier(sets, options, out, base=base, progress=progress, device=device, methods=methods)
 
 
 def make_trainer() -> ClassifierTrainer:
     """Return the trainer of classifiers."""
     return ClassifierTrainer()
+
+
+def methods_of(sets: Sets, options: ClassifierOptions, /) -> tuple[str, ...]:
+    """Return the methods to fit, the cheapest first: what `--method` names next to `linear`, or those that may win."""
+    if options.method != "auto":
+        return tuple(dict.fromkeys(("linear", options.method)))
+    from jnlp.training.classifier.few_shot import is_few, lacks
+
+    few = options.embedder != "none" and not is_shared() and lacks() is None and is_few(sets.train, options.problem)
+    enough = len(sets.train) >= FINETUNE_ROWS
+    return ("linear", *(["few-shot"] if few else []), *(["finetune"] if enough else []))
 
 
 def hold_out(train: Sequence[Example], valid: Sequence[Example] | None, options: ClassifierOptions, /) -> Sets:
@@ -116,7 +127,7 @@ def fit_classifier(
     from jnlp.encoder.files import digest_weights
     from jnlp.training.classifier.targets import goal as goal_of
     from jnlp.training.classifier.targets import problem_of, typed
-    from jnlp.training.folder import read_config, resumable, whole_folder
+    from jnlp.training.folder import checkpoint_of, read_config, resumable, whole_folder
 
     if tuple(methods) == ("finetune",):  # nothing to choose, and no time limit of its own
         options = replace(options, method="finetune")
@@ -126,19 +137,61 @@ def fit_classifier(
         raise JnlpError("there is no validation example", hint="give --valid or a --valid-share above 0")
     goal = goal_of(train, problem)
     typed_sets = Sets(train, valid, test)
+    if options.method == "few-shot":
+        from jnlp.training.classifier.few_shot import check
+
+        check(typed_sets, goal, options)
     run: list[object] = [replace(options, resume=None), typed_sets]
     if "finetune" in methods:
         run += [read_config(base), digest_weights(base)]
+    if not is_main():  # it takes its share of the steps; the main process writes
+        if "finetune" in methods:
+            shared = checkpoint_of(out, run) if options.resume is not False else None
+            fit_method("finetune", typed_sets, goal, options, base, lambda *_: None, device, shared)
+        return TrainReport(out, {}, {}, {})
     with whole_folder(out) as part, resumable(out, run, resume=options.resume) as checkpoint:
-        fitted = [_fit(method, typed_sets, goal, options, base, progress, device, checkpoint) for method in methods]
+        fitted = [
+            fit_method(method, typed_sets, goal, options, base, progress, device, checkpoint) for method in methods
+        ]
         report, kept = _report(fitted, typed_sets, goal, options)
         kept.write(part)
         report["name"], report["base"] = name or out.name, base_name or base.name
         _write_report(part, goal, report)
+        write_page(part, kept, fitted, typed_sets, goal, report)
     return _to_report(out, report)
 
 
-def _fit(
+def write_page(
+    part: Path, kept: Candidate, fitted: Sequence[Candidate], sets: Sets, goal: Goal, report: dict[str, Any], /
+) -> None:
+    """Write `report.json` and `report.html` of what `metrics.json` says, with the rows that need a look."""
+    import numpy as np
+
+    from jnlp.encoder.windows import probabilities
+    from jnlp.training.classifier.evaluation import all_cautions
+    from jnlp.training.report.make import make_report
+    from jnlp.training.report.page import write_report
+
+    logits, examples = (kept.valid, sets.valid) if kept.test is None else (kept.test, sets.test)
+    outside = next((one.out_of_fold for one in fitted if one.out_of_fold is not None), None)
+    rows = [*sets.train, *sets.valid, *sets.test]
+    made = make_report(
+        report["name"],
+        report["measured_on"],
+        probabilities(logits / np.float32(kept.temperature), goal.problem),
+        examples,
+        goal,
+        report["scores"],
+        out_of_fold=None if outside is None else (outside, rows),
+        methods=report["methods"],
+        cautions=all_cautions(report),
+        details={name: report[name] for name in ("base", "method", "why", "rows", "temperature")} | report["details"],
+    )
+    write_report(made, part)
+    report["suspects"] = len(made.suspects)
+
+
+def fit_method(
     method: str,
     sets: Sets,
     goal: Goal,
@@ -146,9 +199,13 @@ def _fit(
     base: Path,
     progress: Progress,
     device: str,
-    checkpoint: Path,
+    checkpoint: Path | None,
 ) -> Candidate:
-    """Fit one method; a linear model that is there only to compare with reads n-grams alone."""
+    """Fit one method; a linear model that is there only to compare with fine-tuning reads n-grams alone."""
+    if method == "few-shot":
+        from jnlp.training.classifier.few_shot import fit_few_shot
+
+        return fit_few_shot(sets, goal, options, progress, device)
     if method == "linear":
         from jnlp.training.classifier.linear_candidate import fit_linear_candidate
 
@@ -171,9 +228,10 @@ def _report(
 
     targets = [goal.targets(rows) for rows in (sets.train, sets.valid, sets.test) if rows]
     asked = [one for one in fitted if options.method == "auto" or one.name == options.method] or list(fitted)
-    kept, why = choose(asked, targets[1], goal)
+    kept, why = choose(asked, targets[1], goal, trained=targets[0])
     if options.method == "auto" and len(fitted) == 1 and kept.name == "linear":
         why = f"fewer than {FINETUNE_ROWS} training rows are too few to fine-tune (--method finetune does)"
+        why += _without_few_shot(sets, options)
     facts = dict(kept.facts)
     scored = kept.valid if kept.test is None else kept.test
     repeats = find_repeats([*sets.train, *sets.valid, *sets.test])
@@ -196,6 +254,15 @@ def _report(
     }, kept
 
 
+def _without_few_shot(sets: Sets, options: ClassifierOptions) -> str:
+    """Return what would let `auto` tune an embedder to these rows, where a package is all that it lacks."""
+    from jnlp.training.classifier.few_shot import is_few, lacks
+
+    if options.embedder == "none" or (lacking := lacks()) is None or not is_few(sets.train, options.problem):
+        return ""
+    return f"; few-shot needs {lacking} (pip install 'jnlp[train]')"
+
+
 def _to_report(out: Path, report: dict[str, Any]) -> TrainReport:
     """Return the report of a run from what `metrics.json` says."""
     from jnlp.training.classifier.evaluation import all_cautions
@@ -205,7 +272,11 @@ def _to_report(out: Path, report: dict[str, Any]) -> TrainReport:
         scores |= {f"{score}_low": low, f"{score}_high": high}
     if "majority_baseline" in report["scores"]:
         scores["majority_baseline"] = report["scores"]["majority_baseline"]
-    details = report["details"] | {"measured_on": report["measured_on"], "method": report["method"]}
+    details = report["details"] | {
+        "suspects": report["suspects"],
+        "measured_on": report["measured_on"],
+        "method": report["method"],
+    }
     return TrainReport(
         out,
         scores,

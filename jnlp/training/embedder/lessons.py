@@ -85,6 +85,7 @@ def contrast_of(options: EmbedderOptions, width: int, /) -> Contrast:
         mine=options.mine,
         margin=options.mine_margin,
         skip=options.mine_skip,
+        grouped=options.mine_group,
     )
 
 

@@ -44,6 +44,7 @@ class Contrast:
         symmetric: Train documents to find their queries too.
         widths: Widths at which the loss is taken, the full one among them.
         mine: Hard negatives that a document meets in its batch, from the second epoch on.
+        grouped: In the first epoch they are other documents of its group.
         margin: See `hard_negatives.mine`.
         skip: Likewise.
         graded_temperature: Of CoSENT; its paper multiplies cosines by 20.
@@ -57,6 +58,7 @@ class Contrast:
     margin: float = 0.95
     skip: int = 0
     graded_temperature: float = 0.05
+    grouped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,8 @@ class PairRows:
         """Yield batches of documents with their queries; from the second epoch on hard negatives are with them."""
         if self.contrast.mine and epoch != self._mined:
             self._near, self._mined = self._find_near(), epoch
-        batches = pair_batches(self.data, rng, self.contrast.batch_size, near=self._near, count=self.contrast.mine)
+        near = self.data.siblings if self.contrast.grouped and not epoch else self._near
+        batches = pair_batches(self.data, rng, self.contrast.batch_size, near=near, count=self.contrast.mine)
         for batch in batches:
             yield self._step(batch)
 

@@ -40,6 +40,7 @@ class PairIds:
         positives: All documents that a query's text is paired with.
         negatives: The negatives given with each query.
         asked: The queries of each document.
+        siblings: The other documents of each document's group, the next ones first.
         taught: A teacher's unit vectors of queries and documents, float32 `[q, t]` and `[n, t]`, or None.
     """
 
@@ -51,6 +52,7 @@ class PairIds:
     positives: list[frozenset[int]]
     negatives: list[tuple[int, ...]]
     asked: list[list[int]]
+    siblings: list[list[int]]
     taught: tuple[Floats, Floats] | None = None
 
 
@@ -130,8 +132,22 @@ def encode_pairs(pairs: PairSet, encode: Encode, teach: Teach | None = None, /) 
         positives,
         [tuple(n for n in own if n not in right) for own, right in zip(negatives, positives, strict=True)],
         asked,
+        _siblings(len(documents), {document: pair.group for pair, _, document in rows}),
         (teach(queries, sides[0]), teach(list(documents), sides[1])) if teach else None,
     )
+
+
+def _siblings(count: int, groups: Mapping[int, str | None]) -> list[list[int]]:
+    """Return for each document the others of its group, in turn: those that follow it, then the first ones."""
+    members: dict[str, list[int]] = {}
+    for document, group in groups.items():
+        if group is not None:
+            members.setdefault(group, []).append(document)
+    found: list[list[int]] = [[] for _ in range(count)]
+    for own in members.values():
+        for at, document in enumerate(own):
+            found[document] = own[at + 1 :] + own[:at]
+    return found
 
 
 def encode_texts(texts: TextSet, encode: Encode, teach: Teach, /) -> TextIds:

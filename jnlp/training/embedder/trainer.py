@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from jnlp.errors import JnlpError
+from jnlp.folders import cache_folder
 from jnlp.training.options import PairOptions, recorded
 from jnlp.types import Option, Pooling, Purpose, TrainReport
 
@@ -45,6 +46,9 @@ class EmbedderOptions(PairOptions):
         float, Option("Skip negatives above this share of the answer's cosine: they may be right too.", gt=0)
     ] = 0.95
     mine_skip: Annotated[int, Option("Number of nearest negatives to skip.", ge=0)] = 0
+    mine_group: Annotated[
+        bool, Option("In the first epoch, take hard negatives from the document's own group (--group).")
+    ] = False
     dimensions: Annotated[
         tuple[int, ...], Option("Also train truncated vectors of these widths (Matryoshka).", metavar="N,M")
     ] = ()
@@ -185,11 +189,9 @@ def divide(train: Sequence[Example], valid: Sequence[Example] | None, options: E
 
 def teacher_of(options: EmbedderOptions, models: Models, /) -> Teacher:
     """Return the teacher that the options name, with the cache of its vectors."""
-    from platformdirs import user_cache_path
-
     from jnlp.training.embedder.teacher import Teacher
 
-    cache = options.teacher_cache or user_cache_path("jnlp") / "teachers"
+    cache = options.teacher_cache or cache_folder() / "teachers"
     return Teacher(models.embedder(options.teacher), cache)
 
 

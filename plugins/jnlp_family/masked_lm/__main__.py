@@ -35,7 +35,7 @@ def _run(args: argparse.Namespace) -> None:
     from jnlp.encoder.files import digest_weights
     from jnlp.encoder.load import load_embedder, load_masked_lm
     from jnlp.encoder.runtime import Runtime
-    from jnlp_family.masked_lm.needle import LENGTHS
+    from jnlp_evaluate.masked.needle import LENGTHS
     from jnlp_family.masked_lm.report import Amount, Measured, measure
     from jnlp_family.similarity import Split, similarity, similarity_pairs
     from jnlp_pretrain.recipe_files import load_recipe

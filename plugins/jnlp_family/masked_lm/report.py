@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from jnlp_family.masked_lm import cloze
-from jnlp_family.masked_lm.needle import TRIALS, needle
+from jnlp_evaluate.masked import cloze
+from jnlp_evaluate.masked.needle import TRIALS, needle
+from jnlp_evaluate.masked.scores import masked_scores
+from jnlp_family.masked_lm import guesses as baselines
 from jnlp_family.masked_lm.ngram import ORDER, CharacterNGram
-from jnlp_family.masked_lm.scores import masked_scores
 from jnlp_family.masked_lm.texts import read_texts
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jnlp.types import MaskedLM
-    from jnlp_family.masked_lm.cloze import Answer
+    from jnlp_evaluate.masked.cloze import Answer
     from jnlp_family.masked_lm.texts import Texts
     from jnlp_pretrain.recipe import Recipe
 
@@ -142,14 +143,14 @@ def _baselines(model: MaskedLM, texts: Texts, report: dict[str, Any], say: Calla
         report["held_out"][kind]["ngram_perplexity"] = ngram.perplexity(passages)
     say("cloze of the baselines")
     items, tokenizer = cloze.read_items(), model.tokenizer
-    counts = cloze.piece_counts(tokenizer, _sample(texts.training))
+    counts = baselines.piece_counts(tokenizer, _sample(texts.training))
     for kind, passages in texts.passages.items():
-        share = _first_piece_share(counts, cloze.piece_counts(tokenizer, passages))
+        share = _first_piece_share(counts, baselines.piece_counts(tokenizer, passages))
         report["held_out"][kind]["frequent_accuracy"] = share
     guesses: dict[str, list[Answer]] = {
-        "ngram": cloze.by_ngram(ngram, tokenizer, items),
-        "frequent": cloze.by_frequency(counts, tokenizer, items, scripts=False),
-        "frequent_by_script": cloze.by_frequency(counts, tokenizer, items, scripts=True),
+        "ngram": baselines.by_ngram(ngram, tokenizer, items),
+        "frequent": baselines.by_frequency(counts, tokenizer, items, scripts=False),
+        "frequent_by_script": baselines.by_frequency(counts, tokenizer, items, scripts=True),
     }
     report["cloze"] |= {name: cloze.table(answers) for name, answers in guesses.items()}
     return {"order": ORDER, "characters": ngram.characters, "alphabet": ngram.size}

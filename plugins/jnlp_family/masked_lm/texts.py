@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from jnlp.errors import JnlpError
+from jnlp_evaluate.masked.passages import cut
 from jnlp_pretrain import corpus as corpora
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from jnlp_pretrain.corpus import Source
@@ -25,8 +26,6 @@ KINDS = {
 }
 """The kind of text of each source that is measured."""
 
-PASSAGE = 300  # characters: short enough for every model
-_LEAST = 50
 _OF_ONE = 4  # passages of one document, so that no long one decides the figures
 
 
@@ -99,20 +98,6 @@ def _read_source(
         if held_out <= 0 and training <= 0:
             break
     return passages, documents
-
-
-def cut(text: str, /, longest: int = PASSAGE) -> Iterator[str]:
-    """Cut a document at line and sentence ends into passages of at most `longest` characters; drop very short ones."""
-    start = 0
-    while start < len(text):
-        stop = min(start + longest, len(text))
-        if stop < len(text):
-            end = max(text.rfind(mark, start + longest // 3, stop) for mark in "\n。!?」")
-            stop = end + 1 if end >= 0 else stop
-        passage = text[start:stop].strip()
-        if len(passage) >= _LEAST:
-            yield passage
-        start = stop
 
 
 def _select_passages(passages: Sequence[str]) -> list[str]:

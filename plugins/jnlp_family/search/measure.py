@@ -11,25 +11,26 @@ import json
 import sqlite3
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from jnlp.encoder.vectors import unit
 from jnlp.errors import JnlpError, status_of
 from jnlp.strict_json import dumps
 from jnlp.training import retrieval
-from jnlp.types import Purpose
+from jnlp_evaluate.direct import cosines_of, dense_ranks
 from jnlp_family.search.jaquad import questions
 from jnlp_family.similarity import Split, similarity, similarity_pairs
 from jnlp_search.analyse import analyser
-from jnlp_search.fuse import convex, with_phrases
+from jnlp_search.fuse import convex
 from jnlp_search.options import ANALYSER
+from jnlp_search.query.bm25 import Ranking, Words
 from jnlp_search.query.candidates import CANDIDATES
 from jnlp_search.store.catalog import Catalog
+from jnlp_search.store.postings import Postings
 from jnlp_search.store.schema import TABLES
 
 if TYPE_CHECKING:
@@ -57,25 +58,18 @@ def full_text(task: Retrieval, /) -> tuple[list[dict[int, float]], list[dict[int
         catalog.db.executescript(TABLES)
         rows = ((n, " ".join(word.form for word in words.words(text))) for n, text in enumerate(task.passages))
         catalog.db.executemany("INSERT INTO fulltext (rowid, words) VALUES (?, ?)", rows)
-        single, both = [], []
-        for query in map(words.query, task.queries):
-            single.append(catalog.lexical(query.match, CANDIDATES))
-            both.append(with_phrases(single[-1], catalog.lexical(query.phrases, CANDIDATES)))
+        postings = Postings(catalog)
+        postings.sync(1)
+        ranking = Ranking([Words(postings)])
+        queries = list(map(words.query, task.queries))
+        single = [ranking.lexical(replace(query, pairs=()), CANDIDATES) for query in queries]
+        both = [ranking.lexical(query, CANDIDATES) for query in queries]
     return single, both
 
 
 def cosines(embedder: Embedder, task: Retrieval, widths: Sequence[int] = (), /) -> dict[int, Cosines]:
     """Return cosines, float32 `[questions, passages]`, by vector width: 0 is the full width."""
-    asked = embedder.embed(task.queries, purpose=Purpose.QUERY).vectors
-    held = embedder.embed(task.passages, purpose=Purpose.DOCUMENT).vectors
-    return {width: unit(asked[:, : width or None]) @ unit(held[:, : width or None]).T for width in (0, *widths)}
-
-
-def dense_ranks(found: Cosines, task: Retrieval, /) -> Ranks:
-    """Return the rank of each question's passage by cosine, ties counted against it."""
-    own = found[np.arange(len(found)), np.array(task.relevant)]
-    ranks: Ranks = (found >= own[:, None]).sum(axis=1)
-    return ranks
+    return cosines_of(embedder, task.queries, task.passages, widths=(0, *widths))
 
 
 def lexical_ranks(found: Sequence[Mapping[int, float]], task: Retrieval, /) -> Ranks:
@@ -159,7 +153,7 @@ def _retrieval(
     weight: float,
 ) -> dict[str, Any]:
     ranks = {WORDS: lexical_ranks(lexical[0], task), FULL_TEXT: lexical_ranks(lexical[1], task)}
-    ranks |= {name: dense_ranks(cosine, task) for name, cosine in found.items()}
+    ranks |= {name: dense_ranks(cosine, task.relevant) for name, cosine in found.items()}
     against = {}
     if "model" in found:
         ranks[FUSED] = fused_ranks(lexical[1], found["model"], task, weight)

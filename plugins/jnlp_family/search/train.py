@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import lzma
 import platform
 import random
 import sys
@@ -21,12 +20,14 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jnlp.errors import JnlpError, status_of
+from jnlp.errors import status_of
 from jnlp.strict_json import dumps
 from jnlp.training.embedder.pairs import CONTRADICTION, ENTAILMENT, Graded, GradedSet, Pair, PairSet, key_of
 from jnlp.training.embedder.trainer import Described, EmbedderOptions, EmbedderSets, fit_embedder
 from jnlp.training.stopping import Stopped
+from jnlp_family.search.hard import asked as hard_pairs
 from jnlp_family.search.jaquad import questions
+from jnlp_family.search.material import rows
 from jnlp_family.similarity import Split, is_development, similarity_pairs
 from jnlp_pretrain.corpus import fraction
 
@@ -42,11 +43,15 @@ OPTIONS = EmbedderOptions(
 )
 """The options of `tiny-search`'s training, which takes half an hour on two cores."""
 
+STUDENT = replace(OPTIONS, epochs=1, lr=1.5e-4, mine=0, dimensions=(256, 128, 64), query_prefix="", document_prefix="")
+"""Those of a base that has learned from a teacher: one pass, no prefixes; JaQuAD's negatives are from full text."""
+
 SENTENCES, TITLES, ARTICLES = 6_000, 4_000, 4_000
 """For each source: sentence–passage pairs, title–text pairs, and the articles they are taken from."""
 
 _NLI = ("jnli_neg", "janli")
 _KINDS = {"jaquad": "questions and passages", "nli": "entailed pairs, both NLI sets together", "jsts": "graded pairs"}
+_OTHERS = "pairs"
 
 SCORED = 800
 """Pairs of each development set that select the epoch. Scoring all of them would take a fifth of the run."""
@@ -67,51 +72,59 @@ than its positions are cut into windows. What the data says of people and groups
 """
 
 
-def sets(data: Path, /, *, most: int | None = None) -> EmbedderSets:
+def sets(data: Path, /, *, most: int | None = None, hard: bool = False) -> EmbedderSets:
     """Return all training and development sets.
 
     Args:
         data: The folder that contains `tasks` and `corpus`.
+        hard: JaQuAD's questions come with passages that full text takes for answers.
         most: The maximum number of pairs of a set; None is all.
 
     Raises:
         JnlpError: A file of the data is not there.
     """
-    asked = PairSet("jaquad", _limit(_jaquad_pairs(data, Split.TRAIN), most), weight=0.5)
+    jaquad = hard_pairs(data, most=most or 0) if hard else limit(jaquad_pairs(data, Split.TRAIN), most)
+    asked = PairSet("jaquad", jaquad, weight=0.5)
     sources = [("jaquad", "jaquad-000"), ("wikinews", "wikinews-000"), ("msdocs", "msdocs-000")]
     texts = {name: list(_articles(data / f"corpus/{file}.jsonl.xz")) for name, file in sources}
     sentences = [
-        PairSet(f"{name} sentences", _limit(_inverse_cloze(rows), most or SENTENCES), weight=0.06)
-        for name, rows in texts.items()
+        PairSet(f"{name} sentences", limit(_inverse_cloze(found), most or SENTENCES), weight=0.06)
+        for name, found in texts.items()
     ]
     titles = [
-        PairSet(f"{name} titles", _limit(_title_pairs(texts[name]), most or TITLES), weight=0.05)
+        PairSet(f"{name} titles", limit(_title_pairs(texts[name]), most or TITLES), weight=0.05)
         for name in ("wikinews", "msdocs")
     ]
-    scored = [_graded_pairs(data, split) for split in (Split.DEVELOPMENT, Split.FINAL)]
-    known = {key_of(pair) for pairs in scored for pair in pairs}  # JNLI's captions are those of JSTS
-    nli = PairSet("nli", _limit(_nli_pairs(data, known), most), symmetric=True, weight=0.1)
+    nli = PairSet("nli", limit(nli_pairs(data, known_pairs(data)), most), symmetric=True, weight=0.1)
     return EmbedderSets(
         [asked, *sentences, *titles, nli],
-        [GradedSet("jsts", _limit(_graded_pairs(data, Split.TRAIN), most), weight=0.1)],
-        [PairSet("jaquad", _limit(_jaquad_pairs(data, Split.DEVELOPMENT), most or SCORED))],
-        [GradedSet("jsts", _limit(_graded_pairs(data, Split.DEVELOPMENT), most or SCORED))],
+        [GradedSet("jsts", limit(graded_pairs(data, Split.TRAIN), most), weight=0.1)],
+        [PairSet("jaquad", limit(jaquad_pairs(data, Split.DEVELOPMENT), most or SCORED))],
+        [GradedSet("jsts", limit(graded_pairs(data, Split.DEVELOPMENT), most or SCORED))],
     )
 
 
-def _jaquad_pairs(data: Path, split: Split) -> list[Pair]:
+def known_pairs(data: Path, /) -> set[tuple[str, str]]:
+    """Return the keys of JSTS's development and valid pairs: JNLI's captions are those of JSTS."""
+    scored = [graded_pairs(data, split) for split in (Split.DEVELOPMENT, Split.FINAL)]
+    return {key_of(pair) for pairs in scored for pair in pairs}
+
+
+def jaquad_pairs(data: Path, split: Split) -> list[Pair]:
+    """Return JaQuAD's questions of a split with their whole passages."""
     task = questions(data, split)
     return [Pair(query, task.passages[at]) for query, at in zip(task.queries, task.relevant, strict=True)]
 
 
-def _graded_pairs(data: Path, split: Split) -> list[Graded]:
+def graded_pairs(data: Path, split: Split) -> list[Graded]:
+    """Return the pairs of JSTS of a split."""
     pairs = similarity_pairs(data, split)
     return [Graded(*row) for row in zip(pairs.first, pairs.second, pairs.scores, strict=True)]
 
 
 def _articles(path: Path) -> Iterator[tuple[str, list[str]]]:
     """Yield title and passages of a source's articles, without the development articles."""
-    for row in islice(_rows(path), ARTICLES):
+    for row in islice(rows(path), ARTICLES):
         title = str(row.get("title") or "").strip()
         if not is_development(title):
             yield title, [part for part in str(row["text"]).split("\n") if part.strip()]
@@ -139,30 +152,24 @@ def _title_pairs(articles: Iterable[tuple[str, Sequence[str]]]) -> list[Pair]:
     return [Pair(title, "\n".join(parts)[:500]) for title, parts in articles if len(title) >= 6 and parts]
 
 
-def _nli_pairs(data: Path, known: Container[tuple[str, str]]) -> list[Pair]:
+def nli_pairs(data: Path, known: Container[tuple[str, str]]) -> list[Pair]:
     """Return entailed pairs with contradicted sentences as hard negatives, without pairs of the similarity test."""
-    rows = [*_rows(data / "tasks/jnli_neg/train.jsonl"), *_rows(data / "tasks/janli/train.jsonl")]
-    rows = [row for row in rows if key_of(Pair(row["sentence1"], row["sentence2"])) not in known]
+    found = [*rows(data / "tasks/jnli_neg/train.jsonl"), *rows(data / "tasks/janli/train.jsonl")]
+    found = [row for row in found if key_of(Pair(row["sentence1"], row["sentence2"])) not in known]
     wrong: dict[str, list[str]] = {}
-    for row in rows:
+    for row in found:
         if row["label"] in (CONTRADICTION, "non-entailment"):
             wrong.setdefault(row["sentence1"], []).append(row["sentence2"])
     return [
         Pair(row["sentence1"], row["sentence2"], tuple(wrong.get(row["sentence1"], ())))
-        for row in rows
+        for row in found
         if row["label"] == ENTAILMENT
     ]
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    if not path.is_file():
-        raise JnlpError(f"{path} is not there", hint="name the folder of the data that the cards list")
-    with lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
-
-
-def _limit(rows: list[T], most: int | None) -> list[T]:
-    return rows if most is None or len(rows) <= most else random.Random(0).sample(rows, most)
+def limit(found: Sequence[T], most: int | None) -> Sequence[T]:
+    """Return a random choice of `most` rows, or all of them."""
+    return found if most is None or len(found) <= most else random.Random(0).sample(found, most)
 
 
 def smoke(options: EmbedderOptions, /) -> EmbedderOptions:
@@ -170,7 +177,9 @@ def smoke(options: EmbedderOptions, /) -> EmbedderOptions:
     return replace(options, epochs=1, batch_size=16, max_length=48, dimensions=(), hours=None)
 
 
-def train(data: Path, base: Path, out: Path, options: EmbedderOptions, /, *, most: int | None = None) -> TrainReport:
+def train(
+    data: Path, base: Path, out: Path, options: EmbedderOptions, /, *, most: int | None = None, hard: bool = False
+) -> TrainReport:
     """Train and write `tiny-search`.
 
     Args:
@@ -179,25 +188,37 @@ def train(data: Path, base: Path, out: Path, options: EmbedderOptions, /, *, mos
         out: The folder to make.
         options: The trainer's options.
         most: The maximum number of pairs of a set.
+        hard: See `sets`.
 
     Raises:
         JnlpError: The data or the base is missing, or `out` exists.
     """
     about = Described("tiny-search", "tiny", "CC-BY-SA-4.0", NOTES)
-    report = fit_embedder(sets(data, most=most), options, out, base=base, progress=_Said(), described=about)
+    found = sets(data, most=most, hard=hard)
+    report = fit_embedder(found, options, out, base=base, progress=Said(), described=about)
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     text = dumps(training_record(metrics), indent=2)
     (out / "training.json").write_text(text + "\n", encoding="utf-8")
     return report
 
 
-def training_record(metrics: Mapping[str, Any], /) -> dict[str, Any]:
-    """Return `training.json` (data and compute, for the card) from the trainer's `metrics.json`."""
+def used_of(sets: Mapping[str, int], /) -> dict[str, str]:
+    """Return what was used of each source, for the card, from the pairs of each set."""
     used: dict[str, list[str]] = {}
-    for name, count in metrics["sets"].items():
+    for name, count in sets.items():
         source, _, kind = name.partition(" ")
         for key in _NLI if source == "nli" else (source,):
-            used.setdefault(key, []).append(f"{count:,} {kind or _KINDS[source]}")
+            used.setdefault(key, []).append(f"{count:,} {kind or _KINDS.get(source, _OTHERS)}")
+    return {name: ", ".join(parts) for name, parts in used.items()}
+
+
+def training_record(metrics: Mapping[str, Any], /, *, history: str = "") -> dict[str, Any]:
+    """Return `training.json` (data and compute, for the card) from the trainer's `metrics.json`.
+
+    Args:
+        metrics: The trainer's record.
+        history: What was done to the model afterwards.
+    """
     options = metrics["details"]["options"]
     text = (
         f"`make models`: InfoNCE at temperature {options['temperature']} over batches of {options['batch_size']}"
@@ -212,16 +233,17 @@ def training_record(metrics: Mapping[str, Any], /) -> dict[str, Any]:
         "machine": f"{platform.machine()}, torch {metrics['details']['versions']['torch']}",
         "date": datetime.now(UTC).date().isoformat(),
     }
-    return {"text": text, "figures": figures, "data": {name: ", ".join(parts) for name, parts in used.items()}}
+    return {"text": f"{text} {history}".strip(), "figures": figures, "data": used_of(metrics["sets"])}
 
 
-class _Said:
+class Said:
     """Writes a line to stderr every half minute, and one an epoch."""
 
     def __init__(self) -> None:
         self._next = 0.0
 
     def __call__(self, phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
+        """Write a line, where the last one is half a minute old or an epoch is over."""
         if phase == "epoch" or time.monotonic() >= self._next:
             self._next = time.monotonic() + 30
             shown = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
@@ -241,14 +263,15 @@ def main(arguments: Sequence[str] | None = None, /) -> int:
 
 
 def _run(args: argparse.Namespace) -> None:
-    options = replace(OPTIONS, epochs=args.epochs or OPTIONS.epochs, hours=args.minutes / 60 if args.minutes else None)
+    chosen = STUDENT if args.student else OPTIONS
+    options = replace(chosen, epochs=args.epochs or chosen.epochs, hours=args.minutes / 60 if args.minutes else None)
     if args.threads:
         from jnlp.encoder.threads import use_threads
 
         use_threads(args.threads)
-    report = train(
-        args.data, args.base, args.out, smoke(options) if args.smoke else options, most=64 if args.smoke else None
-    )
+    most = 64 if args.smoke else None
+    options = smoke(options) if args.smoke else options
+    report = train(args.data, args.base, args.out, options, most=most, hard=args.student)
     sys.stdout.write("".join(f"{name:<24} {value:.4f}\n" for name, value in report.metrics.items()))
 
 
@@ -257,7 +280,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m jnlp_family.search.train", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("data", type=Path, help="the folder that contains tasks and corpus")
-    parser.add_argument("--base", type=Path, required=True, help="the folder of tiny")
+    parser.add_argument("--base", type=Path, required=True, help="the folder of tiny, or of a student")
+    parser.add_argument("--student", action="store_true", help="the base has learned from a teacher: tune it")
     parser.add_argument("-o", "--out", type=Path, required=True, help="the folder to make")
     parser.add_argument("--epochs", type=int, help=f"passes over the pairs (default: {OPTIONS.epochs})")
     parser.add_argument("--minutes", type=float, help="time limit; the learning rate falls to 0 by then")

@@ -9,13 +9,13 @@ import lzma
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from jnlp_toxicity.decision import SIGNS
 from jnlp_toxicity.lexicon import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from jnlp_toxicity.lexicon import Entry, Trie
 
 TRAIN, VALID, TEST = "train", "valid", "test"
 BOARD, MADE = "board", "made"
@@ -132,8 +132,8 @@ def made_rows() -> list[Row]:
     """
     lexicon = load()
     rows = []
-    for entry in sorted(set(entries(lexicon.words)), key=lambda entry: entry.word):
-        if entry.severity < _PLAIN_LEVEL or entry.latin:
+    for entry in sorted(set(lexicon.words), key=lambda entry: entry.word):
+        if entry.severity < _PLAIN_LEVEL or entry.latin or entry.category in SIGNS:
             continue
         seed = _digest(entry.word)
         part = _part(entry.word)
@@ -143,7 +143,7 @@ def made_rows() -> list[Row]:
         rows += [Row(frame.format(word), True, MADE, part) for frame, word in zip(frames, spellings, strict=True)]
         passing = (_PASSING[seed[4] % len(_PASSING)], _PASSING[seed[5] % len(_PASSING)])
         rows += [Row(frame.format(entry.word), False, MADE, part) for frame in dict.fromkeys(passing)]
-    for entry in sorted(set(entries(lexicon.allowed)), key=lambda entry: entry.word):
+    for entry in sorted(set(lexicon.allowed), key=lambda entry: entry.word):
         rows.append(Row(entry.word, False, MADE, _part(entry.word)))
     return rows
 
@@ -180,12 +180,3 @@ def _part(text: str) -> str:
 
 _PLAIN_LEVEL = 0.5
 _PARTS = (TRAIN, TRAIN, TRAIN, VALID, TEST)
-
-
-def entries(trie: Trie, /) -> Iterator[Entry]:
-    """Yield the entries of a trie."""
-    stack = [trie]
-    while stack:
-        node = stack.pop()
-        yield from node.entries
-        stack.extend(node.values())

@@ -63,13 +63,27 @@ def hit_printer(
 
 
 def _flat(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, object]]:
-    """Yield rows with the same columns: one for each key of the metadata, lists as text."""
+    """Yield rows with the same columns: one for each key of the metadata, lists as text, times as dates.
+
+    The path is in the column `path` alone.
+    """
     from jnlp.io.writing.flat import flatten
 
+    rows = [{**row, "metadata": _for_sheets(row)} for row in rows]
     keys = {"metadata": list(dict.fromkeys(key for row in rows for key in row["metadata"]))}
     flat = [flatten(row, keys) for row in rows]
     columns = dict.fromkeys(column for row in flat for column in row)
     yield from ({column: row.get(column) for column in columns} for row in flat)
+
+
+def _for_sheets(row: dict[str, Any]) -> dict[str, object]:
+    """Return a row's metadata as people write it: no path that the row has already, the file's time as local time."""
+    from datetime import UTC, datetime
+
+    found = {key: value for key, value in row["metadata"].items() if key != "path" or value != row["path"]}
+    if isinstance(time := found.get("mtime"), int | float):
+        found["mtime"] = datetime.fromtimestamp(time, UTC).astimezone().isoformat(" ", "seconds")
+    return found
 
 
 def _pack(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, object]]:

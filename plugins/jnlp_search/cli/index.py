@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +15,7 @@ from jnlp.cli.common import command
 from jnlp.cli.messages import Unread
 from jnlp_search.cli.group import IndexGroup
 from jnlp_search.cli.inputs import open_folder, summary_of
-from jnlp_search.cli.kept import compact, export, info, list_, remove, repair, verify
+from jnlp_search.cli.kept import compact, export, info, list_, remove, repair, upgrade, verify
 from jnlp_search.cli.watch import watch
 from jnlp_search.options import IndexOptions
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from jnlp.io.reading.options import ReadOptions
     from jnlp.types import AddReport
 
-SUMMARY = "Index documents for search; only what changed is read again."
+SUMMARY = "Index documents for search; only what changed is indexed again."
 
 
 @command(
@@ -32,13 +33,14 @@ SUMMARY = "Index documents for search; only what changed is read again."
     summary=SUMMARY,
     reading=("text", "id", "encoding", "encoding_errors", "input_format", "include", "exclude", "ignore", "recursive"),
     hint={"did": "indexed with", "then": "index again with --model {larger} --rebuild"},
+    running=True,
 )
-@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@click.argument("paths", nargs=-1, metavar="[PATH…]")
 @click.option("--index", "folder", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The index.")
 def add(
     engine: Engine, options: IndexOptions, paths: tuple[str, ...], folder: Path, reading: ReadOptions, quiet: bool
 ) -> None:
-    """Update an index with files and folders, and print the numbers of documents."""
+    """Update an index with files and folders, by default those that it was made of, and print numbers of documents."""
     from jnlp.cli.console import progress
     from jnlp.io import PassedOver
     from jnlp.io.reading.estimate import estimate
@@ -47,7 +49,7 @@ def add(
     read = dataclasses.asdict(reading)
     shows_bar = not quiet and _is_terminal()
     documents = dataclasses.replace(reading, unit=Unit.DOCUMENT)
-    total = estimate(paths, documents, engine.readers()) if shows_bar else None
+    total = estimate(paths, documents, engine.readers()) if shows_bar and paths else None
     done, passed_over, unread = 0, PassedOver(), Unread()
     with (
         ExitStack() as last,
@@ -61,8 +63,8 @@ def add(
             advance(report.documents + report.failed - done)
             done = report.documents + report.failed
 
-        report = index.add(
-            paths,
+        change = functools.partial(index.add, paths) if paths else index.update
+        report = change(
             read=read,
             on_failed=unread.add,
             progress=print_progress,
@@ -82,4 +84,5 @@ def _is_terminal() -> bool:
     return sys.stderr.isatty()
 
 
-index = IndexGroup(add, commands=[verify, repair, compact, remove, info, list_, export, watch], context_settings={})
+_COMMANDS: list[click.Command] = [verify, repair, upgrade, compact, remove, info, list_, export, watch]
+index = IndexGroup(add, commands=_COMMANDS, context_settings={})

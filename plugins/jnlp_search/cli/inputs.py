@@ -14,7 +14,7 @@ from jnlp.cli.options import given
 from jnlp.config import Settings
 from jnlp.errors import JnlpError, UsageError
 from jnlp_search.roots import escape_path
-from jnlp_search.store.catalog import NAME
+from jnlp_search.store.shards import is_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,6 +49,11 @@ def summary_of(report: AddReport, folder: Path, /) -> str:
 def target_and_query(words: Sequence[str], folders: Sequence[Path]) -> tuple[Path | None, str]:
     """Return the index or file, unless given by `--index`, and the query."""
     wanted = 1 if folders else 2
+    if len(words) == 1 and wanted == 2 and not Path(words[0]).exists():
+        raise UsageError(
+            f"search '{words[0]}' where? no index is named",
+            hint=f"jnlp search my.idx '{words[0]}'; jnlp index FOLDER --index my.idx makes an index",
+        )
     if len(words) != wanted:
         what = "a query" if folders else "an index or a file, and a query"
         raise UsageError(
@@ -72,7 +77,7 @@ def opened_indexes(
                 raise JnlpError(f"{target} has no text to search", hint="see the message above")
             yield [index]
             return
-        if target is not None and target.is_dir() and not (target / NAME).exists():
+        if target is not None and target.is_dir() and not is_index(target):
             raise UsageError(
                 f"there is no index at {target}",
                 hint=f"index the folder first: jnlp index {target} --index my.idx, then jnlp search my.idx QUERY",

@@ -1,4 +1,4 @@
-"""The subcommands for an existing index: `jnlp index verify | repair | compact | remove | info | list | export`."""
+"""The subcommands for an existing index: `jnlp index verify | repair | upgrade | compact | remove | info | list …`."""
 
 from __future__ import annotations
 
@@ -49,6 +49,14 @@ def repair(engine: Engine, folder: Path, quiet: bool) -> None:
     click.echo(f"{name_of(folder)}: {report.documents:,} documents kept, {len(report.dropped):,} dropped")
     if report.dropped and not quiet:
         click.echo("jnlp: index their files again to bring them back", err=True)
+
+
+@command(name="upgrade", summary="Rewrite an index of an earlier format; nothing is read or embedded again.")
+@FOLDER
+def upgrade(engine: Engine, folder: Path, quiet: bool) -> None:
+    """Write the new index next to the old one, replace that in one step, and print the number of documents."""
+    report = open_folder(engine, folder).upgrade()
+    click.echo(f"{name_of(folder)}: {report.documents:,} documents, of this format")
 
 
 @command(name="compact", summary="Make an index smaller: remove what deleted documents left behind.")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import groupby, islice
 from typing import TYPE_CHECKING
 
 from jnlp.errors import JnlpError
 from jnlp.types import Explanation
-from jnlp_search.analyse import analyser, highlights, requirements
-from jnlp_search.fuse import best_sentence, sort_by_score
+from jnlp_search.analyse import analyser, highlights, matched, requirements
+from jnlp_search.fuse import best_sentence, shares, sort_by_score
 from jnlp_search.options import Retriever
-from jnlp_search.query.candidates import Question, pick
+from jnlp_search.query.candidates import Question, first_limit, pick
 from jnlp_search.query.evidence import with_evidence
 from jnlp_search.query.joining import headings_at
 from jnlp_search.query.language import read_query
@@ -20,9 +21,9 @@ from jnlp_search.roots import escape_path
 from jnlp_search.store.selection import Narrowing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from jnlp.types import Hit, SearchScores
+    from jnlp.types import FloatArray, Hit, SearchScores
     from jnlp_search.analyse import Analyser
     from jnlp_search.options import SearchOptions
     from jnlp_search.query.candidates import Candidates, Key, Pick
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from jnlp_search.query.view import View
     from jnlp_search.search import Reader
     from jnlp_search.store.schema import Manifest
+
+TOGETHER = 16
+"""Queries that are answered from one snapshot, and for which FAISS is asked at once. From 20 on, it would compute
+cosines by a product of matrices, which rounds in another way than for one query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,47 +64,94 @@ class _Found:
 
 
 def search(readers: Sequence[Reader], query: str, options: SearchOptions, /) -> list[Hit]:
-    """Return the best passages of one or more indexes, best first.
+    """Return the best passages of one or more indexes, best first; see `search_many`."""
+    return search_many(readers, [query], options)[0]
+
+
+def search_many(readers: Sequence[Reader], queries: Sequence[str], options: SearchOptions, /) -> list[list[Hit]]:
+    """Return the best passages for each query, best first; the queries are embedded together.
 
     Args:
         readers: The indexes; for a search by vectors, all have the same model.
-        query: Words or a question; see `language.read_query`.
+        queries: Words or questions; see `language.read_query`.
         options: How to search.
 
     Raises:
-        UsageError: The query is empty or not text, or `where` is not a condition.
+        UsageError: A query is empty or not text, or `where` is not a condition.
         JnlpError: The model is not the one that an index was made with, or an index is damaged.
     """
-    wording = read_query(query)
-    while True:
+    wordings = [read_query(query) for query in queries]
+    found: list[list[Hit]] = []
+    while len(found) < len(wordings):
         manifests = [reader.manifest() for reader in readers]
-        asked = _ask(readers, manifests, wording, options)
-        with ExitStack() as stack:
-            views = _views(stack, readers, manifests, asked)
-            if views is None:
-                continue  # one was rebuilt since the query was embedded
-            candidates, picks = pick(views, asked.question)
-            queries = asked.question.queries
-            weights = tuple(view.weights(own) for view, own in zip(views, queries, strict=True))
-        return _finish(readers, manifests, asked, _Found(candidates, picks, weights))
+        left = wordings[len(found) :]
+        vectors, measured = _vectors(readers, manifests, left, options)
+        asked = [_ask(manifests, *one, measured, options) for one in zip(left, vectors, strict=True)]
+        for alike in _alike(asked):
+            hits = _search(readers, manifests, alike)
+            if hits is None:
+                break  # one was rebuilt since the queries were embedded
+            found += hits
+    return found
 
 
-def _ask(readers: Sequence[Reader], manifests: Sequence[Manifest], wording: Wording, options: SearchOptions) -> _Asked:
+def _alike(asked: Sequence[_Asked]) -> Iterator[list[_Asked]]:
+    """Yield queries that follow each other and search among the same passages, a limited number together."""
+    for _, group in groupby(asked, key=lambda one: (one.wording.phrases, one.wording.excluded)):
+        while some := list(islice(group, TOGETHER)):
+            yield some
+
+
+def _search(
+    readers: Sequence[Reader], manifests: Sequence[Manifest], asked: Sequence[_Asked]
+) -> list[list[Hit]] | None:
+    """Return the hits for queries that search among the same passages; None if the manifests have changed."""
+    import numpy as np
+
+    results: list[_Found] = []
+    with ExitStack() as stack:
+        views = _views(stack, readers, manifests, asked[0])
+        if views is None:
+            return None
+        vectors = [one.question.vector for one in asked if one.question.vector is not None]
+        for view in views if len(vectors) > 1 else ():
+            view.prepare(np.stack(vectors), first_limit(asked[0].question.options))
+        for one in asked:
+            candidates, picks = pick(views, one.question)
+            weights = tuple(view.weights(own) for view, own in zip(views, one.question.queries, strict=True))
+            results.append(_Found(candidates, picks, weights))
+    return [_finish(readers, manifests, one, result) for one, result in zip(asked, results, strict=True)]
+
+
+def _vectors(
+    readers: Sequence[Reader], manifests: Sequence[Manifest], wordings: Sequence[Wording], options: SearchOptions
+) -> tuple[Sequence[FloatArray] | Sequence[None], SearchScores | None]:
+    """Return a vector for each query, None for full text alone, and the model's measured scores."""
+    if options.retriever is Retriever.LEXICAL:
+        return [None] * len(wordings), None
+    for reader, manifest in zip(readers, manifests, strict=True):
+        if manifest.fingerprint != manifests[0].fingerprint:
+            raise JnlpError(
+                f"{reader.folder} was made with model {manifest.model}, "
+                f"and {readers[0].folder} with {manifests[0].model}",
+                hint="search them one by one, or with --retriever lexical",
+            )
+    vectors, measured = readers[0].query_vectors(manifests[0], [wording.text for wording in wordings])
+    return list(vectors), measured
+
+
+def _ask(
+    manifests: Sequence[Manifest],
+    wording: Wording,
+    vector: FloatArray | None,
+    measured: SearchScores | None,
+    options: SearchOptions,
+) -> _Asked:
     words = tuple(analyser(manifest.analyser) for manifest in manifests)
-    vector, measured = None, None
-    if options.retriever is not Retriever.LEXICAL:
-        for reader, manifest in zip(readers, manifests, strict=True):
-            if manifest.fingerprint != manifests[0].fingerprint:
-                raise JnlpError(
-                    f"{reader.folder} was made with model {manifest.model}, "
-                    f"and {readers[0].folder} with {manifests[0].model}",
-                    hint="search them one by one, or with --retriever lexical",
-                )
-        vector, measured = readers[0].vector(manifests[0], wording.text)
     scores = scores_of(measured)
     share = scores.dense_weight if options.dense_weight is None else options.dense_weight
     queries = tuple(own.query(wording.text) for own in words)
-    return _Asked(wording, words, Question(queries, vector, share, options), scores)
+    return _Asked(wording, words, Question(queries, vector, share, options, tuple(own.name for own in words)), scores)
 
 
 def _views(
@@ -177,6 +229,8 @@ class _Explain:
 
     def __init__(self, candidates: Candidates, covered: float, reranked: Mapping[Key, float]) -> None:
         self._candidates, self._covered, self._reranked = candidates, covered, reranked
+        self._word_shares, self._near_shares = shares(candidates.lexical, candidates.dense)
+        self._best = max(candidates.fused.values(), default=0.0) or 1.0
         self._words = {key: rank for rank, (key, _) in enumerate(sort_by_score(candidates.lexical), 1)}
         self._near = {key: rank for rank, key in enumerate(candidates.nearest, 1)}
 
@@ -189,6 +243,10 @@ class _Explain:
             fused=self._candidates.fused[key],
             coverage=self._covered,
             reranked=self._reranked.get(key),
+            bm25_share=self._word_shares[key],
+            cosine_share=self._near_shares[key],
+            dense_weight=self._candidates.dense_weight,
+            relative=self._candidates.fused[key] / self._best,
         )
 
 
@@ -197,7 +255,8 @@ def _evidence(asked: _Asked, found: _Found) -> Evidence:
     covered = 0.0
     for item in found.picks[:LOOKED_AT]:
         number = item.key[0]
-        words = {word.form for word in asked.words[number].words(item.hit.text)}
+        found_words = matched(asked.words[number].name, asked.question.queries[number].forms, item.hit.text)
+        words = {word.form for word in found_words}
         covered = max(covered, coverage(found.weights[number], [words]))
     cosine = max(found.candidates.dense.values(), default=0.0)
     return Evidence(covered, cosine, len(asked.question.queries[0].forms))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from jnlp_search.analyse import matched
 from jnlp_search.fuse import convex, sort_by_score
 from jnlp_search.options import GroupBy, Retriever
 from jnlp_search.query.joining import around, join, overlap
+from jnlp_search.query.scores import LOOKED_AT, coverage, dense_share
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from jnlp.types import FloatArray, Hit
     from jnlp_search.analyse import Query
@@ -23,6 +25,9 @@ CANDIDATES = 100
 
 MOST = 6_400
 """Maximum candidates of a retriever, roughly, in case one long document fills the index."""
+
+BLOCK = 16
+"""Candidates whose passages are read at once."""
 
 Key = tuple[int, int]
 """A chunk: the number of its index, and its number in it."""
@@ -37,22 +42,25 @@ class Question:
         vector: float32 `[d]`; None for full text alone.
         dense_weight: The weight of the cosines in the fusion.
         options: How to search.
+        analysers: The name of the analyser of each index.
     """
 
     queries: tuple[Query, ...]
     vector: FloatArray | None
     dense_weight: float
     options: SearchOptions
+    analysers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The results of both retrievers by chunk: BM25, cosines, the cosines of nearest chunks, and the fusion."""
+    """The results of both retrievers by chunk: BM25, cosines, the nearest chunks, and the fusion with its weight."""
 
     lexical: dict[Key, float]
     dense: dict[Key, float]
     nearest: tuple[Key, ...]
     fused: dict[Key, float]
+    dense_weight: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +76,11 @@ class Pick:
 def pick(views: Sequence[View], asked: Question, /) -> tuple[Candidates, list[Pick]]:
     """Request candidates, and more of them while too few remain after grouping and `per_document`."""
     options = asked.options
-    wanted = max(options.offset + options.top, options.rerank_top if options.rerank else 0)
-    limit = max(CANDIDATES, 4 * wanted)
+    wanted, limit = _wanted(options), first_limit(options)
     while True:
         candidates = _collect(views, asked, limit)
         order = [key for key, _ in sort_by_score(candidates.fused)]
-        passages = _passages(views, order)
+        passages = _Passages(views, order)
         chosen, joined = _select(order, passages, options, wanted)
         units = {(key[0], passages[key].document) for key in chosen} if options.group_by else chosen
         if len(units) >= wanted or len(order) < limit or limit >= MOST:
@@ -93,6 +100,15 @@ def pick(views: Sequence[View], asked: Question, /) -> tuple[Candidates, list[Pi
     return candidates, [Pick(key, (key[0], passages[key].document), hits[key], within[key]) for key in chosen]
 
 
+def first_limit(options: SearchOptions, /) -> int:
+    """Return how many candidates each retriever is asked for first."""
+    return max(CANDIDATES, 4 * _wanted(options))
+
+
+def _wanted(options: SearchOptions) -> int:
+    return max(options.offset + options.top, options.rerank_top if options.rerank else 0)
+
+
 def _collect(views: Sequence[View], asked: Question, limit: int) -> Candidates:
     lexical: dict[Key, float] = {}
     dense: dict[Key, float] = {}
@@ -106,22 +122,45 @@ def _collect(views: Sequence[View], asked: Question, limit: int) -> Candidates:
             near = view.nearest(asked.vector, limit)
             nearest |= {(number, chunk): cosine for chunk, cosine in near.items()}
             # What only the words found gets its exact cosine too.
-            near |= view.cosines(asked.vector, [chunk for chunk in words if chunk not in near])
+            near = near | view.cosines(asked.vector, [chunk for chunk in words if chunk not in near])
             dense |= {(number, chunk): cosine for chunk, cosine in near.items()}
-    weight = 0.0 if asked.vector is None else 1.0 if not lexical else asked.dense_weight
-    return Candidates(lexical, dense, tuple(key for key, _ in sort_by_score(nearest)), convex(lexical, dense, weight))
+    weight = 0.0 if asked.vector is None else 1.0 if not lexical else _weight(views, asked, lexical)
+    ranked = tuple(key for key, _ in sort_by_score(nearest))
+    return Candidates(lexical, dense, ranked, convex(lexical, dense, weight), weight)
 
 
-def _passages(views: Sequence[View], order: Sequence[Key]) -> dict[Key, Passage]:
-    found: dict[Key, Passage] = {}
-    for number, view in enumerate(views):
-        own = view.passages([chunk for index, chunk in order if index == number])
-        found |= {(number, chunk): passage for chunk, passage in own.items()}
-    return found
+def _weight(views: Sequence[View], asked: Question, lexical: Mapping[Key, float]) -> float:
+    """Return the weight of the cosines: the given one, or more than the model's where full text found few words."""
+    if asked.options.dense_weight is not None:
+        return asked.dense_weight
+    covered = 0.0
+    for (number, chunk), _ in sort_by_score(lexical)[:LOOKED_AT]:
+        forms, text = asked.queries[number].forms, views[number].passages([chunk])[chunk].text
+        found = {word.form for word in matched(asked.analysers[number], forms, text)}
+        covered = max(covered, coverage(views[number].weights(asked.queries[number]), [found]))
+    return dense_share(asked.dense_weight, covered)
+
+
+class _Passages:
+    """The passages of candidates, read in blocks: of hundreds of candidates, the first few are chosen."""
+
+    def __init__(self, views: Sequence[View], order: Sequence[Key]) -> None:
+        self._views, self._order = views, order
+        self._read: dict[Key, Passage] = {}
+        self._next = 0
+
+    def __getitem__(self, key: Key) -> Passage:
+        while key not in self._read:
+            part = self._order[self._next : self._next + BLOCK]
+            self._next += BLOCK
+            for number, view in enumerate(self._views):
+                own = view.passages([chunk for index, chunk in part if index == number])
+                self._read |= {(number, chunk): passage for chunk, passage in own.items()}
+        return self._read[key]
 
 
 def _select(
-    order: Sequence[Key], passages: dict[Key, Passage], options: SearchOptions, wanted: int
+    order: Sequence[Key], passages: _Passages, options: SearchOptions, wanted: int
 ) -> tuple[list[Key], dict[Key, list[Passage]]]:
     """Return the first passages, and what is joined to each, itself among it, in the order of the document.
 

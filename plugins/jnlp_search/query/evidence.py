@@ -69,7 +69,7 @@ def _sentences(text: str) -> list[tuple[int, int]]:
 
 
 def _weight(text: str, words: Analyser, weights: Mapping[str, float]) -> float:
-    return sum(weights.get(form, 0.0) for form in {word.form for word in words.words(text)})
+    return sum(weights.get(form, 0.0) for form in {word.form for word in words.words(text, weights)})
 
 
 def _relative(values: Sequence[float], *, low: float | None = None) -> list[float]:

@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass
 
 from jnlp.errors import UsageError
+from jnlp.patterns import deferred
 from jnlp.surrogates import lone_surrogate
 
-_PART = re.compile(
+_PART = deferred(
     r"""(?P<space>^|(?<=\s))(?P<minus>[-－])(?:["“＂](?P<unwanted>[^"”＂]+)["”＂]|(?P<word>[^\s"“”＂-][^\s"“”＂]*))
       | ["“＂](?P<phrase>[^"”＂]+)["”＂]""",
     re.VERBOSE,

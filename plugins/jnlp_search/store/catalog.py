@@ -7,29 +7,33 @@ import json
 import os
 import sqlite3
 from contextlib import contextmanager, suppress
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError, UsageError
 from jnlp.strict_json import dumps
-from jnlp_search.store.checks import DamagedIndexError, damage_reported, row_crc, seal_of, vector_crc
+from jnlp_search.options import STORE_DEFAULTS
+from jnlp_search.store import shards
+from jnlp_search.store.checks import DamagedIndexError, damage_reported, row_crc, seal_of, text_crc, words_of
 from jnlp_search.store.entries import Document, Passage, Root, Segment
 from jnlp_search.store.formats import other_format
-from jnlp_search.store.schema import APPLICATION_ID, FORMAT, TABLES, Manifest
+from jnlp_search.store.schema import APPLICATION_ID, FORMAT, TABLES, UPGRADED, UPGRADED_FIELDS, Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from pydantic import TypeAdapter
+    from jnlp.types import IntArray
 
-    from jnlp.types import FloatArray, IntArray
-
-NAME = "catalog.sqlite"
-SEGMENTS = "segments"
+NAME, SEGMENTS = shards.CATALOG, shards.SEGMENTS
 _NO_LOCKS = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 _SLICE = 500  # variables of one SQL statement
 _CRC = "crc"
+_CACHE = "PRAGMA cache_size = -32768"  # KiB: large doclists of the full text are read again and again
+QUICK = 1 << 26
+"""Bytes of a catalogue up to which a search checks the full text when it opens the index."""
+
+_NEXT_TEXTS = "SELECT id, text FROM chunks WHERE id > ? ORDER BY id LIMIT 1000"
+_CHUNKS = "SELECT id, crc, document, ordinal, start, stop, tokens, text, passage, place, same FROM chunks"
 _DOCUMENT = ", ".join(field.name for field in dataclasses.fields(Document))
 
 
@@ -61,6 +65,7 @@ class Catalog:
                     db.executescript(f"BEGIN; {TABLES} {script} COMMIT;")
                 catalog._check()
                 db.execute("PRAGMA synchronous = FULL")
+                db.execute(_CACHE)
                 db.execute("PRAGMA foreign_keys = ON")
         except BaseException:
             db.close()
@@ -68,8 +73,12 @@ class Catalog:
         return catalog
 
     @classmethod
-    def reading(cls, folder: Path, /) -> Catalog:
+    def reading(cls, folder: Path, /, *, formats: Sequence[int] = (FORMAT,)) -> Catalog:
         """Open the catalogue for reading only.
+
+        Args:
+            folder: The index.
+            formats: The formats to open.
 
         Raises:
             UsageError: There is no catalogue.
@@ -77,22 +86,30 @@ class Catalog:
         """
         path = folder / NAME
         if not os.path.exists(path):  # noqa: PTH110 - Path.exists raises for a name that is too long
+            if shards.index_of(folder) != folder:
+                raise DamagedIndexError(folder, f"{NAME} is missing")
             raise UsageError(f"there is no index at {folder}", hint=f"jnlp index PATH… --index {folder}")
         _refuse_emptied(folder)
         with damage_reported(folder, reading=True):
             catalog = cls(_read_only(path), path)
             try:
-                catalog._check()
+                catalog.db.execute(_CACHE)
+                catalog._check(formats)
             except BaseException:
                 catalog.close()
                 raise
         return catalog
 
-    def _check(self) -> None:
+    @property
+    def format(self) -> int:
+        """The version of the index."""
+        return int(self._value("PRAGMA user_version"))
+
+    def _check(self, formats: Sequence[int] = (FORMAT,)) -> None:
         owner, version = self._value("PRAGMA application_id"), self._value("PRAGMA user_version")
         if owner != APPLICATION_ID:
             raise JnlpError(f"{self.path} is not an index of jnlp", hint="give --index another folder")
-        if version != FORMAT:
+        if version not in formats:
             raise other_format(self.folder, version, self.db)
 
     def close(self) -> None:
@@ -110,7 +127,7 @@ class Catalog:
         """Run a transaction with a durable commit; the seal is removed until `seal` is called."""
         self.db.execute("BEGIN IMMEDIATE")
         try:
-            self.db.execute("UPDATE state SET commits = commits + 1, seal = NULL")
+            self.db.execute("UPDATE state SET commits = commits + 1, seal = NULL, words = NULL")
             yield
         except BaseException:
             self.db.execute("ROLLBACK")
@@ -152,19 +169,16 @@ class Catalog:
             if self._value("SELECT EXISTS (SELECT 1 FROM documents)"):
                 raise self.damaged("the manifest is empty")
             return None
-        from pydantic import ValidationError
-
         try:
             values = {key: json.loads(value) for key, value in rows.items()}
             crc = values.pop(_CRC, None)
-            manifest = _manifests().validate_json(dumps(values), strict=True)
-        except (ValidationError, ValueError, TypeError) as error:
-            reason = str(error)
-            if isinstance(error, ValidationError):
-                first = error.errors()[0]
-                reason = f"{'.'.join(map(str, first['loc'])) or 'key'}: {first['msg']}"
-            raise self.damaged(f"the manifest cannot be read: {reason}") from error
-        if crc != row_crc(*dataclasses.astuple(manifest)):
+            fields = None
+            if self.format == UPGRADED:
+                values, fields = values | STORE_DEFAULTS, UPGRADED_FIELDS
+            manifest = Manifest.of(values)
+        except (ValueError, TypeError) as error:
+            raise self.damaged(f"the manifest cannot be read: {error}") from error
+        if crc != row_crc(*dataclasses.astuple(manifest)[:fields]):
             raise self.damaged("the manifest was changed")
         return manifest
 
@@ -178,25 +192,32 @@ class Catalog:
 
     def state(self) -> tuple[int, int | None]:
         """Return the number of commits, and the seal or None."""
-        row = self.db.execute("SELECT commits, seal FROM state").fetchone()
+        return self._state()[:2]
+
+    def _state(self) -> tuple[int, int | None, int | None]:
+        row = self.db.execute("SELECT commits, seal, words FROM state").fetchone()
         if row is None or not isinstance(row[0], int):
             raise self.damaged("the table 'state' has lost its row")
-        return row[0], row[1]
+        return row[0], row[1], row[2]
 
     def seal(self) -> None:
-        """Record the checksum of everything without row checksums, if there were commits since the last seal."""
+        """Record the checksums of everything without row checksums, if there were commits since the last seal."""
         if self.state()[1] is None:
             with self.transaction():
-                self.db.execute("UPDATE state SET seal = ?", (seal_of(self.db),))
+                self.db.execute("UPDATE state SET seal = ?, words = ?", (seal_of(self.db), words_of(self.db)))
 
-    def check_seal(self) -> None:
+    def check_seal(self, *, quick: bool = False) -> None:
         """Compare with the seal, if there is one; during a build and after a killed build there is none.
+
+        Args:
+            quick: Leave out the full text of a large index, which takes seconds to read.
 
         Raises:
             DamagedIndexError: The full text, the segments or the manifest were changed.
         """
-        sealed = self.state()[1]
-        if sealed is not None and sealed != seal_of(self.db):
+        _, sealed, words = self._state()
+        whole = not quick or self._value("PRAGMA page_count") * self._value("PRAGMA page_size") <= QUICK
+        if sealed is not None and (sealed != seal_of(self.db) or (whole and words != words_of(self.db))):
             raise self.damaged("the full text or the list of segments was changed")
 
     def counts(self) -> dict[str, int]:
@@ -210,9 +231,9 @@ class Catalog:
         """Return the folders that were indexed."""
         return [Root(*row) for row in self.db.execute("SELECT id, path, label FROM roots ORDER BY id")]
 
-    def add_root(self, path: str, label: str, /) -> Root:
-        """Insert a root and return it."""
-        made = self.db.execute("INSERT INTO roots (path, label) VALUES (?, ?)", (path, label))
+    def add_root(self, path: str, label: str, /, *, number: int | None = None) -> Root:
+        """Insert a root, under the next number if none is given, and return it."""
+        made = self.db.execute("INSERT INTO roots VALUES (?, ?, ?)", (number, path, label))
         return Root(int(made.lastrowid or 0), path, label)
 
     def move_root(self, root: Root, /) -> None:
@@ -242,11 +263,16 @@ class Catalog:
                 raise self.damaged(f"document {number} was changed ({_name(columns)})")
             yield number, Document(*columns)
 
-    def add_document(self, document: Document, /) -> int:
-        """Insert a document and return its number."""
-        sql = f"INSERT INTO documents ({_DOCUMENT}, crc) VALUES ({', '.join('?' * 12)})"
+    def last_numbers(self) -> tuple[int, int]:
+        """Return the greatest numbers that a document and a chunk have, or have had."""
+        rows = dict(self.db.execute("SELECT name, seq FROM sqlite_sequence"))
+        return int(rows.get("documents", 0)), int(rows.get("chunks", 0))
+
+    def add_document(self, document: Document, /, *, number: int | None = None) -> int:
+        """Insert a document, under the next number if none is given, and return its number."""
+        sql = f"INSERT INTO documents (id, {_DOCUMENT}, crc) VALUES ({', '.join('?' * 13)})"
         values = dataclasses.astuple(document)
-        number = int(self.db.execute(sql, (*values, 0)).lastrowid or 0)
+        number = int(self.db.execute(sql, (number, *values, 0)).lastrowid or 0)
         self.db.execute("UPDATE documents SET crc = ? WHERE id = ?", (row_crc(number, *values), number))
         return number
 
@@ -256,13 +282,36 @@ class Catalog:
         details = (document.named, document.line, document.encoding, document.title, document.metadata)
         self.db.execute(sql, (*details, row_crc(number, *dataclasses.astuple(document)), number))
 
-    def delete_document(self, number: int, /) -> None:
-        """Remove a document and its chunks; their vectors in segment files become tombstones."""
-        chunks = "SELECT id FROM chunks WHERE document = ?"
-        self.db.execute(f"DELETE FROM fulltext WHERE rowid IN ({chunks})", (number,))
-        marked = f"SELECT chunk, segment FROM vectors WHERE chunk IN ({chunks})"
-        self.db.execute(f"INSERT INTO tombstones {marked}", (number,))
+    def delete_document(self, number: int, words: Callable[[str], str], /) -> None:
+        """Remove a document and its chunks; their vectors in segment files become tombstones.
+
+        Args:
+            number: The document.
+            words: Returns the words of a chunk as they were given to `add_chunk`: the full text does not keep them.
+        """
+        intact = True
+        sql = "SELECT id, words, text FROM chunks WHERE document = ?"
+        for chunk, crc, text in self.db.execute(sql, (number,)).fetchall():
+            self.db.execute("INSERT INTO tombstones VALUES (?)", (chunk,))
+            known = words(text)
+            if text_crc(known) != crc:  # other words would damage the full text
+                intact = False
+                continue
+            self.db.execute("INSERT INTO fulltext (fulltext, rowid, words) VALUES ('delete', ?, ?)", (chunk, known))
         self.db.execute("DELETE FROM documents WHERE id = ?", (number,))
+        if not intact:  # its text was damaged, or the words are found in another way now
+            self.analyse(words)
+
+    def analyse(self, words: Callable[[str], str], /) -> None:
+        """Make the full text again from the passages."""
+        self.db.execute("INSERT INTO fulltext (fulltext) VALUES ('delete-all')")
+        last = -1
+        while part := self.db.execute(_NEXT_TEXTS, (last,)).fetchall():
+            made = [(chunk, words(text)) for chunk, text in part]
+            self.db.executemany("INSERT INTO fulltext (rowid, words) VALUES (?, ?)", made)
+            crcs = [(text_crc(known), chunk) for chunk, known in made]
+            self.db.executemany("UPDATE chunks SET words = ? WHERE id = ?", crcs)
+            last = part[-1][0]
 
     def add_chunk(
         self,
@@ -275,24 +324,42 @@ class Catalog:
         place: str | None,
         same: bytes,
         words: str,
+        *,
+        number: int | None = None,
     ) -> int:
         """Insert a chunk with its full text and return its number; its vector follows."""
-        sql = """INSERT INTO chunks (document, ordinal, start, stop, tokens, text, passage, place, same, crc)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+        sql = """INSERT INTO chunks (id, document, ordinal, start, stop, tokens, text, passage, place, same, words, crc)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
         values = (document, ordinal, *span, tokens, text, passage, place, same)
-        chunk = int(self.db.execute(sql, (*values, row_crc(*values))).lastrowid or 0)
+        chunk = int(self.db.execute(sql, (number, *values, text_crc(words), row_crc(*values))).lastrowid or 0)
         self.db.execute("INSERT INTO fulltext (rowid, words) VALUES (?, ?)", (chunk, words))
         return chunk
 
-    def vectors_by_text(self, document: int, /) -> dict[str, bytes]:
-        """Return the vectors of a document's chunks by their text."""
-        sql = """SELECT chunks.id, text, vector, vectors.crc FROM chunks JOIN vectors ON chunk = chunks.id
-                 WHERE document = ?"""
-        found: dict[str, bytes] = {}
-        for chunk, text, vector, crc in self.db.execute(sql, (document,)):
-            if isinstance(vector, bytes) and vector_crc(chunk, vector) == crc:  # else it is embedded again
-                found[text] = vector
-        return found
+    def chunks_of(self, document: int, /) -> list[tuple[int, str]]:
+        """Return the chunks of a document with the text that was embedded."""
+        sql = "SELECT id, text FROM chunks WHERE document = ? ORDER BY ordinal"
+        return self.db.execute(sql, (document,)).fetchall()
+
+    def texts_of(self, chunks: Sequence[int], /) -> list[str]:
+        """Return the texts that were embedded, in the order of the chunks.
+
+        Raises:
+            DamagedIndexError: One is missing or was changed.
+        """
+        found = {}
+        for chunk, crc, *values in self._select(_CHUNKS + " WHERE id IN ({})", chunks):
+            if crc == row_crc(*values):
+                found[chunk] = values[5]
+        for chunk in chunks:
+            if chunk not in found:
+                raise self.damaged(f"passage {chunk} was changed")
+        return [found[chunk] for chunk in chunks]
+
+    def chunk_numbers(self) -> IntArray:
+        """Return all chunks, int64 ascending."""
+        import numpy as np
+
+        return np.fromiter((row[0] for row in self.db.execute("SELECT id FROM chunks ORDER BY id")), np.int64)
 
     def texts(self) -> Iterator[tuple[int, str]]:
         """Yield every chunk with the text that is analysed."""
@@ -304,8 +371,7 @@ class Catalog:
         Raises:
             DamagedIndexError: A chunk is missing or was changed.
         """
-        sql = """SELECT id, crc, document, ordinal, start, stop, tokens, text, passage, place, same
-                 FROM chunks WHERE id IN ({})"""
+        sql = _CHUNKS + " WHERE id IN ({})"
         found: dict[int, Passage] = {}
         for chunk, crc, *columns in self._select(sql, chunks):
             if crc != row_crc(*columns):
@@ -333,55 +399,10 @@ class Catalog:
         sql = "SELECT DISTINCT document FROM chunks WHERE same = ? ORDER BY document LIMIT ?"
         return int(count), [row[0] for row in self.db.execute(sql, (same, limit))]
 
-    # --- words and vectors -----------------------------------------------------------------------------------------
-
-    def lexical(self, match: str, limit: int, /, *, among: str = "") -> dict[int, float]:
-        """Return BM25 by chunk, higher is better, of the best chunks for an FTS5 expression.
-
-        Args:
-            match: The expression.
-            limit: How many at most.
-            among: A table of chunks: the others are left out.
-        """
-        if not match:
-            return {}
-        # FTS5's bm25() is negative, the best the least. The plus keeps SQLite from asking row by row.
-        only = f"AND +rowid IN (SELECT chunk FROM {among})" if among else ""
-        sql = f"SELECT rowid, -bm25(fulltext) FROM fulltext WHERE fulltext MATCH ? {only} ORDER BY rank, rowid LIMIT ?"
-        return dict(self.db.execute(sql, (match, limit)))
-
-    def vectors(self, chunks: Sequence[int], /) -> tuple[list[int], FloatArray]:
-        """Return chunks, ascending, and their vectors `[n, d]`.
-
-        Raises:
-            DamagedIndexError: A vector is missing or was changed.
-        """
-        rows = sorted(self._select("SELECT chunk, vector, crc FROM vectors WHERE chunk IN ({})", chunks))
-        if len(rows) < len(chunks):
-            raise self.damaged(f"{len(chunks) - len(rows)} vectors are missing")
-        return [row[0] for row in rows], self._matrix(rows)
-
-    def add_vectors(self, segment: int, chunks: Sequence[int], vectors: Sequence[bytes], /) -> None:
-        """Insert the vectors of new chunks."""
-        rows = (
-            (chunk, segment, vector, vector_crc(chunk, vector)) for chunk, vector in zip(chunks, vectors, strict=True)
-        )
-        self.db.executemany("INSERT INTO vectors VALUES (?, ?, ?, ?)", rows)
-
     def _select(self, sql: str, chunks: Sequence[int]) -> Iterator[Any]:
         for first in range(0, len(chunks), _SLICE):
             part = chunks[first : first + _SLICE]
             yield from self.db.execute(sql.format(", ".join("?" * len(part))), part)
-
-    def _matrix(self, rows: Sequence[tuple[int, bytes, int]]) -> FloatArray:
-        """Return vectors `[n, d]` of (chunk, vector, crc), each compared with its CRC."""
-        import numpy as np
-
-        for chunk, vector, crc in rows:
-            if not isinstance(vector, bytes) or vector_crc(chunk, vector) != crc:
-                raise self.damaged(f"the vector of passage {chunk} was changed")
-        flat = np.frombuffer(b"".join(row[1] for row in rows), "<f4").astype(np.float32, copy=False)
-        return flat.reshape(len(rows), -1) if rows else np.empty((0, 0), np.float32)
 
     # --- segments --------------------------------------------------------------------------------------------------
 
@@ -390,29 +411,17 @@ class Catalog:
         columns = ", ".join(field.name for field in dataclasses.fields(Segment))
         return [Segment(*row) for row in self.db.execute(f"SELECT {columns} FROM segments ORDER BY id")]
 
-    def tombstones(self, segment: int, /) -> IntArray:
-        """Return the deleted chunks of a segment's file, int64 ascending."""
+    def add_segment(self, segment: Segment, /) -> None:
+        """Insert a segment."""
+        marks = ", ".join("?" * len(dataclasses.fields(Segment)))
+        self.db.execute(f"INSERT INTO segments VALUES ({marks})", dataclasses.astuple(segment))
+
+    def tombstones(self) -> IntArray:
+        """Return the deleted chunks that are still in segments' files, int64 ascending."""
         import numpy as np
 
-        rows = self.db.execute("SELECT chunk FROM tombstones WHERE segment = ? ORDER BY chunk", (segment,))
+        rows = self.db.execute("SELECT chunk FROM tombstones ORDER BY chunk")
         return np.fromiter((row[0] for row in rows), np.int64)
-
-    def segment_vectors(self, segments: Iterable[int], /) -> tuple[IntArray, FloatArray]:
-        """Return the live chunks of segments, int64 ascending, and their vectors `[n, d]`."""
-        import numpy as np
-
-        rows: list[tuple[int, bytes, int]] = []
-        for segment in segments:
-            rows += self.db.execute("SELECT chunk, vector, crc FROM vectors WHERE segment = ?", (segment,))
-        rows.sort()
-        return np.array([row[0] for row in rows], np.int64), self._matrix(rows)
-
-
-@cache
-def _manifests() -> TypeAdapter[Manifest]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Manifest)
 
 
 def _name(columns: Sequence[object]) -> str:

@@ -1,26 +1,31 @@
 """Checksums over everything a search reads, and one clear error for a damaged index.
 
-Rows of documents, chunks and vectors have a CRC each, checked when they are read. The full-text index, the segments,
-the tombstones and the manifest are small or read completely. They share one CRC, the *seal*, which the last commit of a
-build writes and which is checked when an index is opened. During a build there is no seal.
+Rows of documents and chunks have a CRC each, and rows of vectors a checksum, checked when they are read. The segments,
+the tombstones and the manifest are small and read completely: they share one CRC, the *seal*, which the last commit of
+a build writes and which is checked when an index is opened. The full text has another, which is checked then too if the
+index is small, and by each writer. During a build there is no seal.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import zlib
+from array import array
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError
+from jnlp_search.store.shards import index_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-_SEALED = ("manifest", "roots", "segments", "tombstones", "fulltext_idx", "fulltext_docsize", "fulltext_config")
+_SEALED = ("manifest", "roots", "sources", "segments", "(SELECT chunk, NULL FROM tombstones)")
+_WORDS = ("fulltext_idx", "fulltext_config")
+_LENGTHS = "SELECT id, sz FROM fulltext_docsize ORDER BY id"
 _BLOCKS = "SELECT block FROM fulltext_data ORDER BY id"
-_COUNTED = ("documents", "chunks", "vectors", "fulltext_data", "fulltext_content")
+_COUNTED = ("documents", "chunks")
 _SLICE = 2_000
 
 _BUSY = frozenset(
@@ -48,10 +53,11 @@ class DamagedIndexError(JnlpError):
     """
 
     def __init__(self, folder: Path, what: object, /) -> None:
+        index = index_of(folder)
         super().__init__(
             f"{folder} is damaged: {what}",
-            hint=f"jnlp index repair {folder} keeps the intact documents; "
-            f"jnlp index PATH… --index {folder} --rebuild builds it again",
+            hint=f"jnlp index repair {index} keeps the intact documents; "
+            f"jnlp index PATH… --index {index} --rebuild builds it again",
         )
 
 
@@ -65,20 +71,45 @@ def row_crc(*values: object) -> int:
     return zlib.crc32(repr(values).encode("utf-8", "backslashreplace"))
 
 
+def text_crc(text: str, /) -> int:
+    """Return the CRC-32 of a text."""
+    return zlib.crc32(text.encode("utf-8", "backslashreplace"))
+
+
 def vector_crc(chunk: int, vector: bytes, /) -> int:
-    """Return the CRC-32 of a chunk's vector."""
+    """Return the CRC-32 of a chunk's vector in an index of format 4."""
     return zlib.crc32(vector, chunk & 0xFFFFFFFF)
 
 
 def seal_of(db: sqlite3.Connection, /) -> int:
-    """Return the CRC-32 of everything a search reads that has no row CRC."""
+    """Return the CRC-32 of the small tables without a CRC in each row, and of the numbers of rows of others."""
     crc = 0
     for table in _SEALED:
         crc = _crc_of(db.execute(f"SELECT * FROM {table} ORDER BY 1, 2"), crc)
-    for (block,) in db.execute(_BLOCKS):
-        crc = zlib.crc32(block if isinstance(block, bytes) else repr(block).encode(), crc)
     counts = [db.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in _COUNTED]
     return zlib.crc32(repr(counts).encode(), crc)
+
+
+def words_of(db: sqlite3.Connection, /) -> int:
+    """Return the CRC-32 of the full text."""
+    crc = 0
+    for table in _WORDS:
+        crc = _crc_of(db.execute(f"SELECT * FROM {table} ORDER BY 1, 2"), crc)
+    lengths = db.execute(_LENGTHS)
+    while part := lengths.fetchmany(_SLICE):
+        crc = zlib.crc32(_packed(part), crc)
+    count = 0
+    for count, (block,) in enumerate(db.execute(_BLOCKS), 1):  # noqa: B007 - the last number
+        crc = zlib.crc32(block if isinstance(block, bytes) else repr(block).encode(), crc)
+    return zlib.crc32(repr(count).encode(), crc)
+
+
+def _packed(rows: Sequence[tuple[Any, Any]]) -> bytes:
+    """Return rows of a number and bytes as bytes; what is of other types is damaged, and given in another way."""
+    try:
+        return array("q", [row[0] for row in rows]).tobytes() + b"".join([row[1] for row in rows])
+    except (TypeError, OverflowError):
+        return repr(rows).encode("utf-8", "backslashreplace")
 
 
 def _crc_of(rows: sqlite3.Cursor, crc: int) -> int:

@@ -58,12 +58,19 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A FAISS file in the catalogue."""
+    """A file of raw vectors, and the FAISS file of its codes; see `schema.TABLES` for the columns."""
 
     id: int
     file: str
-    kind: str
-    sha256: str
+    digest: str
     count: int
     first: int
     last: int
+    kind: str
+    codes: str | None
+    codes_digest: str | None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of its files."""
+        return (self.file,) if self.codes is None else (self.file, self.codes)

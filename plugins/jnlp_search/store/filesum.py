@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SUM = "catalog.sum"
+_LENGTH = 80
 BYTES_PER_SECOND = 1 << 26
 """No sum is written if reading the file would take more than about a tenth of the build's time."""
 
@@ -39,7 +40,7 @@ def write_sum(folder: Path, seconds: float, /) -> None:
         return
     remove_sum(folder)
     with replacing(path) as file:
-        file.write(dumps({"commits": commits, "blake2b": _digest(folder / NAME)}).encode())
+        file.write(_form(commits, _digest(folder / NAME)))
 
 
 def remove_sum(folder: Path, /) -> None:
@@ -70,11 +71,17 @@ def _has_log(folder: Path) -> bool:
 
 def _read(path: Path) -> dict[str, object] | None:
     try:
-        known = json.loads(path.read_text(encoding="ascii"))
+        text = path.read_bytes()
+        known = json.loads(text)
     except (OSError, ValueError):
         return None
     whole = isinstance(known, dict) and known.keys() == {"commits", "blake2b"} and isinstance(known["commits"], int)
-    return known if whole else None
+    return known if whole and text == _form(**known) else None
+
+
+def _form(commits: int, blake2b: str) -> bytes:
+    """Return the content of the file, of one length however many commits there are."""
+    return dumps({"commits": commits, "blake2b": blake2b}).ljust(_LENGTH).encode()
 
 
 def _digest(path: Path) -> str:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jnlp.errors import JnlpError
-from jnlp_search.store.schema import FORMAT
+from jnlp_search.store.schema import FORMAT, UPGRADED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +38,8 @@ def other_format(folder: Path, version: int, db: sqlite3.Connection, /) -> JnlpE
         f"jnlp index {sources} --index {_quoted(str(folder))}{f' --model {_quoted(model)}' if model else ''} --rebuild"
     )
     hint = f"make it again: {again}"
+    if version == UPGRADED:
+        hint = f"jnlp index upgrade {_quoted(str(folder))} rewrites it; nothing is embedded again"
     if version > FORMAT:
         hint = f"a newer jnlp made it: pip install --upgrade jnlp; or {hint}"
     return JnlpError(f"{folder} has index format {version}, this jnlp reads {FORMAT}", hint=hint)

@@ -13,6 +13,7 @@ from jnlp.io.durable import sync_folder
 from jnlp_search.store import segments
 from jnlp_search.store.catalog import NAME, SEGMENTS, Catalog
 from jnlp_search.store.checks import is_machine
+from jnlp_search.store.schema import FORMAT, UPGRADED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,11 +60,11 @@ def put_in_place(folder: Path, /) -> None:
         if not there.is_dir():
             there.unlink(missing_ok=True)
             there.mkdir()
-        for segment in made.segments():
-            target = there / segment.file
+        for name in (name for segment in made.segments() for name in segment.files):
+            target = there / name
             if target.is_dir():
                 shutil.rmtree(target)
-            (place / SEGMENTS / segment.file).rename(target)
+            (place / SEGMENTS / name).rename(target)
         sync_folder(there)
         copied = _copy(made, folder)
         if not copied:
@@ -114,7 +115,7 @@ def _last_segment(folder: Path) -> int:
     there = folder / SEGMENTS
     names = os.listdir(there) if there.is_dir() else []  # noqa: PTH208 - names only
     numbers = [int(name[:6]) for name in names if name[:6].isascii() and name[:6].isdigit()]
-    with suppress(JnlpError, sqlite3.Error), Catalog.reading(folder) as catalog:
+    with suppress(JnlpError, sqlite3.Error), Catalog.reading(folder, formats=(FORMAT, UPGRADED)) as catalog:
         row = catalog.db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'segments'").fetchone()
         numbers += [int(row[0])] if row else []
     return max(numbers, default=0)

@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
-FORMAT = 4
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FORMAT = 5
 """The version of the index folder; a folder with another is not opened."""
+
+UPGRADED = 4
+"""The version that `jnlp index upgrade` and `repair` read too."""
+
+TOKENIZE = "unicode61 remove_diacritics 0 categories 'L* N* Co M* S* P*'"
+"""FTS5's tokenizer of the full text."""
 
 APPLICATION_ID = 0x4A4E4C50
 """JNLP, which marks the SQLite file as an index (`file catalog.sqlite` shows it)."""
 
 # Identifiers are AUTOINCREMENT: never used twice, so that a tombstone or a segment's file name can never mean another.
 # `crc` columns: CRC-32 of the row, checked whenever the row is read (`store/checks.py`).
-TABLES = """
+TABLES = f"""
 CREATE TABLE manifest (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE state (                 -- one row; see store/checks.py
     id INTEGER PRIMARY KEY CHECK (id = 1),
     commits INTEGER NOT NULL,        -- counts the commits
-    seal INTEGER                     -- CRC-32 of what a search reads besides rows with a crc; NULL during a build
+    seal INTEGER,                    -- CRC-32 of the small tables without a crc in each row; NULL during a build
+    words INTEGER                    -- CRC-32 of the full text; NULL during a build
 );
-INSERT INTO state VALUES (1, 0, NULL);
+INSERT INTO state VALUES (1, 0, NULL, NULL);
 
 CREATE TABLE roots (                 -- the folders that were indexed
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     path TEXT NOT NULL UNIQUE,       -- absolute, links resolved, no slash at the end; "" is /
     label TEXT NOT NULL              -- as the user wrote it: hits show it
 );
+
+CREATE TABLE sources (               -- what was given to index: the whole of a root, or a file or folder below it
+    root INTEGER NOT NULL REFERENCES roots,
+    path TEXT NOT NULL,              -- below the root; "" is the root itself
+    read TEXT NOT NULL,              -- JSON object: how its files are read, where that is not the default
+    PRIMARY KEY (root, path)
+) WITHOUT ROWID;
 
 CREATE TABLE documents (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -58,37 +75,30 @@ CREATE TABLE chunks (
     passage TEXT,                    -- what is shown, where that differs
     place TEXT,                      -- JSON object: headings, page, slide, line; NULL where none is known
     same BLOB NOT NULL,              -- digest of what is shown: equal passages have the same
-    crc INTEGER NOT NULL,
+    words INTEGER NOT NULL,          -- CRC-32 of its words in the full text, which does not keep them
+    crc INTEGER NOT NULL,            -- of the columns up to `same`
     UNIQUE (document, ordinal)
 );
 CREATE INDEX chunks_same ON chunks (same);
 
 CREATE TABLE segments (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    file TEXT NOT NULL UNIQUE,       -- below segments/
-    kind TEXT NOT NULL,              -- flat
-    sha256 TEXT NOT NULL,
+    file TEXT NOT NULL UNIQUE,       -- raw vectors, below segments/: store/raw.py
+    digest TEXT NOT NULL,            -- of its chunks and checksums
     count INTEGER NOT NULL,          -- vectors in the file, tombstones included
     first INTEGER NOT NULL,          -- least and greatest chunk in the file
-    last INTEGER NOT NULL
+    last INTEGER NOT NULL,
+    kind TEXT NOT NULL,              -- flat, or the FAISS factory string of the codes
+    codes TEXT,                      -- the file of the codes; NULL if flat
+    codes_digest TEXT
 );
 
-CREATE TABLE vectors (               -- segments are made from these
-    chunk INTEGER PRIMARY KEY REFERENCES chunks ON DELETE CASCADE,
-    segment INTEGER NOT NULL REFERENCES segments,
-    vector BLOB NOT NULL,            -- little-endian float32 of length 1
-    crc INTEGER NOT NULL
+CREATE TABLE tombstones (            -- deleted chunks that are still in a segment's files
+    chunk INTEGER PRIMARY KEY
 );
-CREATE INDEX vectors_segment ON vectors (segment);
 
-CREATE TABLE tombstones (            -- deleted chunks that are still in a segment's file
-    chunk INTEGER PRIMARY KEY,
-    segment INTEGER NOT NULL REFERENCES segments ON DELETE CASCADE
-);
-CREATE INDEX tombstones_segment ON tombstones (segment);
-
-CREATE VIRTUAL TABLE fulltext USING fts5 (  -- rowid = chunk; words joined by spaces
-    words, tokenize = "unicode61 remove_diacritics 0 categories 'L* N* Co M* S* P*'"
+CREATE VIRTUAL TABLE fulltext USING fts5 (  -- rowid = chunk; words joined by spaces, not stored
+    words, content = '', tokenize = "{TOKENIZE}"
 );
 """
 
@@ -108,9 +118,10 @@ class Manifest:
         analyser: The full-text analyser's name.
         analyser_version: Its rules and dictionary.
         jnlp: The version that made the index.
+        factory: The kind of the vector index: `auto`, `flat` or a FAISS factory string.
+        flat_below, hnsw_below: The sizes at which `auto` changes the kind.
+        memory_share: Larger files of codes are mapped, not read.
     """
-
-    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "strict": True}
 
     model: str
     fingerprint: str
@@ -122,3 +133,33 @@ class Manifest:
     analyser: str
     analyser_version: str
     jnlp: str
+    factory: str
+    flat_below: int
+    hnsw_below: int
+    memory_share: float
+
+    @classmethod
+    def of(cls, values: Mapping[str, object], /) -> Manifest:
+        """Return the settings in a JSON object, checked by hand: pydantic would add a tenth of a second to a search.
+
+        Raises:
+            ValueError: A key is missing, unknown, or its value of another type.
+        """
+        names = [field.name for field in fields(cls)]
+        if unknown := sorted(values.keys() - set(names)):
+            raise ValueError(f"{unknown[0]}: there is no such key")
+        made: dict[str, Any] = {}
+        for field in fields(cls):
+            if field.name not in values:
+                raise ValueError(f"{field.name}: the key is missing")
+            value = values[field.name]
+            made[field.name] = float(value) if field.type == "float" and type(value) is int else value
+            if type(made[field.name]).__name__ != field.type:
+                raise ValueError(f"{field.name}: {value!r:.80} is no {_TYPES[str(field.type)]}")
+        return cls(**made)
+
+
+_TYPES = {"str": "text", "int": "whole number", "float": "number"}
+
+UPGRADED_FIELDS = 10
+"""Fields of a manifest of format 4: the first so many."""

@@ -11,12 +11,10 @@ from jnlp_search.where.sql import define, documents_where
 from jnlp_search.where.tree import BUILT_IN, columns
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jnlp.types import IntArray
     from jnlp_search.store.catalog import Catalog
-    from jnlp_search.where.tree import Column, Condition
-
-TABLE = "temp.selected"
-"""The table of the selected chunks, of this connection alone."""
 
 _LISTED = 30
 _LOOKED_AT = 10_000
@@ -49,18 +47,17 @@ class Selection:
         self._key: tuple[Narrowing, int] | None = None
         self._chunks: IntArray | None = None
         define(catalog.db)
-        catalog.db.execute("PRAGMA temp_store = MEMORY")
-        catalog.db.execute(f"CREATE TABLE {TABLE} (chunk INTEGER PRIMARY KEY)")
+
+    def has(self, narrowing: Narrowing, version: int, /) -> bool:
+        """Return True if a narrowing of a snapshot is the one that was selected last."""
+        return self._chunks is not None and self._key == (narrowing, version)
 
     def chunks(self, narrowing: Narrowing, version: int, /) -> IntArray:
-        """Return the chunks that may be found, int64 ascending; `TABLE` holds them too.
+        """Return the chunks that may be found, int64 ascending.
 
         Args:
-            narrowing: What is left out.
+            narrowing: What is left out; its columns are known.
             version: The number of the snapshot.
-
-        Raises:
-            UsageError: `where` is not a condition, or no document has such a column.
         """
         if self._chunks is not None and self._key == (narrowing, version):
             return self._chunks
@@ -75,31 +72,44 @@ class Selection:
         parts: list[str] = []
         values: list[str | int | float] = []
         if narrowing.where is not None:
-            condition = parse(narrowing.where)
-            self._check(condition)
-            found = documents_where(condition)
+            found = documents_where(parse(narrowing.where))
             parts.append(f"document IN ({found.text})")
             values += found.values
         for expression, word in ((narrowing.required, "IN"), (narrowing.excluded, "NOT IN")):
             if expression:
                 parts.append(f"id {word} (SELECT rowid FROM fulltext WHERE fulltext MATCH ?)")
                 values.append(expression)
-        db = self._catalog.db
-        db.execute(f"DELETE FROM {TABLE}")
-        db.execute(f"INSERT INTO {TABLE} SELECT id FROM chunks WHERE {' AND '.join(parts)}", values)
-        return np.fromiter((row[0] for row in db.execute(f"SELECT chunk FROM {TABLE} ORDER BY chunk")), np.int64)
+        sql = f"SELECT id FROM chunks WHERE {' AND '.join(parts)}"
+        return np.sort(np.fromiter((row[0] for row in self._catalog.db.execute(sql, values)), np.int64))
 
-    def _check(self, condition: Condition) -> None:
+    def has_column(self, name: str, /) -> bool:
+        """Return True if a document has a column."""
         sql = "SELECT EXISTS (SELECT 1 FROM documents, json_each(documents.metadata) AS cell WHERE cell.key = ?)"
-        for column in dict.fromkeys(columns(condition)):
-            if column.name not in BUILT_IN and not self._catalog.db.execute(sql, (column.name,)).fetchone()[0]:
-                raise self._unknown(column)
+        return bool(self._catalog.db.execute(sql, (name,)).fetchone()[0])
 
-    def _unknown(self, column: Column) -> UsageError:
+    def columns(self) -> list[str]:
+        """Return the columns of the first documents."""
         sql = """SELECT DISTINCT cell.key FROM (SELECT metadata FROM documents LIMIT ?) AS some,
                  json_each(some.metadata) AS cell LIMIT ?"""
-        keys = [row[0] for row in self._catalog.db.execute(sql, (_LOOKED_AT, _LISTED))]
-        return UsageError(
-            f"where, character {column.position}: no document has a column '{column.name}'",
-            hint=f"there are: {', '.join(dict.fromkeys([*BUILT_IN, *keys]))}",
-        )
+        return [row[0] for row in self._catalog.db.execute(sql, (_LOOKED_AT, _LISTED))]
+
+
+def select(shards: Sequence[tuple[Selection, int]], narrowing: Narrowing, /) -> list[IntArray]:
+    """Return the chunks that may be found in each shard of an index, int64 ascending.
+
+    Args:
+        shards: The selection of each, and the number of its snapshot.
+        narrowing: What is left out.
+
+    Raises:
+        UsageError: `where` is not a condition, or no document has such a column.
+    """
+    if narrowing.where is not None and not all(shard.has(narrowing, version) for shard, version in shards):
+        for column in dict.fromkeys(columns(parse(narrowing.where))):
+            if column.name not in BUILT_IN and not any(shard.has_column(column.name) for shard, _ in shards):
+                keys = [key for shard, _ in shards for key in shard.columns()]
+                raise UsageError(
+                    f"where, character {column.position}: no document has a column '{column.name}'",
+                    hint=f"there are: {', '.join(list(dict.fromkeys([*BUILT_IN, *keys]))[: len(BUILT_IN) + _LISTED])}",
+                )
+    return [shard.chunks(narrowing, version) for shard, version in shards]

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import suppress
+from collections import Counter
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from jnlp.errors import JnlpError
 from jnlp.types import Verification
 from jnlp_search.store.catalog import NAME, SEGMENTS, Catalog
-from jnlp_search.store.checks import damage_reported, row_crc, vector_crc
+from jnlp_search.store.checks import DamagedIndexError, damage_reported, row_crc
+from jnlp_search.store.codes import intact, read_codes
 from jnlp_search.store.entries import Document
 from jnlp_search.store.filesum import SUM, check_sum
 from jnlp_search.store.lock import NAME as LOCK
-from jnlp_search.store.segments import intact, read_file
+from jnlp_search.store.shards import NAME as NAME_OF_SHARDS
+from jnlp_search.store.shards import read_layout, shard_of
+from jnlp_search.store.vectors import GoneError, open_raw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from jnlp_search.store.entries import Segment
-    from jnlp_search.store.schema import Manifest
 
 _COUNTS = {
     "chunks without a document": "SELECT count(*) FROM chunks WHERE document NOT IN (SELECT id FROM documents)",
-    "chunks without a vector": "SELECT count(*) FROM chunks WHERE id NOT IN (SELECT chunk FROM vectors)",
-    "chunks without full text": "SELECT count(*) FROM chunks WHERE id NOT IN (SELECT rowid FROM fulltext)",
-    "full text without a chunk": "SELECT count(*) FROM fulltext WHERE rowid NOT IN (SELECT id FROM chunks)",
+    "chunks without full text": "SELECT count(*) FROM chunks WHERE id NOT IN (SELECT id FROM fulltext_docsize)",
+    "full text without a chunk": "SELECT count(*) FROM fulltext_docsize WHERE id NOT IN (SELECT id FROM chunks)",
     "chunks both alive and deleted": "SELECT count(*) FROM tombstones WHERE chunk IN (SELECT id FROM chunks)",
     "documents without some of their chunks": """SELECT count(*) FROM documents WHERE chunks <>
         (SELECT count(*) FROM chunks WHERE document = documents.id)""",
@@ -36,8 +38,46 @@ _MOST = 20
 """Maximum problems of one kind to list."""
 
 
+def verify_all(index: Path, /) -> Verification:
+    """Check an index with all of its shards without changing it.
+
+    Raises:
+        UsageError: There is no index in the folder.
+        JnlpError: A catalogue cannot be opened.
+    """
+    layout = read_layout(index)
+    if layout is None:
+        return verify(index)
+    problems: list[str] = []
+    leftovers = [path.name for path in sorted(index.iterdir()) if path.name not in (NAME_OF_SHARDS, LOCK)]
+    leftovers.remove(layout.folder(index).name)
+    counts: Counter[str] = Counter()
+    for folder in layout.folders(index):
+        found = verify(folder)
+        problems += [f"{folder.name}: {problem}" for problem in found.problems]
+        leftovers += [f"{folder.name}/{name}" for name in found.leftovers]
+        counts.update(found.counts)
+    problems += [] if problems else _first(_misplaced(layout.folders(index)))
+    return Verification(tuple(problems), tuple(leftovers), dict(counts))
+
+
+def _misplaced(folders: list[Path]) -> Iterator[str]:
+    """Yield the documents that belong to another shard, and numbers that come twice."""
+    with ExitStack() as opened:
+        catalogs = [opened.enter_context(Catalog.reading(folder)) for folder in folders]
+        numbers: set[int] = set()
+        for place, catalog in enumerate(catalogs):
+            for number, document in catalog.documents():
+                if shard_of(document.identity, len(folders)) != place:
+                    yield f"{folders[place].name}: document {number} belongs to another shard"
+            own = {row[0] for row in catalog.db.execute("SELECT id FROM chunks")}
+            if shared := numbers & own:
+                yield f"{folders[place].name}: passage {min(shared)} has the number of one of another shard"
+            numbers |= own
+
+
 def verify(folder: Path, /) -> Verification:
-    """Check an index without changing it.
+    """Check an index without shards, or a shard, without changing it.
 
     Raises:
         UsageError: There is no index in the folder.
@@ -54,16 +94,16 @@ def verify(folder: Path, /) -> Verification:
         except JnlpError as error:
             problems.append(error.message)
         segments: list[Segment] = []
-        for check in (_structure(catalog), _documents(catalog), _chunks(catalog), _vectors(catalog, manifest)):
+        for check in (_structure(catalog), _documents(catalog), _chunks(catalog)):
             problems += _first(check)
         with suppress(sqlite3.DatabaseError):  # reported by `_structure`
             segments = catalog.segments()
-        for segment in segments:
-            problems += _first(_segment(catalog, folder / SEGMENTS, segment))
+        if manifest is not None:
+            problems += _first(_segments(catalog, segments, manifest.dimension))
         counts = {"documents": 0, "chunks": 0, "segments": 0, "tombstones": 0}
         with suppress(sqlite3.DatabaseError):
             counts = catalog.counts()
-        leftovers = tuple(_leftovers(folder, {segment.file for segment in segments}))
+        leftovers = tuple(_leftovers(folder, {name for segment in segments for name in segment.files}))
         return Verification(tuple(dict.fromkeys(problems)), leftovers, counts)
 
 
@@ -108,27 +148,40 @@ def _chunks(catalog: Catalog) -> Iterator[str]:
             yield f"passage {chunk} of document {values[0]} was changed"
 
 
-def _vectors(catalog: Catalog, manifest: Manifest | None) -> Iterator[str]:
-    size = 4 * manifest.dimension if manifest else None
-    for chunk, vector, crc in catalog.db.execute("SELECT chunk, vector, crc FROM vectors ORDER BY chunk"):
-        if not isinstance(vector, bytes) or vector_crc(chunk, vector) != crc:
+def _segments(catalog: Catalog, segments: list[Segment], dimension: int) -> Iterator[str]:
+    """Compare every row of the raw vectors with its checksum, and the chunks with the catalogue's."""
+    import numpy as np
+
+    found = [np.empty(0, np.int64)]
+    for segment in segments:
+        try:
+            raw = open_raw(catalog.folder, segment, dimension)
+        except GoneError:
+            yield f"{segment.file} is missing"
+            continue
+        except DamagedIndexError as error:
+            yield error.message
+            continue
+        found.append(np.asarray(raw.chunks))
+        for chunk in raw.changed().tolist():
             yield f"the vector of passage {chunk} was changed"
-        elif size is not None and len(vector) != size:
-            yield f"the vector of passage {chunk} has a wrong length"
+        yield from _codes(catalog, segment)
+    stored, dead, alive = np.concatenate(found), catalog.tombstones(), catalog.chunk_numbers()
+    if count := len(np.setdiff1d(alive, stored)):
+        yield f"chunks without a vector: {count:,}"
+    if count := len(np.setdiff1d(stored, np.concatenate([alive, dead]))) + len(stored) - len(np.unique(stored)):
+        yield f"vectors without a chunk: {count:,}"
+    if count := len(np.setdiff1d(dead, stored)):
+        yield f"deleted chunks that are in no segment: {count:,}"
 
 
-def _segment(catalog: Catalog, folder: Path, segment: Segment) -> Iterator[str]:
-    """Compare a file with the catalogue; FAISS does not read a damaged one."""
-    import faiss
-
+def _codes(catalog: Catalog, segment: Segment) -> Iterator[str]:
+    """Compare a file of codes with the catalogue; FAISS does not read a damaged one."""
+    folder = catalog.folder / SEGMENTS
     if not intact(folder, segment):
-        yield f"{segment.file} is missing or damaged; the next jnlp index rebuilds it from the catalogue"
-        return
-    index = read_file(folder / segment.file)
-    stored = set(faiss.vector_to_array(index.id_map).tolist())
-    alive = {row[0] for row in catalog.db.execute("SELECT chunk FROM vectors WHERE segment = ?", (segment.id,))}
-    if stored != {*alive, *catalog.tombstones(segment.id).tolist()}:
-        yield f"{segment.file} has other chunks than the catalogue"
+        yield f"{segment.codes} is missing or damaged; the next jnlp index rebuilds it from the raw vectors"
+    elif segment.codes is not None and (count := read_codes(folder, segment).ntotal) != segment.count:
+        yield f"{segment.codes} has {count:,} vectors, not {segment.count:,}"
 
 
 def _leftovers(folder: Path, named: set[str]) -> Iterator[str]:

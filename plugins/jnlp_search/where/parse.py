@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jnlp.errors import UsageError
+from jnlp.patterns import deferred
 from jnlp.surrogates import lone_surrogate
 from jnlp_search.where.tree import (
     All,
@@ -40,7 +41,7 @@ MOST = 500
 _WIDE = str.maketrans("＝！＜＞（），", "=!<>(),")
 _SIGNS = {"≧": ">=", "≦": "<=", "≠": "!=", "==": "=", "<>": "!="}
 _WORDS = frozenset({"and", "or", "not", "in", "like", "is", "null", "true", "false"})
-_TOKEN = re.compile(
+_TOKEN = deferred(
     r"""\s*(?:
       (?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*")
     | (?P<name>\[[^\]]+\])

@@ -10,11 +10,13 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 
+from jnlp.patterns import deferred
+
 BUILT_IN = ("path", "mtime", "kind", "title", "language")
 """Columns that every document of a file has; a row's own column of that name comes first."""
 
-_NUMBER = re.compile(r"[+-]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
-_TIME = re.compile(
+_NUMBER = deferred(r"[+-]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
+_TIME = deferred(
     r"""(?P<year>\d{4})(?P<mark>[-/年])(?P<month>\d{1,2})(?:月|(?:[-/月](?P<day>\d{1,2})日?
         (?:[Tt\ ]+(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.(?P<fraction>\d+))?)?)?
         \ ?(?P<zone>[Zz]|[+-]\d{2}:?\d{2})?))?""",

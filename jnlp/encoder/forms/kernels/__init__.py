@@ -1,135 +1,126 @@
-"""The compiled kernels: built on demand, kept in the user's cache, used if the processor supports them.
+"""The compiled kernels: built with the package or on demand, used if the processor supports them.
 
-`jnlp doctor --build-kernels` compiles the sources in this folder once with the machine's C++ compiler. Without them, or
-on another processor, plain torch gives the same results up to rounding.
+`status` finds the library for this processor: with the package, else in the user's cache, where
+`jnlp doctor --build-kernels` and `build_in_background` leave it. Without one, plain torch gives the same results up to
+rounding.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shlex
-import shutil
 import subprocess
 import sys
-import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jnlp.encoder.runtime import processor_flags
-from jnlp.errors import JnlpError
+from jnlp import folders
+from jnlp.encoder.forms.kernels import compile as compiling
+from jnlp.encoder.forms.kernels import processors
+from jnlp.encoder.forms.kernels.processors import KINDS, Kind
+from jnlp.errors import JnlpError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
+    from jnlp.encoder.forms.kernels.binding import Binding
     from jnlp.encoder.forms.kernels.library import Kernels
 
-FOLDER = Path(__file__).parent
-SOURCES = {
-    "attention_fp32.cpp": (),
-    "attention_bf16.cpp": ("-mavx512bf16",),
-    "layer_step_bf16.cpp": ("-mavx512bf16",),
-    "layer_step_int8.cpp": ("-mavx512bf16", "-mavx512vnni"),
-}
-"""The source files, each with its flags in addition to `FLAGS`."""
-FLAGS = (
-    "-O3",
-    "-std=c++17",
-    "-fPIC",
-    "-mavx512f",
-    "-mavx512bw",
-    "-mavx512dq",
-    "-mavx512vl",
-    "-mfma",
-    "-fopenmp",
-)
-NEEDED = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl", "fma"})
-"""The processor flags needed for fp32, as Linux spells them."""
-NEEDED_BF16 = NEEDED | {"avx512_bf16"}
-NEEDED_INT8 = NEEDED_BF16 | {"avx512_vnni"}
+VARIABLE = "JNLP_KERNELS"
+"""`off` turns the kernels off; the name of a kind of processor uses those for it."""
+BUILDING = "JNLP_BUILD_KERNELS"
+"""`off` turns off that they are built with the package, and in the background."""
 BUILD = "jnlp doctor --build-kernels"
 _OTHER = "set CXX to another compiler; until then plain torch is used"
+_NO_KIND = "this processor has neither AVX2 nor NEON, which the compiled ones need"
 
 
-def runnable() -> bool:
-    """Return True if the processor supports the kernels, at least in fp32."""
-    return processor_flags() >= NEEDED
+def kinds() -> tuple[Kind, ...]:
+    """Return the kinds that this processor can run, the best first; none if `JNLP_KERNELS` is `off`.
+
+    Raises:
+        UsageError: `JNLP_KERNELS` names no kind, or one that this processor cannot run.
+    """
+    here, wished = processors.runnable(), os.environ.get(VARIABLE, "").lower()
+    if wished in ("", "off"):
+        return () if wished else here
+    chosen = tuple(kind for kind in here if kind.name == wished)
+    if not chosen:
+        can = ", ".join(["off", *(kind.name for kind in here)])
+        raise UsageError(f"{VARIABLE}={wished} cannot be used on this processor", hint=f"one of: {can}")
+    return chosen
+
+
+def cache_folder() -> Path:
+    """Return the folder of the kernels in the user's cache."""
+    return folders.cache_folder() / "kernels"
+
+
+def library_path(kind: Kind, /) -> Path:
+    """Return where the kernels of a kind are built on demand."""
+    return cache_folder() / compiling.library_name(kind.name, kind.flags)
 
 
 def compiler() -> list[str] | None:
-    """Return the command of the C++ compiler: `$CXX`, else `g++` or `c++`; None if there is none.
-
-    g++ is preferred, because another compiler's OpenMP may differ from torch's.
+    """Return the command of the C++ compiler, or None if there is none.
 
     Raises:
         JnlpError: `$CXX` names a program that does not exist.
     """
-    if wished := shlex.split(os.environ.get("CXX", "")):
-        if shutil.which(wished[0]) is None:
-            raise JnlpError(f"CXX is set to {wished[0]}, which does not exist", hint="unset CXX, or name a compiler")
-        return wished
-    return next(([found] for name in ("g++", "c++") if (found := shutil.which(name))), None)
+    try:
+        return compiling.compiler()
+    except compiling.CompileError as error:
+        raise JnlpError(str(error), hint="unset CXX, or name a compiler") from error
 
 
-def library_path() -> Path:
-    """Return the path of the built kernels; the name depends on sources, flags and torch's version."""
-    import platformdirs
-    import torch
+def build(kind: Kind | None = None, /) -> Path:
+    """Compile the kernels for this processor into the user's cache, try them, and return the library.
 
-    files = sorted(path for path in FOLDER.iterdir() if path.suffix in (".cpp", ".h"))
-    state = "\n".join([*(path.read_text(encoding="utf-8") for path in files), *FLAGS, str(SOURCES), torch.__version__])
-    digest = hashlib.sha256(state.encode()).hexdigest()[:16]
-    return Path(platformdirs.user_cache_dir("jnlp", appauthor=False)) / "kernels" / f"kernels-{digest}.so"
-
-
-def build() -> Path:
-    """Compile the kernels into the user's cache, compare them with plain torch, and return the library.
+    Args:
+        kind: For another kind of processor that this one can run; None: the best.
 
     Raises:
         JnlpError: The processor does not support them, there is no compiler or it fails, or the library does not load
             or gives wrong results. No file is left then.
     """
-    if not runnable():
-        raise JnlpError("this processor has no AVX-512, which the compiled kernels need", hint="plain torch is used")
-    path = library_path()
+    if kind is None:
+        if not (able := kinds()):
+            raise JnlpError(_no_kernels(), hint="plain torch is used")
+        kind = able[0]
+    path = library_path(kind)
     command = compiler()
     if command is None:
         raise JnlpError("there is no C++ compiler to build the kernels with", hint="install g++, or set CXX")
+
+    def check(made: Path) -> None:
+        if wrong := try_library(made, kind):
+            raise JnlpError(f"what {' '.join(command)} built does not work: {wrong}", hint=_OTHER)
+
     try:
-        _compile(command, path)
+        compiling.compile_library(command, kind.flags, path, check=check)
+    except compiling.CompileError as error:
+        raise JnlpError(str(error), hint=_OTHER) from error
     except OSError as error:
         raise JnlpError(f"{path.parent} could not be written: {error.strerror}", hint="set XDG_CACHE_HOME") from error
     finally:
-        status.cache_clear()
+        forget()
     return path
 
 
-def _compile(command: list[str], path: Path) -> None:
-    """Compile, check, and move the library to its place atomically, so that others never see a part of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        made = Path(folder) / path.name
-        objects = []
-        for name, flags in SOURCES.items():
-            objects.append(str(Path(folder) / f"{name}.o"))
-            _run(*command, *FLAGS, *flags, "-c", str(FOLDER / name), "-o", objects[-1])
-        _run(*command, "-shared", *objects, "-o", str(made), *_openmp())
-        if wrong := _try_library(made):
-            raise JnlpError(f"what {' '.join(command)} built does not work: {wrong}", hint=_OTHER)
-        made.replace(path)
+def _no_kernels() -> str:
+    return f"the kernels are turned off by {VARIABLE}" if os.environ.get(VARIABLE, "").lower() == "off" else _NO_KIND
 
 
-def _try_library(made: Path) -> str | None:
+def try_library(made: Path, kind: Kind, /) -> str | None:
     """Return what is wrong with a library, or None. It runs in a separate process, which it may crash."""
     done = subprocess.run(
-        [sys.executable, "-m", "jnlp.encoder.forms.kernels.check", str(made)],
+        [sys.executable, "-m", "jnlp.encoder.forms.kernels.check", kind.name, str(made)],
         capture_output=True,
         text=True,
         errors="replace",
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        env=_environment(),
     )
     if done.returncode == 0:
         return None
@@ -138,34 +129,29 @@ def _try_library(made: Path) -> str | None:
     return (done.stdout.strip() or done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
 
 
-def _run(*command: str) -> None:
+def build_in_background() -> None:
+    """Start to build the kernels if there are none and there is a compiler; the next process finds them.
+
+    A build that has failed is not tried again until the sources change. `JNLP_BUILD_KERNELS=off` prevents it.
+    """
+    found = status()
+    if found.binding is not None or found.kind is None or os.environ.get(BUILDING) == "off" or not _has_compiler():
+        return
+    started = library_path(found.kind).with_suffix(".started")
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    except OSError as error:
-        raise JnlpError(f"{command[0]} does not run: {error.strerror}", hint=_OTHER) from error
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-        first = next((line for line in lines if "error" in line), lines[0])
-        raise JnlpError(f"{command[0]} could not build the kernels: {first.strip()}", hint=_OTHER)
+        started.parent.mkdir(parents=True, exist_ok=True)
+        started.touch(exist_ok=False)
+    except OSError:  # another process builds them, or nothing can be written
+        return
+    nothing = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
+    command = [sys.executable, "-m", "jnlp.encoder.forms.kernels.check", "build"]
+    with suppress(OSError):
+        os.posix_spawn(sys.executable, command, _environment(), file_actions=nothing, setsid=True)
 
 
-def _openmp() -> list[str]:
-    """Return the flags to link with torch's own OpenMP, so that there is one thread pool; else the compiler's."""
-    import torch
-
-    root = Path(torch.__file__).parent
-    for folder in (root / "lib", root.parent / "torch.libs"):
-        for found in sorted(folder.glob("libgomp*.so*")):
-            return [str(found), f"-Wl,-rpath,{found.parent}"]
-    return ["-fopenmp"]
-
-
-def open_library(path: Path, /) -> Kernels:
-    """Return the kernels of a library that this processor supports; OSError or AttributeError if it does not load."""
-    from jnlp.encoder.forms.kernels.library import Kernels
-
-    flags = processor_flags()
-    return Kernels(path, bf16=flags >= NEEDED_BF16, int8=flags >= NEEDED_INT8)
+def _environment() -> dict[str, str]:
+    """Return the environment of a process that imports what this one can."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def _has_compiler() -> bool:
@@ -180,54 +166,106 @@ class Status:
     """Whether compiled kernels are in use, and why.
 
     Args:
-        kernels: The compiled kernels; None: plain torch.
+        binding: The functions of the library; None: plain torch.
         text: What is compiled for this processor, or why nothing is.
         hint: How to change that, if possible.
+        kind: The kind of processor to build them for; None: they are of no use here.
     """
 
-    kernels: Kernels | None
+    binding: Binding | None
     text: str
     hint: str | None = None
+    kind: Kind | None = None
 
 
-_on_trial: Kernels | None = None
+_on_trial: Binding | None = None
+
+
+def functions() -> Binding | None:
+    """Return the compiled kernels as functions over addresses, or None if there are none for this processor."""
+    return _on_trial or status().binding
 
 
 def load() -> Kernels | None:
-    """Return the compiled kernels, or None if they are not built or not supported."""
-    return _on_trial or status().kernels
+    """Return the compiled kernels for tensors, or None if there are none for this processor."""
+    found = functions()
+    return None if found is None else _for_tensors(found)
+
+
+@cache
+def _for_tensors(found: Binding) -> Kernels:
+    from jnlp.encoder.forms.kernels.library import Kernels
+
+    return Kernels(found)
 
 
 @contextmanager
-def trial(kernels: Kernels, /) -> Iterator[None]:
+def trial(chosen: Binding, /) -> Iterator[None]:
     """Use these kernels within a `with` block."""
     global _on_trial
-    _on_trial = kernels
+    _on_trial = chosen
     try:
         yield
     finally:
         _on_trial = None
 
 
+def forget() -> None:
+    """Look for the kernels again at the next call of `status`."""
+    status.cache_clear()
+
+
 @cache
 def status() -> Status:
-    """Look for the compiled kernels, once per process. Never raises."""
-    if not runnable():
-        return Status(None, "plain torch: this processor has no AVX-512, which the compiled ones need")
-    path = library_path()
+    """Look for the compiled kernels, once per process. Raises only if `JNLP_KERNELS` is wrong.
+
+    Raises:
+        UsageError: See `kinds`.
+    """
+    able = kinds()
+    if not able:
+        return Status(None, f"plain torch: {_no_kernels()}")
+    folder = cache_folder()
+    for kind in able:
+        name = compiling.library_name(kind.name, kind.flags)
+        for path in (compiling.BUILT / name, folder / name):
+            try:
+                built = path.is_file()
+            except OSError as error:  # a cache that another user owns
+                why = f"plain torch: {path.parent} cannot be read: {error.strerror}"
+                return Status(None, why, "set XDG_CACHE_HOME", kind)
+            if built:
+                return _opened(path, kind)
+    stale = any(folder.glob("kernels-*.so"))
+    why = "those built are for another version of jnlp" if stale else "none are built"
+    hint = BUILD if _has_compiler() else f"install g++, then: {BUILD}"
+    return Status(None, f"plain torch: {why}", hint, able[0])
+
+
+def _opened(path: Path, kind: Kind) -> Status:
+    from jnlp.encoder.forms.kernels.binding import Binding
+
     try:
-        built = path.is_file()
-        stale = not built and any(path.parent.glob("kernels-*.so"))
-    except OSError as error:  # a cache that another user owns
-        return Status(None, f"plain torch: {path.parent} cannot be read: {error.strerror}", "set XDG_CACHE_HOME")
-    if not built:
-        why = "those built are for another version of jnlp or torch" if stale else "none are built"
-        return Status(None, f"plain torch: {why}", BUILD if _has_compiler() else f"install g++, then: {BUILD}")
-    try:
-        kernels = open_library(path)
+        found = Binding(path, kind)
     except (OSError, AttributeError) as error:
-        return Status(None, f"plain torch: {path} does not load ({error})", f"delete it, then: {BUILD}")
-    bf16, int8 = (precision in kernels.steps for precision in ("bf16", "int8"))
-    able = "fp32, bf16 and int8" if int8 else "fp32 and bf16" if bf16 else "fp32"
-    lacks = "" if int8 else f"; the processor has no AVX-512 {'VNNI' if bf16 else 'bf16'} for the rest"
-    return Status(kernels, f"compiled, for {able}{lacks}: {path}")
+        return Status(None, f"plain torch: {path} does not load ({error})", f"delete it, then: {BUILD}", kind)
+    return Status(found, f"compiled for {kind.title}: {', '.join(found.formats)}: {path}", kind=kind)
+
+
+__all__ = [
+    "BUILD",
+    "KINDS",
+    "Kind",
+    "Status",
+    "build",
+    "build_in_background",
+    "compiler",
+    "forget",
+    "functions",
+    "kinds",
+    "library_path",
+    "load",
+    "status",
+    "trial",
+    "try_library",
+]

@@ -1,4 +1,4 @@
-// Attention over packed tokens on processors with AVX-512: head dimension 64, in fp32 or bf16, sums in fp32.
+// Attention over packed tokens: head dimension 64, in fp32 or bf16, sums in fp32.
 //
 // A task is a head of a span of queries of one sequence. It lays out the keys and values that the span reaches (keys
 // turned by the rotary angles, neighbours packed into 32-bit lanes), then runs block by block of queries over them with a
@@ -12,12 +12,13 @@
 #include <limits>
 #include <vector>
 
-#include "vectors.h"
+#include "formats.h"
+#include "parallel.h"
 
 namespace jnlp {
 
 constexpr int D = 64;         // head dimension
-constexpr int KEYS = 8;       // keys of a tile of scores
+constexpr int KEYS = 8;       // keys whose scores are computed together
 constexpr int VECTORS = 3;    // a block is up to 3 vectors of 16 queries
 constexpr int CHUNK = 128;    // keys between two updates of the softmax
 constexpr int SPAN = 768;     // queries of a task within a window: its keys fit the second-level cache
@@ -36,14 +37,14 @@ struct Call {
 
 // One head of one token in fp32, turned by the angles of its position: component i together with i + 32.
 template <class F>
-inline void load_row(const typename F::Element* at, const float* cos, const float* sin, int position, __m512 (&x)[4]) {
+inline void load_row(const typename F::Element* at, const float* cos, const float* sin, int position, V (&x)[4]) {
     for (int i = 0; i < 4; ++i) x[i] = F::load(at + 16 * i);
     if (cos == nullptr) return;
     for (int i = 0; i < 2; ++i) {
-        const __m512 c = _mm512_loadu_ps(cos + position * 32 + 16 * i), s = _mm512_loadu_ps(sin + position * 32 + 16 * i);
-        const __m512 a = x[i], b = x[i + 2];
-        x[i] = _mm512_fnmadd_ps(b, s, _mm512_mul_ps(a, c));
-        x[i + 2] = _mm512_fmadd_ps(a, s, _mm512_mul_ps(b, c));
+        const V c = load(cos + position * 32 + 16 * i), s = load(sin + position * 32 + 16 * i);
+        const V a = x[i], b = x[i + 2];
+        x[i] = fnma(b, s, mul(a, c));
+        x[i + 2] = fma(a, s, mul(b, c));
     }
 }
 
@@ -71,7 +72,7 @@ struct Task {
     void lay_out(int high) const {
         const int end = low + round_up(high - low, KEYS);
         for (int j = low; j < high; ++j) {
-            __m512 x[4];
+            V x[4];
             load_row<F>(call.k + (token + j) * call.stride + column, call.cos, call.sin, j, x);
             F::pack(x, keys + (j - low) * LANES);
         }
@@ -88,55 +89,62 @@ struct Task {
     // Queries [first, first + rows) as [lanes][16 C queries], scaled by 1 / sqrt(64).
     template <int C>
     void load_queries(int first, int rows, uint32_t* out) const {
-        const __m512 scale = _mm512_set1_ps(0.125f);
+        const V scale = all(0.125f);
         for (int c = 0; c < C; ++c) {
             alignas(64) uint32_t packed[16 * LANES];
             for (int r = 0; r < 16; ++r) {
-                __m512 x[4] = {};
+                V x[4] = {};
                 const int i = first + 16 * c + r;
                 if (16 * c + r < rows) load_row<F>(call.q + (token + i) * call.stride + column, call.cos, call.sin, i, x);
-                for (auto& part : x) part = _mm512_mul_ps(part, scale);
+                for (auto& part : x) part = mul(part, scale);
                 F::pack(x, packed + r * LANES);
             }
-            for (int lane = 0; lane < LANES; lane += 16) {
-                __m512i square[16];
-                for (int r = 0; r < 16; ++r) square[r] = _mm512_load_si512(packed + r * LANES + lane);
-                transpose(square);
-                for (int r = 0; r < 16; ++r) _mm512_store_si512(out + (lane + r) * 16 * C + 16 * c, square[r]);
-            }
+            for (int lane = 0; lane < LANES; lane += 16)
+                transpose(packed + lane, LANES, out + lane * 16 * C + 16 * c, 16 * C);
         }
     }
 
-    // Scores of KEYS keys from j on by the vectors [c, c + N) of 16 C queries; out of reach is -inf. Raises the maxima.
+    // Scores of KEYS keys from j on by the vectors [c0, c0 + N) of 16 C queries; out of reach is -inf. Raises the maxima.
     template <int C, int N>
-    void score(const uint32_t* q, int j, int first, int rows, int c0, float* out, __m512* top) const {
+    void score(const uint32_t* q, int j, int first, int rows, int c0, float* out, V* top) const {
+        constexpr int VECTORS_HERE = std::min(N, SCORE_VECTORS);
+        const bool cut = j + KEYS > length || j + KEYS - 1 - first > window || first + rows - 1 - j > window;
+        for (int c = c0; c < c0 + N; c += VECTORS_HERE)
+            for (int r = 0; r < KEYS; r += SCORE_KEYS)
+                score_tile<C, VECTORS_HERE>(q, j + r, first, c, cut, out + r * 16 * C, top);
+    }
+
+    // The scores of a register tile: SCORE_KEYS keys by N vectors of queries.
+    template <int C, int N>
+    void score_tile(const uint32_t* q, int j, int first, int c0, bool cut, float* out, V* top) const {
         const uint32_t* key = keys + (j - low) * LANES;
-        __m512 sums[KEYS][N];
-        for (auto& row : sums)
-            for (auto& sum : row) sum = _mm512_setzero_ps();
-        for (int s = 0; s < LANES; ++s) {
-            __m512i lane[N];
-            for (int c = 0; c < N; ++c) lane[c] = _mm512_load_si512(q + s * 16 * C + 16 * (c0 + c));
+        V sums[SCORE_KEYS][N];
 #pragma GCC unroll 8
-            for (int r = 0; r < KEYS; ++r)
+        for (int r = 0; r < SCORE_KEYS; ++r)
+            for (int c = 0; c < N; ++c) sums[r][c] = zero();
+        for (int s = 0; s < LANES; ++s) {
+            I lane[N];
+            for (int c = 0; c < N; ++c) lane[c] = load_bits(q + s * 16 * C + 16 * (c0 + c));
+#pragma GCC unroll 8
+            for (int r = 0; r < SCORE_KEYS; ++r)
                 for (int c = 0; c < N; ++c) sums[r][c] = F::dot(sums[r][c], key[r * LANES + s], lane[c]);
         }
-        if (j + KEYS > length || j + KEYS - 1 - first > window || first + rows - 1 - j > window) {
-            const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-            const __m512i widest = _mm512_set1_epi32(2 * window);
-            for (int r = 0; r < KEYS; ++r)
+        if (cut) {
+#pragma GCC unroll 8
+            for (int r = 0; r < SCORE_KEYS; ++r)
                 for (int c = 0; c < N; ++c) {
                     const int nearest = first + 16 * (c0 + c) - (j + r) + window;
-                    const __m512i apart = _mm512_add_epi32(lanes, _mm512_set1_epi32(nearest));
-                    const __mmask16 reached = j + r < length ? _mm512_cmple_epu32_mask(apart, widest) : 0;
-                    sums[r][c] = _mm512_mask_mov_ps(_mm512_set1_ps(LOWEST), reached, sums[r][c]);
+                    const V reached = choose(within(nearest, 2 * window), sums[r][c], all(LOWEST));
+                    sums[r][c] = j + r < length ? reached : all(LOWEST);
                 }
         }
+#pragma GCC unroll 3
         for (int c = 0; c < N; ++c) {
-            __m512 best = top[c0 + c];
-            for (int r = 0; r < KEYS; ++r) {
-                best = _mm512_max_ps(best, sums[r][c]);
-                _mm512_store_ps(out + r * 16 * C + 16 * (c0 + c), sums[r][c]);
+            V best = top[c0 + c];
+#pragma GCC unroll 8
+            for (int r = 0; r < SCORE_KEYS; ++r) {
+                best = max(best, sums[r][c]);
+                store(out + r * 16 * C + 16 * (c0 + c), sums[r][c]);
             }
             top[c0 + c] = best;
         }
@@ -144,12 +152,12 @@ struct Task {
 
     // Scores of KEYS keys by all of a block's vectors, of which only those that reach a key are multiplied.
     template <int C>
-    void score_reached(const uint32_t* q, int j, int first, int rows, float* out, __m512* top) const {
+    void score_reached(const uint32_t* q, int j, int first, int rows, float* out, V* top) const {
         const int c0 = std::max(0, j - window - first) / 16;
         const int c1 = std::min(C, (j + KEYS - 1 + window - first) / 16 + 1);
         if (c1 - c0 == C) return score<C, C>(q, j, first, rows, 0, out, top);
         for (int r = 0; r < KEYS; ++r)
-            for (int c = 0; c < C; ++c) _mm512_store_ps(out + r * 16 * C + 16 * c, _mm512_set1_ps(LOWEST));
+            for (int c = 0; c < C; ++c) store(out + r * 16 * C + 16 * c, all(LOWEST));
         if (c1 - c0 == 2) score<C, 2 < C ? 2 : C>(q, j, first, rows, c0, out, top);
         if (c1 - c0 == 1) score<C, 1>(q, j, first, rows, c0, out, top);
     }
@@ -157,34 +165,35 @@ struct Task {
     // out[R][64] = out * fade + weights[steps][R] * values[steps][64].
     template <int C, int R>
     static void weigh(const uint32_t* weights, const uint32_t* value, int steps, bool fresh, const float* fade, float* out) {
-        __m512 sums[R][4];
-        for (int r = 0; r < R; ++r)
-            for (int d = 0; d < 4; ++d)
-                sums[r][d] = fresh ? _mm512_setzero_ps()
-                                   : _mm512_mul_ps(_mm512_set1_ps(fade[r]), _mm512_load_ps(out + r * D + 16 * d));
-        for (int s = 0; s < steps; ++s) {
-            __m512i lane[4];
-            for (int d = 0; d < 4; ++d) lane[d] = _mm512_load_si512(value + s * D + 16 * d);
+        for (int d0 = 0; d0 < 4; d0 += PANEL_VECTORS) {
+            V sums[R][PANEL_VECTORS];
 #pragma GCC unroll 6
             for (int r = 0; r < R; ++r)
-                for (int d = 0; d < 4; ++d) sums[r][d] = F::dot(sums[r][d], weights[s * 16 * C + r], lane[d]);
+                for (int d = 0; d < PANEL_VECTORS; ++d)
+                    sums[r][d] = fresh ? zero() : mul(all(fade[r]), load(out + r * D + 16 * (d0 + d)));
+            for (int s = 0; s < steps; ++s) {
+                I lane[PANEL_VECTORS];
+                for (int d = 0; d < PANEL_VECTORS; ++d) lane[d] = load_bits(value + s * D + 16 * (d0 + d));
+#pragma GCC unroll 6
+                for (int r = 0; r < R; ++r)
+                    for (int d = 0; d < PANEL_VECTORS; ++d) sums[r][d] = F::dot(sums[r][d], weights[s * 16 * C + r], lane[d]);
+            }
+#pragma GCC unroll 6
+            for (int r = 0; r < R; ++r)
+                for (int d = 0; d < PANEL_VECTORS; ++d) store(out + r * D + 16 * (d0 + d), sums[r][d]);
         }
-        for (int r = 0; r < R; ++r)
-            for (int d = 0; d < 4; ++d) _mm512_store_ps(out + r * D + 16 * d, sums[r][d]);
     }
 
     // Scores to weights, packed in place; returns nothing: top, shift (top in powers of two), sum and fade are updated.
     template <int C>
-    static void soften(Tiles& t, int count, const __m512 (&top)[C], __m512 (&before)[C], __m512 (&shift)[C],
-                       __m512 (&sum)[C]) {
+    static void soften(Tiles& t, int count, const V (&top)[C], V (&before)[C], V (&shift)[C],
+                       V (&sum)[C]) {
         for (int c = 0; c < C; ++c) {
-            const __m512 lowest = _mm512_set1_ps(LOWEST);
-            const __mmask16 met = _mm512_cmp_ps_mask(before[c], lowest, _CMP_NEQ_OQ);
-            const __mmask16 meets = _mm512_cmp_ps_mask(top[c], lowest, _CMP_NEQ_OQ);  // else every weight is 2^-126
-            const __m512 next = _mm512_maskz_mul_ps(meets, top[c], _mm512_set1_ps(LOG2E));
-            const __m512 fade = _mm512_mask_mov_ps(_mm512_setzero_ps(), met, exp2<F::DEGREE>(_mm512_sub_ps(shift[c], next)));
-            _mm512_store_ps(t.fade + 16 * c, fade);
-            sum[c] = _mm512_mul_ps(sum[c], fade);
+            // before any key was met, the maximum is -inf and every weight 2^-126
+            const V next = choose(above(top[c], all(LOWEST)), mul(top[c], all(LOG2E)), zero());
+            const V fade = choose(above(before[c], all(LOWEST)), exp2<F::DEGREE>(sub(shift[c], next)), zero());
+            store(t.fade + 16 * c, fade);
+            sum[c] = mul(sum[c], fade);
             shift[c] = next;
             before[c] = top[c];
         }
@@ -192,10 +201,9 @@ struct Task {
             for (int c = 0; c < C; ++c) {
                 float* at = t.scores + j * 16 * C + 16 * c;
                 for (int p = 0; p < F::PACK; ++p) {
-                    const __m512 x = _mm512_fmsub_ps(_mm512_load_ps(at + p * 16 * C), _mm512_set1_ps(LOG2E), shift[c]);
-                    const __m512 w = exp2<F::DEGREE>(x);
-                    sum[c] = _mm512_add_ps(sum[c], w);
-                    _mm512_store_ps(at + p * 16 * C, w);
+                    const V w = exp2<F::DEGREE>(fms(load(at + p * 16 * C), all(LOG2E), shift[c]));
+                    sum[c] = add(sum[c], w);
+                    store(at + p * 16 * C, w);
                 }
                 F::pair(at, 16 * C, reinterpret_cast<uint32_t*>(t.scores) + j / F::PACK * 16 * C + 16 * c);
             }
@@ -207,10 +215,10 @@ struct Task {
         const int rows = std::min(16 * C, length - first);
         const int from = std::max(0, first - window) / KEYS * KEYS;
         const int to = std::min(length, first + rows + window);
-        __m512 top[C], before[C], shift[C], sum[C];
+        V top[C], before[C], shift[C], sum[C];
         for (int c = 0; c < C; ++c) {
-            top[c] = before[c] = _mm512_set1_ps(LOWEST);
-            shift[c] = sum[c] = _mm512_setzero_ps();
+            top[c] = before[c] = all(LOWEST);
+            shift[c] = sum[c] = zero();
         }
         load_queries<C>(first, rows, t.q);
         for (int start = from; start < to; start += CHUNK) {
@@ -227,11 +235,11 @@ struct Task {
                             start == from, t.fade + r, t.out + r * D);
             }
         }
-        for (int c = 0; c < C; ++c) _mm512_store_ps(t.sum + 16 * c, _mm512_div_ps(_mm512_set1_ps(1.0f), sum[c]));
+        for (int c = 0; c < C; ++c) store(t.sum + 16 * c, div(all(1.0f), sum[c]));
         for (int r = 0; r < rows; ++r)
             for (int d = 0; d < D; d += 16)
                 F::store(call.out + (token + first + r) * call.out_stride + column + d,
-                         _mm512_mul_ps(_mm512_set1_ps(t.sum[r]), _mm512_load_ps(t.out + r * D + d)));
+                         mul(all(t.sum[r]), load(t.out + r * D + d)));
     }
 
     // Queries [first, end), block by block; a sequence's last 4 vectors are two blocks of 2.
@@ -278,8 +286,7 @@ int attention(const Call<F>& call, const int32_t* cu_seqlens, int64_t sequences,
     const std::vector<Span> all = spans(cu_seqlens, sequences, heads, window, threads);
     const int64_t tasks = static_cast<int64_t>(all.size()) * heads;
     std::atomic<int> failed{0};
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-    for (int64_t n = 0; n < tasks; ++n) {
+    parallel(tasks, threads, [&](int64_t n) {
         static thread_local Scratch scratch;
         const Span& span = all[n / heads];
         const int length = cu_seqlens[span.sequence + 1] - cu_seqlens[span.sequence];
@@ -289,14 +296,14 @@ int attention(const Call<F>& call, const int32_t* cu_seqlens, int64_t sequences,
         auto* memory = static_cast<char*>(scratch.room(sizeof(Tiles) + 2 * bytes));
         if (memory == nullptr) {
             failed = 1;
-            continue;
+            return;
         }
         auto* tiles = reinterpret_cast<Tiles*>(memory);
         auto* keys = reinterpret_cast<uint32_t*>(memory + sizeof(Tiles));
         const Task<F> task{call, cu_seqlens[span.sequence], n % heads * D, length, window, low, keys, keys + bytes / 4};
         task.lay_out(high);
         task.run(span.first, span.end, *tiles);
-    }
+    });
     return failed;
 }
 

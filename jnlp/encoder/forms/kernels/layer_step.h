@@ -8,19 +8,21 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 
-#include "vectors.h"
+#include "formats.h"
+#include "parallel.h"
 
 namespace jnlp {
 
-constexpr int TILE = 6;    // tokens of a register tile: 6 x 4 accumulators
 constexpr int BLOCK = 48;  // tokens of a task
 constexpr int PANEL = 64;  // outputs of a register tile
+constexpr int APART = 64;  // bytes added to a token's row, so that the rows of a tile do not fall into one set of the cache
 
-// A linear layer. Sizes are multiples of 64. In bf16 `sums` and `scale` are null.
+// A linear layer. Sizes are multiples of 64. `sums` and `scale` are null, except in int8.
 struct Linear {
     const uint32_t* weight;  // [outputs / 64][inputs / PACK][64] lanes of PACK neighbours along the inputs
-    const int32_t* sums;     // [outputs]: -128 times the sum of an output's weights
+    const int32_t* sums;     // [outputs]: -INT8_OFFSET times the sum of an output's weights
     const float* scale;      // [outputs]
     int64_t inputs, outputs;
 };
@@ -37,51 +39,154 @@ struct Layer {
 
 // LayerNorm without bias of a token's vector into `out`, if `weight` is not null. Returns the vector to use next, and
 // raises `most` to its largest magnitudes.
-inline const float* norm(const float* x, const float* weight, float eps, int64_t width, float* out, __m512& most) {
+inline const float* norm(const float* x, const float* weight, float eps, int64_t width, float* out, V& most) {
     if (weight == nullptr) {
-        for (int64_t i = 0; i < width; i += 16) most = _mm512_max_ps(most, _mm512_abs_ps(_mm512_loadu_ps(x + i)));
+        for (int64_t i = 0; i < width; i += 16) most = max(most, abs(load(x + i)));
         return x;
     }
-    __m512 sum = _mm512_setzero_ps(), squares = _mm512_setzero_ps();
-    for (int64_t i = 0; i < width; i += 16) sum = _mm512_add_ps(sum, _mm512_loadu_ps(x + i));
-    const __m512 mean = _mm512_set1_ps(_mm512_reduce_add_ps(sum) / width);
+    V sum = zero(), squares = zero();
+    for (int64_t i = 0; i < width; i += 16) sum = add(sum, load(x + i));
+    const V mean = all(total(sum) / width);
     for (int64_t i = 0; i < width; i += 16) {
-        const __m512 apart = _mm512_sub_ps(_mm512_loadu_ps(x + i), mean);
-        squares = _mm512_fmadd_ps(apart, apart, squares);
+        const V apart = sub(load(x + i), mean);
+        squares = fma(apart, apart, squares);
     }
-    const float variance = _mm512_reduce_add_ps(squares) / width;
-    const __m512 share = _mm512_div_ps(_mm512_set1_ps(1.0f), _mm512_sqrt_ps(_mm512_set1_ps(variance + eps)));
+    const V share = all(1.0f / std::sqrt(total(squares) / width + eps));
     for (int64_t i = 0; i < width; i += 16) {
-        const __m512 apart = _mm512_mul_ps(_mm512_sub_ps(_mm512_loadu_ps(x + i), mean), share);
-        const __m512 y = _mm512_mul_ps(apart, _mm512_loadu_ps(weight + i));
-        most = _mm512_max_ps(most, _mm512_abs_ps(y));
-        _mm512_storeu_ps(out + i, y);
+        const V y = mul(mul(sub(load(x + i), mean), share), load(weight + i));
+        most = max(most, abs(y));
+        store(out + i, y);
     }
     return out;
 }
 
 // GELU(x) = x * (1/2 + x * P(x^2)), P fitted on [-4, 4] to the normal distribution: largest error 2e-4.
-inline __m512 gelu(__m512 x) {
-    const __m512 c = _mm512_max_ps(_mm512_min_ps(x, _mm512_set1_ps(4.0f)), _mm512_set1_ps(-4.0f));
-    const __m512 t = _mm512_mul_ps(c, c);
-    __m512 p = _mm512_set1_ps(-1.2763557654624354e-09f);
-    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(1.0434762032218714e-07f));
-    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(-3.707408950504032e-06f));
-    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(7.616428047185764e-05f));
-    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(-0.001020883908495307f));
-    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(0.009580874815583229f));
-    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(-0.06606338173151016f));
-    p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(0.39880526065826416f));
-    return _mm512_mul_ps(x, _mm512_fmadd_ps(c, p, _mm512_set1_ps(0.5f)));
+inline V gelu(V x) {
+    const V c = max(min(x, all(4.0f)), all(-4.0f));
+    const V t = mul(c, c);
+    V p = all(-1.2763557654624354e-09f);
+    p = fma(p, t, all(1.0434762032218714e-07f));
+    p = fma(p, t, all(-3.707408950504032e-06f));
+    p = fma(p, t, all(7.616428047185764e-05f));
+    p = fma(p, t, all(-0.001020883908495307f));
+    p = fma(p, t, all(0.009580874815583229f));
+    p = fma(p, t, all(-0.06606338173151016f));
+    p = fma(p, t, all(0.39880526065826416f));
+    return mul(x, fma(c, p, all(0.5f)));
 }
 
-// One block of tokens on its way through a layer, its products in format F.
-template <class F>
+// GELU by the error function, whose largest error is 1.5e-7 (Abramowitz and Stegun 1964, 7.1.26).
+inline V exact_gelu(V x) {
+    const V z = mul(abs(x), all(0.70710678f));
+    const V t = div(all(1.0f), fma(all(0.3275911f), z, all(1.0f)));
+    V p = all(1.061405429f);
+    p = fma(p, t, all(-1.453152027f));
+    p = fma(p, t, all(1.421413741f));
+    p = fma(p, t, all(-0.284496736f));
+    p = fma(p, t, all(0.254829592f));
+    const V tail = mul(mul(all(0.5f), mul(p, t)), exp2<5>(mul(mul(z, z), all(-1.44269504f))));  // of the normal distribution
+    return mul(x, choose(above(x, zero()), sub(all(1.0f), tail), tail));
+}
+
+// Products in fp32.
+struct Fp32Products {
+    using Sum = V;
+    using Gated = float;
+    static constexpr int PACK = 1;
+
+    static Sum start(const int32_t*, int64_t) { return zero(); }
+    static Sum dot(Sum sum, uint32_t left, I right) { return Fp32::dot(sum, left, right); }
+    static V value(Sum sum, const float*, int64_t, float) { return sum; }
+
+    static float enter(const float* x, int64_t width, V, uint32_t* out) {
+        std::memcpy(out, x, sizeof(float) * width);
+        return 1.0f;
+    }
+    static V activate(V x) { return exact_gelu(x); }
+    static void keep(const V (&products)[2], Gated* at, float*) {
+        store(at, products[0]);
+        store(at + 16, products[1]);
+    }
+    static const uint32_t* enter_gated(const Gated* gated, int64_t, int64_t, int, const float*, uint32_t*, int64_t, float*) {
+        return reinterpret_cast<const uint32_t*>(gated);
+    }
+};
+
+#ifdef JNLP_BF16
+// Products in bf16, with sums in fp32.
+struct Bf16Products {
+    using Sum = V;
+    using Gated = uint16_t;
+    static constexpr int PACK = 2;
+
+    static Sum start(const int32_t*, int64_t) { return zero(); }
+    static Sum dot(Sum sum, uint32_t left, I right) { return Bf16::dot(sum, left, right); }
+    static V value(Sum sum, const float*, int64_t, float) { return sum; }
+
+    static float enter(const float* x, int64_t width, V, uint32_t* out) {
+        for (int64_t i = 0; i < width; i += 16) store_bf16(reinterpret_cast<uint16_t*>(out) + i, load(x + i));
+        return 1.0f;
+    }
+    static V activate(V x) { return gelu(x); }
+    static void keep(const V (&products)[2], Gated* at, float*) {
+        store_bf16(at, products[0]);
+        store_bf16(at + 16, products[1]);
+    }
+    static const uint32_t* enter_gated(const Gated* gated, int64_t, int64_t, int, const float*, uint32_t*, int64_t, float*) {
+        return reinterpret_cast<const uint32_t*>(gated);
+    }
+};
+#endif
+
+// Products in int8: weights have a scale for each output, activations one for each token, both symmetric around 0. Where the
+// processor multiplies unsigned by signed bytes, INT8_OFFSET is added to an activation, and that many times the sum of the
+// weights subtracted.
+struct Int8Products {
+    using Sum = I;
+    using Gated = float;
+    static constexpr int PACK = 4;
+
+    static Sum start(const int32_t* sums, int64_t n) { return load_bits(sums + n); }
+    static Sum dot(Sum sum, uint32_t left, I right) { return dot_bytes(sum, left, right); }
+    static V value(Sum sum, const float* scale, int64_t n, float token_scale) {
+        return mul(to_floats(sum), mul(load(scale + n), all(token_scale)));
+    }
+
+    // Quantise a token's vector; return the value of 1.
+    static float enter(const float* x, int64_t width, V most, uint32_t* out) {
+        const float top = std::max(largest(most), 1e-20f);
+        const V up = all(INT8_LEVELS / top);
+        for (int64_t i = 0; i < width; i += 16) store_bytes(reinterpret_cast<uint8_t*>(out) + i, mul(load(x + i), up));
+        return top / INT8_LEVELS;
+    }
+    static V activate(V x) { return gelu(x); }
+    // The gated products stay in fp32 until the largest of a token is known.
+    static void keep(const V (&products)[2], Gated* at, float* most) {
+        V top = load(most);
+        for (int c = 0; c < 2; ++c) {
+            top = max(top, abs(products[c]));
+            store(at + 16 * c, products[c]);
+        }
+        store(most, top);
+    }
+    static const uint32_t* enter_gated(const Gated* gated, int64_t inner, int64_t gated_row, int tokens, const float* most,
+                                       uint32_t* values, int64_t value_row, float* scale) {
+        for (int r = 0; r < tokens; ++r) scale[r] = enter(gated + r * gated_row, inner, load(most + 16 * r), values + r * value_row);
+        return values;
+    }
+};
+
+// One block of tokens on its way through a layer: products in format F, the input and output of attention in format S.
+template <class F, class S>
 class Block {
    public:
+    // Lanes from one token's values to the next; numbers from one token's gated products to the next.
+    static int64_t value_row(int64_t inputs) { return (inputs / F::PACK) + APART / 4; }
+    static int64_t gated_row(int64_t inner) { return inner + APART / static_cast<int64_t>(sizeof(typename F::Gated)); }
+
     static size_t bytes(int64_t d, int64_t inner) {
-        return sizeof(float) * (d + BLOCK * (1 + 16)) + BLOCK * (sizeof(uint32_t) * std::max(d, inner) / F::PACK +
-                                                                 sizeof(typename F::Gated) * inner);
+        return sizeof(float) * (d + BLOCK * (1 + 16)) +
+               BLOCK * (sizeof(uint32_t) * value_row(std::max(d, inner)) + sizeof(typename F::Gated) * gated_row(inner));
     }
 
     Block(void* memory, int64_t d, int64_t inner, int count) : d_(d), inner_(inner), count_(count) {
@@ -89,70 +194,86 @@ class Block {
         scale_ = most_ + BLOCK * 16;
         token_ = scale_ + BLOCK;
         values_ = reinterpret_cast<uint32_t*>(token_ + d);
-        gated_ = reinterpret_cast<typename F::Gated*>(values_ + BLOCK * std::max(d, inner) / F::PACK);
+        gated_ = reinterpret_cast<typename F::Gated*>(values_ + BLOCK * value_row(std::max(d, inner)));
     }
 
-    // Add the attention's output (bf16) to the residual stream, then the MLP's.
-    void finish(const Layer& layer, const uint16_t* attended, float* x) {
+    // Add the attention's output to the residual stream, then the MLP's.
+    void finish(const Layer& layer, const typename S::Element* attended, float* x) {
         for (int r = 0; r < count_; ++r) {
-            for (int64_t i = 0; i < d_; i += 16) _mm512_storeu_ps(token_ + i, Bf16::load(attended + r * d_ + i));
+            for (int64_t i = 0; i < d_; i += 16) store(token_ + i, S::load(attended + r * d_ + i));
             enter(r, token_, nullptr, 0.0f);
         }
-        const auto add = [&](int r, int64_t n, const __m512(&y)[4]) {
+        const auto accumulate = [&](int r, int64_t n, const V(&y)[4]) {
             for (int c = 0; c < 4; ++c) {
                 float* at = x + r * d_ + n + 16 * c;
-                _mm512_storeu_ps(at, _mm512_add_ps(_mm512_loadu_ps(at), y[c]));
+                store(at, add(load(at), y[c]));
             }
         };
-        multiply(values_, layer.out, add);
+        multiply(values_, layer.out, accumulate);
         for (int r = 0; r < count_; ++r) enter(r, x + r * d_, layer.mlp_norm, layer.eps);
-        for (int r = 0; r < count_; ++r) _mm512_storeu_ps(most_ + 16 * r, _mm512_setzero_ps());
-        multiply(values_, layer.up, [&](int r, int64_t n, const __m512(&y)[4]) {
-            const __m512 products[2] = {_mm512_mul_ps(gelu(y[0]), y[2]), _mm512_mul_ps(gelu(y[1]), y[3])};
-            F::keep(products, gated_ + r * inner_ + n / 2, most_ + 16 * r);
+        for (int r = 0; r < count_; ++r) store(most_ + 16 * r, zero());
+        multiply(values_, layer.up, [&](int r, int64_t n, const V(&y)[4]) {
+            const V products[2] = {mul(F::activate(y[0]), y[2]), mul(F::activate(y[1]), y[3])};
+            F::keep(products, gated_ + r * gated_row(inner_) + n / 2, most_ + 16 * r);
         });
-        multiply(F::enter_gated(gated_, inner_, count_, most_, values_, scale_), layer.down, add);
+        multiply(F::enter_gated(gated_, inner_, gated_row(inner_), count_, most_, values_, value_row(inner_), scale_), layer.down, accumulate);
     }
 
-    // The next layer's queries, keys and values in bf16.
-    void project(const Layer& layer, const float* x, uint16_t* out) {
+    // The next layer's queries, keys and values.
+    void project(const Layer& layer, const float* x, typename S::Element* out) {
         for (int r = 0; r < count_; ++r) enter(r, x + r * d_, layer.attn_norm, layer.eps);
-        multiply(values_, layer.qkv, [&](int r, int64_t n, const __m512(&y)[4]) {
-            for (int c = 0; c < 4; ++c) Bf16::store(out + r * layer.qkv.outputs + n + 16 * c, y[c]);
+        multiply(values_, layer.qkv, [&](int r, int64_t n, const V(&y)[4]) {
+            for (int c = 0; c < 4; ++c) S::store(out + r * layer.qkv.outputs + n + 16 * c, y[c]);
         });
     }
 
    private:
     void enter(int r, const float* x, const float* weight, float eps) {
-        __m512 most = _mm512_setzero_ps();
+        V most = zero();
         const float* vector = norm(x, weight, eps, d_, token_, most);
-        scale_[r] = F::enter(vector, d_, most, values_ + r * d_ / F::PACK);
+        scale_[r] = F::enter(vector, d_, most, values_ + r * value_row(d_));
     }
 
     // Multiply the block by a layer; `take(token, output, values of 64 outputs from there)` gets each token of each tile.
     template <class Take>
     void multiply(const uint32_t* values, const Linear& layer, Take&& take) const {
-        const int64_t steps = layer.inputs / F::PACK;
+        const int64_t steps = layer.inputs / F::PACK, row = value_row(layer.inputs);
         for (int64_t n = 0; n < layer.outputs; n += PANEL) {
             const uint32_t* panel = layer.weight + n * steps;
             for (int first = 0; first < count_; first += TILE) {
-                const uint32_t* left = values + first * steps;
-                typename F::Sum sums[TILE][4];
-#pragma GCC unroll 6
-                for (int r = 0; r < TILE; ++r)
-                    for (int c = 0; c < 4; ++c) sums[r][c] = F::start(layer.sums, n + 16 * c);
-                for (int64_t s = 0; s < steps; ++s) {
-                    __m512i right[4];
-                    for (int c = 0; c < 4; ++c) right[c] = _mm512_loadu_si512(panel + s * PANEL + 16 * c);
-#pragma GCC unroll 6
+                const uint32_t* left = values + first * row;
+                alignas(64) float products[PANEL_VECTORS == 4 ? 1 : TILE * PANEL];
+#pragma GCC unroll 1
+                for (int c0 = 0; c0 < 4; c0 += PANEL_VECTORS) {
+                    typename F::Sum sums[TILE][PANEL_VECTORS];
+#pragma GCC unroll 12
                     for (int r = 0; r < TILE; ++r)
-                        for (int c = 0; c < 4; ++c) sums[r][c] = F::dot(sums[r][c], left[r * steps + s], right[c]);
+                        for (int c = 0; c < PANEL_VECTORS; ++c) sums[r][c] = F::start(layer.sums, n + 16 * (c0 + c));
+                    for (int64_t s = 0; s < steps; ++s) {
+                        I right[PANEL_VECTORS];
+                        for (int c = 0; c < PANEL_VECTORS; ++c) right[c] = load_bits(panel + s * PANEL + 16 * (c0 + c));
+#pragma GCC unroll 12
+                        for (int r = 0; r < TILE; ++r)
+                            for (int c = 0; c < PANEL_VECTORS; ++c) sums[r][c] = F::dot(sums[r][c], left[r * row + s], right[c]);
+                    }
+#pragma GCC unroll 12
+                    for (int r = 0; r < TILE; ++r) {
+                        V y[PANEL_VECTORS];
+                        for (int c = 0; c < PANEL_VECTORS; ++c)
+                            y[c] = F::value(sums[r][c], layer.scale, n + 16 * (c0 + c), scale_[first + r]);
+                        if constexpr (PANEL_VECTORS == 4) {
+                            if (first + r < count_) take(first + r, n, y);
+                        } else {
+                            for (int c = 0; c < PANEL_VECTORS; ++c) store(products + r * PANEL + 16 * (c0 + c), y[c]);
+                        }
+                    }
                 }
-#pragma GCC unroll 6
-                for (int r = 0; r < TILE; ++r) {
-                    __m512 y[4];
-                    for (int c = 0; c < 4; ++c) y[c] = F::value(sums[r][c], layer.scale, n + 16 * c, scale_[first + r]);
-                    if (first + r < count_) take(first + r, n, y);
+                if constexpr (PANEL_VECTORS < 4) {
+                    for (int r = 0; r < std::min(TILE, count_ - first); ++r) {
+                        const float* at = products + r * PANEL;
+                        const V y[4] = {load(at), load(at + 16), load(at + 32), load(at + 48)};
+                        take(first + r, n, y);
+                    }
                 }
             }
         }
@@ -161,32 +282,31 @@ class Block {
     int64_t d_, inner_;
     int count_;
     float *most_, *scale_, *token_;  // [BLOCK][16], [BLOCK], [d]
-    uint32_t* values_;             // [BLOCK][inputs / PACK]
-    typename F::Gated* gated_;     // [BLOCK][inner]
+    uint32_t* values_;             // [BLOCK][value_row of the inputs]
+    typename F::Gated* gated_;     // [BLOCK][gated_row]
 };
 
-// attended: bf16 [T, d], the output of the layer's attention, or null before the first layer; x: fp32 [T, d], the residual
-// stream, changed in place; qkv: bf16 [T, 3 d] of the next layer, or null after the last. Returns 1 if memory runs out.
-template <class F>
-int layer_step(const Layer& layer, const uint16_t* attended, float* x, uint16_t* qkv, int64_t tokens, int64_t d, int threads) {
+// All tokens, in blocks; the arguments are those of jnlp_layer_step_fp32. Returns 1 if memory runs out.
+template <class F, class S>
+int layer_step(const Layer& layer, const typename S::Element* attended, float* x, typename S::Element* qkv, int64_t tokens,
+               int64_t d, int threads) {
     const int64_t inner = attended == nullptr ? 0 : layer.down.inputs;
     const int64_t share = (tokens + threads - 1) / threads;
     const int64_t block = std::min<int64_t>(BLOCK, (share + TILE - 1) / TILE * TILE);
     const int64_t tasks = (tokens + block - 1) / block;
     std::atomic<int> failed{0};
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
-    for (int64_t n = 0; n < tasks; ++n) {
+    parallel(tasks, threads, [&](int64_t n) {
         static thread_local Scratch scratch;
-        void* memory = scratch.room(Block<F>::bytes(d, inner));
+        void* memory = scratch.room(Block<F, S>::bytes(d, inner));
         if (memory == nullptr) {
             failed = 1;
-            continue;
+            return;
         }
         const int64_t first = n * block;
-        Block<F> tokens_here(memory, d, inner, static_cast<int>(std::min(block, tokens - first)));
+        Block<F, S> tokens_here(memory, d, inner, static_cast<int>(std::min(block, tokens - first)));
         if (attended != nullptr) tokens_here.finish(layer, attended + first * d, x + first * d);
         if (qkv != nullptr) tokens_here.project(layer, x + first * d, qkv + first * layer.qkv.outputs);
-    }
+    });
     return failed;
 }
 

@@ -2,51 +2,38 @@
 
 from __future__ import annotations
 
-import ctypes
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from jnlp.encoder.forms.kernels.binding import HEAD_DIM
 
+if TYPE_CHECKING:
     from torch import Tensor
 
-HEAD_DIM = 64
-"""The size of an attention head that the kernels are written for."""
+    from jnlp.encoder.forms.kernels.binding import Binding
 
-_POINTER, _WIDE, _NARROW = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int32
-_ATTENTION: list[Any] = [*[_POINTER] * 3, _WIDE, *[_POINTER] * 4, _WIDE, _WIDE, _NARROW, _NARROW]
-
-_STEP: list[Any] = [*[_POINTER] * 4, _WIDE, _WIDE, _NARROW]
+DTYPES = {torch.float32: "fp32", torch.bfloat16: "bf16"}
+"""The formats of attention, by dtype."""
 
 
 class Kernels:
-    """The compiled kernels of one library.
+    """The compiled kernels for tensors, on torch's own threads.
 
     Args:
-        path: The built library.
-        bf16: Whether the processor multiplies bf16.
-        int8: Whether it also multiplies int8.
+        binding: The library.
     """
 
-    def __init__(self, path: Path, /, *, bf16: bool, int8: bool) -> None:
-        self.path = path
-        self._library = ctypes.CDLL(str(path))
-        self._attention = {torch.float32: self._library.jnlp_attention_fp32}
-        if bf16:
-            self._attention[torch.bfloat16] = self._library.jnlp_attention_bf16
-        for run in self._attention.values():
-            run.argtypes, run.restype = _ATTENTION, ctypes.c_int
-        able = {"bf16": (bf16, self._library.jnlp_layer_step_bf16), "int8": (int8, self._library.jnlp_layer_step_int8)}
-        self.steps = {precision: run for precision, (has, run) in able.items() if has}
-        """The functions of the step between two attentions, by the precision of their products."""
-        for run in self.steps.values():
-            run.argtypes, run.restype = _STEP, ctypes.c_int
+    def __init__(self, binding: Binding, /) -> None:
+        self.binding = binding
+        self.path = binding.path
+        if (openmp := _openmp()) is not None:
+            binding.use_openmp(openmp)
 
     def handles(self, dtype: torch.dtype, head_dim: int, /) -> bool:
         """Return True if attention in this dtype and head size is compiled for this processor."""
-        return dtype in self._attention and head_dim == HEAD_DIM
+        return DTYPES.get(dtype) in self.binding.attention and head_dim == HEAD_DIM
 
     def attention(
         self,
@@ -111,7 +98,7 @@ class Kernels:
     ) -> Tensor:
         out = torch.empty(q.shape, dtype=q.dtype)
         angles = [None if x is None else x.data_ptr() for x in (cos, sin)]
-        failed = self._attention[q.dtype](
+        failed = self.binding.attention[DTYPES[q.dtype]](
             *(x.data_ptr() for x in (q, k, v)),
             q.stride(0),
             *angles,
@@ -132,3 +119,10 @@ def _alike(*tensors: Tensor) -> tuple[Tensor, ...]:
     strides = {x.stride(0) for x in tensors}
     dense = all(x.stride()[1:] == (HEAD_DIM, 1) for x in tensors)
     return tensors if dense and len(strides) == 1 else tuple(x.contiguous() for x in tensors)
+
+
+def _openmp() -> Path | None:
+    """Return torch's own OpenMP library, so that there is one team of threads; None if it has none of GNU's."""
+    root = Path(torch.__file__).parent
+    folders = (root / "lib", root.parent / "torch.libs")
+    return next((found for folder in folders for found in sorted(folder.glob("libgomp*.so*"))), None)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from jnlp.patterns import deferred
+
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable
     from xml.etree.ElementTree import Element
 
 BULLET = "・"
-_PLACE = re.compile(r"%([1-9])")
+_PLACE = deferred(r"%([1-9])")
 _AIUEO = "アイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワヲン"
 _IROHA = "イロハニホヘトチリヌルヲワカヨタレソツネナラムウヰノオクヤマケフコエテアサキユメミシヱヒモセス"
 # fmt: off

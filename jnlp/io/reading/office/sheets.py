@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -17,6 +16,7 @@ from jnlp.io.reading.office.values import cell_text, field_of
 from jnlp.io.reading.options import Unit
 from jnlp.io.reading.outlined import Outlined
 from jnlp.io.reading.units import Whole, cut
+from jnlp.patterns import deferred
 from jnlp.types import Record
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from jnlp.types import Failed
 
 _BATCH = 500  # rows read at once
-_MERGED = re.compile(rb'<(?:\w+:)?mergeCell [^>]*ref="([A-Z]{1,3})([0-9]{1,7}):([A-Z]{1,3})([0-9]{1,7})"')
-_ROW = re.compile(rb'<(?:\w+:)?row [^<>]*?\br="([0-9]+)"')
+_MERGED = deferred(rb'<(?:\w+:)?mergeCell [^>]*ref="([A-Z]{1,3})([0-9]{1,7}):([A-Z]{1,3})([0-9]{1,7})"')
+_ROW = deferred(rb'<(?:\w+:)?row [^<>]*?\br="([0-9]+)"')
 _LAST_ROW = 1_048_576  # of any sheet of Excel; openpyxl counts to the row that a file names
 _MOST_CELLS = 50_000_000  # of a sheet, those between the cells of a row included: openpyxl makes them all
 _MOST_FILLED = 1_000_000  # cells of merged areas that are filled; a sheet can merge all of its cells

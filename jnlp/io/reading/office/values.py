@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
-import re
 
-_QUOTED = re.compile(r'"[^"]{0,255}"|\\.|\[[^\[\]]{0,255}\]|_.')  # Excel allows 255 characters
+from jnlp.patterns import deferred
+
+_QUOTED = deferred(r'"[^"]{0,255}"|\\.|\[[^\[\]]{0,255}\]|_.')  # Excel allows 255 characters
 _ERAS = (
     (2019, 5, 1, "令和"),
     (1989, 1, 8, "平成"),
@@ -13,7 +14,7 @@ _ERAS = (
     (1912, 7, 30, "大正"),
     (1868, 1, 25, "明治"),
 )
-_ERROR = re.compile(r"#(?:N/A|REF!|NAME\?|VALUE!|DIV/0!|NULL!|NUM!)")
+_ERROR = deferred(r"#(?:N/A|REF!|NAME\?|VALUE!|DIV/0!|NULL!|NUM!)")
 
 
 def cell_text(value: object, format: str = "General", /) -> str:

@@ -12,6 +12,7 @@ from jnlp.io.reading.office.package import SKIPPED, is_prompt, main_part, proper
 from jnlp.io.reading.options import Unit
 from jnlp.io.reading.outlined import Outlined
 from jnlp.io.reading.units import Whole, cut
+from jnlp.patterns import deferred
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from jnlp.io.reading.options import ReadOptions
     from jnlp.types import Failed, Record
 
-_HEADING = re.compile(r"(?:heading|見出し)\s*([1-9])", re.IGNORECASE)
-_CONTENTS = re.compile(r"(?:toc|目次)\s*[1-9]", re.IGNORECASE)
+_HEADING = deferred(r"(?:heading|見出し)\s*([1-9])", re.IGNORECASE)
+_CONTENTS = deferred(r"(?:toc|目次)\s*[1-9]", re.IGNORECASE)
 _TITLE = frozenset({"title", "表題"})
 _DEEPEST = 6  # levels of headings
 

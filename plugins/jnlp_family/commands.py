@@ -1,0 +1,128 @@
+"""The commands of a `make` run: what is called for each step, as module and arguments."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jnlp.models.resolve import BUILTIN
+
+if TYPE_CHECKING:
+    from jnlp_family.make import Family
+
+LESSONS, STUDENT = "lessons", "student"
+"""The folders of a teacher's states, and of the model that learns them."""
+
+
+def toxicity_command(family: Family) -> list[str]:
+    """Return the arguments of `tiny-toxicity`'s training."""
+    base, out = family.folder("tiny"), family.folder("tiny-toxicity")
+    if not family.smoke:
+        return ["jnlp_family.toxicity.train", str(family.data), "--base", str(base), "--out", str(out)]
+    few = link_few_rows(family.data, family.work / "few")
+    return [
+        "jnlp_family.toxicity.train",
+        str(few),
+        "--base",
+        str(base),
+        "--out",
+        str(out),
+        "--plain",
+        "20",
+        "--seeds",
+        "2",
+    ]
+
+
+def link_few_rows(data: Path, folder: Path, /, *, rows: int = 150) -> Path:
+    """Make a data folder that links to all files but has only the first rows of RTP-LX, and return it."""
+    task = Path("tasks/rtplx_toxicity")
+    (folder / task).mkdir(parents=True, exist_ok=True)
+    for part in ("corpus", "tasks/commonsense_moral"):
+        if not (folder / part).exists():
+            (folder / part).symlink_to((data / part).resolve())
+    for path in sorted((data / task).glob("*.jsonl")):
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        (folder / task / path.name).write_text("".join(lines[:rows]), encoding="utf-8")
+    return folder
+
+
+def teach_command(family: Family) -> list[str]:
+    """Return those of a teacher's states of the texts that `tiny-search` learns from."""
+    few = ["--smoke", "--shards", "1"] if family.smoke else []
+    folders = ["--teacher", str(family.teacher), "--like", str(BUILTIN / "tiny-search")]
+    return ["jnlp_family.distill.train", "teach", str(family.data), *folders, "-o", str(family.work / LESSONS), *few]
+
+
+def fit_command(family: Family) -> list[str]:
+    """Return those of a student of these states, from which `tiny-search` is tuned."""
+    few = ["--smoke", "--minutes", "0.2"] if family.smoke else []
+    lessons, out = str(family.work / LESSONS), str(family.work / STUDENT)
+    return ["jnlp_family.distill.train", "fit", lessons, "--like", str(BUILTIN / "tiny-search"), "-o", out, *few]
+
+
+def search_command(family: Family) -> list[str]:
+    """Return those of the training of `tiny-search`, from `tiny` or from a teacher's student."""
+    base, out = family.folder("tiny") if family.teacher is None else family.work / STUDENT, family.folder("tiny-search")
+    shutil.rmtree(out, ignore_errors=True)  # a former run may have stopped within it
+    return [
+        "jnlp_family.search.train",
+        str(family.data),
+        "--base",
+        str(base),
+        "-o",
+        str(out),
+        *(["--smoke"] if family.smoke else []),
+        *(["--student"] if family.teacher else []),
+    ]
+
+
+def sentiment_command(family: Family) -> list[str]:
+    """Return those of `tiny-sentiment`, which reads the vectors of `tiny-search`, and of its scores."""
+    embedder, out = family.folder("tiny-search"), family.folder("tiny-sentiment")
+    few = ["--rows", "300"] if family.smoke else []
+    folders = ["--embedder", str(embedder), "--out", str(out)]
+    return ["jnlp_family.classification.sentiment", str(family.data), *folders, *few]
+
+
+def run_of(family: Family) -> Path:
+    """Return the folder of the pre-training run."""
+    return Path(json.loads((family.work / "run.json").read_text(encoding="utf-8")))
+
+
+def measure_command(family: Family) -> list[str]:
+    """Return those of the scores of `tiny`."""
+    run = run_of(family)
+    made = [run / f"stage-{number}" for number in range(1, len(family.recipe.stages))]
+    earlier = [
+        f"stage-{number}={folder}"
+        for number, folder in enumerate(([family.start] if family.start else []) + made, max(family.after, 1))
+    ]
+    return [
+        "jnlp_family.masked_lm",
+        str(family.folder("tiny")),
+        str(family.data),
+        "--recipe",
+        family.recipe_name,
+        *(["--stages", *earlier] if earlier else []),
+        *_flags(family),
+    ]
+
+
+def retrieval_command(family: Family) -> list[str]:
+    """Return those of the scores of `tiny-search`."""
+    folders = ["--model", str(family.folder("tiny-search")), "--base", str(family.folder("tiny"))]
+    few = ["--questions", "50"] if family.smoke else []
+    return ["jnlp_family.search.measure", str(family.data), *folders, *few, *(["--final"] if family.final else [])]
+
+
+def calibrate_command(family: Family) -> list[str]:
+    """Return those of the fit of a search's scores."""
+    few = ["--questions", "50", "--dense-weight", "0.25"] if family.smoke else []
+    return ["jnlp_family.search.calibrate", str(family.data), "--model", str(family.folder("tiny-search")), *few]
+
+
+def _flags(family: Family) -> list[str]:
+    return [flag for flag, asked in (("--smoke", family.smoke), ("--final", family.final)) if asked]

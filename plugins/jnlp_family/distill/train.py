@@ -1,0 +1,267 @@
+"""`python -m jnlp_family.distill.train`: an embedder that has learned a teacher's token states.
+
+    python -m jnlp_family.distill.train teach DATA --teacher DIR --like TINY_SEARCH -o LESSONS
+    python -m jnlp_family.distill.train fit LESSONS --like TINY_SEARCH -o DIR --minutes 60
+
+`teach` writes the texts as ids and the teacher's states of their tokens, 770 bytes a token, in shards; it continues
+where it was stopped. `fit` may run at the same time and reads the shards that are ready. It keeps a checkpoint next to
+DIR, from which the same command continues.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from jnlp.encoder.files import read_json
+from jnlp.errors import JnlpError, status_of
+from jnlp.strict_json import dumps
+from jnlp_family.distill import pieces, states, texts
+from jnlp_family.distill.texts import Role
+from jnlp_family.search.train import Said
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from jnlp.encoder.modernbert import ModernBert
+    from jnlp_family.distill.states import Lessons, Shard
+
+    Ids = NDArray[np.int64]
+
+PREFIXES = {Role.QUERY: "query: ", Role.PASSAGE: "passage: "}
+"""Of multilingual-e5."""
+
+SIZE, LAYERS, WIDTHS = 24_000, 4, (384, 256, 128, 64)
+"""Ids, layers, and widths of vectors that work alone."""
+
+LR, MATRIX_LR, TOKENS, WARMUP, FLAT = 1.5e-3, 3e-3, 8_192, 100, 0.3
+"""Peak rates of AdamW and Muon; tokens and first steps; the share of the time before the rates fall."""
+
+_SAVED = 420.0  # seconds between checkpoints
+_ALONE = "alone.npy"
+
+
+def teach(data: Path, teacher: Path, like: Path, out: Path, /, *, shards: int | None, smoke: bool = False) -> Lessons:
+    """Write the texts, the tokenizer and the teacher's states of all tokens.
+
+    Args:
+        data: The data folder.
+        teacher: The teacher's folder.
+        like: A folder whose tokenizer has the form that is wanted.
+        out: Where to; what is there is kept.
+        shards: Number of shards; None is all.
+        smoke: One of 200 texts, for a trial.
+
+    Raises:
+        JnlpError: Data or a model is missing.
+    """
+    rows = texts.texts(data, share=0.005 if smoke else 1.0)
+    chosen = pieces.choose(teacher, like, (text for _, text in rows), 2_000 if smoke else SIZE)
+    encode = _encoder(chosen.tokenizer)
+    lessons = states.begin(out, chosen.tokenizer, encode, rows)
+    reader = states.StateTeacher(teacher, chosen.taught, PREFIXES)
+    if not (out / _ALONE).exists():
+        ids = range(pieces.FIRST, len(chosen.taught))
+        alone, _ = reader.read([(Role.PASSAGE, np.array([one], np.int64)) for one in ids])
+        np.save(out / _ALONE, np.stack([own[0] for own in alone]))
+    states.teach(lessons, reader, most=shards, say=_say)
+    return lessons
+
+
+def fit(lessons: Lessons, like: Path, out: Path, minutes: float, /, *, compiled: bool = True) -> Mapping[str, float]:
+    """Train a student, write its folder, and return the losses of its last steps.
+
+    Args:
+        lessons: The texts and the teacher's states.
+        like: A folder of the family whose config and tokenizer files are taken over.
+        out: The folder to make.
+        minutes: Time; the rates fall to 0 by then.
+        compiled: Compile the forms of rows, a minute and more.
+
+    Raises:
+        JnlpError: No shard is ready, or `out` exists.
+    """
+    import torch
+
+    from jnlp.encoder.config import ModernBertConfig
+    from jnlp.encoder.modernbert import ModernBert
+    from jnlp.training.folder import read_config, whole_folder
+    from jnlp.training.optim import load_states, optimisers, update
+    from jnlp_family.distill.student import Student, Targets, embeddings, shape, start
+
+    if not lessons.ready():
+        raise JnlpError(
+            f"{lessons.folder} has no shard that is ready", hint="python -m jnlp_family.distill.train teach …"
+        )
+    torch.manual_seed(1)
+    alone = np.load(lessons.folder / _ALONE)
+    size = pieces.FIRST + len(alone)
+    config = shape(read_config(like), alone.shape[1], LAYERS, size)
+    model = ModernBert(ModernBertConfig.from_dict(config))
+    first = lessons.shard(lessons.ready()[0])
+    targets = Targets.of(first, lessons.roles[list(first.rows)])
+    start(model, embeddings(lessons, lessons.ready()[:4], targets, alone, pieces.FIRST, size), targets.scale)
+    student = Student(model, targets, WIDTHS, compiled=compiled)
+    steppers = optimisers(model, "muon", lr=LR, matrix_lr=MATRIX_LR, weight_decay=0.01)
+    kept = out.with_name(f".{out.name}.checkpoint")
+    run = _Run()
+    if kept.exists():
+        saved = torch.load(kept, weights_only=True)
+        model.load_state_dict(saved["model"])
+        load_states(steppers, saved["optimisers"])
+        run = _Run(**saved["run"])
+    losses: Mapping[str, float] = {}
+    with whole_folder(out) as part:
+        saved_at = time.monotonic()
+        for shard, batch in run.batches(lessons, minutes * 60):
+            losses = student.learn(lessons, shard, batch)
+            update(model, steppers, run.rate(minutes * 60), clip=1.0)
+            run.count(sum(len(lessons.ids[shard.rows[at]]) + 2 for at in batch), losses, minutes * 60)
+            if time.monotonic() - saved_at > _SAVED:
+                saved_at = time.monotonic()
+                content = {"model": model.state_dict(), "optimisers": [one.state_dict() for one in steppers]}
+                torch.save(content | {"run": run.record()}, kept.with_suffix(".part"))
+                kept.with_suffix(".part").replace(kept)
+        _write(part, like, lessons, config, model, run, losses)
+    kept.unlink(missing_ok=True)
+    return losses
+
+
+class _Run:
+    """How far a training is: steps, tokens, seconds of work and how often each shard was read."""
+
+    def __init__(
+        self, step: int = 0, tokens: int = 0, seconds: float = 0.0, visits: dict[int, int] | None = None
+    ) -> None:
+        self.step, self.tokens, self.seconds = step, tokens, seconds
+        self._visits = dict(visits or {})
+        self._since = time.monotonic() - seconds
+        self._say = Said()
+
+    def record(self) -> dict[str, Any]:
+        return {"step": self.step, "tokens": self.tokens, "seconds": self.seconds, "visits": self._visits}
+
+    def batches(self, lessons: Lessons, seconds: float) -> Iterator[tuple[Shard, list[int]]]:
+        """Yield batches until the time is over: of the shard that was read least, in random order."""
+        while True:
+            number = min(lessons.ready(), key=lambda one: (self._visits.get(one, 0), one))
+            self._visits[number] = self._visits.get(number, 0) + 1
+            shard = lessons.shard(number)
+            rng = np.random.default_rng([number, self._visits[number]])
+            order = rng.permutation(len(shard.rows)).tolist()
+            ends = np.cumsum([len(lessons.ids[shard.rows[at]]) + 2 for at in order])
+            cuts = np.searchsorted(ends, np.arange(TOKENS, ends[-1], TOKENS), side="right").tolist()
+            for first, last in zip([0, *cuts], [*cuts, len(order)], strict=True):
+                if self.seconds >= seconds:
+                    return
+                yield shard, order[first:last]
+
+    def rate(self, seconds: float) -> float:
+        """Return the share of the peak rates: a short rise, level, then a straight fall to 0."""
+        left = max(0.0, 1 - self.seconds / seconds)
+        return min(1.0, (self.step + 1) / WARMUP, left / (1 - FLAT))
+
+    def count(self, tokens: int, losses: Mapping[str, float], wanted: float) -> None:
+        self.step, self.tokens, self.seconds = self.step + 1, self.tokens + tokens, time.monotonic() - self._since
+        figures = {**losses, "tokens_per_second": self.tokens / self.seconds}
+        self._say("seconds", round(self.seconds), round(wanted), figures)
+
+
+def _write(
+    folder: Path,
+    like: Path,
+    lessons: Lessons,
+    config: Mapping[str, Any],
+    model: ModernBert,
+    run: _Run,
+    losses: Mapping[str, float],
+) -> None:
+    """Write the student into a folder, with the tokenizer of the lessons."""
+    from jnlp.training.embedder.folder import write_embedder
+    from jnlp.training.embedder.trainer import Described, EmbedderOptions
+    from jnlp.training.folder import versions
+
+    report = {
+        "rows": {"train": len(lessons.ids), "valid": 0},
+        "sets": {"texts": len(lessons.ready()) * states.SHARD},
+        "best_epoch": 1,
+        "epochs": [dict(losses)],
+        "tokens": run.tokens,
+        "seconds": run.seconds,
+        "before": {},
+        "scores": {},
+        "details": {"options": {"lr": LR, "matrix_lr": MATRIX_LR, "steps": run.step}, "versions": versions()},
+    }
+    options = EmbedderOptions(dimensions=WIDTHS[1:], weights="fp16")
+    write_embedder(
+        folder, like, config, model, {}, options, Described("tiny-search", "tiny-search", "CC-BY-SA-4.0"), report
+    )
+    shutil.copy(lessons.tokenizer, folder / "tokenizer.json")
+    about = folder / "tokenizer_config.json"
+    about.write_text(dumps(read_json(about) | {"model_max_length": config["max_position_embeddings"]}, indent=2) + "\n")
+
+
+def _encoder(tokenizer: Mapping[str, object]) -> Callable[[Sequence[str]], list[Ids]]:
+    backend = Tokenizer.from_str(dumps(tokenizer))
+
+    def encode(texts: Sequence[str]) -> list[Ids]:
+        return [np.array(one.ids, np.int64) for one in backend.encode_batch(list(texts), add_special_tokens=False)]
+
+    return encode
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+
+
+def main(arguments: Sequence[str] | None = None, /) -> int:
+    """Teach or fit; return the exit status."""
+    args = _parser().parse_args(arguments)
+    try:
+        return status_of(lambda: _run(args))
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(args: argparse.Namespace) -> None:
+    if args.threads:
+        from jnlp.encoder.threads import use_threads
+
+        use_threads(args.threads)
+    if args.what == "teach":
+        teach(args.source, args.teacher, args.like, args.out, shards=args.shards, smoke=args.smoke)
+    else:
+        fit(states.Lessons(args.source), args.like, args.out, args.minutes, compiled=not args.smoke)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m jnlp_family.distill.train", description=(__doc__ or "").splitlines()[0]
+    )
+    commands = parser.add_subparsers(dest="what", required=True)
+    teaching = commands.add_parser("teach", help="write the teacher's states")
+    teaching.add_argument("source", metavar="DATA", type=Path, help="the folder that contains tasks and corpus")
+    teaching.add_argument("--teacher", type=Path, required=True, help="a folder of multilingual-e5-small")
+    teaching.add_argument("--shards", type=int, help=f"shards of {states.SHARD:,} texts to write; default: all")
+    fitting = commands.add_parser("fit", help="train the student")
+    fitting.add_argument("source", metavar="LESSONS", type=Path, help="the folder that `teach` writes")
+    fitting.add_argument("--minutes", type=float, default=60, help="time; the rates fall to 0 by then")
+    for command in (teaching, fitting):
+        command.add_argument("--like", type=Path, required=True, help="a folder of the family")
+        command.add_argument("-o", "--out", type=Path, required=True, help="the folder to make")
+        command.add_argument("--threads", type=int, help="processor threads")
+        command.add_argument("--smoke", action="store_true", help="a trial run")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""The executor of a Ray cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jnlp.executors.chunks import CHUNK_RECORDS, GPU_CHUNK_RECORDS
+from jnlp.executors.ordered import run
+from jnlp.usage import Usage
+from jnlp_ray.cluster import connected
+from jnlp_ray.pool import Pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from jnlp.types import Apply, Failed, Job, Outcome, Record
+
+
+class RayExecutor:
+    """Runs a job on the actors of a Ray cluster.
+
+    With fewer than eight workers, the input is cut into the chunks of a local run, so the batches are the same and the
+    results to the last bit; more workers get more small chunks at first, and results are the same to rounding. A lost
+    worker or node costs the chunks that it had; others do them.
+
+    Args:
+        prepare: What makes a job's function: the actors make their own; its `usage`, where it has one, counts what
+            they report.
+
+    Example:
+        >>> nlp = jnlp.load("tiny", executor="ray", ray_address="head:6379")
+        >>> [result.vector.shape for result in nlp.stream("embed", ["猫"])]  # doctest: +SKIP
+        [(256,)]
+    """
+
+    def __init__(self, prepare: Callable[[Job], Apply[Any]], /) -> None:
+        self._usage: Usage = getattr(prepare, "usage", None) or Usage()
+
+    def map(self, job: Job, records: Iterable[Record | Failed], /) -> Iterator[Outcome[Any]]:
+        """Yield one outcome per record, in order.
+
+        Args:
+            job: What the workers do.
+            records: The input.
+
+        Raises:
+            JnlpError: As the local executor does; no cluster answers; or workers end again and again.
+        """
+        with connected(job.settings) as cluster, Pool(job, cluster, self._usage) as pool:
+            most = GPU_CHUNK_RECORDS if cluster.gpus else CHUNK_RECORDS
+            width, weight = max(cluster.room() // 4, 1), job.task.weight
+            yield from run(pool.submit, records, pool.window, most=most, width=width, weight=weight)

@@ -1,0 +1,165 @@
+"""What happens to every request: checks, the bound of its body, errors, metrics, the access log."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING
+
+from jnlp.strict_json import dumps
+from jnlp_serve.errors import ApiError, response_of
+from jnlp_serve.security import HEADERS, Gate
+from jnlp_serve.service import overloaded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from jnlp_serve.service import Service
+
+FREE = frozenset({"/health", "/metrics", "/info", "/docs", "/openapi.json"})
+"""Paths that are answered at capacity too."""
+
+UNKNOWN = "other"
+"""The route of paths that there are none for, in metrics and log."""
+
+
+class Outer:
+    """The outermost ASGI application.
+
+    Args:
+        app: The application.
+        service: Its service.
+        log: Called with each line of the access log; None writes no log.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service, log: Callable[[str], object] | None = None) -> None:
+        self._app, self._service, self._log = app, service, log
+        self._gate = Gate(service.options)
+        self._running = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, seen = time.perf_counter(), _Seen()
+        bounded = receive if is_file(scope["path"]) else _bounded(receive, self._service.options.max_bytes)
+        try:
+            await self._answer(scope, bounded, seen.sender(send))
+        except asyncio.CancelledError:  # the time for running requests is over
+            if not seen.started:
+                late = ApiError(503, "the service is stopping", headers={"Retry-After": "5"})
+                await response_of(late, scope["path"])(scope, receive, seen.sender(send))
+            raise
+        finally:
+            self._record(scope, seen, time.perf_counter() - started)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        admitted = False
+        try:
+            headers = dict(scope["headers"])
+            self._gate.check(scope["path"], headers)
+            if not is_file(scope["path"]):
+                _check_length(headers, self._service.options.max_bytes)
+            if scope["path"] not in FREE:
+                self._admit()
+                admitted = True
+            await self._app(scope, receive, send)
+        except ApiError as error:
+            await response_of(error, scope["path"])(scope, receive, send)
+        except Exception:  # a bug: its traceback is for the log, not for the client
+            traceback.print_exc(file=sys.stderr)
+            bug = ApiError(500, "this is a bug in the service; its log has the traceback")
+            await response_of(bug, scope["path"])(scope, receive, send)
+        finally:
+            if admitted:
+                self._running -= 1
+                self._service.used = time.monotonic()
+                self._service.metrics.running.dec()
+
+    def _admit(self) -> None:
+        service = self._service
+        if service.stopping:
+            raise ApiError(503, "the service is stopping", headers={"Retry-After": "5"})
+        if self._running >= service.options.max_requests:
+            service.metrics.refused.labels("requests").inc()
+            raise overloaded(service.batcher.delay())
+        self._running += 1
+        service.used = time.monotonic()
+        service.metrics.running.inc()
+
+    def _record(self, scope: Scope, seen: _Seen, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", None) or (scope["path"] if scope["path"] in FREE else UNKNOWN)
+        metrics = self._service.metrics
+        metrics.requests.labels(route, scope["method"], str(seen.status)).inc()
+        metrics.latency.labels(route).observe(seconds)
+        if self._log is not None:
+            client = scope.get("client")
+            line = {
+                "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "method": scope["method"],
+                "route": route,
+                "status": seen.status,
+                "ms": round(seconds * 1000, 1),
+                "bytes": seen.size,
+                "client": client[0] if client else None,
+            }
+            self._log(dumps(line))
+
+
+class _Seen:
+    """The status and size of a response."""
+
+    def __init__(self) -> None:
+        self.status, self.size, self.started = 499, 0, False
+
+    def sender(self, send: Send) -> Send:
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self.status, self.started = message["status"], True
+                present = {name for name, _ in message["headers"]}
+                added = [pair for pair in HEADERS if pair[0] not in present]
+                if b"cache-control" not in present:
+                    added.append((b"cache-control", b"no-store"))
+                message = {**message, "headers": [*message["headers"], *added]}
+            elif message["type"] == "http.response.body":
+                self.size += len(message.get("body", b""))
+            await send(message)
+
+        return sending
+
+
+def is_file(path: str, /) -> bool:
+    """Return True for a route whose body is a file of any size, read line by line."""
+    return path.startswith("/tasks/") and path.endswith("/file")
+
+
+def _check_length(headers: dict[bytes, bytes], most: int) -> None:
+    length = headers.get(b"content-length", b"0")
+    if length.isdigit() and int(length[:20]) > most:
+        raise _too_large(most)
+
+
+def _bounded(receive: Receive, most: int) -> Receive:
+    """Return a `receive` that refuses a body without a length once it is too large."""
+    size = 0
+
+    async def receiving() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > most:
+            raise _too_large(most)
+        return message
+
+    return receiving
+
+
+def _too_large(most: int) -> ApiError:
+    return ApiError(
+        413, f"the request has more than {most:,} bytes", hint="send it in parts, or start with more --max-bytes"
+    )

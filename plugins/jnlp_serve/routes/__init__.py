@@ -1,0 +1,1 @@
+"""The routes, a module for each API; each has `add(app, service)`."""

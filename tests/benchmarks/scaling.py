@@ -1,0 +1,197 @@
+"""What a Ray cluster costs and gains: overhead against a local run, scaling with a fake encoder, the driver's memory.
+
+`python -m tests.benchmarks.scaling [--actors 1,8,64] [--write]` prints Markdown tables, and writes them into the page.
+The nodes are simulated: one raylet that says it has so many cores. The fake encoder sleeps for a known time a record,
+one chunk at a time, so that what is measured is all that is around an encoder, on the cores of one machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import resource
+import threading
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import jnlp
+from jnlp.executors.ordered import run
+from jnlp.types import Option
+from tests.benchmarks.report import PAGE, between
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+ACTORS, SECONDS = (1, 8), 15.0
+COST = 0.005  # seconds of a record: about what an encoder of 30m parameters takes for a paragraph on two cores
+OVERHEAD = 6_000  # records of the comparison with a local run
+LENGTHS = (50_000, 200_000)  # records of the runs in which the driver's memory is looked at
+TEXT = "番目の文です。今日は天気がよいので、みんなで公園に行きました。帰りに駅前の店で買い物をしました。"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a record costs."""
+
+    cost: Annotated[float, Option(help="Seconds.")] = COST
+
+
+@dataclass(frozen=True, slots=True)
+class Slept:
+    """The length of a text."""
+
+    length: int
+
+
+def make(_models: object, options: Options, /) -> Any:
+    """Return a function that takes a known time a record, one call after the other."""
+    lock = threading.Lock()
+
+    def sleep(texts: Sequence[Any]) -> list[Slept]:
+        with lock:
+            time.sleep(options.cost * len(texts))
+        return [Slept(len(text)) for text in texts]
+
+    return sleep
+
+
+FAKE: jnlp.TaskSpec[Options, Slept] = jnlp.TaskSpec(
+    "tests.benchmarks.scaling:FAKE", "Sleep.", Options, "tests.benchmarks.scaling:make", Slept, weight=4
+)
+
+
+def records(count: int) -> Iterator[jnlp.Record]:
+    """Yield records."""
+    return (jnlp.Record(f"r{number}", f"{number}{TEXT}") for number in range(count))
+
+
+def memory() -> float:
+    """Return this process's memory in MB, as it is now."""
+    with open("/proc/self/status", encoding="ascii") as file:  # noqa: PTH123
+        (line,) = [line for line in file if line.startswith("VmRSS")]
+    return int(line.split()[1]) / 1000
+
+
+def timed(nlp: jnlp.Engine, count: int, cost: float) -> tuple[float, float, float]:
+    """Return the seconds of a run on workers that have started, the driver's processor seconds, and its memory."""
+    from jnlp_ray.cluster import connected
+    from jnlp_ray.pool import Pool
+
+    job = nlp.job(FAKE, cost=cost)
+    with connected(job.settings) as cluster, Pool(job, cluster, nlp.usage) as pool:
+        while pool.started < cluster.room():
+            time.sleep(0.1)
+        start, before, done = time.perf_counter(), time.process_time(), 0
+        shape = {"width": max(cluster.room() // 4, 1), "weight": FAKE.weight}
+        for _ in run(pool.submit, records(count), pool.window, **shape):
+            done += 1
+        assert done == count
+        return time.perf_counter() - start, time.process_time() - before, memory()
+
+
+def overhead() -> list[str]:
+    """Compare a run on one worker of a cluster that is started for it with a local one, on the fake encoder."""
+    rows = [
+        f"| {OVERHEAD:,} records | s | of which until the first result | driver's processor s |",
+        "|---|---|---|---|",
+    ]
+    for name in ("local", "ray"):
+        with machine(1) if name == "ray" else nullcontext():
+            nlp = jnlp.load(executor=name, threads=1, device="cpu")
+            start, own = time.perf_counter(), time.process_time()
+            outcomes = nlp.outcomes(FAKE, records(OVERHEAD))
+            next(outcomes)
+            begun = time.perf_counter() - start
+            for _ in outcomes:
+                pass
+            took, own = time.perf_counter() - start, time.process_time() - own
+        rows.append(f"| {name} | {took:.1f} | {begun:.1f} | {own:.2f} |")
+    return rows
+
+
+def scaling(actors: Sequence[int]) -> list[str]:
+    """Measure how much of the ideal speed so many workers reach."""
+    rows = [
+        "| workers | records | s | ideal s | efficiency | driver's processor µs a record |",
+        "|---|---|---|---|---|---|",
+    ]
+    for count in actors:
+        total = int(count * SECONDS / COST)
+        with machine(count):
+            nlp = jnlp.load(executor="ray", workers=count, threads=1, device="cpu")
+            took, own, _ = timed(nlp, total, COST)
+        ideal = total * COST / count
+        rows.append(
+            f"| {count} | {total:,} | {took:.1f} | {ideal:.1f} | {ideal / took:.0%} | {own / total * 1e6:.0f} |"
+        )
+    return rows
+
+
+def driver() -> list[str]:
+    """Measure the driver alone: records that cost nothing, and its memory."""
+    rows = ["| records that cost nothing, 8 workers | records/s | driver's memory at the end, MB |", "|---|---|---|"]
+    with machine(8):
+        nlp = jnlp.load(executor="ray", workers=8, threads=1, device="cpu")
+        for total in LENGTHS:
+            took, _, held = timed(nlp, total, 0.0)
+            rows.append(f"| {total:,} | {total / took:,.0f} | {held:,.0f} |")
+    return [
+        *rows,
+        "",
+        f"The driver's peak over all: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000:,.0f} MB.",
+    ]
+
+
+class machine:  # noqa: N801
+    """A cluster of one node that says it has so many cores.
+
+    Args:
+        cores: How many.
+    """
+
+    def __init__(self, cores: int) -> None:
+        self._cores = cores
+
+    def __enter__(self) -> None:
+        import ray
+
+        quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
+        for last in (False, False, True):  # where a machine is busy, Ray's daemons may not start in time
+            try:
+                ray.init(address="local", num_cpus=self._cores, object_store_memory=500_000_000, **quiet)
+            except Exception:
+                if last:
+                    raise
+                ray.shutdown()
+            else:
+                return
+
+    def __exit__(self, *_: object) -> None:
+        import ray
+
+        ray.shutdown()
+
+
+def main() -> None:
+    """Print the tables; with `--write`, put them between the page's marks too."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--actors", default=",".join(map(str, ACTORS)), help="numbers of workers to measure")
+    parser.add_argument("--write", action="store_true", help="write the tables into docs/benchmarks.md")
+    given = parser.parse_args()
+    actors = [int(part) for part in given.actors.split(",")]
+    parts: list[str] = []
+    for rows in (lambda: scaling(actors), driver, overhead):
+        parts.append("\n".join(rows()))
+        print(parts[-1], end="\n\n", flush=True)
+    parts.append(f"Load of the machine meanwhile: {os.getloadavg()[2]:.0f} on {os.cpu_count()} cores.")
+    print(parts[-1])
+    made = "\n\n".join(parts)
+    if given.write:
+        PAGE.write_text(between(PAGE.read_text(encoding="utf-8"), "scaling", made), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
