@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 import jnlp
 from jnlp.models.resolve import BUILTIN
-from jnlp_family.distill import pieces, states, train
+from jnlp_family.distill import development, pieces, states, texts, train
 from jnlp_family.distill.student import ROWS, Targets, chunks
 from jnlp_family.distill.texts import Role
 
@@ -66,11 +66,10 @@ def chosen(teacher: Path) -> pieces.Pieces:
 @pytest.fixture(scope="module")
 def lessons(teacher: Path, chosen: pieces.Pieces, tmp_path_factory: pytest.TempPathFactory) -> states.Lessons:
     made = states.begin(tmp_path_factory.mktemp("lessons"), chosen.tokenizer, train._encoder(chosen.tokenizer), TEXTS)
-    reader = states.StateTeacher(teacher, chosen.taught, train.PREFIXES)
-    alone, _ = reader.read(
-        [(Role.PASSAGE, np.array([one], np.int64)) for one in range(pieces.FIRST, len(chosen.taught))]
-    )
-    np.save(made.folder / "alone.npy", np.stack([own[0] for own in alone]))
+    states.reduce_teacher(teacher, chosen.taught, train.PREFIXES, made.teacher)
+    ids = {name: [np.array([1, 300 + at, 2]) for at in range(3)] for name in development.PARTS}
+    development.save(made.folder, ids, np.arange(3), np.arange(3, dtype=np.float32))
+    reader = states.StateTeacher(made.teacher, pieces.FIRST, torch.device("cpu"))
     said: list[str] = []
     states.teach(made, reader, most=None, say=said.append)
     states.teach(made, reader, most=None, say=said.append)
@@ -97,17 +96,51 @@ def test_a_text_without_rare_pieces_has_the_vector_that_the_teacher_gives_it(
     with torch.no_grad():
         hidden = model(torch.tensor([ids])).last_hidden_state[0].numpy()
     shard = lessons.shard(0)
-    assert np.allclose(shard.of(0), hidden[len(before) :], atol=0.03)  # bf16, where the processor has it
+    states_of = shard.states[torch.from_numpy(shard.places([0]))].numpy()
+    assert np.allclose(states_of, hidden[len(before) :], atol=0.03)  # bf16, where the processor has it
     mean = hidden.mean(axis=0)
-    assert float(shard.pooled[0] @ (mean / np.linalg.norm(mean))) == pytest.approx(1, abs=2e-3)
+    assert float(shard.pooled[0].numpy() @ (mean / np.linalg.norm(mean))) == pytest.approx(1, abs=2e-3)
+    alone = lessons.alone()
+    assert alone.shape == (len(chosen.taught) - pieces.FIRST, 64)
+    ids = [*before, int(chosen.taught[pieces.FIRST + 5]), end]
+    with torch.no_grad():
+        single = model(torch.tensor([ids])).last_hidden_state[0, len(before)].numpy()
+    assert np.allclose(alone[5], single, atol=0.03)
 
 
-def test_rows_hold_every_text_once_and_no_text_crosses_one() -> None:
+def test_the_states_of_several_texts_are_where_their_places_say(lessons: states.Lessons) -> None:
+    shard, ends = lessons.shard(0), [0, *lessons.shard(0).ends.tolist()]
+    wanted = [place for text in (5, 0, 9) for place in range(ends[text], ends[text + 1])]
+    assert shard.places([5, 0, 9]).tolist() == wanted
+
+
+def test_a_teacher_at_hand_gives_the_same_as_its_shards_on_disk(lessons: states.Lessons) -> None:
+    reader = states.StateTeacher(lessons.teacher, pieces.FIRST, torch.device("cpu"))
+    live, stored = states.LiveLessons(lessons.folder, reader), lessons.shard(0)
+    assert live.ready() == lessons.ready() == [0]
+    assert torch.equal(live.shard(0).states, stored.states)
+    assert torch.equal(live.shard(0).pooled, stored.pooled)
+    assert live.shard(0) is live.shard(0), "a shard is computed once"
+    assert np.array_equal(live.alone(), lessons.alone())
+
+
+def test_neighbours_stay_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [(Role.PASSAGE, f"{number}番目の文") for number in range(64)]
+    monkeypatch.setattr(texts, "_sets", lambda _data, _share: iter(rows))
+    monkeypatch.setattr(texts, "PARTS", ())
+    numbers = [int(text.split("番")[0]) for _, text in texts.texts(tmp_path)]
+    assert sorted(numbers) == list(range(64)) != numbers
+    runs = [numbers[at : at + texts.RUN] for at in range(0, 64, texts.RUN)]
+    assert all(run == list(range(run[0], run[0] + texts.RUN)) for run in runs)
+
+
+@pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
+def test_rows_hold_every_text_once_and_no_text_crosses_one(rows: dict[int, int]) -> None:
     rng = np.random.default_rng(0)
-    sequences = [np.full(length, 9, np.int64) for length in rng.integers(2, 322, 300)]
+    sequences = [np.full(length, 9, np.int64) for length in rng.integers(2, states.LONGEST + 2, 300)]
     seen: list[int] = []
-    for chunk in chunks(sequences, 3):
-        assert sum(map(len, chunk.sequences)) == chunk.row * ROWS[chunk.row]
+    for chunk in chunks(sequences, 3, rows):
+        assert sum(map(len, chunk.sequences)) == chunk.row * rows[chunk.row]
         flat = np.concatenate(chunk.sequences)
         for at, first in zip(chunk.owners, chunk.starts, strict=True):
             last = first + len(sequences[at]) - 1
@@ -121,7 +154,7 @@ def near(lessons: states.Lessons, folder: Path) -> float:
     """The mean cosine of a student's vectors to their targets; each of its texts is nearest to its own target."""
     shard = lessons.shard(0)
     roles = lessons.roles[list(shard.rows)]
-    taught = Targets.of(shard, roles).of_vectors(shard.pooled, roles).numpy()[:SEVEN]
+    taught = Targets.of(shard, roles).of_vectors(shard.pooled, torch.from_numpy(roles)).numpy()[:SEVEN]
     texts = [text for _, text in TEXTS[:SEVEN]]
     vectors = np.stack([found.vector for found in jnlp.load(str(folder)).run("embed", texts)])
     assert (vectors @ taught.T).argmax(axis=1).tolist() == list(range(SEVEN))
@@ -141,10 +174,10 @@ def test_a_student_comes_near_to_its_teacher_and_loads_as_an_embedder(
 def test_a_stopped_training_continues_from_its_checkpoint(
     lessons: states.Lessons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train, "_SAVED", 0.0)
+    monkeypatch.setattr(train, "_SAVED", {"cpu": 0.0})
     count, steps = train._Run.count, []
 
-    def stop(run: train._Run, tokens: int, losses: dict[str, float], wanted: float) -> None:
+    def stop(run: train._Run, tokens: int, losses: dict[str, torch.Tensor], wanted: float) -> None:
         count(run, tokens, losses, wanted)
         steps.append(run.step)
         if len(steps) == 3:

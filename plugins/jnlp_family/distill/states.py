@@ -1,11 +1,11 @@
-"""The teacher's state of every token of the texts, in shards on disk; a stopped run continues after its last shard."""
+"""The teacher's state of every token of the texts: in shards on disk, or computed by a teacher at hand and kept."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,18 +17,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    import torch
     from numpy.typing import NDArray
+    from torch import Tensor
 
     Ids = NDArray[np.int64]
-    Floats = NDArray[np.float32]
 
-SHARD, BATCH = 8192, 4096
-"""Texts of a shard, and tokens of a teacher's batch."""
+SHARD = 8192
+"""Texts of a shard."""
 
-LONGEST = 320
+BATCH = {"cpu": 4_096, "cuda": 131_072}
+"""Tokens of a teacher's batch, with padding, by device."""
+
+LONGEST = 448
 """Tokens of a text."""
 
-_TEXTS, _TOKENIZER, _SHARDS = "texts.npz", "tokenizer.json", "shards"
+_TEXTS, _TOKENIZER, _SHARDS, _TEACHER = "texts.npz", "tokenizer.json", "shards", "teacher"
+_ALONE, _WORDS = "alone.npy", "words.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +48,17 @@ class Shard:
     """
 
     rows: range
-    states: NDArray[np.float16]
+    states: Tensor
     ends: NDArray[np.int64]
-    pooled: NDArray[np.float16]
+    pooled: Tensor
 
-    def of(self, text: int, /) -> NDArray[np.float16]:
-        """Return the states of a text's tokens and of its end, by its place in the shard."""
-        return self.states[int(self.ends[text - 1]) if text else 0 : int(self.ends[text])]
+    def places(self, texts: Sequence[int] | Ids, /) -> Ids:
+        """Return where the states of texts are, one text after another, by the texts' places in the shard."""
+        found = np.asarray(texts, np.int64)
+        lengths = np.diff(self.ends, prepend=0)[found]
+        before = np.cumsum(lengths) - lengths
+        offsets: Ids = np.repeat(self.ends[found] - lengths - before, lengths)
+        return offsets + np.arange(len(offsets))
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,7 @@ class Lessons:
         if not (self.folder / _TEXTS).is_file():
             raise JnlpError(f"{self.folder} has no {_TEXTS}", hint="python -m jnlp_family.distill.train teach …")
         with np.load(self.folder / _TEXTS) as stored:
-            ids = np.split(stored["ids"], np.cumsum(stored["lengths"])[:-1])
+            ids = np.split(stored["ids"], np.cumsum(stored["lengths"], dtype=np.int64)[:-1])
             return ids, stored["roles"].astype(np.int64)
 
     @property
@@ -85,18 +94,72 @@ class Lessons:
         """The tokenizer's file."""
         return self.folder / _TOKENIZER
 
+    @property
+    def teacher(self) -> Path:
+        """The folder of the teacher, reduced to the pieces."""
+        return self.folder / _TEACHER
+
+    @property
+    def count(self) -> int:
+        """Number of shards when all are computed."""
+        return -(-len(self.ids) // SHARD)
+
+    def alone(self) -> NDArray[np.float16]:
+        """Return the teacher's state of each piece by itself, float16 `[pieces, t]`."""
+        found: NDArray[np.float16] = np.load(self.folder / _ALONE)
+        return found
+
     def ready(self) -> list[int]:
         """Return the numbers of the shards that are computed."""
         return sorted(int(path.stem) for path in (self.folder / _SHARDS).glob("[0-9]*.npz"))
 
     def shard(self, number: int, /) -> Shard:
         """Return a shard that is ready; its states are mapped from disk."""
+        import torch
+
         path = self.folder / _SHARDS / f"{number:03d}"
-        rows = range(number * SHARD, min(len(self.ids), (number + 1) * SHARD))
-        ends = np.cumsum([len(self.ids[row]) + 1 for row in rows])
         with np.load(path.with_suffix(".npz")) as stored:
-            pooled = stored["pooled"]
-        return Shard(rows, np.load(path.with_suffix(".states.npy"), mmap_mode="r"), ends, pooled)
+            pooled = torch.from_numpy(stored["pooled"])
+        states = torch.from_numpy(np.load(path.with_suffix(".states.npy"), mmap_mode="c"))
+        return Shard(self._rows(number), states, self._ends(number), pooled)
+
+    def texts_of(self, number: int, /) -> list[tuple[Role, Ids]]:
+        """Return the texts of a shard."""
+        return [(Role(int(self.roles[row])), self.ids[row].astype(np.int64)) for row in self._rows(number)]
+
+    def _rows(self, number: int) -> range:
+        return range(number * SHARD, min(len(self.ids), (number + 1) * SHARD))
+
+    def _ends(self, number: int) -> NDArray[np.int64]:
+        return np.cumsum([len(self.ids[row]) + 1 for row in self._rows(number)], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class LiveLessons(Lessons):
+    """Lessons whose teacher is at hand: a shard is computed when it is first asked for and kept where the teacher is.
+
+    Args:
+        folder: Where the texts are.
+        reader: The teacher.
+    """
+
+    reader: StateTeacher
+    _kept: dict[int, Shard] = field(default_factory=dict)
+
+    def alone(self) -> NDArray[np.float16]:
+        """Return the teacher's state of each piece by itself, float16 `[pieces, t]`."""
+        return self.reader.alone()
+
+    def ready(self) -> list[int]:
+        """Return the numbers of all shards."""
+        return list(range(self.count))
+
+    def shard(self, number: int, /) -> Shard:
+        """Return a shard."""
+        if number not in self._kept:
+            states, pooled = self.reader.read(self.texts_of(number))
+            self._kept[number] = Shard(self._rows(number), states, self._ends(number), pooled.cpu())
+        return self._kept[number]
 
 
 def begin(
@@ -117,72 +180,109 @@ def begin(
     (folder / _SHARDS).mkdir(parents=True, exist_ok=True)
     ids = [own[:LONGEST].astype(np.uint16) for own in encode([text for _, text in texts])]
     (folder / _TOKENIZER).write_text(dumps(tokenizer), encoding="utf-8")
-    lengths, roles = [len(own) for own in ids], [int(role) for role, _ in texts]
+    lengths = np.array([len(own) for own in ids], np.int32)
+    roles = np.array([int(role) for role, _ in texts], np.int8)
     with (folder / "part").open("wb") as file:
         np.savez(file, ids=np.concatenate(ids), lengths=lengths, roles=roles)
     (folder / "part").replace(folder / _TEXTS)
     return Lessons(folder)
 
 
+def reduce_teacher(teacher: Path, taught: NDArray[np.int32], prefixes: dict[Role, str], out: Path, /) -> None:
+    """Write a BERT-like teacher into a folder, in fp16, with the embeddings of a student's pieces and little more.
+
+    Args:
+        teacher: Its folder, in transformers' layout, with a `tokenizer.json`.
+        taught: Its id of each of the student's ids.
+        prefixes: Its prefix of each role, such as `query: `.
+        out: The folder to make.
+    """
+    import torch
+    from tokenizers import Tokenizer
+    from transformers import AutoModel
+
+    tokenizer = Tokenizer.from_file(str(teacher / "tokenizer.json"))
+    before = [tokenizer.encode(prefixes[role] + "字").ids[:-2] for role in Role]
+    end = tokenizer.encode("字").ids[-1]
+    model = AutoModel.from_pretrained(teacher, dtype=torch.float32)
+    extra = [int(model.config.pad_token_id), end, *sorted({one for ids in before for one in ids})]
+    place = {own: len(taught) + at for at, own in reversed(list(enumerate(extra)))}
+    embedding = model.get_input_embeddings()
+    rows = torch.cat([torch.from_numpy(taught.astype(np.int64)), torch.tensor(extra)])
+    model.set_input_embeddings(
+        torch.nn.Embedding(len(rows), embedding.embedding_dim, _weight=embedding.weight[rows].detach())
+    )
+    model.config.vocab_size, model.config.pad_token_id = len(rows), place[extra[0]]
+    model.half().save_pretrained(out)
+    words: dict[str, Any] = {"before": [[place[one] for one in ids] for ids in before], "end": place[end]}
+    (out / _WORDS).write_text(dumps(words | {"pieces": len(taught)}) + "\n", encoding="utf-8")
+
+
 class StateTeacher:
     """A BERT-like teacher that reads a student's pieces.
 
     Args:
-        folder: Its folder, in transformers' layout, with a `tokenizer.json`.
-        taught: Its id of each of the student's ids.
-        prefixes: Its prefix of each role, such as `query: `.
+        folder: What `reduce_teacher` wrote.
+        first: The first id that is a piece.
+        device: Where it computes.
     """
 
-    def __init__(self, folder: Path, taught: NDArray[np.int32], prefixes: dict[Role, str], /) -> None:
+    def __init__(self, folder: Path, first: int, device: torch.device, /) -> None:
         import torch
-        from tokenizers import Tokenizer
         from transformers import AutoModel
 
+        from jnlp.encoder.files import read_json
         from jnlp.encoder.runtime import has_bf16
 
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._before = {role: tokenizer.encode(prefix + "字").ids[:-2] for role, prefix in prefixes.items()}
-        self._end = tokenizer.encode("字").ids[-1]
-        self._taught = taught
-        dtype = torch.bfloat16 if has_bf16("cpu") else torch.float32
-        self._model = AutoModel.from_pretrained(folder, dtype=dtype).eval()
+        words: dict[str, Any] = read_json(folder / _WORDS)
+        self._before = [np.array(ids, np.int64) for ids in words["before"]]
+        self._end, self._pieces = int(words["end"]), range(first, int(words["pieces"]))
+        self._device = device
+        dtype = torch.bfloat16 if has_bf16(str(device)) else torch.float32
+        self._model = AutoModel.from_pretrained(folder, dtype=dtype).to(device).eval()
         self._pad = int(self._model.config.pad_token_id)
 
-    def read(self, texts: Sequence[tuple[Role, Ids]], /) -> tuple[list[NDArray[np.float16]], NDArray[np.float16]]:
-        """Return the states of each text's tokens and of its end, and all texts' unit vectors, both in order."""
-        rows = [np.concatenate([self._before[role], self._taught[ids], [self._end]]) for role, ids in texts]
-        order = sorted(range(len(rows)), key=lambda at: len(rows[at]))
-        states: list[NDArray[np.float16]] = [np.empty(0, np.float16)] * len(rows)
-        pooled = np.empty((len(rows), self._model.config.hidden_size), np.float16)
-        start = 0
-        while start < len(order):
-            end = start + 1
-            while end < len(order) and (end - start + 1) * len(rows[order[end]]) <= BATCH:
-                end += 1
-            batch = order[start:end]
-            hidden = self._hidden([rows[at] for at in batch])
-            for at, own in zip(batch, hidden, strict=True):
-                mean = own.mean(axis=0)
-                pooled[at] = mean / np.linalg.norm(mean)
-                states[at] = own[len(self._before[texts[at][0]]) :].astype(np.float16)
-            start = end
-        return states, pooled
+    def alone(self) -> NDArray[np.float16]:
+        """Return the state of each piece by itself, float16 `[pieces, t]`."""
+        states, _ = self.read([(Role.PASSAGE, np.array([piece], np.int64)) for piece in self._pieces])
+        found: NDArray[np.float16] = states[::2].cpu().numpy()
+        return found
 
-    def _hidden(self, rows: Sequence[Ids]) -> list[Floats]:
+    def read(self, texts: Sequence[tuple[Role, Ids]], /) -> tuple[Tensor, Tensor]:
+        """Return the states of the texts' tokens and ends, float16 `[tokens, t]`, and their unit vectors `[n, t]`."""
         import torch
 
-        ids = np.full((len(rows), max(map(len, rows))), self._pad, np.int64)
-        mask = np.zeros_like(ids)
-        for own, row in enumerate(rows):
-            ids[own, : len(row)], mask[own, : len(row)] = row, 1
-        with torch.inference_mode():
-            found = self._model(torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).last_hidden_state
-        whole = found.float().numpy()
-        return [whole[own, : len(row)] for own, row in enumerate(rows)]
+        from jnlp.encoder.packing import batches
+
+        rows = [np.concatenate([self._before[role], ids, [self._end]]) for role, ids in texts]
+        lengths = np.array([len(row) for row in rows])
+        before = np.array([len(self._before[role]) for role, _ in texts])
+        ends = np.cumsum(lengths - before)
+        width = int(self._model.config.hidden_size)
+        states = torch.empty(int(ends[-1]), width, dtype=torch.float16, device=self._device)
+        pooled = torch.empty(len(rows), width, dtype=torch.float16, device=self._device)
+        for batch in batches(lengths.tolist(), BATCH[self._device.type], padded=True):
+            ids = np.full((len(batch), lengths[batch].max()), self._pad, np.int64)
+            for line, row in enumerate(batch):
+                ids[line, : lengths[row]] = rows[row]
+            at = np.arange(ids.shape[1])
+            mask = torch.from_numpy(at < lengths[batch, None]).to(self._device)
+            kept = np.flatnonzero((at >= before[batch, None]) & (at < lengths[batch, None]))
+            to = np.concatenate([np.arange(ends[row] - lengths[row] + before[row], ends[row]) for row in batch])
+            with torch.inference_mode():
+                found = self._model(
+                    torch.from_numpy(ids).to(self._device), attention_mask=mask.long()
+                ).last_hidden_state.float()
+                mean = (found * mask[..., None]).sum(dim=1)
+                pooled[batch] = torch.nn.functional.normalize(mean, dim=1).half()
+                states[torch.from_numpy(to).to(self._device)] = found.flatten(0, 1)[
+                    torch.from_numpy(kept).to(self._device)
+                ].half()
+        return states, pooled
 
 
 def teach(lessons: Lessons, teacher: StateTeacher, /, *, most: int | None, say: Callable[[str], None]) -> None:
-    """Compute the shards that are not there.
+    """Compute what is not there: the states of single pieces, and the shards.
 
     Args:
         lessons: The texts.
@@ -190,18 +290,17 @@ def teach(lessons: Lessons, teacher: StateTeacher, /, *, most: int | None, say: 
         most: Number of shards; None is all.
         say: Gets a line a shard.
     """
-    count = -(-len(lessons.ids) // SHARD)
-    for number in range(min(count, most or count)):
+    if not (lessons.folder / _ALONE).exists():
+        np.save(lessons.folder / _ALONE, teacher.alone())
+    for number in range(lessons.count if most is None else min(lessons.count, most)):
         if number in lessons.ready():
             continue
-        rows = range(number * SHARD, min(len(lessons.ids), (number + 1) * SHARD))
-        texts = [(Role(int(lessons.roles[row])), lessons.ids[row].astype(np.int64)) for row in rows]
-        states, pooled = teacher.read(texts)
+        states, pooled = teacher.read(lessons.texts_of(number))
         path = lessons.folder / _SHARDS / f"{number:03d}"
-        np.save(path.with_suffix(".states.npy"), np.concatenate(states))
+        np.save(path.with_suffix(".states.npy"), states.cpu().numpy())
         with (lessons.folder / "part").open("wb") as file:
-            np.savez(file, pooled=pooled)
+            np.savez(file, pooled=pooled.cpu().numpy())
             file.flush()
             os.fsync(file.fileno())
         (lessons.folder / "part").replace(path.with_suffix(".npz"))
-        say(f"shard {number + 1}/{count}: {sum(map(len, states)):,} states")
+        say(f"shard {number + 1}/{lessons.count}: {len(states):,} states")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeVar
 
 from jnlp_family.search import material
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LONGEST = 700
+LONGEST = 900
 """Characters of a text that are read."""
+
+RUN = 8
+"""Texts that stay together."""
 
 TITLES = 0.35
 """Share of passages whose title, with its heading if there is one, is read as a question."""
@@ -50,35 +53,37 @@ class Part:
 
 
 PARTS = (
-    Part("kyoto", 5_000_000, titled=True),
-    Part("wikicountry", 1_000_000, titled=True),
+    Part("kyoto", 13_000_000, titled=True),
+    Part("wikicountry", 1_600_000, titled=True),
     Part("wikileads", 900_000),
-    Part("wikinews", 1_500_000, titled=True),
-    Part("msdocs", 2_000_000, titled=True),
-    Part("techbooks", 1_200_000, titled=True),
-    Part("manual", 600_000, titled=True),
-    Part("laws", 800_000),
-    Part("blog", 1_200_000, titled=True),
-    Part("quiz", 400_000, single=True),
-    Part("survey", 1_200_000, single=True),
-    Part("talks", 600_000),
-    Part("partychat", 500_000),
-    Part("personachat", 700_000),
-    Part("tatoeba", 1_000_000, single=True),
-    Part("tanaka", 300_000, single=True),
-    Part("board", 300_000, single=True),
-    Part("board2", 600_000, single=True),
-    Part("aozora", 1_800_000),
-    Part("asdc", 600_000),
-    Part("recipes", 150_000),
+    Part("wikinews", 2_900_000, titled=True),
+    Part("msdocs", 4_000_000, titled=True),
+    Part("techbooks", 2_500_000, titled=True),
+    Part("manual", 1_000_000, titled=True),
+    Part("laws", 1_500_000),
+    Part("blog", 2_200_000, titled=True),
+    Part("quiz", 420_000, single=True),
+    Part("survey", 2_000_000, single=True),
+    Part("talks", 1_500_000),
+    Part("partychat", 1_200_000),
+    Part("personachat", 2_500_000),
+    Part("tatoeba", 2_000_000, single=True),
+    Part("tanaka", 600_000, single=True),
+    Part("board", 450_000, single=True),
+    Part("board2", 900_000, single=True),
+    Part("aozora", 4_000_000),
+    Part("asdc", 1_500_000),
+    Part("recipes", 230_000),
     Part("reviews", 230_000),
-    Part("keigo", 150_000, single=True),
+    Part("keigo", 250_000, single=True),
 )
 """What is read of the corpora: encyclopaedia first, then documentation and everyday talk."""
 
 
 def texts(data: Path, /, *, share: float = 1.0, seed: int = 7) -> list[tuple[Role, str]]:
-    """Return all texts once, in random order, without the development articles and pairs.
+    """Return all texts once, without the development articles and pairs, in random order of runs of neighbours.
+
+    Neighbours come from one article or one set: within a batch they are what is hard to tell apart.
 
     Args:
         data: The data folder.
@@ -93,8 +98,9 @@ def texts(data: Path, /, *, share: float = 1.0, seed: int = 7) -> list[tuple[Rol
         for role, text in _corpus(data, part, part.characters * share, rng):
             found.setdefault((role, text.strip()[:LONGEST]))
     kept = [key for key in found if len(key[1]) > 1]
-    rng.shuffle(kept)
-    return kept
+    runs = [kept[start : start + RUN] for start in range(0, len(kept), RUN)]
+    rng.shuffle(runs)
+    return list(chain.from_iterable(runs))
 
 
 def _sets(data: Path, share: float) -> Iterator[tuple[Role, str]]:
@@ -138,7 +144,7 @@ def _corpus(data: Path, part: Part, most: float, rng: random.Random) -> Iterator
 
 
 def _record(text: str, title: str, part: Part, rng: random.Random) -> Iterator[tuple[Role, str]]:
-    """Yield single lines, passages of 1 to 450 characters and more, and titles."""
+    """Yield single lines, passages of 1 to 800 characters and more, and titles."""
     heading, held, target = "", "", 0
     for line in filter(None, map(str.strip, text.split("\n"))):
         if line.startswith("■"):
@@ -150,7 +156,7 @@ def _record(text: str, title: str, part: Part, rng: random.Random) -> Iterator[t
         sentences = [line] if len(line) < 500 else [sentence + "。" for sentence in line.split("。") if sentence]
         for sentence in sentences:
             if not held:
-                target = 0 if rng.random() < 0.2 else rng.randint(60, 450)
+                target = 0 if rng.random() < 0.2 else rng.randint(60, 800 if rng.random() < 0.15 else 450)
             held += ("\n" if held and len(sentences) == 1 else "") + sentence
             if len(held) < target:
                 continue

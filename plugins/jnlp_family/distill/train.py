@@ -3,29 +3,34 @@
     python -m jnlp_family.distill.train teach DATA --teacher DIR --like TINY_SEARCH -o LESSONS
     python -m jnlp_family.distill.train fit LESSONS --like TINY_SEARCH -o DIR --minutes 60
 
-`teach` writes the texts as ids and the teacher's states of their tokens, 770 bytes a token, in shards; it continues
-where it was stopped. `fit` may run at the same time and reads the shards that are ready. It keeps a checkpoint next to
-DIR, from which the same command continues.
+`teach` writes the texts as ids, the teacher reduced to their pieces, and the teacher's states of the tokens, 770 bytes
+a token, in shards; it continues where it was stopped. `fit` may run at the same time and reads the shards that are
+ready. It keeps a checkpoint next to DIR, from which the same command continues.
+
+With a GPU, `teach --shards 0` writes no states (80 MB in all, which can be carried to another machine), and
+`fit --device cuda` computes them first, in half a minute, and keeps them in the GPU's memory.
 """
 
 from __future__ import annotations
 
 import argparse
+import queue
 import shutil
 import sys
+import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import torch
 from tokenizers import Tokenizer
 
 from jnlp.encoder.files import read_json
 from jnlp.errors import JnlpError, status_of
 from jnlp.strict_json import dumps
-from jnlp_family.distill import pieces, states, texts
+from jnlp_family.distill import development, pieces, states, texts
 from jnlp_family.distill.texts import Role
-from jnlp_family.search.train import Said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,17 +42,23 @@ if TYPE_CHECKING:
 
     Ids = NDArray[np.int64]
 
+T = TypeVar("T")
+
 PREFIXES = {Role.QUERY: "query: ", Role.PASSAGE: "passage: "}
 """Of multilingual-e5."""
 
 SIZE, LAYERS, WIDTHS = 24_000, 4, (384, 256, 128, 64)
 """Ids, layers, and widths of vectors that work alone."""
 
-LR, MATRIX_LR, TOKENS, WARMUP, FLAT = 1.5e-3, 3e-3, 8_192, 100, 0.3
-"""Peak rates of AdamW and Muon; tokens and first steps; the share of the time before the rates fall."""
+LR, MATRIX_LR, WARMUP, FLAT = 1.5e-3, 3e-3, 100, 0.3
+"""Peak rates of AdamW and Muon; the first steps; the share of the time before the rates fall."""
 
-_SAVED = 420.0  # seconds between checkpoints
-_ALONE = "alone.npy"
+TOKENS = {"cpu": 8_192, "cuda": 31_000}
+"""Tokens of a step, by device: on a GPU what its rows hold, nearly always."""
+
+_SAVED = {"cpu": 420.0, "cuda": 60.0}  # seconds between checkpoints, by device
+_AHEAD = 3  # batches that are prepared ahead
+_SAID = 20.0  # seconds between lines
 
 
 def teach(data: Path, teacher: Path, like: Path, out: Path, /, *, shards: int | None, smoke: bool = False) -> Lessons:
@@ -58,7 +69,7 @@ def teach(data: Path, teacher: Path, like: Path, out: Path, /, *, shards: int | 
         teacher: The teacher's folder.
         like: A folder whose tokenizer has the form that is wanted.
         out: Where to; what is there is kept.
-        shards: Number of shards; None is all.
+        shards: Number of shards; None is all. With 0 even the states of single pieces are left to `fit`.
         smoke: One of 200 texts, for a trial.
 
     Raises:
@@ -68,84 +79,156 @@ def teach(data: Path, teacher: Path, like: Path, out: Path, /, *, shards: int | 
     chosen = pieces.choose(teacher, like, (text for _, text in rows), 2_000 if smoke else SIZE)
     encode = _encoder(chosen.tokenizer)
     lessons = states.begin(out, chosen.tokenizer, encode, rows)
-    reader = states.StateTeacher(teacher, chosen.taught, PREFIXES)
-    if not (out / _ALONE).exists():
-        ids = range(pieces.FIRST, len(chosen.taught))
-        alone, _ = reader.read([(Role.PASSAGE, np.array([one], np.int64)) for one in ids])
-        np.save(out / _ALONE, np.stack([own[0] for own in alone]))
-    states.teach(lessons, reader, most=shards, say=_say)
+    development.write(data, encode, out, most=40 if smoke else None)
+    states.reduce_teacher(teacher, chosen.taught, PREFIXES, lessons.teacher)
+    if shards != 0:
+        states.teach(lessons, _teacher(lessons, torch.device("cpu")), most=shards, say=_say)
     return lessons
 
 
-def fit(lessons: Lessons, like: Path, out: Path, minutes: float, /, *, compiled: bool = True) -> Mapping[str, float]:
-    """Train a student, write its folder, and return the losses of its last steps.
+def fit(
+    lessons: Lessons,
+    like: Path,
+    out: Path,
+    minutes: float,
+    /,
+    *,
+    layers: int = LAYERS,
+    device: str = "cpu",
+    compiled: bool = True,
+) -> Mapping[str, float]:
+    """Train a student, write its folder, and return the losses and scores of its end.
 
     Args:
         lessons: The texts and the teacher's states.
         like: A folder of the family whose config and tokenizer files are taken over.
         out: The folder to make.
         minutes: Time; the rates fall to 0 by then.
+        layers: Number of layers.
+        device: `cpu`, or `cuda` to compute the teacher's states there too.
         compiled: Compile the forms of rows, a minute and more.
 
     Raises:
         JnlpError: No shard is ready, or `out` exists.
     """
-    import torch
-
     from jnlp.encoder.config import ModernBertConfig
     from jnlp.encoder.modernbert import ModernBert
     from jnlp.training.folder import read_config, whole_folder
     from jnlp.training.optim import load_states, optimisers, update
     from jnlp_family.distill.student import Student, Targets, embeddings, shape, start
 
+    place = torch.device(device)
+    if place.type != "cpu":
+        lessons = _all_at_hand(lessons, place)
     if not lessons.ready():
         raise JnlpError(
             f"{lessons.folder} has no shard that is ready", hint="python -m jnlp_family.distill.train teach …"
         )
     torch.manual_seed(1)
-    alone = np.load(lessons.folder / _ALONE)
-    size = pieces.FIRST + len(alone)
-    config = shape(read_config(like), alone.shape[1], LAYERS, size)
-    model = ModernBert(ModernBertConfig.from_dict(config))
     first = lessons.shard(lessons.ready()[0])
     targets = Targets.of(first, lessons.roles[list(first.rows)])
-    start(model, embeddings(lessons, lessons.ready()[:4], targets, alone, pieces.FIRST, size), targets.scale)
+    table = embeddings(lessons, lessons.ready()[:4], targets, pieces.FIRST)
+    config = shape(read_config(like), table.shape[1], layers, len(table))
+    model = ModernBert(ModernBertConfig.from_dict(config)).to(place)
+    start(model, table, targets.scale)
     student = Student(model, targets, WIDTHS, compiled=compiled)
     steppers = optimisers(model, "muon", lr=LR, matrix_lr=MATRIX_LR, weight_decay=0.01)
     kept = out.with_name(f".{out.name}.checkpoint")
-    run = _Run()
+    run = _Run(TOKENS[place.type])
     if kept.exists():
-        saved = torch.load(kept, weights_only=True)
+        saved = torch.load(kept, weights_only=True, map_location=place)
         model.load_state_dict(saved["model"])
         load_states(steppers, saved["optimisers"])
-        run = _Run(**saved["run"])
-    losses: Mapping[str, float] = {}
-    with whole_folder(out) as part:
+        run = _Run(TOKENS[place.type], **saved["run"])
+    held = development.read(lessons.folder)
+    losses: Mapping[str, torch.Tensor] = {}
+    with whole_folder(out) as folder:
         saved_at = time.monotonic()
-        for shard, batch in run.batches(lessons, minutes * 60):
-            losses = student.learn(lessons, shard, batch)
+        for parts, tokens in _ahead(
+            (student.parts(lessons, shard, batch), sum(len(lessons.ids[shard.rows[at]]) + 2 for at in batch))
+            for shard, batch in run.batches(lessons, minutes * 60)
+        ):
+            losses = student.learn(parts)
             update(model, steppers, run.rate(minutes * 60), clip=1.0)
-            run.count(sum(len(lessons.ids[shard.rows[at]]) + 2 for at in batch), losses, minutes * 60)
-            if time.monotonic() - saved_at > _SAVED:
-                saved_at = time.monotonic()
+            run.count(tokens, losses, minutes * 60)
+            if time.monotonic() - saved_at > _SAVED[place.type]:
                 content = {"model": model.state_dict(), "optimisers": [one.state_dict() for one in steppers]}
                 torch.save(content | {"run": run.record()}, kept.with_suffix(".part"))
                 kept.with_suffix(".part").replace(kept)
-        _write(part, like, lessons, config, model, run, losses)
+                run.say({"tokens": run.tokens, **held.scores(student.embed)})
+                saved_at = time.monotonic()
+        figures = {name: float(value) for name, value in losses.items()} | held.scores(student.embed)
+        run.say({"tokens": run.tokens, **figures})
+        _write(folder, like, lessons, config, model, run, figures)
     kept.unlink(missing_ok=True)
-    return losses
+    return figures
+
+
+def _teacher(lessons: Lessons, place: torch.device) -> states.StateTeacher:
+    return states.StateTeacher(lessons.teacher, pieces.FIRST, place)
+
+
+def _all_at_hand(lessons: Lessons, place: torch.device) -> Lessons:
+    """Return lessons whose states a teacher has computed, all of them."""
+    began = time.monotonic()
+    live = states.LiveLessons(lessons.folder, _teacher(lessons, place))
+    count = sum(len(live.shard(number).states) for number in live.ready())
+    _say(f"the teacher has read {count:,} tokens in {time.monotonic() - began:.0f} s")
+    return live
+
+
+def _ahead(items: Iterator[T]) -> Iterator[T]:
+    """Yield items that a thread makes ahead.
+
+    Raises:
+        BaseException: What making one raised.
+    """
+    ready: queue.Queue[tuple[bool, Any]] = queue.Queue(_AHEAD)
+    left = threading.Event()
+
+    def put(item: tuple[bool, Any]) -> bool:
+        while not left.is_set():
+            try:
+                ready.put(item, timeout=0.2)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def make() -> None:
+        try:
+            for item in items:
+                if not put((True, item)):
+                    return
+            put((True, None))
+        except BaseException as error:
+            put((False, error))
+
+    thread = threading.Thread(target=make, daemon=True)
+    thread.start()
+    try:
+        while True:
+            good, item = ready.get()
+            if not good:
+                raise item
+            if item is None:
+                return
+            yield item
+    finally:
+        left.set()
+        thread.join()
 
 
 class _Run:
     """How far a training is: steps, tokens, seconds of work and how often each shard was read."""
 
     def __init__(
-        self, step: int = 0, tokens: int = 0, seconds: float = 0.0, visits: dict[int, int] | None = None
+        self, size: int, step: int = 0, tokens: int = 0, seconds: float = 0.0, visits: dict[int, int] | None = None
     ) -> None:
-        self.step, self.tokens, self.seconds = step, tokens, seconds
+        self.size, self.step, self.tokens, self.seconds = size, step, tokens, seconds
         self._visits = dict(visits or {})
         self._since = time.monotonic() - seconds
-        self._say = Said()
+        self._next = 0.0
 
     def record(self) -> dict[str, Any]:
         return {"step": self.step, "tokens": self.tokens, "seconds": self.seconds, "visits": self._visits}
@@ -159,7 +242,7 @@ class _Run:
             rng = np.random.default_rng([number, self._visits[number]])
             order = rng.permutation(len(shard.rows)).tolist()
             ends = np.cumsum([len(lessons.ids[shard.rows[at]]) + 2 for at in order])
-            cuts = np.searchsorted(ends, np.arange(TOKENS, ends[-1], TOKENS), side="right").tolist()
+            cuts = np.searchsorted(ends, np.arange(self.size, ends[-1], self.size), side="right").tolist()
             for first, last in zip([0, *cuts], [*cuts, len(order)], strict=True):
                 if self.seconds >= seconds:
                     return
@@ -170,10 +253,23 @@ class _Run:
         left = max(0.0, 1 - self.seconds / seconds)
         return min(1.0, (self.step + 1) / WARMUP, left / (1 - FLAT))
 
-    def count(self, tokens: int, losses: Mapping[str, float], wanted: float) -> None:
+    def count(self, tokens: int, losses: Mapping[str, torch.Tensor], wanted: float) -> None:
         self.step, self.tokens, self.seconds = self.step + 1, self.tokens + tokens, time.monotonic() - self._since
-        figures = {**losses, "tokens_per_second": self.tokens / self.seconds}
-        self._say("seconds", round(self.seconds), round(wanted), figures)
+        if time.monotonic() >= self._next:  # a loss is read from a GPU only then
+            self._next = time.monotonic() + _SAID
+            figures = {name: float(value) for name, value in losses.items()}
+            _say(f"seconds {self.seconds:.0f}/{wanted:.0f}  " + _shown({**figures, **self._speed()}))
+
+    def say(self, figures: Mapping[str, float]) -> None:
+        """Write a line."""
+        _say(f"seconds {self.seconds:.0f}  {_shown({**figures, **self._speed()})}")
+
+    def _speed(self) -> dict[str, float]:
+        return {"tokens_per_second": self.tokens / max(self.seconds, 1e-9)}
+
+
+def _shown(figures: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
 
 
 def _write(
@@ -183,7 +279,7 @@ def _write(
     config: Mapping[str, Any],
     model: ModernBert,
     run: _Run,
-    losses: Mapping[str, float],
+    figures: Mapping[str, float],
 ) -> None:
     """Write the student into a folder, with the tokenizer of the lessons."""
     from jnlp.training.embedder.folder import write_embedder
@@ -194,7 +290,7 @@ def _write(
         "rows": {"train": len(lessons.ids), "valid": 0},
         "sets": {"texts": len(lessons.ready()) * states.SHARD},
         "best_epoch": 1,
-        "epochs": [dict(losses)],
+        "epochs": [dict(figures)],
         "tokens": run.tokens,
         "seconds": run.seconds,
         "before": {},
@@ -240,7 +336,8 @@ def _run(args: argparse.Namespace) -> None:
     if args.what == "teach":
         teach(args.source, args.teacher, args.like, args.out, shards=args.shards, smoke=args.smoke)
     else:
-        fit(states.Lessons(args.source), args.like, args.out, args.minutes, compiled=not args.smoke)
+        options = {"layers": args.layers, "device": args.device, "compiled": not args.smoke}
+        fit(states.Lessons(args.source), args.like, args.out, args.minutes, **options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -251,10 +348,14 @@ def _parser() -> argparse.ArgumentParser:
     teaching = commands.add_parser("teach", help="write the teacher's states")
     teaching.add_argument("source", metavar="DATA", type=Path, help="the folder that contains tasks and corpus")
     teaching.add_argument("--teacher", type=Path, required=True, help="a folder of multilingual-e5-small")
-    teaching.add_argument("--shards", type=int, help=f"shards of {states.SHARD:,} texts to write; default: all")
+    teaching.add_argument(
+        "--shards", type=int, help=f"shards of {states.SHARD:,} texts to write; default: all, 0: none"
+    )
     fitting = commands.add_parser("fit", help="train the student")
     fitting.add_argument("source", metavar="LESSONS", type=Path, help="the folder that `teach` writes")
     fitting.add_argument("--minutes", type=float, default=60, help="time; the rates fall to 0 by then")
+    fitting.add_argument("--layers", type=int, default=LAYERS, help=f"number of layers (default: {LAYERS})")
+    fitting.add_argument("--device", default="cpu", help="cpu, or cuda to compute the teacher's states there too")
     for command in (teaching, fitting):
         command.add_argument("--like", type=Path, required=True, help="a folder of the family")
         command.add_argument("-o", "--out", type=Path, required=True, help="the folder to make")
