@@ -79,6 +79,15 @@ def test_it_learns_and_scores_pairs_it_did_not_see(trained):
     assert [path.name for path in out.parent.iterdir()] == ["places"]
 
 
+def test_the_longest_text_stays_that_of_the_base(base, trained, tmp_path):
+    assert inspect(trained[0]).max_length == inspect(base).max_length
+    shorter = tmp_path / "shorter"
+    shutil.copytree(base, shorter)
+    (shorter / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 40}))
+    train(shorter, tmp_path / "out", replace(OPTIONS, epochs=1, mine=0))
+    assert inspect(tmp_path / "out").max_length == 40
+
+
 def test_sentence_transformers_loads_it_with_equal_vectors(trained):
     from sentence_transformers import SentenceTransformer
 

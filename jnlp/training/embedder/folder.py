@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from jnlp.models.folder import inspect
 from jnlp.strict_json import dumps
 from jnlp.training.folder import write_model
 from jnlp.types import Pooling, Purpose
@@ -39,7 +40,7 @@ def write_embedder(
 
     Args:
         folder: Where to.
-        base: Whose tokenizer it is.
+        base: Whose tokenizer it is, and whose longest text is kept.
         config: The base's config.
         module: The encoder.
         prefixes: By purpose.
@@ -65,9 +66,9 @@ def write_embedder(
     order = (Purpose.QUERY, Purpose.DOCUMENT, Purpose.TOPIC, Purpose.SIMILARITY)
     prompts = {purpose.value: prefixes.get(purpose, "") for purpose in order}
     settings = {"prompts": prompts, "default_prompt_name": None, "similarity_fn_name": "cosine"}
-    positions = int(config.get("max_position_embeddings", 8192))
+    longest = min(inspect(base).max_length, int(config.get("max_position_embeddings", 8192)))
     _write(folder / "modules.json", _MODULES)
-    _write(folder / "sentence_bert_config.json", {"max_seq_length": positions, "do_lower_case": False})
+    _write(folder / "sentence_bert_config.json", {"max_seq_length": longest, "do_lower_case": False})
     _write(folder / "config_sentence_transformers.json", settings)
     _write(folder / "1_Pooling/config.json", pooling)
     (folder / "2_Normalize").mkdir()

@@ -26,7 +26,6 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from jnlp.encoder.files import read_json
 from jnlp.errors import JnlpError, status_of
 from jnlp.strict_json import dumps
 from jnlp_family.distill import development, pieces, states, texts
@@ -75,7 +74,7 @@ def teach(data: Path, teacher: Path, like: Path, out: Path, /, *, shards: int | 
     Raises:
         JnlpError: Data or a model is missing.
     """
-    rows = texts.texts(data, share=0.005 if smoke else 1.0)
+    rows = texts.texts(data, share=0.001 if smoke else 1.0)
     chosen = pieces.choose(teacher, like, (text for _, text in rows), 2_000 if smoke else SIZE)
     encode = _encoder(chosen.tokenizer)
     lessons = states.begin(out, chosen.tokenizer, encode, rows)
@@ -302,8 +301,6 @@ def _write(
         folder, like, config, model, {}, options, Described("tiny-search", "tiny-search", "CC-BY-SA-4.0"), report
     )
     shutil.copy(lessons.tokenizer, folder / "tokenizer.json")
-    about = folder / "tokenizer_config.json"
-    about.write_text(dumps(read_json(about) | {"model_max_length": config["max_position_embeddings"]}, indent=2) + "\n")
 
 
 def _encoder(tokenizer: Mapping[str, object]) -> Callable[[Sequence[str]], list[Ids]]:
