@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import atexit
-from contextlib import nullcontext
+import gc
+import sys
+import time
+import traceback
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
 
 import torch
 
@@ -122,6 +128,9 @@ class Accelerated:
             from accelerate.utils import GradientAccumulationPlugin
         except ImportError as error:
             raise MissingExtraError("train", "training in several processes") from error
+        # Its functions have the group of processes as a default value, forever, if there is one when it is imported.
+        import torch.distributed.nn  # noqa: F401
+
         patience = InitProcessGroupKwargs(timeout=_PATIENCE)
         self._accelerator = Accelerator(  # precision and accumulation are the recipe's, whatever the user's config says
             cpu=device == "cpu",
@@ -138,6 +147,8 @@ class Accelerated:
     def prepare(self, module: nn.Module, /) -> nn.Module:
         """Return the module, wrapped in DistributedDataParallel if there are several processes."""
         wrapped: nn.Module = self._accelerator.prepare_model(module)
+        if wrapped is not module:
+            _wrapped.add(wrapped)
         return wrapped
 
     def accumulating(self, module: nn.Module, /, *, last: bool) -> AbstractContextManager[Any]:
@@ -181,10 +192,44 @@ def add_gradients(module: nn.Module, team: Team, /) -> None:
         param.grad = part.view_as(param).clone()
 
 
+_wrapped: WeakSet[nn.Module] = WeakSet()
+"""The modules that exchange gradients: each holds the group of processes."""
+
+
 def _leave() -> None:
-    """End the group of processes: a thread of it that is alive at exit ends the process by `terminate`."""
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    """End the group of processes and its threads, which belong to the group: they end with the last reference to it.
+
+    A thread of gloo frees the tensors of the last exchange, for which it needs the interpreter's lock. If it asks for
+    the lock when the interpreter has begun to end, it is ended in the middle of C++ code, and C++ aborts the process.
+    """
+    if not torch.distributed.is_initialized():
+        return
+    for module in _wrapped:
+        for name in ("reducer", "logger", "process_group"):
+            vars(module).pop(name, None)
+    traceback.clear_frames(getattr(sys, "last_traceback", None))  # of the error that ends the program
+    torch.distributed.destroy_process_group()
+    gc.collect()
+    _let_threads_rest()
+
+
+def _let_threads_rest(patience: float = 5.0) -> None:
+    """Wait until gloo's threads rest, if somebody else holds the group; Linux alone tells their states."""
+    rested, end = 0, time.monotonic() + patience
+    while rested < 3 and time.monotonic() < end and (states := _states_of_threads("pt_gloo")):
+        rested = rested + 1 if states == {"S"} else 0
+        time.sleep(0.02)  # the lock is theirs
+
+
+def _states_of_threads(prefix: str) -> set[str]:
+    """Return the states of this process's threads with such names: `S` is one that waits, `R` one that runs."""
+    states = set()
+    for place in Path("/proc/self/task").glob("*/stat"):
+        with suppress(OSError):  # the thread has ended
+            name, state = place.read_text("utf-8").partition("(")[2].rsplit(") ", 1)
+            if name.startswith(prefix):
+                states.add(state[0])
+    return states
 
 
 def assemble(device: str = "auto") -> Team:

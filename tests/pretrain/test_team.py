@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -23,8 +24,11 @@ PROGRAM = """
 import atexit
 import sys
 import torch
-atexit.register(lambda: print("left", torch.distributed.is_initialized(), flush=True))
 from pathlib import Path
+def left():
+    names = [place.read_text().strip() for place in Path("/proc/self/task").glob("*/comm")]
+    print("left", torch.distributed.is_initialized(), [name for name in names if "gloo" in name], flush=True)
+atexit.register(left)
 from jnlp_pretrain.pretraining import RunOptions, pretrain
 from jnlp.training.team import assemble
 from jnlp_pretrain.recipe_files import load_recipe
@@ -35,6 +39,26 @@ assert team.size == 2, team.size
 options = RunOptions(Path(folder) / "runs", team=team)
 report = pretrain(load_recipe(recipe), [Path(corpus)], Path(folder) / "out", options)
 assert (team.rank == 0) == ("accuracy" in report.metrics)
+"""
+HOLDING = """
+import atexit
+import sys
+import torch
+from pathlib import Path
+def left():
+    names = [place.read_text().strip() for place in Path("/proc/self/task").glob("*/comm")]
+    print("left", torch.distributed.is_initialized(), [name for name in names if "gloo" in name], flush=True)
+atexit.register(left)
+from jnlp.training.team import assemble
+torch.set_num_threads(1)
+team = assemble("cpu")
+module = team.prepare(torch.nn.Linear(3, 3))
+def step():
+    group = torch.distributed.group.WORLD
+    team.backward(module(torch.ones(2, 3)).sum())
+    if team.follow((1.0, 2.0)) and len(sys.argv) > 1:
+        raise RuntimeError(f"process {team.rank} fails")
+step()
 """
 RECIPE = """
 name = "pair"
@@ -93,6 +117,30 @@ def test_one_accelerated_process_computes_the_same_bits(recipe: Recipe, corpus: 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("arguments", [[], ["fail"]])
+def test_no_thread_of_the_group_is_left_at_exit(tmp_path: Path, arguments: list[str]) -> None:
+    (tmp_path / "program.py").write_text(HOLDING, encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    members = [
+        subprocess.Popen(
+            [sys.executable, str(tmp_path / "program.py"), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in range(2)
+    ]
+    printed = [member.communicate(timeout=300) for member in members]
+    for rank, (member, (out, err)) in enumerate(zip(members, printed, strict=True)):
+        assert out == "left False []\n", err[-3000:]
+        assert member.returncode == len(arguments), err[-3000:]
+        assert (f"RuntimeError: process {rank} fails" in err) == bool(arguments)
+
+
+@pytest.mark.slow
 def test_two_processes_reach_what_one_reaches(corpus: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
@@ -110,7 +158,7 @@ def test_two_processes_reach_what_one_reaches(corpus: Path, tmp_path: Path) -> N
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     done = subprocess.run([*launch, *arguments], capture_output=True, encoding="utf-8", env=environment, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("left False") == 2, "a group of processes that is not ended may abort the process at exit"
+    assert done.stdout.count("left False []") == 2, "a group or a thread of it that is left may abort the process"
     alone = pretrain(
         load_recipe(str(tmp_path / "pair.toml")),
         [corpus / "diary-000.jsonl"],
