@@ -60,7 +60,7 @@ def fit_command(family: Family) -> list[str]:
     """Return those of a student of these states, from which `tiny-search` is tuned."""
     few = ["--smoke", "--minutes", "0.2"] if family.smoke else []
     lessons, out = str(family.work / LESSONS), str(family.work / STUDENT)
-    return ["jnlp_family.distill.train", "fit", lessons, "--like", str(BUILTIN / "tiny-search"), "-o", out, *few]
+    return ["jnlp_family.distill.train", "fit", lessons, "-o", out, *few]
 
 
 def search_command(family: Family) -> list[str]:

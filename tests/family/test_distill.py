@@ -65,7 +65,8 @@ def chosen(teacher: Path) -> pieces.Pieces:
 
 @pytest.fixture(scope="module")
 def lessons(teacher: Path, chosen: pieces.Pieces, tmp_path_factory: pytest.TempPathFactory) -> states.Lessons:
-    made = states.begin(tmp_path_factory.mktemp("lessons"), chosen.tokenizer, train._encoder(chosen.tokenizer), TEXTS)
+    folder, encode = tmp_path_factory.mktemp("lessons"), train._encoder(chosen.tokenizer)
+    made = states.begin(folder, LIKE, chosen.tokenizer, encode, TEXTS)
     states.reduce_teacher(teacher, chosen.taught, train.PREFIXES, made.teacher)
     ids = {name: [np.array([1, 300 + at, 2]) for at in range(3)] for name in development.PARTS}
     development.save(made.folder, ids, np.arange(3), np.arange(3, dtype=np.float32))
@@ -165,8 +166,8 @@ def test_a_student_comes_near_to_its_teacher_and_loads_as_an_embedder(
     lessons: states.Lessons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(train, "WARMUP", 1)
-    train.fit(lessons, LIKE, tmp_path / "short", 0.001, compiled=False)
-    train.fit(lessons, LIKE, tmp_path / "long", 0.1, compiled=False)
+    train.fit(lessons, tmp_path / "short", 0.001, compiled=False)
+    train.fit(lessons, tmp_path / "long", 0.1, compiled=False)
     first, last = near(lessons, tmp_path / "short"), near(lessons, tmp_path / "long")
     assert last > max(0.97, first)
 
@@ -186,8 +187,8 @@ def test_a_stopped_training_continues_from_its_checkpoint(
     monkeypatch.setattr(train._Run, "count", stop)
     out = tmp_path / "stopped"
     with pytest.raises(KeyboardInterrupt):
-        train.fit(lessons, LIKE, out, 5, compiled=False)
+        train.fit(lessons, out, 5, compiled=False)
     assert not out.exists()
-    train.fit(lessons, LIKE, out, 0.001, compiled=False)  # the time is over: nothing is left to do
+    train.fit(lessons, out, 0.001, compiled=False)  # the time is over: nothing is left to do
     assert json.loads((out / "metrics.json").read_text())["details"]["options"]["steps"] == 2
     assert [path.name for path in tmp_path.iterdir()] == ["stopped"]

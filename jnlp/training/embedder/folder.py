@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jnlp.models.folder import inspect
+from jnlp.encoder.files import read_json
 from jnlp.strict_json import dumps
 from jnlp.training.folder import write_model
 from jnlp.types import Pooling, Purpose
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from jnlp.training.embedder.trainer import Described, EmbedderOptions
+
+_LONGEST = "sentence_bert_config.json"
 
 # The names that every version of the library since the first reads.
 _MODULES = [
@@ -66,9 +68,11 @@ def write_embedder(
     order = (Purpose.QUERY, Purpose.DOCUMENT, Purpose.TOPIC, Purpose.SIMILARITY)
     prompts = {purpose.value: prefixes.get(purpose, "") for purpose in order}
     settings = {"prompts": prompts, "default_prompt_name": None, "similarity_fn_name": "cosine"}
-    longest = min(inspect(base).max_length, int(config.get("max_position_embeddings", 8192)))
+    positions = int(config.get("max_position_embeddings", 8192))
+    declared = read_json(base / _LONGEST) if (base / _LONGEST).is_file() else {}
+    longest = min(positions, int(declared.get("max_seq_length") or positions))
     _write(folder / "modules.json", _MODULES)
-    _write(folder / "sentence_bert_config.json", {"max_seq_length": longest, "do_lower_case": False})
+    _write(folder / _LONGEST, {"max_seq_length": longest, "do_lower_case": False})
     _write(folder / "config_sentence_transformers.json", settings)
     _write(folder / "1_Pooling/config.json", pooling)
     (folder / "2_Normalize").mkdir()

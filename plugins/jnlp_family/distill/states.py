@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,14 @@ LONGEST = 448
 """Tokens of a text."""
 
 _TEXTS, _TOKENIZER, _SHARDS, _TEACHER = "texts.npz", "tokenizer.json", "shards", "teacher"
-_ALONE, _WORDS = "alone.npy", "words.json"
+_ALONE, _WORDS, _LIKE = "alone.npy", "words.json", "like"
+_FORM = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "sentence_bert_config.json",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +101,11 @@ class Lessons:
     def tokenizer(self) -> Path:
         """The tokenizer's file."""
         return self.folder / _TOKENIZER
+
+    @property
+    def like(self) -> Path:
+        """The folder with the form that a student takes over: config and tokenizer files."""
+        return self.folder / _LIKE
 
     @property
     def teacher(self) -> Path:
@@ -164,20 +177,25 @@ class LiveLessons(Lessons):
 
 def begin(
     folder: Path,
+    like: Path,
     tokenizer: dict[str, object],
     encode: Callable[[Sequence[str]], list[Ids]],
     texts: Sequence[tuple[Role, str]],
     /,
 ) -> Lessons:
-    """Write the texts' ids and the tokenizer into a folder, and return them.
+    """Write the texts' ids, the tokenizer and the form of a student into a folder, and return them.
 
     Args:
         folder: The folder, made if needed.
+        like: A folder of the family whose config and tokenizer files a student takes over.
         tokenizer: The content of `tokenizer.json`.
         encode: Turns texts into ids without special tokens.
         texts: The texts with their roles.
     """
     (folder / _SHARDS).mkdir(parents=True, exist_ok=True)
+    (folder / _LIKE).mkdir(exist_ok=True)
+    for name in filter(lambda name: (like / name).is_file(), _FORM):
+        shutil.copyfile(like / name, folder / _LIKE / name)
     ids = [own[:LONGEST].astype(np.uint16) for own in encode([text for _, text in texts])]
     (folder / _TOKENIZER).write_text(dumps(tokenizer), encoding="utf-8")
     lengths = np.array([len(own) for own in ids], np.int32)

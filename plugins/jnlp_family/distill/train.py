@@ -1,14 +1,15 @@
 """`python -m jnlp_family.distill.train`: an embedder that has learned a teacher's token states.
 
     python -m jnlp_family.distill.train teach DATA --teacher DIR --like TINY_SEARCH -o LESSONS
-    python -m jnlp_family.distill.train fit LESSONS --like TINY_SEARCH -o DIR --minutes 60
+    python -m jnlp_family.distill.train fit LESSONS -o DIR --minutes 60
 
 `teach` writes the texts as ids, the teacher reduced to their pieces, and the teacher's states of the tokens, 770 bytes
 a token, in shards; it continues where it was stopped. `fit` may run at the same time and reads the shards that are
 ready. It keeps a checkpoint next to DIR, from which the same command continues.
 
-With a GPU, `teach --shards 0` writes no states (80 MB in all, which can be carried to another machine), and
-`fit --device cuda` computes them first, in half a minute, and keeps them in the GPU's memory.
+With a GPU, `teach --shards 0` writes no states (130 MB in all, which can be carried to a machine with little more than
+torch and transformers), and `fit --device cuda` computes them first, in a minute, and keeps them in the GPU's memory.
+The sets of the tuning that follows are carried by `python -m jnlp_family.search.train DATA --student --save-sets FILE`.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def teach(data: Path, teacher: Path, like: Path, out: Path, /, *, shards: int | 
     rows = texts.texts(data, share=0.001 if smoke else 1.0)
     chosen = pieces.choose(teacher, like, (text for _, text in rows), 2_000 if smoke else SIZE)
     encode = _encoder(chosen.tokenizer)
-    lessons = states.begin(out, chosen.tokenizer, encode, rows)
+    lessons = states.begin(out, like, chosen.tokenizer, encode, rows)
     development.write(data, encode, out, most=40 if smoke else None)
     states.reduce_teacher(teacher, chosen.taught, PREFIXES, lessons.teacher)
     if shards != 0:
@@ -87,7 +88,6 @@ def teach(data: Path, teacher: Path, like: Path, out: Path, /, *, shards: int | 
 
 def fit(
     lessons: Lessons,
-    like: Path,
     out: Path,
     minutes: float,
     /,
@@ -100,7 +100,6 @@ def fit(
 
     Args:
         lessons: The texts and the teacher's states.
-        like: A folder of the family whose config and tokenizer files are taken over.
         out: The folder to make.
         minutes: Time; the rates fall to 0 by then.
         layers: Number of layers.
@@ -127,7 +126,7 @@ def fit(
     first = lessons.shard(lessons.ready()[0])
     targets = Targets.of(first, lessons.roles[list(first.rows)])
     table = embeddings(lessons, lessons.ready()[:4], targets, pieces.FIRST)
-    config = shape(read_config(like), table.shape[1], layers, len(table))
+    config = shape(read_config(lessons.like), table.shape[1], layers, len(table))
     model = ModernBert(ModernBertConfig.from_dict(config)).to(place)
     start(model, table, targets.scale)
     student = Student(model, targets, WIDTHS, compiled=compiled)
@@ -158,7 +157,7 @@ def fit(
                 saved_at = time.monotonic()
         figures = {name: float(value) for name, value in losses.items()} | held.scores(student.embed)
         run.say({"tokens": run.tokens, **figures})
-        _write(folder, like, lessons, config, model, run, figures)
+        _write(folder, lessons, config, model, run, figures)
     kept.unlink(missing_ok=True)
     return figures
 
@@ -273,7 +272,6 @@ def _shown(figures: Mapping[str, float]) -> str:
 
 def _write(
     folder: Path,
-    like: Path,
     lessons: Lessons,
     config: Mapping[str, Any],
     model: ModernBert,
@@ -297,9 +295,8 @@ def _write(
         "details": {"options": {"lr": LR, "matrix_lr": MATRIX_LR, "steps": run.step}, "versions": versions()},
     }
     options = EmbedderOptions(dimensions=WIDTHS[1:], weights="fp16")
-    write_embedder(
-        folder, like, config, model, {}, options, Described("tiny-search", "tiny-search", "CC-BY-SA-4.0"), report
-    )
+    about = Described("tiny-search", "tiny-search", "CC-BY-SA-4.0")
+    write_embedder(folder, lessons.like, config, model, {}, options, about, report)
     shutil.copy(lessons.tokenizer, folder / "tokenizer.json")
 
 
@@ -334,7 +331,7 @@ def _run(args: argparse.Namespace) -> None:
         teach(args.source, args.teacher, args.like, args.out, shards=args.shards, smoke=args.smoke)
     else:
         options = {"layers": args.layers, "device": args.device, "compiled": not args.smoke}
-        fit(states.Lessons(args.source), args.like, args.out, args.minutes, **options)
+        fit(states.Lessons(args.source), args.out, args.minutes, **options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -344,6 +341,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="what", required=True)
     teaching = commands.add_parser("teach", help="write the teacher's states")
     teaching.add_argument("source", metavar="DATA", type=Path, help="the folder that contains tasks and corpus")
+    teaching.add_argument("--like", type=Path, required=True, help="a folder of the family: the form of a student")
     teaching.add_argument("--teacher", type=Path, required=True, help="a folder of multilingual-e5-small")
     teaching.add_argument(
         "--shards", type=int, help=f"shards of {states.SHARD:,} texts to write; default: all, 0: none"
@@ -354,7 +352,6 @@ def _parser() -> argparse.ArgumentParser:
     fitting.add_argument("--layers", type=int, default=LAYERS, help=f"number of layers (default: {LAYERS})")
     fitting.add_argument("--device", default="cpu", help="cpu, or cuda to compute the teacher's states there too")
     for command in (teaching, fitting):
-        command.add_argument("--like", type=Path, required=True, help="a folder of the family")
         command.add_argument("-o", "--out", type=Path, required=True, help="the folder to make")
         command.add_argument("--threads", type=int, help="processor threads")
         command.add_argument("--smoke", action="store_true", help="a trial run")

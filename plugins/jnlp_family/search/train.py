@@ -20,11 +20,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jnlp.errors import status_of
+from jnlp.errors import UsageError, status_of
 from jnlp.strict_json import dumps
 from jnlp.training.embedder.pairs import CONTRADICTION, ENTAILMENT, Graded, GradedSet, Pair, PairSet, key_of
 from jnlp.training.embedder.trainer import Described, EmbedderOptions, EmbedderSets, fit_embedder
 from jnlp.training.stopping import Stopped
+from jnlp_family.search import prepared
 from jnlp_family.search.hard import asked as hard_pairs
 from jnlp_family.search.jaquad import questions
 from jnlp_family.search.material import rows
@@ -178,24 +179,33 @@ def smoke(options: EmbedderOptions, /) -> EmbedderOptions:
 
 
 def train(
-    data: Path, base: Path, out: Path, options: EmbedderOptions, /, *, most: int | None = None, hard: bool = False
+    data: Path,
+    base: Path,
+    out: Path,
+    options: EmbedderOptions,
+    /,
+    *,
+    most: int | None = None,
+    hard: bool = False,
+    device: str = "auto",
 ) -> TrainReport:
     """Train and write `tiny-search`.
 
     Args:
-        data: The folder that contains `tasks` and `corpus`.
+        data: The folder that contains `tasks` and `corpus`, or a file of `prepared.save`.
         base: The folder of `tiny`.
         out: The folder to make.
         options: The trainer's options.
         most: The maximum number of pairs of a set.
         hard: See `sets`.
+        device: Where it is trained; `auto` takes the GPU if there is one.
 
     Raises:
         JnlpError: The data or the base is missing, or `out` exists.
     """
     about = Described("tiny-search", "tiny", "CC-BY-SA-4.0", NOTES)
-    found = sets(data, most=most, hard=hard)
-    report = fit_embedder(found, options, out, base=base, progress=Said(), described=about)
+    found = prepared.load(data) if data.is_file() else sets(data, most=most, hard=hard)
+    report = fit_embedder(found, options, out, base=base, progress=Said(), described=about, device=device)
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
     text = dumps(training_record(metrics), indent=2)
     (out / "training.json").write_text(text + "\n", encoding="utf-8")
@@ -271,7 +281,12 @@ def _run(args: argparse.Namespace) -> None:
         use_threads(args.threads)
     most = 64 if args.smoke else None
     options = smoke(options) if args.smoke else options
-    report = train(args.data, args.base, args.out, options, most=most, hard=args.student)
+    if args.save_sets:
+        prepared.save(sets(args.data, most=most, hard=args.student), args.save_sets)
+        return
+    if args.base is None or args.out is None:
+        raise UsageError("--base and -o are needed", hint="only --save-sets goes without")
+    report = train(args.data, args.base, args.out, options, most=most, hard=args.student, device=args.device)
     sys.stdout.write("".join(f"{name:<24} {value:.4f}\n" for name, value in report.metrics.items()))
 
 
@@ -279,10 +294,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m jnlp_family.search.train", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("data", type=Path, help="the folder that contains tasks and corpus")
-    parser.add_argument("--base", type=Path, required=True, help="the folder of tiny, or of a student")
+    parser.add_argument("data", type=Path, help="the folder that contains tasks and corpus, or a file of sets")
+    parser.add_argument("--base", type=Path, help="the folder of tiny, or of a student")
     parser.add_argument("--student", action="store_true", help="the base has learned from a teacher: tune it")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="the folder to make")
+    parser.add_argument("-o", "--out", type=Path, help="the folder to make")
+    parser.add_argument("--save-sets", type=Path, metavar="FILE", help="write the sets for another machine, and end")
+    parser.add_argument("--device", default="auto", help="cpu or cuda (default: the GPU if there is one)")
     parser.add_argument("--epochs", type=int, help=f"passes over the pairs (default: {OPTIONS.epochs})")
     parser.add_argument("--minutes", type=float, help="time limit; the learning rate falls to 0 by then")
     parser.add_argument("--threads", type=int, help="processor threads")
