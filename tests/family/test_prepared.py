@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jnlp.encoder.load import load_embedder
-from jnlp.models.folder import inspect
 from jnlp.testing import make_model
 from jnlp.training.embedder.pairs import Graded, GradedSet, Pair, PairSet
 from jnlp.training.embedder.trainer import EmbedderSets
@@ -36,7 +35,7 @@ def test_training_reads_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[s
     base = make_model(tmp_path / "base", hidden=64, layers=1, texts=[pair.document for pair in PAIRS])
     arguments = [str(tmp_path / "sets.xz"), "--base", str(base), "-o", str(tmp_path / "made"), "--smoke"]
     assert train.main(arguments) == 0
-    assert load_embedder(inspect(tmp_path / "made")).dimension == 64
+    assert load_embedder(tmp_path / "made").dimension == 64
     assert "ndcg@10" in capsys.readouterr().out
 
 
