@@ -10,20 +10,23 @@ A page holds blocks between `<!-- print: WHAT -->` and `<!-- end -->`. WHAT is o
     hooks              the hooks, from their docstrings
     models             the models known by name
     options            the settings of the engine
+    scores, sizes      what the score of a search means, by score and by the size of an index
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"(<!-- print: (?P<kind>\w+)(?: (?P<rest>.*?))? -->\n).*?(<!-- end -->)", re.DOTALL)
+BLOCK = re.compile(r"(<!-- print: (?P<kind>\w+)(?: (?P<rest>[^\n]*?))? -->\n).*?(<!-- end -->)", re.DOTALL)
 TRAINED = re.compile(r"<!-- print: train .*?<!-- end -->", re.DOTALL)
 NUMBER = re.compile(r"\d+\.\d+")
 JUDGED = re.compile(r'"label": "[^"]*"|"scores": \{[^}]*\}')
@@ -127,6 +130,29 @@ def options() -> str:
     return "\n".join(rows)
 
 
+def scores() -> str:
+    """Return the first hits of a search by score, and how many were right."""
+    rows = [f"| {row['from']:.1f} | {row['hits']:,} | {row['right']:.2f} |" for row in measured()["first_hits"]]
+    return "\n".join(["| score from | hits | right |", "|---|---|---|", *rows])
+
+
+def sizes() -> str:
+    """Return how well scores hold, by the size of an index."""
+    names = ("right", "first_hits", "right_but_no_good_match", "wrong_and_no_good_match")
+    rows = [
+        f"| {int(size):,} | {' | '.join(f'{row[name]:.3f}' for name in names)} |"
+        for size, row in measured()["sizes"].items()
+    ]
+    head = "| passages | right | error | right, no good match | not right, no good match |"
+    return "\n".join([head, "|---|---|---|---|---|", *rows])
+
+
+def measured() -> Any:
+    """Return what the scores of a hybrid search with `tiny-search` were found to mean."""
+    text = (ROOT / "jnlp/models/builtin/tiny-search/search.json").read_text(encoding="utf-8")
+    return json.loads(text)["measured"]["hybrid"]
+
+
 def fenced(language: str, text: str) -> str:
     """Return text as a fenced block."""
     return f"```{language}\n{text}\n```"
@@ -135,7 +161,7 @@ def fenced(language: str, text: str) -> str:
 def printed(text: str) -> str:
     """Return a page with its blocks printed again."""
     makers = {"run": run, "train": run, "python": python, "file": file}
-    plain = {"cli": cli, "hooks": hooks, "models": models, "options": options}
+    plain = {"cli": cli, "hooks": hooks, "models": models, "options": options, "scores": scores, "sizes": sizes}
 
     def make(match: re.Match[str]) -> str:
         kind, rest = match["kind"], match["rest"]

@@ -79,7 +79,8 @@ class SearchScores:
     Args:
         dense_weight: The share of its cosines in a hybrid ranking that ranks best, from 0 to 1.
         hybrid, dense: The weights of the logistic function that turns a hit of this retriever into the share of
-            questions for which such a hit was right, in the order of `jnlp_search.query.scores.FEATURES`.
+            questions for which such a hit was right, in the order of `jnlp_search.query.scores.FEATURES`: those for an
+            index of one passage, then those for a thousand; or once, for any size.
     """
 
     dense_weight: float

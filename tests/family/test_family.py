@@ -60,12 +60,12 @@ def test_scores_are_those_of_the_weights(name: str) -> None:
 
 
 def test_a_search_weighs_the_vectors_as_the_scores_do() -> None:
-    from jnlp_search.query.scores import FEATURES
+    from jnlp_search.query.scores import WEIGHTS
 
     found = read_folder(BUILTIN / "tiny-search").spec.search
     assert found is not None
     assert found.dense_weight == cards.read(BUILTIN / "tiny-search/scores.json")["dense_weight"]
-    assert len(found.hybrid) == len(found.dense) == len(FEATURES)
+    assert len(found.hybrid) == len(found.dense) == WEIGHTS
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -10,17 +10,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import jnlp
 from jnlp.encoder.vectors import unit
 from jnlp.errors import JnlpError, UsageError
 from jnlp.models.folder import inspect
 from jnlp.models.resolve import BUILTIN
 from jnlp.testing import make_model
 from jnlp.types import Record, SearchScores
+from jnlp.types.search import GOOD_SCORE
 from jnlp_search import Index
 from jnlp_search.analyse import analyser, requirements
 from jnlp_search.options import Retriever
 from jnlp_search.query.language import Wording, read_query
-from jnlp_search.query.scores import FEATURES, LEXICAL, OTHER, Evidence, coverage, scores_of, share_right, word_weights
+from jnlp_search.query.scores import (
+    FEATURES,
+    LEXICAL,
+    OTHER,
+    WEIGHTS,
+    Evidence,
+    coverage,
+    scores_of,
+    share_right,
+    word_weights,
+)
 
 TEXTS = {
     "解約": "契約は三か月前に予告して解約できる。違約金はない。",
@@ -171,14 +183,50 @@ def test_an_answer_scores_above_none(index):
 
 @pytest.mark.parametrize("retriever", list(Retriever))
 @pytest.mark.parametrize("scores", [OTHER, inspect(BUILTIN / "tiny-search").search])
-@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(-1, 1), st.integers(0, 64))
-def test_a_better_hit_never_scores_less(retriever, scores, one, other, covered, more, cosine, words):
+@given(
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.floats(-1, 1),
+    st.integers(0, 64),
+    st.integers(0, 10_000),
+)
+def test_a_better_hit_never_scores_less(retriever, scores, one, other, covered, more, cosine, words, passages):
     low, high = sorted((one, other))
     less, most = sorted((covered, more))
-    evidence, better = Evidence(less, cosine, words), Evidence(most, cosine, words)
+    evidence, better = Evidence(less, cosine, words, passages), Evidence(most, cosine, words, passages)
     assert share_right(retriever, scores, low, evidence) <= share_right(retriever, scores, high, evidence)
     assert share_right(retriever, scores, high, evidence) <= share_right(retriever, scores, high, better)
     assert 0 < share_right(retriever, scores, low, evidence) < 1
+
+
+LEASE = {
+    "退去": "賃借人は、本物件を明け渡すときは、鍵を返却し、原状に復した上で賃貸人の立会いを受けなければならない。",
+    "賃料": "賃料は毎月末日までに翌月分を賃貸人の指定する口座に振り込むものとする。",
+    "禁止": "賃借人は、ペットの飼育、石油ストーブの使用をしてはならない。",
+}
+
+
+@pytest.mark.parametrize("many", [1, 2, 3])
+def test_a_right_answer_in_other_words_is_a_good_match_in_a_small_index(tmp_path, many):
+    with Index.open(tmp_path / "my.idx", jnlp.load()) as index:
+        index.add([Record(name, text) for name, text in list(LEASE.items())[:many]])
+        [answer, *_] = index.search("部屋を出るときはどうすればいいか")
+        [none, *_] = index.search("量子コンピュータの誤り訂正")
+        [word, *_] = index.search("明け渡す")
+    assert (answer.document, word.document) == ("退去", "退去")
+    assert answer.score >= GOOD_SCORE > none.score
+    assert word.score > 0.5
+
+
+def test_a_score_depends_on_how_many_passages_were_searched(tmp_path, engine, embedder):
+    embedder.search = SearchScores(0.5, (2.0, *[0.0] * (len(FEATURES) - 1), -2.0, *[0.0] * (len(FEATURES) - 1)))
+    with Index.open(tmp_path / "my.idx", engine) as index:
+        index.add([Record(f"{n}", f"契約の解約の条件{n}", {"n": n}) for n in range(10)])
+        ten = 2 - 4 * np.log(10) / np.log(1000)
+        assert index.search("契約")[0].score == pytest.approx(1 / (1 + np.exp(-ten)))
+        assert index.search("契約", where="n = 3")[0].score == pytest.approx(1 / (1 + np.exp(-2)))
 
 
 def test_words_weigh_by_how_rare_they_are():
@@ -208,6 +256,8 @@ def test_a_folder_says_how_its_model_does_in_a_search(tmp_path):
     (folder / "search.json").write_text(json.dumps({"dense_weight": 0.4, "hybrid": [1, 2]}), encoding="utf-8")
     assert inspect(folder).search == SearchScores(0.4, (1.0, 2.0))
     assert scores_of(inspect(folder).search) == SearchScores(0.4, OTHER.hybrid, OTHER.dense)
+    once = tuple(range(len(FEATURES)))  # of a version that did not look at the size
+    assert scores_of(SearchScores(0.4, once, once)) == SearchScores(0.4, 2 * once, 2 * once)
     for wrong in (
         {"dense_weight": 2},
         {"dense_weight": 0.5, "hybrid": [float("nan")]},
@@ -216,7 +266,7 @@ def test_a_folder_says_how_its_model_does_in_a_search(tmp_path):
         (folder / "search.json").write_text(json.dumps(wrong), encoding="utf-8")
         with pytest.raises(JnlpError, match=r"search\.json"):
             inspect(folder)
-    assert len(LEXICAL) == len(OTHER.hybrid) == len(OTHER.dense) == len(FEATURES)
+    assert len(LEXICAL) == len(OTHER.hybrid) == len(OTHER.dense) == WEIGHTS
 
 
 def test_threads_ask_with_conditions_of_their_own(tmp_path, engine):

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from jnlp.types import Embedder
     from jnlp_family.search.jaquad import Retrieval
+    from jnlp_search.analyse import Query
 
     Ranks = NDArray[np.int64]
     Cosines = NDArray[np.float32]
@@ -54,17 +55,27 @@ BEST = 10
 def full_text(task: Retrieval, /) -> tuple[list[dict[int, float]], list[dict[int, float]]]:
     """Return BM25 by passage for each question: of words, and of words and phrases as in `jnlp search`."""
     words = analyser(ANALYSER)
+    forms = [list(words.forms(text)) for text in task.passages]
+    both = list(map(words.query, task.queries))
+    found = ranked(forms, [*(replace(query, pairs=()) for query in both), *both])
+    return found[: len(both)], found[len(both) :]
+
+
+def ranked(words: Sequence[Sequence[str]], queries: Sequence[Query], /) -> list[dict[int, float]]:
+    """Return BM25 by passage for each query.
+
+    Args:
+        words: The index words of each passage.
+        queries: What to search for.
+    """
     with Catalog(sqlite3.connect(":memory:", isolation_level=None), Path(":memory:")) as catalog:
         catalog.db.executescript(TABLES)
-        rows = ((n, " ".join(word.form for word in words.words(text))) for n, text in enumerate(task.passages))
+        rows = ((number, " ".join(forms)) for number, forms in enumerate(words))
         catalog.db.executemany("INSERT INTO fulltext (rowid, words) VALUES (?, ?)", rows)
         postings = Postings(catalog)
         postings.sync(1)
         ranking = Ranking([Words(postings)])
-        queries = list(map(words.query, task.queries))
-        single = [ranking.lexical(replace(query, pairs=()), CANDIDATES) for query in queries]
-        both = [ranking.lexical(query, CANDIDATES) for query in queries]
-    return single, both
+        return [ranking.lexical(query, CANDIDATES) for query in queries]
 
 
 def cosines(embedder: Embedder, task: Retrieval, widths: Sequence[int] = (), /) -> dict[int, Cosines]:

@@ -16,22 +16,25 @@ from jnlp_search.analyse import analyser
 from jnlp_search.options import ANALYSER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-SOURCES = {"answers": None, "faq": None, "lawqa": None, "sections": 2_500}
-"""Sets of pairs that no built-in model was trained on, and how many of their first rows are used."""
+Rows = tuple[int, int | None]
+"""The first row that is used, and the one after the last; None is all."""
+
+SOURCES: dict[str, Rows] = {"answers": (0, None), "faq": (0, None), "lawqa": (0, None), "sections": (0, 2_500)}
+"""Sets of pairs that no built-in model was trained on, and which of their rows are used."""
 
 LEAST_WORDS, LEAST_CHARACTERS = 2, 30
 
 
-def pairs(data: Path, /) -> list[tuple[str, str]]:
-    """Return the questions and passages of all sources."""
+def pairs(data: Path, sources: Mapping[str, Rows] = SOURCES, /) -> list[tuple[str, str]]:
+    """Return the questions and passages of some sources."""
     found = []
-    for name, most in SOURCES.items():
+    for name, (first, stop) in sources.items():
         for path in sorted((data / "tasks" / name).glob("train.jsonl*")):
             text = (lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()).decode("utf-8")
-            rows: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()[:most]]
+            rows: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()[first:stop]]
             found += [(row["query"], row["positive"]) for row in rows if isinstance(row["positive"], str)]
     return found
 

@@ -56,11 +56,15 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The results: all candidates, the chosen ones, and the weights of the query's words in each index."""
+    """The results: all candidates, the chosen ones, the weights of the query's words in each index, and the size.
+
+    The size is the number of passages that were searched.
+    """
 
     candidates: Candidates
     picks: list[Pick]
     weights: tuple[dict[str, float], ...]
+    passages: int
 
 
 def search(readers: Sequence[Reader], query: str, options: SearchOptions, /) -> list[Hit]:
@@ -116,10 +120,11 @@ def _search(
         vectors = [one.question.vector for one in asked if one.question.vector is not None]
         for view in views if len(vectors) > 1 else ():
             view.prepare(np.stack(vectors), first_limit(asked[0].question.options))
+        passages = sum(view.count for view in views)
         for one in asked:
             candidates, picks = pick(views, one.question)
             weights = tuple(view.weights(own) for view, own in zip(views, one.question.queries, strict=True))
-            results.append(_Found(candidates, picks, weights))
+            results.append(_Found(candidates, picks, weights, passages))
     return [_finish(readers, manifests, one, result) for one, result in zip(asked, results, strict=True)]
 
 
@@ -151,7 +156,14 @@ def _ask(
     scores = scores_of(measured)
     share = scores.dense_weight if options.dense_weight is None else options.dense_weight
     queries = tuple(own.query(wording.text) for own in words)
-    return _Asked(wording, words, Question(queries, vector, share, options, tuple(own.name for own in words)), scores)
+    names = tuple(own.name for own in words)
+    listed = tuple(
+        own.name == "sudachi"  # a bigram query also looks for parts of index words
+        and own.version == manifest.analyser_version
+        and options.retriever is not Retriever.DENSE  # which reads no postings
+        for own, manifest in zip(words, manifests, strict=True)
+    )
+    return _Asked(wording, words, Question(queries, vector, share, options, names, listed), scores)
 
 
 def _views(
@@ -189,7 +201,7 @@ def _finish(readers: Sequence[Reader], manifests: Sequence[Manifest], asked: _As
             item.hit,
             rank=rank,
             score=scores[item.key],
-            highlights=highlights(asked.words[item.key[0]], asked.question.queries[item.key[0]], item.hit.text),
+            highlights=_highlights(asked, item),
             explain=explain(item.key) if explain else None,
             index=escape_path(str(readers[item.key[0]].folder)) if len(readers) > 1 else None,
         )
@@ -198,6 +210,13 @@ def _finish(readers: Sequence[Reader], manifests: Sequence[Manifest], asked: _As
     if options.evidence:
         hits = _find_evidence(readers, manifests, asked, found, hits, [item.key[0] for _, item in shown])
     return [_under_headings(hit, item) for hit, (_, item) in zip(hits, shown, strict=True)]
+
+
+def _highlights(asked: _Asked, item: Pick) -> tuple[tuple[int, int], ...]:
+    """Return the offsets of the query's words; a passage that has none is not analysed."""
+    if item.found is not None and not item.found:
+        return ()
+    return highlights(asked.words[item.key[0]], asked.question.queries[item.key[0]], item.hit.text)
 
 
 def _under_headings(hit: Hit, item: Pick) -> Hit:
@@ -254,12 +273,14 @@ def _evidence(asked: _Asked, found: _Found) -> Evidence:
     """Return how well the first passages fit the query."""
     covered = 0.0
     for item in found.picks[:LOOKED_AT]:
-        number = item.key[0]
-        found_words = matched(asked.words[number].name, asked.question.queries[number].forms, item.hit.text)
-        words = {word.form for word in found_words}
-        covered = max(covered, coverage(found.weights[number], [words]))
+        words = item.found
+        if words is None:
+            number = item.key[0]
+            forms = asked.question.queries[number].forms
+            words = frozenset(word.form for word in matched(asked.words[number].name, forms, item.hit.text))
+        covered = max(covered, coverage(found.weights[item.key[0]], [words]))
     cosine = max(found.candidates.dense.values(), default=0.0)
-    return Evidence(covered, cosine, len(asked.question.queries[0].forms))
+    return Evidence(covered, cosine, len(asked.question.queries[0].forms), found.passages)
 
 
 def _arrange(picks: Sequence[Pick], options: SearchOptions) -> list[tuple[int, Pick]]:

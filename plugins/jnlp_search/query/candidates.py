@@ -43,6 +43,7 @@ class Question:
         dense_weight: The weight of the cosines in the fusion.
         options: How to search.
         analysers: The name of the analyser of each index.
+        listed: For each index, whether its full text has the words that its analyser finds in a passage today.
     """
 
     queries: tuple[Query, ...]
@@ -50,6 +51,7 @@ class Question:
     dense_weight: float
     options: SearchOptions
     analysers: tuple[str, ...]
+    listed: tuple[bool, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +67,20 @@ class Candidates:
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """A chosen candidate, with its bare hit, and the heading paths that begin in its passage."""
+    """A chosen candidate, with its bare hit.
+
+    Args:
+        key: Its chunk, of several the first.
+        document: Its document.
+        hit: The hit.
+        found: The query's words in it; None where the full text does not tell.
+        within: The heading paths that begin in its passage.
+    """
 
     key: Key
     document: tuple[int, int]
     hit: Hit
+    found: frozenset[str] | None
     within: tuple[tuple[str, ...], ...] = ()
 
 
@@ -87,17 +98,21 @@ def pick(views: Sequence[View], asked: Question, /) -> tuple[Candidates, list[Pi
             break
         limit *= 4
     hits: dict[Key, Hit] = {}
+    found: dict[Key, frozenset[str] | None] = {}
     within: dict[Key, tuple[tuple[str, ...], ...]] = {}
     for number, view in enumerate(views):
         own = [key for key in chosen if key[0] == number]
         whole = [join(joined[key]) for key in own]
         hits |= dict(zip(own, view.hits(whole, sharing=options.group), strict=True))
         for key, passage in zip(own, whole, strict=True):
+            found[key] = _listed_words(view, asked, number, passage) if len(joined[key]) == 1 else None
             within[key] = tuple(map(tuple, passage.read_place().get("within", ())))
         for key, passage in zip(own, whole, strict=True) if options.context else ():
             before, after = around(passage, view.neighbours(passage, options.context), options.context)
             hits[key] = replace(hits[key], before=before, after=after)
-    return candidates, [Pick(key, (key[0], passages[key].document), hits[key], within[key]) for key in chosen]
+    return candidates, [
+        Pick(key, (key[0], passages[key].document), hits[key], found[key], within[key]) for key in chosen
+    ]
 
 
 def first_limit(options: SearchOptions, /) -> int:
@@ -133,12 +148,21 @@ def _weight(views: Sequence[View], asked: Question, lexical: Mapping[Key, float]
     """Return the weight of the cosines: the given one, or more than the model's where full text found few words."""
     if asked.options.dense_weight is not None:
         return asked.dense_weight
+    weights = [view.weights(query) for view, query in zip(views, asked.queries, strict=True)]
     covered = 0.0
     for (number, chunk), _ in sort_by_score(lexical)[:LOOKED_AT]:
-        forms, text = asked.queries[number].forms, views[number].passages([chunk])[chunk].text
-        found = {word.form for word in matched(asked.analysers[number], forms, text)}
-        covered = max(covered, coverage(views[number].weights(asked.queries[number]), [found]))
+        passage = views[number].passages([chunk])[chunk]
+        found = _listed_words(views[number], asked, number, passage)
+        if found is None:
+            words = matched(asked.analysers[number], asked.queries[number].forms, passage.text)
+            found = frozenset(word.form for word in words)
+        covered = max(covered, coverage(weights[number], [found]))
     return dense_share(asked.dense_weight, covered)
+
+
+def _listed_words(view: View, asked: Question, number: int, passage: Passage) -> frozenset[str] | None:
+    """Return the query's words in a passage of an index, without analysing it; None if the full text does not tell."""
+    return view.words_in(asked.queries[number].forms, passage) if asked.listed[number] else None
 
 
 class _Passages:

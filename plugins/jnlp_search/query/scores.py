@@ -1,8 +1,10 @@
 """The calibrated score of a hit: the share of questions for which such a hit was right.
 
 It is a logistic function of the hit's fused score relative to the other candidates, and of how well the best candidates
-fit the query. Its weights were fitted on questions of JaQuAD, whole and as keywords. For two in five, the passage with
-the answer was removed from the collection (`python -m jnlp_family.search.calibrate`, docs/quality.md).
+fit the query. A cosine of .4 says much among three passages and little among a thousand, so there are two sets of
+weights, for one passage and for a thousand; between, they are interpolated by the logarithm of the size. They were
+fitted on questions to collections of six sizes. For two questions in five, the passage with the answer was not in the
+collection (`python -m jnlp_family.search.calibrate`, docs/search.md).
 """
 
 from __future__ import annotations
@@ -21,16 +23,67 @@ FEATURES = ("one", "relative", "close to the best", "coverage", "cosine", "words
 """The features that the weights belong to: 1; the hit's `fused` relative to the best one's, and its eighth power; the
 `Evidence`; and the product of two."""
 
-LEXICAL = (-13.9557, 4.3423, 2.7026, 2.6314, 0.0, 1.4532, 2.5551)
+WEIGHTS = 2 * len(FEATURES)
+"""The number of weights of a retriever: those for one passage, then those for `MANY`."""
+
+MANY = 1_000
+"""Passages from which on the weights no longer change."""
+
+LEXICAL = (
+    -6.4324,
+    0.0,
+    3.831,
+    0.0,
+    0.0,
+    0.5779,
+    5.6061,
+    -10.0929,
+    2.0254,
+    2.5701,
+    0.0,
+    0.0,
+    1.1761,
+    3.9752,
+)
 """The weights for full text alone, without a model."""
 
 OTHER = SearchScores(
     dense_weight=0.5,
-    hybrid=(-13.9857, 4.3417, 3.5064, 2.6678, 0.0, 1.2198, 2.0941),
-    dense=(-9.0308, 1.5276, 2.5941, 0.0, 0.0, 0.7739, 3.9556),
+    hybrid=(
+        -5.9133,
+        0.0,
+        4.0236,
+        0.0,
+        0.0,
+        0.131,
+        5.6779,
+        -9.3859,
+        1.1139,
+        3.2945,
+        0.0,
+        0.0,
+        1.0211,
+        3.7304,
+    ),
+    dense=(
+        -5.8183,
+        0.0,
+        4.2255,
+        0.0,
+        0.0,
+        0.0585,
+        4.5754,
+        -7.9088,
+        0.6078,
+        3.4148,
+        0.0,
+        0.0,
+        0.6058,
+        3.0091,
+    ),
 )
-"""For an embedder that was not measured: the weights of multilingual-e5-small, fitted without the cosine, whose range
-differs between models."""
+"""For an embedder that was not measured: the weights of `tiny-search`, fitted without the cosine, whose range differs
+between models."""
 
 PRIOR = (40, 2)
 """Passages added to a collection when words are weighted, and how many of them have any given word."""
@@ -54,11 +107,13 @@ class Evidence:
         coverage: The weighted share of the query's words in one passage, the best of the first few.
         cosine: The largest cosine; 0 without a search by vectors.
         words: The number of different words of the query.
+        passages: The number of passages that were searched.
     """
 
     coverage: float
     cosine: float
     words: int
+    passages: int
 
 
 def word_weights(count: int, holding: Mapping[str, int], /) -> dict[str, float]:
@@ -106,18 +161,20 @@ def dense_share(share: float, covered: float, /) -> float:
 
 
 def scores_of(measured: SearchScores | None, /) -> SearchScores:
-    """Return the measured weights of a model, or the defaults for a model without any."""
+    """Return the measured weights of a model, or the defaults for a model without any.
+
+    As many weights as `FEATURES` are those for every size: `search.json` had no others before.
+    """
     if measured is None:
         return OTHER
-    size = len(FEATURES)
     hybrid, dense = (
-        own if len(own) == size else other
+        own if len(own) == WEIGHTS else 2 * own if len(own) == len(FEATURES) else other
         for own, other in ((measured.hybrid, OTHER.hybrid), (measured.dense, OTHER.dense))
     )
     return SearchScores(measured.dense_weight, hybrid, dense)
 
 
-def features(relative: float, evidence: Evidence, /) -> tuple[float, ...]:
+def values(relative: float, evidence: Evidence, /) -> tuple[float, ...]:
     """Return the values of `FEATURES`."""
     return (
         1.0,
@@ -130,8 +187,20 @@ def features(relative: float, evidence: Evidence, /) -> tuple[float, ...]:
     )
 
 
+def largeness(passages: int, /) -> float:
+    """Return where a number of passages is between 1 and `MANY`, from 0 to 1.
+
+    Example:
+        >>> largeness(1), largeness(1_000), largeness(1_000_000)
+        (0.0, 1.0, 1.0)
+    """
+    return math.log(min(max(passages, 1), MANY)) / math.log(MANY)
+
+
 def share_right(retriever: Retriever, scores: SearchScores, relative: float, evidence: Evidence, /) -> float:
     """Return the share of questions for which such a hit was right, from 0 to 1; it rises with `relative`."""
     weights = {Retriever.LEXICAL: LEXICAL, Retriever.DENSE: scores.dense, Retriever.HYBRID: scores.hybrid}[retriever]
-    logit = sum(weight * value for weight, value in zip(weights, features(relative, evidence), strict=True))
+    large, size = largeness(evidence.passages), len(FEATURES)
+    between = [(1 - large) * one + large * many for one, many in zip(weights[:size], weights[size:], strict=True)]
+    logit = sum(weight * value for weight, value in zip(between, values(relative, evidence), strict=True))
     return 1 / (1 + math.exp(-min(max(logit, -50.0), 50.0)))

@@ -11,6 +11,7 @@ from jnlp_search.draft import PATH
 from jnlp_search.query.bm25 import Ranking
 from jnlp_search.query.scores import word_weights
 from jnlp_search.roots import display_name, display_path
+from jnlp_search.store.postings import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -54,6 +55,13 @@ class View:
         self._near: dict[tuple[bytes, int], dict[int, float]] = {}
         self._shard: dict[int, int] = {}  # of the chunks that were found
         self._shard_of_document: dict[int, int] = {}
+
+    @property
+    def count(self) -> int:
+        """The number of passages that are searched: those that a condition, a phrase or an excluded word leaves."""
+        among = [part.words.among for part in self._parts]
+        sizes = (part.words.postings.size[0] for part in self._parts)
+        return sum(size if left is None else len(left) for size, left in zip(sizes, among, strict=True))
 
     def lexical(self, asked: Query, limit: int, /) -> dict[int, float]:
         """Return BM25 by chunk, of the best chunks for the query's words and phrases."""
@@ -99,6 +107,26 @@ class View:
             for passage in passages.values() if len(self._parts) > 1 else ():
                 self._shard_of_document[passage.document] = self._shard[passage.chunk]
         return found
+
+    def words_in(self, forms: Iterable[str], passage: Passage, /) -> frozenset[str] | None:
+        """Return which of some index words a passage has, without analysing it; None if the full text does not tell.
+
+        Args:
+            forms: The words.
+            passage: One that was found.
+        """
+        if not passage.analysed:
+            return None
+        found = []
+        postings = self._parts[self._shard[passage.chunk] if len(self._parts) > 1 else 0].words.postings
+        for form in forms:
+            if tokens(form) != (form,):
+                return None
+            chunks = postings.find(form).chunks
+            at = int(chunks.searchsorted(passage.chunk))
+            if at < len(chunks) and chunks[at] == passage.chunk:
+                found.append(form)
+        return frozenset(found)
 
     def neighbours(self, passage: Passage, count: int, /) -> list[Passage]:
         """Return passages of the same document, as many as `count` before it and after it, in their order."""

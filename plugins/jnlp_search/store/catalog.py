@@ -378,7 +378,7 @@ class Catalog:
                 raise self.damaged(f"passage {chunk} was changed")
             document, ordinal, start, stop, _, text, passage, place, same = columns
             shown = text if passage is None else passage
-            found[chunk] = Passage(chunk, document, ordinal, start, stop, shown, same, place)
+            found[chunk] = Passage(chunk, document, ordinal, start, stop, shown, same, place, passage is None)
         if len(found) < len(chunks):
             lost = next(chunk for chunk in chunks if chunk not in found)
             raise self.damaged(f"passage {lost} is missing")

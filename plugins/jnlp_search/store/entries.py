@@ -40,7 +40,10 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A chunk as a search reads it; `document` is the document's number."""
+    """A chunk as a search reads it; `document` is the document's number.
+
+    `analysed` is true where `text` is what the full text has the words of: not where another text is shown.
+    """
 
     chunk: int
     document: int
@@ -50,6 +53,7 @@ class Passage:
     text: str
     same: bytes
     place: str | None = None
+    analysed: bool = False
 
     def read_place(self) -> dict[str, Any]:
         """Return the place as `outline.Spot.to_json` wrote it; empty if nothing is known."""
