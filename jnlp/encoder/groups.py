@@ -162,10 +162,14 @@ class _Maker:
         places = np.arange(lengths.max())[None]
         inside = places < lengths
         at = np.minimum(places, lengths - 1)
-        reached = inside[:, None, :]
-        if self._window is not None and self._window < lengths.max() - 1:
-            reached = reached & (np.abs(at[:, :, None] - places[:, None, :]) <= self._window)
-        self._add(starts + at, inside, starts + at, reached)
+        near = self._window is not None and self._window < lengths.max() - 1
+        mask = None
+        if near or not inside.all():
+            reached = self._put(inside)[:, None, :]
+            if near:
+                reached = reached & self._near(at, places)
+            mask = self._mask(reached)
+        self._add(starts + at, inside, starts + at, mask)
 
     def blocks(self, sequences: list[int], window: int) -> None:
         """Add sequences one after another, cut into blocks of queries at any position."""
@@ -174,19 +178,26 @@ class _Maker:
         first = np.arange(0, len(tokens), BLOCK)[:, None]
         places, reach = first + np.arange(BLOCK), first + np.arange(-window, BLOCK + window)
         at, near = np.minimum(places, len(tokens) - 1), np.clip(reach, 0, len(tokens) - 1)
-        reached = (owner[at][:, :, None] == owner[near][:, None, :]) & (near == reach)[:, None, :]
-        reached &= np.abs(at[:, :, None] - reach[:, None, :]) <= window
-        self._add(tokens[at], places < len(tokens), tokens[near], reached)
+        theirs, ours = self._put(np.where(near == reach, owner[near], -1)), self._put(owner[at])
+        reached = (ours[:, :, None] == theirs[:, None, :]) & self._near(at, reach)
+        self._add(tokens[at], places < len(tokens), tokens[near], self._mask(reached))
 
-    def _add(self, queries: Grid, inside: Inside, keys: Grid, reached: Inside) -> None:
+    def _add(self, queries: Grid, inside: Inside, keys: Grid, mask: Tensor | None) -> None:
         self._order[queries[inside]] = self._size + np.flatnonzero(inside)
         self._size += queries.size
-        mask = None
-        if not reached.all():
-            unreached = torch.from_numpy(~reached)
-            mask = torch.zeros(reached.shape, dtype=self._dtype).masked_fill_(unreached, float("-inf"))
-            mask = mask.to(self._device)
         self._groups.append(Group(len(queries), self._tokens(queries), self._tokens(keys), mask))
+
+    def _near(self, queries: Grid, keys: Grid) -> Tensor:
+        """Return which keys are within the window of each query: `[n or 1, queries, keys]`, on the device."""
+        assert self._window is not None  # asked for in local layers only
+        return (self._put(queries)[:, :, None] - self._put(keys)[:, None, :]).abs() <= self._window
+
+    def _mask(self, reached: Tensor) -> Tensor:
+        """Return the mask: it is as large as the scores of a head, so it is made on the device."""
+        return torch.zeros(reached.shape, dtype=self._dtype, device=self._device).masked_fill_(~reached, float("-inf"))
+
+    def _put(self, values: Grid | Inside) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
 
     def _tokens(self, grid: Grid) -> Tensor | slice:
         tokens = grid.ravel()

@@ -41,16 +41,18 @@ class Packed:
 
     def to(self, device: torch.device | str) -> Packed:
         """Return the batch on a device; copies to a GPU use pinned memory and do not block."""
-        import torch
+        types = None if self.types is None else send(self.types, device)
+        return Packed(
+            send(self.ids, device), send(self.positions, device), send(self.cu_seqlens, device), self.lengths, types
+        )
 
-        if torch.device(device).type == "cpu":
-            return self
 
-        def move(tensor: Tensor) -> Tensor:
-            return tensor.pin_memory().to(device, non_blocking=True)
+def send(tensor: Tensor, device: torch.device | str, /) -> Tensor:
+    """Return a host tensor on a device; a copy to a GPU uses pinned memory and does not block."""
+    import torch
 
-        types = None if self.types is None else move(self.types)
-        return Packed(move(self.ids), move(self.positions), move(self.cu_seqlens), self.lengths, types)
+    kind = torch.device(device).type
+    return tensor if kind == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
 
 def pack(

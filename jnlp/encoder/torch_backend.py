@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from jnlp.encoder.compute import compute
-from jnlp.encoder.packing import Packed, pack
+from jnlp.encoder.packing import Packed, pack, send
 from jnlp.encoder.pooling import pool
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class TorchBackend:
 
     def index(self, at: IntArray, /) -> Tensor:
         """Return int64 positions on the device."""
-        return torch.from_numpy(at).to(self.device)
+        return send(torch.from_numpy(at), self.device)
 
     def to_host(self, outputs: Sequence[Tensor] | Tensor, /) -> Sequence[FloatArray]:
         """Return float32 arrays; from a GPU in one copy."""

@@ -60,15 +60,10 @@ class DenseEncoder:
         """
         config, x = self.encoder.config, self.encoder.embeddings(packed.ids)
         dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+        masks = dense_masks(packed, length, config.local_attention // 2, dtype)
         kinds = [
-            (
-                *rotation(packed.positions, config.head_dim, theta),
-                dense_mask(packed.lengths, length, window, dtype, x.device),
-            )
-            for theta, window in (
-                (config.global_rope_theta, None),
-                (config.local_rope_theta, config.local_attention // 2),
-            )
+            (*rotation(packed.positions, config.head_dim, theta), mask)
+            for theta, mask in zip((config.global_rope_theta, config.local_rope_theta), masks, strict=True)
         ]
         if length not in self.compiled:
             return self._form(length)(x, kinds[0], kinds[1])
@@ -99,16 +94,19 @@ def rotation(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Te
     return angles.cos(), angles.sin()
 
 
-def dense_mask(
-    lengths: tuple[int, ...], length: int, window: int | None, dtype: torch.dtype, device: torch.device
-) -> Tensor:
-    """Return the mask to add to the scores, 0 or -inf, `[rows, 1, length, length]`."""
-    owner = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths)).view(-1, length)
-    reached = owner[:, :, None] == owner[:, None, :]
-    if window is not None:
-        at = torch.arange(length)
-        reached &= (at[:, None] - at).abs() <= window
-    return torch.zeros(reached.shape, dtype=dtype).masked_fill_(~reached, float("-inf"))[:, None].to(device)
+def dense_masks(packed: Packed, length: int, window: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return the masks of global and local layers, 0 or -inf, to add to the scores: `[rows, 1, length, length]`."""
+    device, total = packed.ids.device, len(packed.ids)
+    sequences = torch.arange(len(packed.lengths), device=device)
+    owner = torch.repeat_interleave(sequences, packed.cu_seqlens.diff(), output_size=total).view(-1, length)
+    reached = (owner[:, :, None] == owner[:, None, :])[:, None]
+    at = torch.arange(length, device=device)
+    near = (at[:, None] - at).abs() <= window
+    everywhere, local = (
+        torch.zeros(mask.shape, dtype=dtype, device=device).masked_fill_(~mask, float("-inf"))
+        for mask in (reached, reached & near)
+    )
+    return everywhere, local
 
 
 def _encode(encoder: ModernBert, length: int, x: Tensor, everywhere: Kind, near: Kind) -> Tensor:

@@ -50,8 +50,11 @@ class Objective(Protocol[B]):
         """Return the batches of an epoch, counted from 0; they depend on `rng` and on `state()` alone."""
         ...
 
-    def backward(self, batch: B, /) -> tuple[float, int]:
-        """Accumulate the gradients of one batch in the module; return its mean loss and its tokens."""
+    def backward(self, batch: B, /) -> tuple[float | Tensor, int]:
+        """Accumulate the gradients of one batch in the module; return its mean loss and its tokens.
+
+        A loss that is a tensor of a GPU is read after the step, so that the GPU has the step's work meanwhile.
+        """
         ...
 
     def evaluate(self) -> dict[str, float]:
@@ -241,9 +244,10 @@ class _Run(Generic[B]):
         loss, tokens = self.objective.backward(batch)
         if self.team.size > 1:
             add_gradients(module, self.team)
-            both = torch.tensor([loss, float(tokens)], dtype=torch.float64, device=self.team.device)
+            both = torch.tensor([float(loss), float(tokens)], dtype=torch.float64, device=self.team.device)
             loss, tokens = float((summed := self.team.total(both))[0]), int(summed[1])
         update(module, self.optimisers, factor, clip=self.pace.clip)
+        loss = float(loss)
         state.losses.append(loss)
         state.position, state.step, state.tokens = state.position + 1, state.step + 1, state.tokens + tokens
         (state.seconds,) = self.team.follow((self.clock.elapsed,))

@@ -51,18 +51,17 @@ class Muon(torch.optim.Optimizer):
                 self._step_together(params, group["lr"], group["momentum"], group["weight_decay"])
 
     def _step_together(self, params: Sequence[Tensor], lr: float, momentum: float, weight_decay: float) -> None:
-        updates = []
         for param in params:
-            state = self.state[param]
-            if "momentum" not in state:
+            if "momentum" not in (state := self.state[param]):
                 state["momentum"] = torch.zeros_like(param)
-            gradient = cast("Tensor", param.grad)
-            state["momentum"].lerp_(gradient, 1 - momentum)
-            updates.append(torch.lerp(gradient, state["momentum"], momentum))
+        averages = [self.state[param]["momentum"] for param in params]
+        gradients = [cast("Tensor", param.grad) for param in params]
+        torch._foreach_lerp_(averages, gradients, 1 - momentum)
+        updates = orthogonalise(torch.stack(torch._foreach_lerp(gradients, averages, momentum)))
         rows, columns = params[0].shape
         scale = 0.2 * max(rows, columns) ** 0.5
-        for param, update in zip(params, orthogonalise(torch.stack(updates)), strict=True):
-            param.mul_(1 - lr * weight_decay).add_(update.to(param.dtype), alpha=-lr * scale)
+        torch._foreach_mul_(params, 1 - lr * weight_decay)
+        torch._foreach_add_(params, updates.to(params[0].dtype).unbind(), alpha=-lr * scale)
 
 
 class StableAdamW(torch.optim.Optimizer):
@@ -106,9 +105,9 @@ class StableAdamW(torch.optim.Optimizer):
         state["first"].lerp_(gradient, 1 - first)
         state["second"].mul_(second).addcmul_(gradient, gradient, value=1 - second)
         ratio = (gradient.square() / state["second"].clamp(min=group["eps"] ** 2)).mean().sqrt()
-        rate = group["lr"] / max(float(ratio), 1.0)
+        rate = group["lr"] / ratio.clamp(min=1.0)  # stays on the device: nothing waits for it
         param.mul_(1 - rate * group["weight_decay"])
-        param.addcdiv_(state["first"], state["second"].sqrt().add_(group["eps"]), value=-rate)
+        param.sub_(rate * state["first"] / state["second"].sqrt().add_(group["eps"]))
 
 
 def _without_bias(beta: float, step: int) -> float:

@@ -58,7 +58,7 @@ class Team(Protocol):
         """Leave the gradients of a loss in its parameters."""
         ...
 
-    def mean(self, value: float, /) -> float:
+    def mean(self, value: Tensor, /) -> Tensor:
         """Return the mean of a value over the processes."""
         ...
 
@@ -96,7 +96,7 @@ class Alone:
         """Leave the gradients of a loss in its parameters."""
         loss.backward()  # type: ignore[no-untyped-call]
 
-    def mean(self, value: float, /) -> float:
+    def mean(self, value: Tensor, /) -> Tensor:
         """Return the value."""
         return value
 
@@ -160,9 +160,10 @@ class Accelerated:
         """Leave the gradients of a loss in its parameters."""
         self._accelerator.backward(loss)
 
-    def mean(self, value: float, /) -> float:
+    def mean(self, value: Tensor, /) -> Tensor:
         """Return the mean over the processes."""
-        return float(self._accelerator.reduce(torch.tensor(value, device=self.device), "mean"))
+        mean: Tensor = self._accelerator.reduce(value, "mean")
+        return mean
 
     def total(self, values: Tensor, /) -> Tensor:
         """Return the sum over the processes."""

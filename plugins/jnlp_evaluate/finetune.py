@@ -18,7 +18,7 @@ from jnlp.training.classifier.options import ClassifierOptions
 from jnlp.training.classifier.targets import Goal, goal, typed
 from jnlp.training.epochs import Pace, fit
 from jnlp.training.folder import encode, read_config
-from jnlp.training.micro_batches import MICRO_TOKENS, precision
+from jnlp.training.micro_batches import micro_tokens, precision
 from jnlp.types import Choice, Example, Measured, ProblemType
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ class ChoiceModel:
 
     def parts(self, rows: Sequence[int], /) -> list[list[int]]:
         """Group rows by length under the token budget."""
-        return [[rows[i] for i in group] for group in batches([self.tokens([r]) for r in rows], MICRO_TOKENS)]
+        most = micro_tokens(self.module.config, self.device)
+        return [[rows[i] for i in group] for group in batches([self.tokens([r]) for r in rows], most)]
 
     def logits(self, rows: Sequence[int], /) -> Tensor:
         """Return fp32 logits `[rows, answers]`."""

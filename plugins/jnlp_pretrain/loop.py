@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
     from jnlp.training.schedule import Clock
     from jnlp.training.team import Team
@@ -42,8 +42,11 @@ class Objective(Protocol):
         """Return the factor of the optimisers' rates."""
         ...
 
-    def backward(self, step: int, progress: float, /) -> tuple[float, int]:
-        """Accumulate the gradients of one step; return its loss and its number of tokens."""
+    def backward(self, step: int, progress: float, /) -> tuple[Tensor, int]:
+        """Accumulate the gradients of one step; return its loss and its number of tokens.
+
+        The loss is read only when it is logged, so that a GPU's work can be queued ahead.
+        """
         ...
 
     def evaluate(self) -> dict[str, float]:
@@ -164,11 +167,12 @@ class _Run:
         self.team.wait()
         return {**final, "steps": self.step, "tokens": self.tokens, "seconds": self.clock.elapsed}
 
-    def _log_training(self, loss: float, factor: float) -> None:
+    def _log_training(self, loss: Tensor, factor: float) -> None:
+        mean = float(loss)  # waits for the device, so it comes before the time
         now, done = time.monotonic(), self.clock.progress(self.tokens)
         speed = (self.tokens - self.seen[1]) / max(now - self.seen[0], 1e-9)
         left = (1 - done) * (now - self.begun[0]) / max(done - self.begun[1], 1e-9)
-        figures = {"loss": loss, "tokens_per_second": speed, "rate": factor, "progress": done, "seconds_left": left}
+        figures = {"loss": mean, "tokens_per_second": speed, "rate": factor, "progress": done, "seconds_left": left}
         self.seen = now, self.tokens
         if not self.warm:  # the first steps compile and fill caches: the time left is estimated from those after them
             self.begun, self.warm = (now, done), True

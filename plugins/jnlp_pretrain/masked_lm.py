@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 
-from jnlp.encoder.packing import Packed, pack
+from jnlp.encoder.packing import Packed, pack, send
 from jnlp.training.dense_encoder import LONGEST, DenseEncoder
 from jnlp.training.team import Alone
 from jnlp_pretrain.masking import mask
@@ -138,7 +138,7 @@ class MaskedLMObjective:
         """Return the factor of the optimiser's rates."""
         return self.recipe.rate(progress)
 
-    def backward(self, step: int, progress: float, /) -> tuple[float, int]:
+    def backward(self, step: int, progress: float, /) -> tuple[Tensor, int]:
         """Accumulate the gradients of one step over its micro-batches; return its loss and its tokens."""
         if self._wrapped is None:
             self._wrapped = self.team.prepare(self.loss)
@@ -158,7 +158,7 @@ class MaskedLMObjective:
                         error = self._wrapped(batch) / len(mine)
                     self.team.backward(error)
                 losses.append(error.detach())
-        return self.team.mean(float(torch.stack(losses).sum())), tokens
+        return self.team.mean(torch.stack(losses).sum()), tokens
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
@@ -230,7 +230,7 @@ class MaskedLMObjective:
         packed = pack([*itertools.chain.from_iterable(filled)])
         masked = mask(packed.ids.numpy(), rate, self.model.config.vocab_size, rng)
         packed = replace(packed, ids=torch.from_numpy(masked.ids)).to(device)
-        at, targets = (torch.from_numpy(x).to(device) for x in (masked.at, masked.targets))
+        at, targets = (send(torch.from_numpy(x), device) for x in (masked.at, masked.targets))
         return Batch(packed, at, targets, length if dense else None, tokens)
 
     def _precision(self) -> torch.autocast:

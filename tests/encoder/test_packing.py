@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jnlp.encoder.packing import batches, pack
-from jnlp.encoder.pooling import pool
+from jnlp.encoder.pooling import PIECE, mean_of_pieces, pool
 from jnlp.types import Pooling
 
 lengths = st.lists(st.integers(1, 60), max_size=40)
@@ -47,3 +47,18 @@ def test_pool():
     assert pool(states, packed, Pooling.MEAN).tolist() == [[2, 3], [6, 7], [9, 10]]
     assert pool(states.bfloat16(), packed, Pooling.MEAN).dtype == torch.float32
     np.testing.assert_array_equal(pool(states, packed, Pooling.MEAN)[0], states[:3].mean(0))
+
+
+def test_pieces_give_the_mean_of_the_whole_and_its_gradient():
+    import torch
+
+    packed = pack([[1] * length for length in (1, 300, PIECE, 2 * PIECE, PIECE + 1, 5)])
+    states = torch.randn(len(packed.ids), 3)
+    found = []
+    for mean in (mean_of_pieces, lambda x, batch: pool(x, batch, Pooling.MEAN)):
+        leaf = states.clone().requires_grad_()
+        vectors = mean(leaf, packed)
+        (vectors * torch.arange(1.0, 7)[:, None]).sum().backward()
+        found.append((vectors, leaf.grad))
+    for got, wanted in zip(*found, strict=True):
+        torch.testing.assert_close(got, wanted)

@@ -64,7 +64,7 @@ def _gradients(objective: MaskedLMObjective) -> tuple[float, dict[str, torch.Ten
     objective.model.zero_grad()
     loss, _ = objective.backward(0, 0.0)
     found = {n: p.grad.clone() for n, p in objective.model.named_parameters() if p.grad is not None}
-    return loss, found
+    return float(loss), found
 
 
 def _same(mine: MaskedLMObjective, theirs: MaskedLMObjective, tolerance: float = 1e-5) -> None:

@@ -189,7 +189,7 @@ def test_grad_cache_gives_the_gradients_of_the_whole_graph(base):
         )
         found.append((loss, vectors, {n: p.grad.clone() for n, p in module.named_parameters() if p.grad is not None}))
     (loss, vectors, whole), (cached_loss, cached_vectors, cached) = found
-    assert cached_loss == pytest.approx(loss, rel=1e-6)
+    assert float(cached_loss) == pytest.approx(float(loss), rel=1e-6)
     torch.testing.assert_close(cached_vectors, vectors)
     assert whole
     assert whole.keys() == cached.keys()
@@ -249,7 +249,7 @@ def test_a_step_takes_the_mean_of_the_losses_at_all_widths(base):
         contrast = contrast_of(replace(OPTIONS, dimensions=dimensions, temperature=0.05, mine=0, batch_size=8), 32)
         objective = EmbedderObjective(encoder, [PairRows(data, contrast, 32)], Held(), cache_tokens=10**6)
         step = next(iter(objective.rows[0].steps(0, np.random.default_rng(0))))
-        assert objective.backward(step)[0] == pytest.approx(expected, rel=1e-4)
+        assert float(objective.backward(step)[0]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_mining_leaves_out_answers_and_what_is_too_near():

@@ -17,7 +17,7 @@ from jnlp.encoder.packing import batches, pack
 from jnlp.encoder.pooling import pool
 from jnlp.training.classifier.evaluation import main_score
 from jnlp.training.epochs import SCORE, Stateless
-from jnlp.training.micro_batches import MICRO_TOKENS, precision
+from jnlp.training.micro_batches import micro_tokens, precision
 from jnlp.types import ProblemType
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ class FullModel:
 
     def parts(self, rows: Sequence[int], /) -> list[list[int]]:
         """Group rows by length under the token budget."""
-        return [[rows[i] for i in group] for group in batches([len(self.sequences[r]) for r in rows], MICRO_TOKENS)]
+        most = micro_tokens(self.module.config, self.device)
+        return [[rows[i] for i in group] for group in batches([len(self.sequences[r]) for r in rows], most)]
 
     def logits(self, rows: Sequence[int], /) -> Tensor:
         """Run the model, in bf16 if the device supports it."""
@@ -124,7 +125,7 @@ def pooled_states(
     sequences = [window for text in texts for window in text.windows]
     out = torch.empty(len(sequences), model.config.hidden_size, device=device)
     done = 0
-    for rows in batches([len(sequence) for sequence in sequences], MICRO_TOKENS):
+    for rows in batches([len(sequence) for sequence in sequences], micro_tokens(model.config, device)):
         packed = pack([sequences[row] for row in rows]).to(device)
         # fp32: the states are computed once, and inference may run in either precision.
         out[rows] = pool(model.model(packed), packed, model.config.classifier_pooling).float()
@@ -190,15 +191,15 @@ class ClassifierObjective(Stateless):
         rows = rng.permutation(len(self.truth))
         return [batch.tolist() for batch in np.array_split(rows, -(-len(rows) // self.batch_size))]
 
-    def backward(self, batch: list[int], /) -> tuple[float, int]:
+    def backward(self, batch: list[int], /) -> tuple[Tensor, int]:
         """Accumulate the gradients of the mean loss over the rows, part by part: of this process's share of them."""
-        total = 0.0
+        total = torch.zeros((), dtype=torch.float64, device=self.truth.device)
         rank, size = self.share
         rows = batch[rank::size]
         for part in self.train.parts(rows):
             loss = _loss(self.train.logits(part), self.truth[part], self.goal.problem, self.weights) / len(batch)
             loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.item()
+            total += loss.detach()
         return total, self.train.tokens(rows)
 
     def evaluate(self) -> dict[str, float]:

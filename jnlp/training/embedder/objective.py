@@ -277,7 +277,7 @@ class EmbedderObjective:
         steps = [step for rows in self.rows for step in rows.steps(epoch, rng)]
         return [steps[i] for i in rng.permutation(len(steps))]
 
-    def backward(self, batch: Step, /) -> tuple[float, int]:
+    def backward(self, batch: Step, /) -> tuple[Tensor, int]:
         """Accumulate the gradients of a step in the encoder."""
         loss, vectors = backward(self.encoder, batch.sequences, batch.loss, self.cache_tokens)
         batch.seen(vectors)

@@ -15,7 +15,7 @@ import torch
 from jnlp.encoder.packing import batches, pack
 from jnlp.encoder.pooling import pool
 from jnlp.training.dense_encoder import LONGEST, DenseEncoder, can_compile
-from jnlp.training.micro_batches import MICRO_TOKENS, precision
+from jnlp.training.micro_batches import micro_tokens, precision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     Ids = NDArray[np.int64]
 
-CPU_ROWS, CUDA_TOKENS = 8, 65_536
-"""Rows of a chunk on a CPU: few enough for the caches; tokens of a chunk on a GPU."""
+CPU_ROWS = 8
+"""Rows of a chunk on a CPU: few enough for the caches."""
 
 WORTH_COMPILING = 2_000_000
 """Minimum tokens of a run for which compiling, about half a minute, saves time."""
@@ -75,7 +75,7 @@ class SequenceEncoder:
     def chunks(self, lengths: Sequence[int], /) -> list[list[int]]:
         """Split sequences into chunks for one forward pass each."""
         if self.rows is None:
-            return batches(lengths, CUDA_TOKENS if self.device.type == "cuda" else MICRO_TOKENS)
+            return batches(lengths, micro_tokens(self.module.config, self.device))
         rows = first_fit(lengths, self.row)
         groups = (rows[start : start + CPU_ROWS] for start in range(0, len(rows), CPU_ROWS))
         return [[index for row in group for index in row] for group in groups]
@@ -91,6 +91,10 @@ class SequenceEncoder:
         with precision(self.device):
             states = self.rows(packed, self.row)
         return pool(states, packed, self.pooling).float()[kept]
+
+    def kept_tokens(self, most: int, /) -> int:
+        """Return the tokens whose whole graph may be kept: `most`, or as many as fit a GPU's memory."""
+        return min(most, micro_tokens(self.module.config, self.device)) if self.device.type == "cuda" else most
 
     def all(self, sequences: Sequence[Ids], /) -> Tensor:
         """Return fp32 `[n, d]` of any number of sequences without gradients."""
