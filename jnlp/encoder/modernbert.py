@@ -131,7 +131,7 @@ class ModernBert(nn.Module):
     """The encoder: packed tokens to their states `[T, d]`.
 
     `attend` is the implementation of attention. `inference`, if set, replaces `forward` when no gradients are needed:
-    a form in `jnlp.encoder.forms` (`cpu_torch`, `cpu_kernels` or `gpu_compiled`).
+    a form in `jnlp.encoder.forms` (`cpu_torch`, `cpu_kernels`, `gpu_compiled` or `gpu_recorded`).
     """
 
     def __init__(self, config: ModernBertConfig, /) -> None:
@@ -148,6 +148,10 @@ class ModernBert(nn.Module):
         """Return the states of all tokens `[T, d]`, in the weights' dtype."""
         if self.inference is not None and not torch.is_grad_enabled():
             return self.inference(packed)
+        return self.compute(packed)
+
+    def compute(self, packed: Packed, /) -> Tensor:
+        """Return `forward` by this definition, whatever `inference` is."""
         config = self.config
         thetas = {config.theta(index) for index in range(config.num_hidden_layers)}
         rotations = {theta: TokenRotation.at(packed.positions, config.head_dim, theta) for theta in thetas}

@@ -50,7 +50,7 @@ class Muon(torch.optim.Optimizer):
             for params in shapes.values():
                 self._step_together(params, group["lr"], group["momentum"], group["weight_decay"])
 
-    def _step_together(self, params: Sequence[Tensor], lr: float, momentum: float, weight_decay: float) -> None:
+    def _step_together(self, params: list[Tensor], lr: float, momentum: float, weight_decay: float) -> None:
         for param in params:
             if "momentum" not in (state := self.state[param]):
                 state["momentum"] = torch.zeros_like(param)

@@ -55,10 +55,12 @@ def test_on_a_gpu_it_gives_the_states_of_the_model() -> None:
     network = model().to("cuda", torch.bfloat16)
     fused = CompiledForward(network)
     with torch.inference_mode():
-        for lengths in ((5, 9, 20), (2,), (100, 200)):
+        for number, lengths in enumerate(((5, 9, 20), (2,), (100, 200))):
             packed = batch(*lengths).to("cuda")
             wanted = network(packed)
-            assert float((fused(packed) - wanted).abs().max() / wanted.abs().max()) < 0.02
+            with torch._dynamo.config.patch(error_on_recompile=number > 0):
+                found = fused(packed)
+            assert float((found - wanted).abs().max() / wanted.abs().max()) < 0.02
 
 
 def test_what_cannot_be_compiled_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,8 @@ class TorchForward:
 def accelerate(network: Network, share: ShareWeights, /, *, shared: bool = False, compiling: bool = False) -> None:
     """Set a network's fastest forward pass for inference on its device.
 
-    On a CPU it uses the compiled kernels, or else `TorchForward`; on a GPU the model itself, or `CompiledForward`.
+    On a CPU it uses the compiled kernels, or else `TorchForward`; on a GPU `RecordedForward` of
+    the model itself, or of `CompiledForward`.
 
     Args:
         network: The network. It can only be used for inference afterwards, since its layers may lose their weights.
@@ -89,10 +90,16 @@ def accelerate(network: Network, share: ShareWeights, /, *, shared: bool = False
     if encoder.final_norm.weight.device.type == "cpu":
         # in fp32 torch's products are as fast, and need no other layout of the weights
         encoder.inference = compile_steps(encoder, "bf16", share) or _torch_forward(encoder, shared=shared)
-    elif compiling:
+        return
+    forward: Callable[[Packed], Tensor] = encoder.compute
+    if compiling:
         from jnlp.encoder.forms.gpu_compiled import CompiledForward
 
-        encoder.inference = CompiledForward(encoder)
+        encoder.inference = forward = CompiledForward(encoder)
+    if encoder.final_norm.weight.device.type == "cuda":
+        from jnlp.encoder.forms.gpu_recorded import RecordedForward
+
+        encoder.inference = RecordedForward(encoder, forward)
 
 
 def _torch_forward(encoder: ModernBert, *, shared: bool) -> TorchForward:
