@@ -34,9 +34,7 @@ def main() -> None:
     """Measure what is asked for, and print page and plot."""
     asked = _arguments()
     if asked.gpu:
-        from tests.benchmarks import gpu
-
-        gpu.main()
+        _gpu(asked)
         return
     trial = asked.quick or asked.contenders
     path = BUILD / "trial.json" if trial else JSON
@@ -54,6 +52,22 @@ def main() -> None:
         subprocess.run([BENCH_PYTHON, "-m", "tests.benchmarks.plot", JSON, PLOT], cwd=ROOT, check=True)
 
 
+def _gpu(asked: argparse.Namespace) -> None:
+    """Measure on the GPU, and print its part of the page; where there is none, print what was measured."""
+    from tests.benchmarks import gpu
+
+    results: dict[str, Any] = json.loads(JSON.read_text(encoding="utf-8")) if JSON.is_file() else {"models": {}}
+
+    def save() -> None:
+        JSON.write_text(json.dumps(results, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+    if not asked.print:
+        gpu.measure(asked, results, save)
+    if results.get("gpu"):
+        made = report.between(report.PAGE.read_text(encoding="utf-8"), "gpu", gpu.page(results))
+        report.PAGE.write_text(made, encoding="utf-8")
+
+
 def say(line: str, /) -> None:
     """Report progress."""
     print(line, flush=True)
@@ -67,7 +81,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="all works on 130m too")
     parser.add_argument("--quick", action="store_true", help="small works, one turn; the page is left alone")
     parser.add_argument("--print", action="store_true", help="measure nothing: print page and plot from the results")
-    parser.add_argument("--gpu", action="store_true", help="the benchmark of the GPU")
+    parser.add_argument("--gpu", action="store_true", help="jnlp beside its peers on a GPU: embeddings")
     return parser.parse_args()
 
 

@@ -2,23 +2,28 @@
 
 Needs torch and this checkout; a peer that is not installed is left out. Random weights at the true shapes, the same
 for all; all in bf16, from token ids on the host to mean-pooled vectors on the host; length-sorted, peers padded.
+`--only 30m,310m:mixed,training` chooses. Results are saved in docs/benchmarks.json, and the page is printed from it.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
+import subprocess
 import time
+from dataclasses import asdict
 from functools import partial
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jnlp.errors import JnlpError
+from tests.benchmarks.contenders import ROOT
 from tests.benchmarks.measure import least_cosine
 from tests.benchmarks.works import SHAPES, Shape, Work, equal, flops, mixed
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Sequence
 
     import torch
@@ -27,35 +32,93 @@ if TYPE_CHECKING:
     Vectors = NDArray[np.float32]
     Runs = Callable[[Sequence[NDArray[np.int64]], int], Vectors]
 
-WORKS = (equal(1024, 128), equal(256, 512), equal(64, 2048), equal(16, 8192), mixed(2048))
-BATCH_TOKENS = (8_192, 32_768, 65_536, 131_072)
+SMALL = (equal(16, 512), equal(4, 2048), equal(1, 8192), mixed(256))
+LARGE = (equal(256, 512), mixed(2048, name="2,048 mixed"))
+BATCH_TOKENS = (8_192, 32_768, 131_072)
 """Tokens a batch, padding included, of which each contender gets its best."""
 ROUNDS = 5
+WARM = 3
+"""Runs before the first that is timed: from then on small batches are recorded."""
+SLOW = 0.1
+"""Seconds of a run that needs no more of these: its batches are too large for recordings."""
+COMPILED = "jnlp --compile"
 
 
-def main() -> None:
-    """Measure and print; without a CUDA device say so."""
+def measure(asked: argparse.Namespace, results: dict[str, Any], save: Callable[[], None], /) -> None:
+    """Measure what is asked for, print it, and save it in the results after each work; without a GPU say so."""
     import torch
 
     if not torch.cuda.is_available():
         print("no CUDA device: nothing to measure here")
         return
     device = torch.device("cuda")
-    peak = matrix_peak(device)
-    print(
-        f"{torch.cuda.get_device_name()}, torch {torch.__version__}, bf16 peak {peak / 1e12:,.0f} TFLOP/s", flush=True
-    )
-    found: dict[str, Any] = {"device": torch.cuda.get_device_name(), "torch": torch.__version__, "peak": peak}
+    found: dict[str, Any] = results.setdefault("gpu", {}).setdefault(torch.cuda.get_device_name(), {"models": {}})
+    found |= {"peak": matrix_peak(device), "date": time.strftime("%Y-%m-%d"), "commit": commit()}
+    found["versions"] = {name: version(name) for name in ("torch", "transformers", "sentence-transformers")}
+    print(f"{torch.cuda.get_device_name()}, bf16 peak {found['peak'] / 1e12:,.0f} TFLOP/s", flush=True)
     for name, shape in SHAPES.items():
-        contenders, left_out = build(shape, device)
-        found[name] = {"missing": left_out, "works": {}}
-        print("\n".join([f"\n{name}", *(f"- left out: {label}: {why}" for label, why in left_out.items())]), flush=True)
-        for work in WORKS:
-            runs = compete(contenders, work, shape.vocabulary, rounds=ROUNDS)
-            found[name]["works"][work.name] = runs
-            print(row(work, runs, shape, peak), flush=True)
-    print(f"\n{from_text('cuda')}", flush=True)
-    print(json.dumps(found))
+        works = [work for work in (*SMALL, *LARGE) if wanted(asked.only, name, work.name)]
+        if not works:
+            continue
+        contenders, left_out = build(shape, device, asked.contenders)
+        entry = found["models"].setdefault(name, {"shape": asdict(shape), "works": {}})
+        entry["missing"] = left_out
+        print("\n".join([name, *(f"- left out: {label}: {why}" for label, why in left_out.items())]), flush=True)
+        for work in works:
+            runs = compete(contenders, work, shape.vocabulary, rounds=asked.rounds)
+            old = entry["works"].get(work.name, {"runs": {}})["runs"] if asked.contenders else {}
+            entry["works"][work.name] = {"lengths": list(work.lengths), "runs": old | runs}
+            print(row(work, runs, shape, found["peak"]), flush=True)
+            save()
+    if wanted(asked.only, "training"):
+        from tests.benchmarks import gpu_training
+
+        found["training"] = gpu_training.table(found["peak"])
+        save()
+    if wanted(asked.only, "text"):
+        found["text"] = from_text("cuda")
+        print(found["text"], flush=True)
+        save()
+
+
+def commit() -> str:
+    """Return the commit of this checkout; of a copy without one, nothing."""
+    try:
+        done = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return done.stdout.strip()
+
+
+def page(results: dict[str, Any], /) -> str:
+    """Return the tables of every GPU as Markdown: tokens a second, and the share of the matrix peak in per cent."""
+    blocks = []
+    for device, found in results["gpu"].items():
+        for name, entry in found["models"].items():
+            works = list(entry["works"])
+            labels = list(dict.fromkeys(label for work in works for label in entry["works"][work]["runs"]))
+            head = f"| {device}, {name}: tokens/s (% of peak) | {' | '.join(works)} |"
+            blocks.append(f"{head}\n|---|{'---|' * len(works)}")
+            for label in labels:
+                cells = (_cell(entry, work, label, found["peak"]) for work in works)
+                blocks[-1] += f"\n| {label} | {' | '.join(cells)} |"
+        if "training" in found:
+            blocks.append(found["training"])
+        made = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
+        about = f"{device}, {made}, {found['date']}, commit {found['commit']}. Matrix peak {found['peak'] / 1e12:,.0f}"
+        text = f" {found['text'][:1].upper()}{found['text'][1:]}." if "text" in found else ""
+        blocks.append(f"{about} TFLOP/s in bf16. Medians of {ROUNDS} rounds in turn.{text}")
+    return "\n\n".join(blocks)
+
+
+def _cell(entry: dict[str, Any], work: str, label: str, peak: float) -> str:
+    found = entry["works"][work]
+    if label not in found["runs"]:
+        return "–"
+    done = Work(work, tuple(found["lengths"]))
+    seconds = statistics.median(found["runs"][label]["seconds"])
+    share = flops(Shape(**entry["shape"]), done) / seconds / peak
+    return f"{done.tokens / seconds:,.0f} ({100 * share:.0f})"
 
 
 def from_text(device: str, /, *, count: int = 50_000) -> str:
@@ -96,14 +159,22 @@ def row(work: Work, runs: dict[str, dict[str, Any]], shape: Shape, peak: float, 
     return f"{work.name}: {', '.join(cells)}"
 
 
+def wanted(only: str, *names: str) -> bool:
+    """Say if a model's work (`30m`, `mixed`) is among the parts asked for."""
+    parts = [part.split(":") for part in only.split(",") if part]
+    named = [name.replace(",", "") for name in names]
+    return not parts or any(part == named[: len(part)] for part in parts)
+
+
 def build(
-    shape: Shape, device: torch.device, dtype: torch.dtype | None = None, /
+    shape: Shape, device: torch.device, only: str = "", /, *, dtype: torch.dtype | None = None
 ) -> tuple[dict[str, Runs], dict[str, str]]:
     """Return the contenders by label, with the same weights, and why others are missing.
 
     Args:
         shape: The model's.
         device: Where they run.
+        only: Parts of labels, commas between; empty: all.
         dtype: Of weights and states; None: bf16.
     """
     import torch
@@ -119,7 +190,8 @@ def build(
         num_attention_heads=shape.heads,
     )
     torch.manual_seed(0)
-    network = ModernBert(config).requires_grad_(False).eval()
+    with device:
+        network = ModernBert(config).requires_grad_(False).eval().to(dtype)
     contenders: dict[str, Runs] = {}
     missing: dict[str, str] = {}
     values, weights = config.to_dict(), {name: w.clone() for name, w in network.state_dict().items()}
@@ -129,10 +201,14 @@ def build(
             _transformers(values, weights, "flash_attention_2", device, dtype), device
         ),
         "sentence-transformers": lambda: padded(_sentence_transformers(values, weights, device, dtype), device),
-        "jnlp": lambda: packed(network.to(device, dtype), device),
-        "jnlp --compile": lambda: packed(_fused(network.to(device, dtype)), device),
+        "jnlp": lambda: packed(_inference(network, compiling=False), device),
+        "jnlp, not recorded": lambda: packed(network.compute, device),
+        COMPILED: lambda: packed(_inference(network, compiling=True), device),
     }
+    asked = [part for part in only.split(",") if part]
     for label, make in makers.items():
+        if asked and not any(part == label if part in makers else part in label for part in asked):
+            continue
         try:
             contenders[label] = make()
         except (ImportError, ValueError, RuntimeError) as error:
@@ -196,13 +272,15 @@ def compete(
 
     texts = work.texts(vocabulary)
     some = texts[:: max(1, len(texts) // 16)]
+    padded_tokens = len(texts) * max(work.lengths)
+    tried = [size for i, size in enumerate(sizes) if i == 0 or sizes[i - 1] < padded_tokens]
     found: dict[str, dict[str, Any]] = {}
-    wanted: Vectors | None = None
+    first: Vectors | None = None
     for label, runs in contenders.items():
         times: dict[int, float] = {}
-        for size in sizes:
+        for size in tried:
             try:
-                runs(some, size)
+                runs(texts, size)
                 times[size] = timed(partial(runs, texts, size))
             except torch.OutOfMemoryError:
                 torch.cuda.empty_cache()
@@ -211,10 +289,15 @@ def compete(
                 break
         if not times:
             continue
+        batch = min(times, key=lambda size: times[size])
+        for _ in range(WARM if times[batch] < SLOW else 0):
+            runs(texts, batch)
         vectors = runs(some, min(sizes))
-        wanted = vectors if wanted is None else wanted
-        if least_cosine(vectors, wanted) >= 0.999:
-            found[label] = {"batch": min(times, key=lambda size: times[size]), "seconds": []}
+        first = vectors if first is None else first
+        if (cosine := least_cosine(vectors, first)) < 0.999:
+            print(f"- {work.name}: left out: {label}: cosine {cosine:.4f}")
+            continue
+        found[label] = {"batch": batch, "seconds": []}
     for _ in range(rounds):
         for label, run in found.items():
             run["seconds"].append(timed(partial(contenders[label], texts, run["batch"])))
@@ -247,11 +330,15 @@ def matrix_peak(device: torch.device, /, *, sizes: Sequence[int] = (4096, 8192),
     return best
 
 
-def _fused(network: Any) -> Callable[[Any], torch.Tensor]:
-    """Return an encoder with its layers compiled; the runs that choose a batch size wait for the compiler."""
-    from jnlp.encoder.forms.gpu_compiled import CompiledForward
+def _inference(network: Any, *, compiling: bool) -> Callable[[Any], torch.Tensor]:
+    """Return an encoder as `jnlp` and `jnlp --compile` run it; the first runs wait for the compiler."""
+    from jnlp.encoder.forms.cpu_torch import accelerate
 
-    return CompiledForward(network)
+    if not next(network.parameters()).is_cuda:  # the forms for a CPU have a benchmark of their own
+        return network.compute  # type: ignore[no-any-return]
+    accelerate(network, lambda _, made: made(), compiling=compiling)
+    form: Callable[[Any], torch.Tensor] = network.inference or network.compute
+    return form
 
 
 def synchronize(device: torch.device, /) -> None:
@@ -273,7 +360,8 @@ def _transformers(
 
     config = ModernBertConfig(**values)
     config._attn_implementation = attention
-    model = ModernBertModel._from_config(config, attn_implementation=attention, dtype=dtype)
+    with device:
+        model = ModernBertModel._from_config(config, attn_implementation=attention, dtype=dtype)
     model.load_state_dict(weights)
     model.to(device).eval()  # not to the dtype, which its weights have: the angles' frequencies stay in fp32
 
