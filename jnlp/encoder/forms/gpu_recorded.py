@@ -84,7 +84,7 @@ class RecordedForward:
     def _record(self, shape: Shape) -> _Recording:
         with torch.inference_mode(False):  # batches are copied into it in any mode
             packed = empty(shape, self._device)
-        stream = torch.cuda.Stream(self._device)
+        stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(stream):  # libraries set themselves up outside the recording
             self._forward(packed)
