@@ -7,7 +7,6 @@ The T tokens of B sequences are concatenated (`Packed`); there is no padding. Sh
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -28,29 +27,24 @@ if TYPE_CHECKING:
 __all__ = ["ModernBert", "ModernBertConfig", "ModernBertForMaskedLM", "ModernBertForSequenceClassification"]
 
 
-@dataclass(frozen=True, slots=True)
-class TokenRotation:
-    """Rotates queries and keys by their positions.
+Turns = tuple[Tensor, Tensor]
+"""The cosines and sines of every token's angles, fp32 `[T, 1, 1, head_dim / 2]`, shared by all layers of a kind.
 
-    Args:
-        cos: The cosines of every token's angles, fp32 `[T, 1, 1, head_dim / 2]`, shared by all layers of a kind.
-        sin: The sines.
-    """
+A plain tuple: torch 2.11 cannot compile what makes a frozen dataclass with slots.
+"""
 
-    cos: Tensor
-    sin: Tensor
 
-    @classmethod
-    def at(cls, positions: Tensor, head_dim: int, theta: float) -> TokenRotation:
-        """Return the rotations of T positions."""
-        turned = angles(positions, head_dim, theta)[:, None, None, :]
-        return cls(turned.cos(), turned.sin())
+def turns_at(positions: Tensor, head_dim: int, theta: float, /) -> Turns:
+    """Return the turns of T positions."""
+    turned = angles(positions, head_dim, theta)[:, None, None, :]
+    return turned.cos(), turned.sin()
 
-    def __call__(self, qk: Tensor) -> Tensor:
-        """Rotate `[T, 2, heads, head_dim]` in fp32; component i is paired with i + head_dim / 2."""
-        first, second = qk.float().chunk(2, dim=-1)
-        rotated = torch.cat((first * self.cos - second * self.sin, second * self.cos + first * self.sin), dim=-1)
-        return rotated.to(qk.dtype)
+
+def rotate(qk: Tensor, turns: Turns, /) -> Tensor:
+    """Rotate queries and keys `[T, 2, heads, head_dim]` in fp32; component i is paired with i + head_dim / 2."""
+    cos, sin = turns
+    first, second = qk.float().chunk(2, dim=-1)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).to(qk.dtype)
 
 
 def _norm(config: ModernBertConfig) -> nn.LayerNorm:
@@ -80,9 +74,9 @@ class _Attention(nn.Module):
         self.Wo = nn.Linear(d, d, bias=config.attention_bias)
         self.drop = nn.Dropout(config.attention_dropout)
 
-    def project(self, x: Tensor, rotation: TokenRotation) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, x: Tensor, turns: Turns) -> tuple[Tensor, Tensor, Tensor]:
         qkv = self.Wqkv(x).unflatten(-1, (3, self.heads, -1))
-        q, k = rotation(qkv[:, :2]).unbind(1)
+        q, k = rotate(qkv[:, :2], turns).unbind(1)
         return q, k, qkv[:, 2]
 
     def out(self, attended: Tensor) -> Tensor:
@@ -116,9 +110,9 @@ class Layer(nn.Module):
         self.mlp_norm = _norm(config)
         self.mlp = _MLP(config)
 
-    def project(self, x: Tensor, rotation: TokenRotation) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, x: Tensor, turns: Turns) -> tuple[Tensor, Tensor, Tensor]:
         """Return the queries, keys and values of the states x, the first two rotated."""
-        return self.attn.project(self.attn_norm(x), rotation)
+        return self.attn.project(self.attn_norm(x), turns)
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
         """Return the states x plus the attention's output `[T, heads, head_dim]` after projection, plus the MLP."""
@@ -154,11 +148,11 @@ class ModernBert(nn.Module):
         """Return `forward` by this definition, whatever `inference` is."""
         config = self.config
         thetas = {config.theta(index) for index in range(config.num_hidden_layers)}
-        rotations = {theta: TokenRotation.at(packed.positions, config.head_dim, theta) for theta in thetas}
+        turns = {theta: turns_at(packed.positions, config.head_dim, theta) for theta in thetas}
         x = self.embeddings(packed.ids)
         layers = cast("list[Layer]", list(self.layers))
         for index, layer in enumerate(layers):
-            q, k, v = layer.project(x, rotations[config.theta(index)])
+            q, k, v = layer.project(x, turns[config.theta(index)])
             x = layer.finish(x, self.attend(q, k, v, packed.cu_seqlens, packed.lengths, layer.attn.window))
         states: Tensor = self.final_norm(x)
         return states

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
+from jnlp.encoder.modernbert import turns_at
 from jnlp.errors import JnlpError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class DenseEncoder:
         dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
         masks = dense_masks(packed, length, config.local_attention // 2, dtype)
         kinds = [
-            (*rotation(packed.positions, config.head_dim, theta), mask)
+            (*turns_at(packed.positions, config.head_dim, theta), mask)
             for theta, mask in zip((config.global_rope_theta, config.local_rope_theta), masks, strict=True)
         ]
         if length not in self.compiled:
@@ -85,13 +86,6 @@ class DenseEncoder:
                 torch.compile(form, fullgraph=True, dynamic=False) if length in self.compiled else form
             )
         return self._forms[length]
-
-
-def rotation(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:
-    """Return cos and sin of every token's angles, fp32 `[T, 1, 1, head_dim / 2]`."""
-    steps = torch.arange(0, head_dim, 2, dtype=torch.float32, device=positions.device) / head_dim
-    angles = (positions[:, None].float() * (1.0 / theta**steps))[:, None, None, :]
-    return angles.cos(), angles.sin()
 
 
 def dense_masks(packed: Packed, length: int, window: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

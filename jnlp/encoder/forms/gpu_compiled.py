@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
-from jnlp.encoder.modernbert import Layer, TokenRotation
+from jnlp.encoder.modernbert import Layer, turns_at
 from jnlp.errors import JnlpError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from jnlp.encoder.modernbert import ModernBert
+    from jnlp.encoder.modernbert import ModernBert, Turns
     from jnlp.encoder.packing import Packed
 
     Qkv = tuple[Tensor, Tensor, Tensor]
@@ -53,29 +53,27 @@ class CompiledForward:
     def _run(self, packed: Packed) -> Tensor:
         encoder, config, layers = self._encoder, self._encoder.config, self._layers
         thetas = [config.theta(index) for index in range(len(layers))]
-        rotations = {
-            theta: _any_length(TokenRotation.at(packed.positions, config.head_dim, theta)) for theta in set(thetas)
-        }
+        turns = {theta: _any_length(turns_at(packed.positions, config.head_dim, theta)) for theta in set(thetas)}
         x = _of_any_length(encoder.embeddings(packed.ids))
-        q, k, v = self._before(layers[0], x, *rotations[thetas[0]])
+        q, k, v = self._before(layers[0], x, turns[thetas[0]])
         for index, layer in enumerate(layers):
             attended = encoder.attend(q, k, v, packed.cu_seqlens, packed.lengths, layer.attn.window)
             _of_any_length(attended)
             if index + 1 < len(layers):
-                x, q, k, v = self._between(layer, layers[index + 1], x, attended, *rotations[thetas[index + 1]])
+                x, q, k, v = self._between(layer, layers[index + 1], x, attended, turns[thetas[index + 1]])
                 _of_any_length(x)
         return self._after(layers[-1], encoder.final_norm, x, attended)
 
 
-def _before(layer: Layer, x: Tensor, cos: Tensor, sin: Tensor) -> Qkv:
-    return layer.project(x, TokenRotation(cos, sin))
+def _before(layer: Layer, x: Tensor, turns: Turns) -> Qkv:
+    return layer.project(x, turns)
 
 
 def _between(
-    layer: Layer, following: Layer, x: Tensor, attended: Tensor, cos: Tensor, sin: Tensor
+    layer: Layer, following: Layer, x: Tensor, attended: Tensor, turns: Turns
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     x = layer.finish(x, attended)
-    return x, *following.project(x, TokenRotation(cos, sin))
+    return x, *following.project(x, turns)
 
 
 def _after(layer: Layer, norm: nn.Module, x: Tensor, attended: Tensor) -> Tensor:
@@ -83,8 +81,8 @@ def _after(layer: Layer, norm: nn.Module, x: Tensor, attended: Tensor) -> Tensor
     return states
 
 
-def _any_length(rotation: TokenRotation) -> tuple[Tensor, Tensor]:
-    return _of_any_length(rotation.cos), _of_any_length(rotation.sin)
+def _any_length(turns: Turns) -> Turns:
+    return _of_any_length(turns[0]), _of_any_length(turns[1])
 
 
 def _of_any_length(states: Tensor) -> Tensor:
