@@ -256,6 +256,9 @@ def test_a_folder_says_how_its_model_does_in_a_search(tmp_path):
     (folder / "search.json").write_text(json.dumps({"dense_weight": 0.4, "hybrid": [1, 2]}), encoding="utf-8")
     assert inspect(folder).search == SearchScores(0.4, (1.0, 2.0))
     assert scores_of(inspect(folder).search) == SearchScores(0.4, OTHER.hybrid, OTHER.dense)
+    (folder / "search.json").write_text(json.dumps({"dense_weight": 0.4, "mixing": [1, 2]}), encoding="utf-8")
+    assert inspect(folder).search == SearchScores(0.4, mixing=(1.0, 2.0))
+    assert scores_of(inspect(folder).search) == SearchScores(0.4, OTHER.hybrid, OTHER.dense, (1.0, 2.0))
     once = tuple(range(len(FEATURES)))  # of a version that did not look at the size
     assert scores_of(SearchScores(0.4, once, once)) == SearchScores(0.4, 2 * once, 2 * once)
     for wrong in (

@@ -23,18 +23,20 @@ from jnlp.strict_json import dumps
 from jnlp.types.search import GOOD_SCORE
 from jnlp_family.search.jaquad import Retrieval, questions
 from jnlp_family.search.measure import choose_weight, limit_questions, ranked
-from jnlp_family.search.paraphrase import pairs
-from jnlp_family.search.samples import SIZES, prepare, samples
+from jnlp_family.search.mixing import KEPT, PARAPHRASE, Mixed, choose_mixing
+from jnlp_family.search.paraphrase import pairs, without_common_words
+from jnlp_family.search.samples import SIZES, choose, prepare, samples
 from jnlp_family.similarity import Split
 from jnlp_pretrain.corpus import fraction
 from jnlp_search.analyse import analyser
 from jnlp_search.fuse import convex, sort_by_score
 from jnlp_search.options import ANALYSER, Retriever
 from jnlp_search.query.candidates import CANDIDATES
-from jnlp_search.query.scores import FEATURES, LOOKED_AT, WEIGHTS, Evidence, coverage, dense_share, largeness, values
+from jnlp_search.query.mixing import mixed_share
+from jnlp_search.query.scores import FEATURES, LOOKED_AT, WEIGHTS, Evidence, coverage, largeness, values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -46,8 +48,11 @@ if TYPE_CHECKING:
 QUESTIONS = 500
 """The most questions of a set to collections of one size."""
 
-SECTIONS = (2_500, 3_500)
+SECTIONS = (2_500, 4_500)
 """Rows of the headings and sections that are used: the rows before are for the final table of `paraphrase`."""
+
+HEADINGS = "headings"
+"""The name of the set whose questions in other words than their passage are used: those of other sets are final."""
 
 HITS = 10
 _RIDGE = 0.05
@@ -78,18 +83,19 @@ def keyword_queries(task: Retrieval, most: int = QUESTIONS, /) -> Retrieval:
     return Retrieval(task.passages, tuple(queries), tuple(relevant))
 
 
-def hits(asked: Iterable[Asked], retriever: Retriever, dense_weight: float, /) -> Hits:
+def hits(asked: Iterable[Asked], retriever: Retriever, dense_weight: float, mixing: Sequence[float] = (), /) -> Hits:
     """Return the first hits of each question as a search finds them.
 
     Args:
         asked: The questions.
         retriever: What is asked.
         dense_weight: The share of the cosines in the fusion.
+        mixing: The weights that tell when it is more.
     """
     rows: list[tuple[float, ...]] = []
     right, owner, ranks, sizes = [], [], [], []
     for one in asked:
-        fused, cosine = _candidates(one, retriever, dense_weight)
+        fused, cosine = _candidates(one, retriever, dense_weight, mixing)
         first = sort_by_score(fused)[:HITS]
         evidence = Evidence(_covered(one, first), cosine, len(one.weights), one.passages)
         best = max(fused.values(), default=0.0) or 1.0
@@ -118,15 +124,22 @@ def _covered(asked: Asked, first: Sequence[tuple[int, float]]) -> float:
     return coverage(asked.weights, [asked.words[place] for place, _ in first[:LOOKED_AT]])
 
 
-def _candidates(asked: Asked, retriever: Retriever, weight: float) -> tuple[dict[int, float], float]:
+def _candidates(
+    asked: Asked, retriever: Retriever, weight: float, mixing: Sequence[float]
+) -> tuple[dict[int, float], float]:
     """Return the fusion by place as `ask` makes it, and the largest cosine."""
     lexical = {} if retriever is Retriever.DENSE else dict(asked.lexical)
-    dense: dict[int, float] = {}
-    if retriever is not Retriever.LEXICAL:
-        nearest = [place for place in np.argsort(-asked.cosines)[:CANDIDATES].tolist() if asked.cosines[place] > -1]
-        dense = {place: float(asked.cosines[place]) for place in {*nearest, *lexical}}
-    share = 0.0 if not dense else 1.0 if not lexical else dense_share(weight, _covered(asked, sort_by_score(lexical)))
+    dense = {} if retriever is Retriever.LEXICAL else _dense(asked, lexical)
+    share = 0.0 if not dense else 1.0
+    if dense and lexical:
+        share = mixed_share(weight, mixing, _covered(asked, sort_by_score(lexical)), lexical, dense)
     return convex(lexical, dense, share), max(dense.values(), default=0.0)
+
+
+def _dense(asked: Asked, lexical: Mapping[int, float]) -> dict[int, float]:
+    """Return the cosines of the nearest passages, and of those that full text found."""
+    nearest = [place for place in np.argsort(-asked.cosines)[:CANDIDATES].tolist() if asked.cosines[place] > -1]
+    return {place: float(asked.cosines[place]) for place in {*nearest, *lexical}}
 
 
 def fit(found: Hits, chosen: NDArray[np.bool_] | None = None, /) -> Floats:
@@ -227,28 +240,55 @@ def calibrate(data: Path, embedder: Embedder, dense_weight: float | None, /, *, 
     if dense_weight is None:
         lexical = ranked(jaquad.words, jaquad.queries)
         dense_weight = next(iter(choose_weight(lexical, jaquad.cosines, jaquad.task)))
-    others = [keyword_queries(jaquad.task), *(limit_questions(one, most) for one in answered(data))]
-    return fitted([jaquad, *(prepare(one, embedder) for one in others)], dense_weight)
+    made = {name: prepare(limit_questions(one, most), embedder) for name, one in answered(data).items()}
+    keywords = keyword_queries(jaquad.task)
+    sets = {KEPT: jaquad, "keywords": prepare(keywords, embedder), **made}
+    mixing, measured = choose_mixing(mixed(sets), dense_weight)
+    found = fitted(list(sets.values()), dense_weight, mixing)
+    found["measured"]["mixing"] = measured
+    return found
 
 
-def answered(data: Path, /) -> list[Retrieval]:
+def mixed(sets: Mapping[str, Prepared], /) -> dict[str, list[Mixed]]:
+    """Return the questions of sets over all of their passages; those in other words are by themselves."""
+    parts: dict[str, list[Mixed]] = {PARAPHRASE: []}
+    for name, own in sets.items():
+        texts = (own.task.passages[number] for number in own.task.relevant)
+        apart = without_common_words(zip(own.task.queries, texts, strict=True))
+        parts[name] = _mixed(choose(own, sorted({*range(len(own.queries))}.difference(apart))))
+        if name == HEADINGS:
+            parts[PARAPHRASE] = _mixed(choose(own, apart))
+    return parts
+
+
+def _mixed(prepared: Prepared) -> list[Mixed]:
+    every = samples(prepared, len(prepared.words) + 1, len(prepared.queries), answered=True)
+    return [
+        Mixed(one.lexical, _dense(one, one.lexical), _covered(one, sort_by_score(one.lexical)), one.right)
+        for one in every
+        if one.lexical and one.right is not None
+    ]
+
+
+def answered(data: Path, /) -> dict[str, Retrieval]:
     """Return questions that were not written for their passage: everyday and technical ones, and headings."""
-    found = []
-    for sources in (dict.fromkeys(("answers", "faq", "lawqa"), (0, None)), {"sections": SECTIONS}):
+    found: dict[str, Retrieval] = {}
+    everyday = dict.fromkeys(("answers", "faq", "lawqa"), (0, None))
+    for name, sources in {"everyday": everyday, HEADINGS: {"sections": SECTIONS}}.items():
         places: dict[str, int] = {}
         rows = [(question, places.setdefault(text, len(places))) for question, text in pairs(data, sources)]
-        found.append(Retrieval(tuple(places), tuple(row[0] for row in rows), tuple(row[1] for row in rows)))
-    return [one for one in found if one.queries]
+        found[name] = Retrieval(tuple(places), tuple(row[0] for row in rows), tuple(row[1] for row in rows))
+    return {name: one for name, one in found.items() if one.queries}
 
 
-def fitted(sets: Sequence[Prepared], dense_weight: float, /) -> dict[str, Any]:
+def fitted(sets: Sequence[Prepared], dense_weight: float, mixing: Sequence[float] = (), /) -> dict[str, Any]:
     """Return the weights of each retriever, and how well they hold."""
     asked = [one for own in sets for size in SIZES for one in samples(own, size, QUESTIONS)]
-    made: dict[str, Any] = {"dense_weight": dense_weight}
+    made: dict[str, Any] = {"dense_weight": dense_weight, "mixing": list(mixing)}
     measured: dict[str, Any] = {"questions": len(asked)}
     others: dict[str, list[float]] = {}
     for retriever in Retriever:
-        found = hits(asked, retriever, dense_weight)
+        found = hits(asked, retriever, dense_weight, mixing)
         made[retriever.value] = _rounded(fit(found))
         measured[retriever.value] = judge(found)
         if retriever is not Retriever.LEXICAL:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jnlp.encoder.vectors import unit
@@ -88,6 +88,16 @@ def prepare(task: Retrieval, embedder: Embedder, /) -> Prepared:
     )
 
 
+def choose(prepared: Prepared, questions: Sequence[int], /) -> Prepared:
+    """Return a task with some of its questions."""
+    task = prepared.task
+    queries, relevant = (tuple(rows[number] for number in questions) for rows in (task.queries, task.relevant))
+    parsed = tuple(prepared.queries[number] for number in questions)
+    return Prepared(
+        replace(task, queries=queries, relevant=relevant), prepared.words, parsed, prepared.cosines[list(questions)]
+    )
+
+
 def collections(passages: Sequence[str], size: int, /, *, shuffled: bool) -> list[list[int]]:
     """Return the numbers of passages in groups of a size; a rest is left out, and of less than two groups all is one.
 
@@ -107,7 +117,7 @@ def collections(passages: Sequence[str], size: int, /, *, shuffled: bool) -> lis
     return [order] if count < 2 else [order[at * size : (at + 1) * size] for at in range(count)]
 
 
-def samples(prepared: Prepared, size: int, most: int, /) -> Iterator[Asked]:
+def samples(prepared: Prepared, size: int, most: int, /, *, answered: bool = False) -> Iterator[Asked]:
     """Yield questions to collections of a size: half of neighbours, which share a subject, half of any passages.
 
     The questions of the passages that are taken out are asked of the next collection; where all passages are one
@@ -117,7 +127,9 @@ def samples(prepared: Prepared, size: int, most: int, /) -> Iterator[Asked]:
         prepared: The task.
         size: Passages of a collection.
         most: The most questions, about.
+        answered: Whether every passage stays in its collection.
     """
+    absent = 0.0 if answered else TAKEN_OUT
     task = prepared.task
     chosen = sorted(range(len(task.queries)), key=lambda number: fraction(task.queries[number], f"size {size}"))[:most]
     for shuffled in (False, True):
@@ -127,13 +139,15 @@ def samples(prepared: Prepared, size: int, most: int, /) -> Iterator[Asked]:
         for question in chosen[shuffled::2]:
             own = task.relevant[question]
             if own in group_of:
-                absent = fraction(task.passages[own], "taken out") < TAKEN_OUT
-                asked.setdefault((group_of[own] + absent) % len(groups), []).append(question)
+                moved = fraction(task.passages[own], "taken out") < absent
+                asked.setdefault((group_of[own] + moved) % len(groups), []).append(question)
         for number, questions in asked.items():
-            yield from _ask(prepared, size, groups[number], questions)
+            yield from _ask(prepared, size, groups[number], questions, absent)
 
 
-def _ask(prepared: Prepared, size: int, group: Sequence[int], questions: Sequence[int]) -> Iterator[Asked]:
+def _ask(
+    prepared: Prepared, size: int, group: Sequence[int], questions: Sequence[int], absent: float
+) -> Iterator[Asked]:
     """Yield questions to one collection."""
     words = [frozenset(prepared.words[passage]) for passage in group]
     counts = Counter(form for forms in words for form in forms)
@@ -143,7 +157,7 @@ def _ask(prepared: Prepared, size: int, group: Sequence[int], questions: Sequenc
         own = prepared.task.relevant[question]
         place = group.index(own) if own in group else None
         cosines = prepared.cosines[question, group]
-        if place is not None and fraction(prepared.task.passages[own], "taken out") < TAKEN_OUT:
+        if place is not None and fraction(prepared.task.passages[own], "taken out") < absent:
             lexical = {at: score for at, score in lexical.items() if at != place}
             cosines[place] = -1.0
             place = None

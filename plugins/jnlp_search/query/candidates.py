@@ -9,7 +9,8 @@ from jnlp_search.analyse import matched
 from jnlp_search.fuse import convex, sort_by_score
 from jnlp_search.options import GroupBy, Retriever
 from jnlp_search.query.joining import around, join, overlap
-from jnlp_search.query.scores import LOOKED_AT, coverage, dense_share
+from jnlp_search.query.mixing import mixed_share
+from jnlp_search.query.scores import LOOKED_AT, coverage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +43,7 @@ class Question:
         vector: float32 `[d]`; None for full text alone.
         dense_weight: The weight of the cosines in the fusion.
         options: How to search.
+        mixing: The model's weights of `mixing.SIGNALS`; none if it was not measured.
         analysers: The name of the analyser of each index.
         listed: For each index, whether its full text has the words that its analyser finds in a passage today.
     """
@@ -50,6 +52,7 @@ class Question:
     vector: FloatArray | None
     dense_weight: float
     options: SearchOptions
+    mixing: tuple[float, ...]
     analysers: tuple[str, ...]
     listed: tuple[bool, ...]
 
@@ -139,13 +142,13 @@ def _collect(views: Sequence[View], asked: Question, limit: int) -> Candidates:
             # What only the words found gets its exact cosine too.
             near = near | view.cosines(asked.vector, [chunk for chunk in words if chunk not in near])
             dense |= {(number, chunk): cosine for chunk, cosine in near.items()}
-    weight = 0.0 if asked.vector is None else 1.0 if not lexical else _weight(views, asked, lexical)
+    weight = 0.0 if asked.vector is None else 1.0 if not lexical else _weight(views, asked, lexical, dense)
     ranked = tuple(key for key, _ in sort_by_score(nearest))
     return Candidates(lexical, dense, ranked, convex(lexical, dense, weight), weight)
 
 
-def _weight(views: Sequence[View], asked: Question, lexical: Mapping[Key, float]) -> float:
-    """Return the weight of the cosines: the given one, or more than the model's where full text found few words."""
+def _weight(views: Sequence[View], asked: Question, lexical: Mapping[Key, float], dense: Mapping[Key, float]) -> float:
+    """Return the weight of the cosines: the given one, or the model's, or more where they alone rank better."""
     if asked.options.dense_weight is not None:
         return asked.dense_weight
     weights = [view.weights(query) for view, query in zip(views, asked.queries, strict=True)]
@@ -157,7 +160,7 @@ def _weight(views: Sequence[View], asked: Question, lexical: Mapping[Key, float]
             words = matched(asked.analysers[number], asked.queries[number].forms, passage.text)
             found = frozenset(word.form for word in words)
         covered = max(covered, coverage(weights[number], [found]))
-    return dense_share(asked.dense_weight, covered)
+    return mixed_share(asked.dense_weight, asked.mixing, covered, lexical, dense)
 
 
 def _listed_words(view: View, asked: Question, number: int, passage: Passage) -> frozenset[str] | None:

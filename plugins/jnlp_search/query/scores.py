@@ -171,7 +171,7 @@ def scores_of(measured: SearchScores | None, /) -> SearchScores:
         own if len(own) == WEIGHTS else 2 * own if len(own) == len(FEATURES) else other
         for own, other in ((measured.hybrid, OTHER.hybrid), (measured.dense, OTHER.dense))
     )
-    return SearchScores(measured.dense_weight, hybrid, dense)
+    return SearchScores(measured.dense_weight, hybrid, dense, measured.mixing)
 
 
 def values(relative: float, evidence: Evidence, /) -> tuple[float, ...]:
