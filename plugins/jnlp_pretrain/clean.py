@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ class Clean:
         near_duplicates: Remove text that resembles earlier text of any source. MinHash finds 99 % of the texts that
             share nine tenths of their 5-grams, 77 % at eight tenths, 3 % at a half.
         memory: Bytes for the signatures; a corpus that needs more forgets its oldest texts first.
+        exclude: Sentences of test sets: lines that contain one of them (after NFKC) are removed, whatever `unit` is.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -47,6 +49,7 @@ class Clean:
     max_repetition: float = 1.0
     near_duplicates: bool = False
     memory: int = 1 << 27
+    exclude: tuple[str, ...] = ()
 
     def flaw(self, text: str) -> str | None:
         """Return why a text is of low quality, or None."""
@@ -74,18 +77,30 @@ class Cleaner:
     rules: Clean
     dropped: Counter[str] = field(default_factory=Counter)
     _seen: Seen | None = None
+    _excluded: re.Pattern[str] | None = None
 
     def __post_init__(self) -> None:
         if self.rules.near_duplicates:
             self._seen = Seen(self.rules.memory)
+        if self.rules.exclude:
+            self._excluded = re.compile("|".join(re.escape(nfkc(sentence)) for sentence in self.rules.exclude))
 
     def __call__(self, text: str) -> str | None:
         """Return the text that remains, or None."""
         if self.rules == _NOTHING:
             return text
+        if self._excluded is not None and self._excluded.search(nfkc(text)):
+            text = "\n".join(line for line in text.split("\n") if not self._is_excluded(line))
+            if not text.strip():
+                return None
         if self.rules.unit == "document":
             return text if self._good(text) else None
         return "\n".join(line for line in text.split("\n") if self._good(line)) or None
+
+    def _is_excluded(self, line: str) -> bool:
+        found = self._excluded is not None and self._excluded.search(nfkc(line)) is not None
+        self.dropped["excluded"] += found
+        return found
 
     def _good(self, text: str) -> bool:
         reason = self.rules.flaw(text)
@@ -97,6 +112,11 @@ class Cleaner:
 
 
 _NOTHING = Clean()
+
+
+def nfkc(text: str) -> str:
+    """Return a text in NFKC."""
+    return unicodedata.normalize("NFKC", text)
 
 
 def japanese_share(text: str) -> float:

@@ -41,32 +41,41 @@ def log_unigram(counts: NDArray[np.int64]) -> Tensor:
 
 
 def cooccurrence_embeddings(
-    shards: Sequence[Shard], vocabulary: int, width: int, *, std: float, window: int = 4, seed: int = 0
+    shards: Sequence[Shard],
+    vocabulary: int,
+    width: int,
+    *,
+    std: float,
+    window: int = 4,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
 ) -> Tensor:
     """Return embeddings `[vocabulary, width]` whose rows have the root mean square `std`.
 
     Rows of pieces that do not occur, and of special tokens, are random. It needs 8 bytes for each pair of pieces
-    for a short while (3 GB with 20,000).
+    for a short while (3 GB with 20,000) on `device`, where the sums are computed.
     """
     generator = torch.Generator().manual_seed(seed)
-    counts = _pair_counts([np.asarray(shard.tokens) for shard in shards], vocabulary, window)
-    seen = counts.sum(1) > 0
-    vectors = _truncated_svd(_ppmi_(counts), width, generator)
+    counts = _pair_counts([np.asarray(shard.tokens) for shard in shards], vocabulary, window, device)
+    seen = (counts.sum(1) > 0).cpu()
+    vectors = _truncated_svd(_ppmi_(counts), width, generator).cpu()
     seen[: len(SPECIAL)] = False
     noise = torch.randn(vocabulary, width, generator=generator)
     vectors = torch.where(seen[:, None], vectors - vectors[seen].mean(0), noise)
     return vectors * (std / vectors.pow(2).mean(1, keepdim=True).sqrt().clamp(min=1e-8))
 
 
-def _pair_counts(rows: Sequence[NDArray[Any]], vocabulary: int, window: int) -> Tensor:
+def _pair_counts(
+    rows: Sequence[NDArray[Any]], vocabulary: int, window: int, device: torch.device | str = "cpu"
+) -> Tensor:
     """Count pairs at a distance up to `window`, weighted by 1 / distance, in both directions."""
-    counts = torch.zeros(vocabulary * vocabulary)
+    counts = torch.zeros(vocabulary * vocabulary, device=device)
     for row in rows:
         for start in range(0, len(row), _BLOCK):
-            block = torch.from_numpy(row[start : start + _BLOCK + window].astype(np.int64))
+            block = torch.from_numpy(row[start : start + _BLOCK + window].astype(np.int64)).to(device)
             for distance in range(1, window + 1):
                 pairs = block[:-distance] * vocabulary + block[distance:]
-                counts.index_add_(0, pairs, torch.tensor(1.0 / distance).expand(len(pairs)))
+                counts.index_add_(0, pairs, torch.tensor(1.0 / distance, device=device).expand(len(pairs)))
     table = counts.view(vocabulary, vocabulary)
     return table + table.T
 
@@ -81,7 +90,7 @@ def _ppmi_(counts: Tensor) -> Tensor:
 
 def _truncated_svd(matrix: Tensor, width: int, generator: torch.Generator) -> Tensor:
     """Return U sqrt(S) of a symmetric matrix, by subspace iteration (Halko et al. 2011, algorithm 4.4)."""
-    basis = torch.randn(len(matrix), min(width + 32, len(matrix)), generator=generator)
+    basis = torch.randn(len(matrix), min(width + 32, len(matrix)), generator=generator).to(matrix.device)
     for _ in range(4):
         basis = torch.linalg.qr(matrix @ basis).Q
     left, values, _ = torch.linalg.svd(basis.T @ matrix @ basis)

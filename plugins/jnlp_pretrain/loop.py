@@ -15,7 +15,7 @@ from jnlp.training.team import Alone
 from jnlp_pretrain.plot import read_log, write_plot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import torch
@@ -87,15 +87,17 @@ def train(
     *,
     team: Team | None = None,
     progress: Progress | None = None,
+    saved: Callable[[], object] = lambda: None,
 ) -> dict[str, float]:
     """Train until the clock ends the run; continue from the checkpoint in `folder` if there is one.
 
     It writes `checkpoint.pt`, `log.jsonl` and `loss.svg` into `folder`, and returns the scores of the last evaluation.
+    `saved` is called after each checkpoint.
 
     Raises:
         Stopped: After Ctrl-C or SIGTERM, with the checkpoint written.
     """
-    run = _Run(objective, optimisers, clock, plan, folder, team or Alone(), progress)
+    run = _Run(objective, optimisers, clock, plan, folder, team or Alone(), progress, saved)
     with stop_signals() as stopped:
         run.resume()
         while run.step_once():
@@ -112,6 +114,7 @@ class _Run:
     folder: Path
     team: Team
     tell: Progress | None
+    saved_hook: Callable[[], object]
     step: int = 0
     tokens: int = 0
     saved: float = field(default_factory=time.monotonic)
@@ -197,6 +200,7 @@ class _Run:
         if self.team.rank == 0:
             checkpoints.save(self.folder / checkpoints.NAME, self._state())
             write_plot(self.folder / "log.jsonl", self.folder / "loss.svg")
+            self.saved_hook()
         self.saved = time.monotonic()
 
     def _state(self) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +10,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 
-from jnlp.encoder.packing import Packed, pack, send
+from jnlp.encoder.packing import Packed, send
 from jnlp.training.dense_encoder import LONGEST, DenseEncoder
 from jnlp.training.team import Alone
-from jnlp_pretrain.masking import mask
-from jnlp_pretrain.packs import Packs, plan_packs
+from jnlp_pretrain.feeding import Ahead, HostBatch, Reader, batch_of, corrupt
+from jnlp_pretrain.packs import plan_packs
 from jnlp_pretrain.predictions import cross_entropy
-from jnlp_pretrain.tokenizer_train import PAD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -35,6 +33,7 @@ _VALID_TOKENS = 4_096  # of each source, at each evaluation
 _VALID_LENGTH = 128
 _VALID_MASK = 0.15
 _Seed = np.random.SeedSequence
+_FULL_GPU = 0.5  # on a GPU, where the dense form is compiled
 _FULL = 0.9  # of the positions of rows: with fewer tokens, packed attention beats dense attention over the gaps
 
 
@@ -74,6 +73,10 @@ class MaskedLMLoss(nn.Module):
         self._training = DenseEncoder(model.model, compiled, require_compile=require_compile)
         self._scoring = DenseEncoder(model.model)  # never compiled: it would be compiled again for want of gradients
 
+    def uncompiled(self) -> None:
+        """Compile nothing from now on."""
+        self._training = DenseEncoder(self.model.model)
+
     def logits(self, batch: Batch) -> Tensor:
         """Return fp32 logits `[m, vocabulary]` at the masked positions."""
         return self.model.logits(self._states(batch)).float()
@@ -107,6 +110,7 @@ class MaskedLMObjective:
         team: The processes that share the work; each computes every n-th micro-batch.
         finished: Called with the number of each completed stage except the last.
         turn: The first portion of the corpus.
+        ahead: Make batches in other processes; None: on a GPU.
         cursor: The next stage, portion and pack.
     """
 
@@ -118,8 +122,10 @@ class MaskedLMObjective:
     team: Team = field(default_factory=Alone)
     finished: Callable[[int], None] = lambda _number: None
     turn: int = 0
+    ahead: bool | None = None
     cursor: dict[str, int] = field(init=False)
-    _plan: Packs | None = None
+    _reader: Reader | None = None
+    _ahead: dict[tuple[int, int], Ahead] = field(default_factory=dict)
     _wrapped: nn.Module | None = None
 
     def __post_init__(self) -> None:
@@ -146,15 +152,12 @@ class MaskedLMObjective:
         parts, tokens, losses = stage.batch // stage.micro_batch, 0, []
         mine = range(self.team.rank, parts, self.team.size)
         for part in range(parts):
-            packs = self._take(stage, length)
-            tokens += sum(len(sequence) for sequences in packs for sequence in sequences)
+            made = self._next(stage, length, step, part)
+            tokens += made.tokens
             if part in mine:
-                rng = np.random.default_rng(
-                    _Seed((self.recipe.seed, step, part), spawn_key=(self.turn,) if self.turn else ())
-                )
-                batch = self._batch(packs, length, stage.mask, rng)
+                batch = self._sent(made, length)
                 with self.team.accumulating(self._wrapped, last=part == mine[-1]):
-                    with self._precision():
+                    with self.precision():
                         error = self._wrapped(batch) / len(mine)
                     self.team.backward(error)
                 losses.append(error.detach())
@@ -181,7 +184,7 @@ class MaskedLMObjective:
     def load_state(self, state: dict[str, Any], /) -> None:
         """Continue at a stage, portion and pack."""
         self.cursor = {key: int(value) for key, value in state.items()}
-        self._plan = None
+        self._reader = None
 
     def _enter(self, progress: float) -> tuple[Stage, int]:
         number, done = self.recipe.stage(progress)
@@ -193,47 +196,86 @@ class MaskedLMObjective:
             for done_with in range(self.cursor["stage"], number):
                 self.finished(done_with)
             self.cursor = {"stage": number, "length": length, "turn": turn, "row": 0}
-            self._plan = None
+            self._reader = None
         set_thetas(self.model, stage)
         return stage, length
 
-    def _take(self, stage: Stage, length: int) -> list[list[IntArray]]:
-        """Return the packs of a micro-batch; after the end of a portion the next one continues."""
-        packs: list[list[IntArray]] = []
-        room = stage.micro_batch
-        while True:
-            if self._plan is None:
-                self._plan = self._portion(stage, length)
-            plan, number = self._plan, self.cursor["row"]
-            if number == len(plan):
-                self.cursor |= {"turn": self.cursor["turn"] + 1, "row": 0}
-                self._plan = None
-                continue
-            # without packing rows differ widely: a batch holds as many as its tokens allow
-            room -= plan.size(number) if stage.packing == "none" else length
-            if room < 0:
-                return packs
-            packs += plan.batch(number, 1)
-            self.cursor["row"] += 1
+    def start_ahead(self) -> None:
+        """Start the processes that make batches for a GPU, before the clock runs."""
+        if not self._runs_ahead or self._ahead:
+            return
+        at = self.cursor
+        for number, stage in enumerate(self.recipe.stages):
+            for place, span in enumerate(stage.rows):
+                key, here = (number, span.length), (number, span.length) == (at["stage"], at["length"])
+                if number < at["stage"] or key in self._ahead:
+                    continue
+                # portions of their own: no stage begins with the text that another began with
+                turn, row = (at["turn"], at["row"]) if here else (self.turn + 1000 * number + 100 * place, 0)
+                reader = Reader(self.recipe, self.shards, self.ends, stage, span.length, turn, row)
+                self._ahead[key] = Ahead(reader, self.model.config.vocab_size, self._threshold(span.length))
 
-    def _portion(self, stage: Stage, length: int) -> Packs:
-        seed, turn = self.recipe.seed, self.cursor["turn"]
-        return plan_packs(
-            self.shards, length, self.ends, seed=seed, turn=turn, packing=stage.packing, weights=stage.mix
-        )
+    def close(self) -> None:
+        """End the processes that make batches."""
+        for ahead in self._ahead.values():
+            ahead.close()
+        self._ahead.clear()
+
+    def _next(self, stage: Stage, length: int, step: int, part: int) -> HostBatch:
+        """Return the next micro-batch, and move the cursor behind it."""
+        if self._runs_ahead:
+            self.start_ahead()
+            made, turn, row = self._ahead[self.cursor["stage"], length].next()
+        else:
+            reader = self._reader_of(stage, length)
+            rng = np.random.default_rng(
+                _Seed((self.recipe.seed, step, part), spawn_key=(self.turn,) if self.turn else ())
+            )
+            made = batch_of(reader, self.model.config.vocab_size, rng, dense=self._threshold(length))
+            turn, row = reader.turn, reader.row
+        self.cursor |= {"turn": turn, "row": row}
+        return made
+
+    def _reader_of(self, stage: Stage, length: int) -> Reader:
+        if self._reader is None:
+            turn, row = self.cursor["turn"], self.cursor["row"]
+            self._reader = Reader(self.recipe, self.shards, self.ends, stage, length, turn, row)
+        return self._reader
+
+    def _take(self, stage: Stage, length: int) -> list[list[IntArray]]:
+        return self._reader_of(stage, length).take()
 
     def _batch(self, packs: Sequence[Sequence[IntArray]], length: int, rate: float, rng: np.random.Generator) -> Batch:
-        device = next(self.loss.parameters()).device
-        tokens = sum(len(sequence) for sequences in packs for sequence in sequences)
-        dense = length <= LONGEST and device.type == "cpu" and tokens >= _FULL * length * len(packs)
-        filled = [_fill_gap(sequences, length) for sequences in packs] if dense else packs
-        packed = pack([*itertools.chain.from_iterable(filled)])
-        masked = mask(packed.ids.numpy(), rate, self.model.config.vocab_size, rng)
-        packed = replace(packed, ids=torch.from_numpy(masked.ids)).to(device)
-        at, targets = (send(torch.from_numpy(x), device) for x in (masked.at, masked.targets))
-        return Batch(packed, at, targets, length if dense else None, tokens)
+        size = self.model.config.vocab_size
+        return self._sent(corrupt(packs, length, rate, size, rng, dense=self._threshold(length)), length)
 
-    def _precision(self) -> torch.autocast:
+    def _sent(self, made: HostBatch, length: int) -> Batch:
+        """Return a batch on the model's device."""
+        device = self._device
+        starts = np.cumsum((0, *made.lengths), dtype=np.int32)
+        ids, positions, starts_there, at, targets = (
+            send(torch.from_numpy(x), device) for x in (made.ids, made.positions, starts, made.at, made.targets)
+        )
+        packed = Packed(ids, positions, starts_there, made.lengths)
+        return Batch(packed, at, targets, length if made.dense else None, made.tokens)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.loss.parameters()).device
+
+    @property
+    def _runs_ahead(self) -> bool:
+        ahead = self._device.type == "cuda" if self.ahead is None else self.ahead
+        return ahead and self.team.size == 1
+
+    def _threshold(self, length: int) -> float:
+        """Return the share of packs that has to be filled for dense attention, over 1 for never."""
+        if length > LONGEST:
+            return 2.0
+        return _FULL if self._device.type == "cpu" else _FULL_GPU
+
+    def precision(self) -> torch.autocast:
+        """Return the context of forward passes."""
         device = next(self.loss.parameters()).device
         return torch.autocast(device.type, torch.bfloat16, enabled=self.recipe.optimisation.dtype == "bf16")
 
@@ -243,7 +285,7 @@ class MaskedLMObjective:
             return None
         chosen = packs.batch(0, _VALID_TOKENS // _VALID_LENGTH)
         batch = self._batch(chosen, _VALID_LENGTH, _VALID_MASK, np.random.default_rng(0))
-        with self._precision():
+        with self.precision():
             logits = self.loss.logits(batch)
         accuracy = (logits.argmax(-1) == batch.targets).float().mean().item()
         return accuracy, F.cross_entropy(logits, batch.targets).item()
@@ -254,9 +296,3 @@ def set_thetas(model: ModernBertForMaskedLM, stage: Stage) -> None:
     wanted = replace(model.config, global_rope_theta=stage.global_theta, local_rope_theta=stage.local_theta)
     if wanted != model.config:  # an equal config that is another object would be compiled for again
         model.config = model.model.config = wanted
-
-
-def _fill_gap(sequences: Sequence[IntArray], length: int) -> list[IntArray]:
-    """Return a pack with its gap filled by a sequence of padding, which is never predicted."""
-    gap = length - sum(len(sequence) for sequence in sequences)
-    return [*sequences, np.full(gap, PAD, np.int64)] if gap else list(sequences)

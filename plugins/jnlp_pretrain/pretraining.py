@@ -146,7 +146,8 @@ def _pretrain(
             )
     if team.rank == 0:
         write_json(run / "recipe.json", asdict(recipe))
-    model = start_model(recipe, data, options.start, resumed=(run / "checkpoint.pt").exists()).to(team.device)
+    resumed = (run / "checkpoint.pt").exists()
+    model = start_model(recipe, data, options.start, resumed=resumed, device=team.device).to(team.device)
     compiled = _compiled_lengths(recipe, options.compiler, team.device)
     loss = MaskedLMLoss(model, compiled=compiled, require_compile=options.compiler == "always")
 
@@ -158,15 +159,18 @@ def _pretrain(
         recipe, loss, data.train, data.valid, data.ends, team, finished=keep, turn=first_turn(options.start)
     )
     o = recipe.optimisation
-    figures = train(
-        objective,
-        optimisers(model, o.name, lr=o.lr, matrix_lr=o.matrix_lr, weight_decay=o.weight_decay),
-        Clock(recipe.tokens, options.hours * 3600 if options.hours else None),
-        options.plan or Plan(o.clip),
-        run,
-        team=team,
-        progress=tell,
-    )
+    try:
+        figures = train(
+            objective,
+            optimisers(model, o.name, lr=o.lr, matrix_lr=o.matrix_lr, weight_decay=o.weight_decay),
+            Clock(recipe.tokens, options.hours * 3600 if options.hours else None),
+            options.plan or Plan(o.clip),
+            run,
+            team=team,
+            progress=tell,
+        )
+    finally:
+        objective.close()
     if team.rank == 0:
         made = sorted({*_outputs_of(run), str(out.resolve())})
         (run / _OUTPUTS).write_text("".join(f"{folder}\n" for folder in made), encoding="utf-8")
@@ -221,7 +225,12 @@ def read_data(
 
 
 def start_model(
-    recipe: Recipe, data: CorpusData, start: Path | None = None, *, resumed: bool = False
+    recipe: Recipe,
+    data: CorpusData,
+    start: Path | None = None,
+    *,
+    resumed: bool = False,
+    device: torch.device | str = "cpu",
 ) -> ModernBertForMaskedLM:
     """Return the initial fp32 model of a run: a folder's, or a new one whose bias is the log frequencies.
 
@@ -230,6 +239,7 @@ def start_model(
         data: The data for the counts.
         start: A model folder, or None.
         resumed: A checkpoint will replace the weights, so they need no initialisation.
+        device: Where embeddings are computed; the model itself stays on the CPU.
     """
     torch.manual_seed(recipe.seed)
     if start:
@@ -256,7 +266,10 @@ def start_model(
         if recipe.embeddings == "cooccurrence" and not resumed:
             table = model.model.embeddings.tok_embeddings.weight
             std = config.initializer_range
-            table.copy_(cooccurrence_embeddings(data.train, vocabulary, shape.hidden, std=std, seed=recipe.seed))
+            made = cooccurrence_embeddings(
+                data.train, vocabulary, shape.hidden, std=std, seed=recipe.seed, device=device
+            )
+            table.copy_(made)
     return model
 
 
@@ -292,6 +305,6 @@ def _compiled_lengths(recipe: Recipe, compiler: str, device: torch.device) -> fr
         if not can_compile():
             raise JnlpError("torch's compiler finds no C++ compiler", hint="install g++, or --compiler never")
         return frozenset(tokens)
-    if compiler == "never" or device.type != "cpu" or not can_compile():
+    if compiler == "never" or device.type not in ("cpu", "cuda") or (device.type == "cpu" and not can_compile()):
         return frozenset()
     return frozenset(length for length, count in tokens.items() if count >= _WORTH)

@@ -72,6 +72,8 @@ class Stage:
         batch: Tokens per step.
         micro_batch: Tokens per forward pass.
         global_theta, local_theta: RoPE bases of the global and the local layers; the last stage's are the model's.
+        repeats: The share of sequences of 256 tokens or more whose end repeats an earlier sentence of theirs, with one
+            token replaced in both places, so that the model learns to look far back.
         mix: Weights by source, instead of the sources' own.
     """
 
@@ -89,6 +91,7 @@ class Stage:
     micro_batch: int = 4096
     global_theta: float = 160_000.0
     local_theta: float = 10_000.0
+    repeats: float = 0.0
     mix: dict[str, float] = field(default_factory=dict)
 
     def rate(self, done: float) -> float:
@@ -244,7 +247,7 @@ def _outside(recipe: Recipe) -> Iterator[str]:
         yield from _under(1, {f"{of}.{key}": getattr(stage, key) for key in sizes})
         yield from _under(0, {f"{of}.mix.{name}": weight for name, weight in stage.mix.items()})
         rates[f"{of}.peak"] = stage.peak
-        shares |= {f"{of}.{key}": getattr(stage, key) for key in ("mask", "warmup", "decay")}
+        shares |= {f"{of}.{key}": getattr(stage, key) for key in ("mask", "warmup", "decay", "repeats")}
         shares[f"{of}.warmup_tokens / tokens"] = stage.warmup_tokens / max(stage.tokens, 1)
         if not stage.mask:
             yield f"{of}.mask is 0: nothing would be predicted"

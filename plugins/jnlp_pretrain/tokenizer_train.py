@@ -25,6 +25,8 @@ SPECIAL = ("<unk>", "<s>", "</s>", "<pad>", "<sep>", "<mask>", "<cls>")
 """Special tokens by id, in ModernBERT-Ja's order."""
 
 UNK, BOS, EOS, PAD, SEP, MASK, CLS = range(len(SPECIAL))
+FIRST_PIECE = len(SPECIAL) + 256
+"""The id of the first piece of text, after the special tokens and the bytes."""
 SPACE = "▁"
 
 
