@@ -118,3 +118,23 @@ class Executor(Protocol):
     def map(self, job: Job, records: Iterable[Record | Failed], /) -> Iterator[Outcome[Any]]:
         """Yield one outcome for each record, in order; a record that could not be read passes through."""
         ...
+
+
+@runtime_checkable
+class CallExecutor(Executor, Protocol):
+    """An executor that also runs calls that are not a task, such as the training runs of an evaluation."""
+
+    def calls(
+        self, settings: Settings, make: str, given: tuple[Any, ...], items: Sequence[Any], /
+    ) -> Iterator[tuple[Any, Any]]:
+        """Yield each item with its result, as they finish.
+
+        A worker makes the function once, by `make(*given)`, and calls it with one item at a time.
+
+        Args:
+            settings: Where it runs; `workers` over 1 limits the calls at the same time.
+            make: `"package.module:function"`.
+            given: Its arguments; they are pickled, as are items and results.
+            items: What to call the function with.
+        """
+        ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ def _work(call: Call) -> None:
         if name not in known:
             raise UsageError(f"no task is called '{name}'", hint=f"tasks: {', '.join(known)}")
     model = open_model(call.engine, trust=call.values["trust_remote_code"])
+    spread = _spread(call)
     results = []
     for name in names:
         with Steps(call.quiet) as steps:
@@ -46,12 +49,28 @@ def _work(call: Call) -> None:
                 limit=call.options.limit,
                 device=call.engine.settings.device,
                 jobs=call.options.jobs,
+                spread=spread,
                 progress=steps,
             )
         results.append(result)
         if not call.quiet:
             click.echo(_line(result), err=True)
     print_rows(results)
+
+
+def _spread(call: Call) -> Any:
+    """Return what runs the cells with `--executor`, or None: this machine does."""
+    from jnlp.types.tasks import CallExecutor
+
+    settings = call.engine.settings
+    if settings.executor == "local":
+        return None
+    executor = call.engine.executor()
+    if not isinstance(executor, CallExecutor):
+        raise UsageError(
+            f"--executor {settings.executor} runs no cells", hint="--jobs N runs N at a time on this machine"
+        )
+    return partial(executor.calls, dataclasses.replace(settings, workers=call.options.jobs))
 
 
 def _line(result: dict[str, Any]) -> str:
@@ -94,7 +113,7 @@ run = build_command(
             section="Model",
         ),
     ],
-    settings=("model", "device", "dtype", "threads"),
+    settings=("model", "device", "dtype", "threads", "executor", "ray_address"),
 )
 
 evaluate = DefaultGroup(run, commands={"data": data, "table": table, "file": file, "models": models})

@@ -18,7 +18,7 @@ from jnlp_evaluate.data import fingerprint, read_parts
 from jnlp_evaluate.protocols import cells, choose, divide
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from jnlp.models.folder import ModelFolder
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from jnlp_evaluate.finetune import Backbone
     from jnlp_evaluate.others import OtherModel
     from jnlp_evaluate.protocols import Cell, Protocol
+
+    Spread = Callable[[str, tuple[Any, ...], Sequence[Cell]], Iterator[tuple[Cell, dict[str, Any]]]]
 
 RESULT = "result.json"
 
@@ -42,6 +44,7 @@ def evaluate(
     limit: int | None = None,
     device: str = "auto",
     jobs: int = 1,
+    spread: Spread | None = None,
     progress: Progress = lambda *_: None,
 ) -> dict[str, Any]:
     """Measure a model on a task, write the result into `out/MODEL/TASK`, and return it.
@@ -56,6 +59,7 @@ def evaluate(
         limit: Rows to train on at most (a fifth of it to score), or rows to score without training; None: all.
         device: `cpu`, `cuda` …
         jobs: Cells that run at the same time, in processes of their own.
+        spread: Runs cells elsewhere, as `CallExecutor.calls` does; `jobs` then means nothing.
         progress: Called with (phase, done, total, figures).
 
     Raises:
@@ -87,7 +91,7 @@ def evaluate(
         scores: dict[str, float] = measure(models(), chosen, limit)
         result = facts | {"score": scores[evaluation.metric], "scores": scores}
     else:
-        records = _grid(evaluation, protocol, model, data, folder, facts, limit, device, jobs, progress)
+        records = _grid(evaluation, protocol, model, data, folder, facts, limit, device, jobs, spread, progress)
         best = choose(records)
         result = facts | {
             "score": best.test,
@@ -148,6 +152,7 @@ def _grid(
     limit: int | None,
     device: str,
     jobs: int,
+    spread: Spread | None,
     progress: Progress,
 ) -> list[dict[str, Any]]:
     """Return the records of all cells; those that are on disk with the same data, model and limit are not run again."""
@@ -156,7 +161,7 @@ def _grid(
     missing = [cell for cell in wanted if cell not in kept]
     done = len(kept)
     progress(evaluation.name, done, len(wanted), {})
-    for cell, record in _run(evaluation, protocol, missing, base, data, limit, device, jobs, progress):
+    for cell, record in _run(evaluation, protocol, missing, base, data, limit, device, jobs, spread, progress):
         path = _path(folder, protocol, cell)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
@@ -176,8 +181,14 @@ def _run(
     limit: int | None,
     device: str,
     jobs: int,
+    spread: Spread | None,
     progress: Progress,
 ) -> Iterator[tuple[Cell, dict[str, Any]]]:
+    if spread is not None:
+        if missing:
+            given = (evaluation, protocol, base, data, limit, device)
+            yield from spread("jnlp_evaluate.run:cell_function", given, missing)
+        return
     if jobs <= 1 or len(missing) <= 1:
         if missing:
             work = _Work(evaluation, protocol, base, data, limit, device)
@@ -221,6 +232,12 @@ class _Work:
         _, rows = divide(self._evaluation, self._parts, cell.run, self._limit, most=self._protocol.rows)
         rows = self._prepared.within(rows, self._protocol.tokens)
         return run_cell(self._evaluation, self._prepared, rows, cell, self._backbone, self._device, progress)
+
+
+def cell_function(*given: Any) -> Callable[[Cell], dict[str, Any]]:
+    """Return what runs a cell in another process, from what `_Work` takes; results are those of a run here."""
+    work = _Work(*given)
+    return lambda cell: work(cell, lambda *_: None)
 
 
 _work: _Work | None = None

@@ -11,9 +11,9 @@ from jnlp_ray.cluster import connected
 from jnlp_ray.pool import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from jnlp.types import Apply, Failed, Job, Outcome, Record
+    from jnlp.types import Apply, Failed, Job, Outcome, Record, Settings
 
 
 class RayExecutor:
@@ -50,3 +50,18 @@ class RayExecutor:
             most = GPU_CHUNK_RECORDS if cluster.gpus else CHUNK_RECORDS
             width, weight = max(cluster.room() // 4, 1), job.task.weight
             yield from run(pool.submit, records, pool.window, most=most, width=width, weight=weight)
+
+    def calls(
+        self, settings: Settings, make: str, given: tuple[Any, ...], items: Sequence[Any], /
+    ) -> Iterator[tuple[Any, Any]]:
+        """Yield each item with its result, as they finish; see `jnlp_ray.calls.run_calls`.
+
+        Args:
+            settings: Where it runs.
+            make: What makes the function that is called.
+            given: The arguments of `make`.
+            items: What to call the function with.
+        """
+        from jnlp_ray.calls import run_calls
+
+        return run_calls(settings, make, given, items)

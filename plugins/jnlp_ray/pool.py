@@ -254,6 +254,18 @@ class _Hand:
             ray.kill(self.actor)
 
 
+def surroundings() -> tuple[str, list[str], dict[str, str]]:
+    """Return the working folder, the places of modules and the variables that workers get from this process.
+
+    Example:
+        >>> folder, path, variables = surroundings()
+        >>> folder == str(Path.cwd())
+        True
+    """
+    variables = {name: value for name, value in os.environ.items() if name.startswith(_CARRIED)}
+    return str(Path.cwd()), sys.path, variables
+
+
 def _message(job: Job, cluster: Cluster) -> tuple[str, str, list[str], dict[str, str]]:
     """Return the arguments of `Worker`."""
     settings = dataclasses.replace(
@@ -266,8 +278,7 @@ def _message(job: Job, cluster: Cluster) -> tuple[str, str, list[str], dict[str,
         threads=cluster.cpus,
     )
     sent = dataclasses.replace(job, settings=settings, model=_place(job.model))
-    variables = {name: value for name, value in os.environ.items() if name.startswith(_CARRIED)}
-    return sent.to_json(), str(Path.cwd()), sys.path, variables
+    return sent.to_json(), *surroundings()
 
 
 def _place(model: str | None) -> str | None:

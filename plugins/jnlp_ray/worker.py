@@ -18,6 +18,23 @@ Report = tuple[dict[str, Any], int]
 """What a worker counted since the last report, and its peak memory in bytes."""
 
 
+def settle(folder: str, path: Sequence[str], variables: Mapping[str, str], /) -> None:
+    """Take over what a process of the cluster needs of the one that started the command.
+
+    Args:
+        folder: The working folder, for options that name files; used if it is there.
+        path: Where Python finds modules.
+        variables: Environment variables.
+
+    Example:
+        >>> settle(".", [], {})
+    """
+    os.environ.update(variables)
+    sys.path += [place for place in path if place not in sys.path]
+    with suppress(OSError):
+        os.chdir(folder)
+
+
 class Worker:
     """A worker; its methods are called over the network.
 
@@ -36,10 +53,7 @@ class Worker:
     """
 
     def __init__(self, job: str, folder: str, path: Sequence[str], variables: Mapping[str, str]) -> None:
-        os.environ.update(variables)
-        sys.path += [place for place in path if place not in sys.path]
-        with suppress(OSError):
-            os.chdir(folder)
+        settle(folder, path, variables)
         self._text = job
         self._apply: Apply[Any] | None = None
 

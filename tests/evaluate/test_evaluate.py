@@ -259,6 +259,36 @@ def test_a_grid_that_is_stopped_continues_and_ends_the_same(data, model, tmp_pat
     assert len(calls) == 5
 
 
+def test_cells_that_run_elsewhere_give_the_same(data, model, tmp_path, monkeypatch):
+    """An executor makes the function from what is sent, and its results come in any order."""
+    import pickle
+
+    from jnlp.registry import import_target
+    from jnlp_evaluate import cli
+
+    def spread(make, given, items):
+        run = import_target(make)(*pickle.loads(pickle.dumps(given)))
+        return ((item, run(item)) for item in reversed(pickle.loads(pickle.dumps(items))))
+
+    call = ("jcola", "--data", data, "--model", model, "-q")
+    assert jnlp(*call, "-o", tmp_path / "here").exit_code == 0
+    monkeypatch.setattr(cli, "_spread", lambda _: spread)
+    done = jnlp(*call, "-o", tmp_path / "there")
+    assert done.exit_code == 0, done.output
+    here, there = (
+        json.loads((tmp_path / name / "small/jcola/result.json").read_text("utf-8")) for name in ("here", "there")
+    )
+    assert there["score"] == here["score"]
+    assert [cell | {"seconds": 0} for cell in there["cells"]] == [cell | {"seconds": 0} for cell in here["cells"]]
+
+
+def test_an_executor_that_runs_no_cells_is_one_line(data, model, tmp_path):
+    done = jnlp("jcola", "--data", data, "--model", model, "-o", tmp_path / "out", "--executor", "processes")
+    assert done.exit_code == 2
+    assert "--executor processes runs no cells" in done.stderr
+    assert "--jobs N runs N at a time" in done.stderr
+
+
 def test_a_record_of_other_data_or_limits_is_not_taken(data, model, tmp_path):
     call = ("jcola", "--data", data, "--model", model, "-q", "-o", tmp_path)
     assert jnlp(*call, "--limit", "40").exit_code == 0
