@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
+from jnlp.encoder.files import read_weights
 from jnlp.encoder.load import load_embedder
 from jnlp.testing import make_model
 from jnlp.training.embedder.pairs import Graded, GradedSet, Pair, PairSet
@@ -42,3 +44,13 @@ def test_training_reads_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_a_base_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert train.main(["sets.xz"]) == 2
     assert "--base and -o are needed" in capsys.readouterr().err
+
+
+def test_a_student_keeps_a_share_of_its_weights(tmp_path: Path) -> None:
+    before = make_model(tmp_path / "before", hidden=64, layers=1, seed=1)
+    after = make_model(tmp_path / "after", hidden=64, layers=1, seed=2)
+    first, second = (read_weights(one) for one in (before, after))
+    train.average(after, before, 0.25)
+    for name, weight in read_weights(after).items():
+        assert torch.allclose(weight.float(), 0.25 * first[name].float() + 0.75 * second[name].float(), atol=1e-3), name
+        assert weight.dtype == second[name].dtype

@@ -47,6 +47,10 @@ OPTIONS = EmbedderOptions(
 STUDENT = replace(OPTIONS, epochs=1, lr=1.5e-4, mine=0, dimensions=(256, 128, 64), query_prefix="", document_prefix="")
 """Those of a base that has learned from a teacher: one pass, no prefixes; JaQuAD's negatives are from full text."""
 
+KEPT = 0.3
+"""The share of such a base's weights in what ships: the weights are averaged with the tuned ones (Wortsman et al. 2022,
+"Robust fine-tuning of zero-shot models"). Pairs teach what they are about, and cost what they are not about."""
+
 SENTENCES, TITLES, ARTICLES = 6_000, 4_000, 4_000
 """For each source: sentence–passage pairs, title–text pairs, and the articles they are taken from."""
 
@@ -78,7 +82,8 @@ def sets(data: Path, /, *, most: int | None = None, hard: bool = False) -> Embed
 
     Args:
         data: The folder that contains `tasks` and `corpus`.
-        hard: JaQuAD's questions come with passages that full text takes for answers.
+        hard: For a base that has learned from a teacher: JaQuAD's questions come with passages that full text takes for
+            answers, and all of JSTS's graded pairs are used.
         most: The maximum number of pairs of a set; None is all.
 
     Raises:
@@ -99,7 +104,7 @@ def sets(data: Path, /, *, most: int | None = None, hard: bool = False) -> Embed
     nli = PairSet("nli", limit(nli_pairs(data, known_pairs(data)), most), symmetric=True, weight=0.1)
     return EmbedderSets(
         [asked, *sentences, *titles, nli],
-        [GradedSet("jsts", limit(graded_pairs(data, Split.TRAIN), most), weight=0.1)],
+        [GradedSet("jsts", limit(graded_pairs(data, Split.TRAIN), most), weight=1.0 if hard else 0.1)],
         [PairSet("jaquad", limit(jaquad_pairs(data, Split.DEVELOPMENT), most or SCORED))],
         [GradedSet("jsts", limit(graded_pairs(data, Split.DEVELOPMENT), most or SCORED))],
     )
@@ -212,6 +217,30 @@ def train(
     return report
 
 
+def average(folder: Path, base: Path, share: float, /) -> None:
+    """Average a folder's weights with those of the model it was trained from.
+
+    Args:
+        folder: Whose weights are replaced.
+        base: A folder with weights of the same names.
+        share: The share of the base's weights.
+    """
+    from safetensors.torch import save_file
+
+    from jnlp.encoder.files import read_weights
+
+    before, tuned = (read_weights(one) for one in (base, folder))
+    mixed = {
+        name: (share * before[name].float() + (1 - share) * weight.float()).to(weight.dtype)
+        for name, weight in tuned.items()
+    }
+    path = folder / "model.safetensors"
+    mode = path.stat().st_mode
+    path.unlink()  # it may be mapped: its bytes stay as they are
+    save_file(mixed, path, {"format": "pt"})
+    path.chmod(mode)
+
+
 def used_of(sets: Mapping[str, int], /) -> dict[str, str]:
     """Return what was used of each source, for the card, from the pairs of each set."""
     used: dict[str, list[str]] = {}
@@ -287,6 +316,8 @@ def _run(args: argparse.Namespace) -> None:
     if args.base is None or args.out is None:
         raise UsageError("--base and -o are needed", hint="only --save-sets goes without")
     report = train(args.data, args.base, args.out, options, most=most, hard=args.student, device=args.device)
+    if args.student:
+        average(args.out, args.base, KEPT)
     sys.stdout.write("".join(f"{name:<24} {value:.4f}\n" for name, value in report.metrics.items()))
 
 
