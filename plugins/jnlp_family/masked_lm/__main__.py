@@ -36,7 +36,7 @@ def _run(args: argparse.Namespace) -> None:
     from jnlp.encoder.load import load_embedder, load_masked_lm
     from jnlp.encoder.runtime import Runtime
     from jnlp_evaluate.masked.needle import LENGTHS
-    from jnlp_family.masked_lm.report import Amount, Measured, measure
+    from jnlp_family.masked_lm.report import HELD_OUT, Amount, Measured, measure
     from jnlp_family.similarity import Split, similarity, similarity_pairs
     from jnlp_pretrain.recipe_files import load_recipe
 
@@ -58,7 +58,7 @@ def _run(args: argparse.Namespace) -> None:
     if args.smoke:
         recipe, amount = smoke(recipe), Amount(held_out=2_000, training=200_000, sparse=8, trials=2)
     else:
-        amount = Amount(training=args.characters)
+        amount = Amount(held_out=args.held_out or HELD_OUT, training=args.characters)
     stages = {name: load(folder) for name, folder in args.stages}
     report = measure(load(args.model), recipe, args.data, stages=stages, amount=amount, say=say)
     report["stages"] = scores_before(args.stages, report["held_out"]) | report["stages"]
@@ -104,6 +104,7 @@ def _command(args: argparse.Namespace) -> str:
     stages = f" --stages {' '.join(name for name, _ in args.stages)}" if args.stages else ""
     given = "".join(f" --{name}" for name in ("final", "smoke") if getattr(args, name))
     characters = f" --characters {args.characters}" if args.characters != _CHARACTERS else ""
+    characters += f" --held-out {args.held_out}" if args.held_out else ""
     return f"python -m jnlp_family.masked_lm {args.model.name} DATA --recipe {args.recipe}{stages}{characters}{given}"
 
 
@@ -125,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--characters", type=int, default=_CHARACTERS, help="characters that the n-gram is trained on; 0: no n-gram"
     )
+    parser.add_argument("--held-out", type=int, help="characters of each source to measure on (default: 15,000)")
     parser.add_argument("--smoke", action="store_true", help="a trial of a minute; its scores mean nothing")
     parser.add_argument("--threads", type=int, help="processor threads")
     parser.add_argument("-o", "--out", type=Path, help="the file to write (default: scores.json in the model folder)")
