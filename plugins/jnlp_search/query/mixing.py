@@ -1,4 +1,4 @@
-"""The share of the vectors in a hybrid ranking, told from what both retrievers found for a query.
+"""The share of the vectors in a hybrid ranking, from what both retrievers found for a query.
 
 A logistic function of `SIGNALS` estimates whether the vectors alone rank better than the usual mixture. Its weights are
 fitted for each model (`python -m jnlp_family.search.calibrate`). A model without them gets `dense_share`.
