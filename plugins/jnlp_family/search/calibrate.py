@@ -273,8 +273,9 @@ def _mixed(prepared: Prepared) -> list[Mixed]:
 def answered(data: Path, /) -> dict[str, Retrieval]:
     """Return questions that were not written for their passage: everyday and technical ones, and headings."""
     found: dict[str, Retrieval] = {}
-    everyday = dict.fromkeys(("answers", "faq", "lawqa"), (0, None))
-    for name, sources in {"everyday": everyday, HEADINGS: {"sections": SECTIONS}}.items():
+    everyday: dict[str, tuple[int, int | None]] = dict.fromkeys(("answers", "faq", "lawqa"), (0, None))
+    kinds: dict[str, dict[str, tuple[int, int | None]]] = {"everyday": everyday, HEADINGS: {"sections": SECTIONS}}
+    for name, sources in kinds.items():
         places: dict[str, int] = {}
         rows = [(question, places.setdefault(text, len(places))) for question, text in pairs(data, sources)]
         found[name] = Retrieval(tuple(places), tuple(row[0] for row in rows), tuple(row[1] for row in rows))

@@ -91,7 +91,8 @@ def prepare(task: Retrieval, embedder: Embedder, /) -> Prepared:
 def choose(prepared: Prepared, questions: Sequence[int], /) -> Prepared:
     """Return a task with some of its questions."""
     task = prepared.task
-    queries, relevant = (tuple(rows[number] for number in questions) for rows in (task.queries, task.relevant))
+    queries = tuple(task.queries[number] for number in questions)
+    relevant = tuple(task.relevant[number] for number in questions)
     parsed = tuple(prepared.queries[number] for number in questions)
     return Prepared(
         replace(task, queries=queries, relevant=relevant), prepared.words, parsed, prepared.cosines[list(questions)]
