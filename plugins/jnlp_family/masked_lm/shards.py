@@ -1,4 +1,4 @@
-"""The data of the next `tiny`, made here and packed for a GPU elsewhere: `python -m jnlp_family.masked_lm.shards`.
+"""The data of the shipped `tiny`, made here and packed for a GPU elsewhere: `python -m jnlp_family.masked_lm.shards`.
 
 … shards prepare DATA WORK                texts made by rule, and token shards in WORK/data
 … shards pack WORK/data PACKED            in files that are easily carried: 0.92 bytes a token
@@ -40,7 +40,7 @@ _SUMMARY, _TABLE, _ENDS, _STREAM = "summary.json", "table.json", "ends.npz", "to
 
 
 def prepare(data: Path, work: Path) -> Path:
-    """Make the texts and the token shards of the next `tiny`, and return their folder."""
+    """Make the texts and the token shards of `tiny`, and return their folder."""
     from jnlp.models.resolve import BUILTIN
     from jnlp_family.masked_lm.made_texts import cloze_sentences, make_texts
     from jnlp_pretrain import corpus as corpora
