@@ -18,6 +18,7 @@ from jnlp.encoder.checkpoint import NETWORKS
 from jnlp.encoder.config import ModernBertConfig
 from jnlp.encoder.forms import kernels
 from jnlp.encoder.forms.kernels.binding import Binding
+from jnlp.encoder.forms.kernels.processors import processor_flags
 from jnlp.encoder.load import Runtime, describe_run, load_classifier, load_embedder, load_masked_lm
 from jnlp.encoder.shape import shapes
 from jnlp.errors import JnlpError, MissingHeadError, UsageError
@@ -27,6 +28,10 @@ from jnlp.types import Pooling
 
 BUILTIN = Path(models.__file__).parent / "builtin"
 TEXTS = [*SENTENCES, "。".join(SENTENCES) * 3, "猫"]
+
+
+VNNI = {"avx512_vnni", "avx_vnni"}
+"""Without these, int8 multiplies activations of 7 bits instead of 8 (docs/log.md), which rounds twice as much."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -55,7 +60,7 @@ def assert_as_close(found, torchs, expected):
     """In fp32 the same; in a smaller format as close to fp32 as torch's, in which more values are rounded."""
     error, allowed = (np.linalg.norm(values - expected) / np.linalg.norm(expected) for values in (found, torchs))
     assert error <= max(1.2 * allowed, 1e-5)
-    assert allowed < 0.15
+    assert allowed < (0.15 if processor_flags() & VNNI else 0.2)  # else the comparison says little
 
 
 @pytest.mark.parametrize("pooling", [Pooling.MEAN, Pooling.CLS])
