@@ -54,3 +54,10 @@ def test_a_student_keeps_a_share_of_its_weights(tmp_path: Path) -> None:
     for name, weight in read_weights(after).items():
         assert torch.allclose(weight.float(), 0.25 * first[name].float() + 0.75 * second[name].float(), atol=1e-3), name
         assert weight.dtype == second[name].dtype
+
+
+def test_the_record_of_a_student_says_that_its_weights_are_averaged(tmp_path: Path) -> None:
+    prepared.save(SETS, tmp_path / "sets.xz")
+    base = make_model(tmp_path / "base", hidden=64, layers=1, texts=[pair.document for pair in PAIRS])
+    train.train(tmp_path / "sets.xz", base, tmp_path / "made", train.smoke(train.STUDENT), hard=True)
+    assert "30% of those before" in (tmp_path / "made/training.json").read_text("utf-8")

@@ -10,6 +10,7 @@ import numpy as np
 from jnlp.encoder.vectors import unit
 from jnlp.training.metrics import spearman
 from jnlp.training.retrieval import ndcg_at, ranks
+from jnlp_family.distill.states import LONGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
     Floats = NDArray[np.float32]
 
-_FILE, _LONGEST = "development.npz", 446
+_FILE = "development.npz"
 PARTS = ("queries", "passages", "first", "second")
 """The texts."""
 
@@ -63,7 +64,7 @@ def write(data: Path, encode: Callable[[Sequence[str]], list[Ids]], out: Path, /
     task, pairs = questions(data, Split.DEVELOPMENT), graded_pairs(data, Split.DEVELOPMENT)[:most]
     sides = ([pair.first for pair in pairs], [pair.second for pair in pairs])
     ids = {
-        name: [np.concatenate([[1], own[:_LONGEST], [2]]) for own in encode(texts)]
+        name: [np.concatenate([[1], own[: LONGEST - 2], [2]]) for own in encode(texts)]
         for name, texts in zip(PARTS, (task.queries[:most], task.passages, *sides), strict=True)
     }
     save(out, ids, np.array(task.relevant[:most]), np.array([pair.score for pair in pairs], np.float32))

@@ -31,6 +31,7 @@ from jnlp.errors import JnlpError, status_of
 from jnlp.strict_json import dumps
 from jnlp_family.distill import development, pieces, states, texts
 from jnlp_family.distill.texts import Role
+from jnlp_family.search.train import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -256,18 +257,14 @@ class _Run:
         if time.monotonic() >= self._next:  # a loss is read from a GPU only then
             self._next = time.monotonic() + _SAID
             figures = {name: float(value) for name, value in losses.items()}
-            _say(f"seconds {self.seconds:.0f}/{wanted:.0f}  " + _shown({**figures, **self._speed()}))
+            _say(f"seconds {self.seconds:.0f}/{wanted:.0f}  " + shown({**figures, **self._speed()}))
 
     def say(self, figures: Mapping[str, float]) -> None:
         """Write a line."""
-        _say(f"seconds {self.seconds:.0f}  {_shown({**figures, **self._speed()})}")
+        _say(f"seconds {self.seconds:.0f}  {shown({**figures, **self._speed()})}")
 
     def _speed(self) -> dict[str, float]:
         return {"tokens_per_second": self.tokens / max(self.seconds, 1e-9)}
-
-
-def _shown(figures: Mapping[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
 
 
 def _write(

@@ -212,7 +212,11 @@ def train(
     found = prepared.load(data) if data.is_file() else sets(data, most=most, hard=hard)
     report = fit_embedder(found, options, out, base=base, progress=Said(), described=about, device=device)
     metrics = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
-    text = dumps(training_record(metrics), indent=2)
+    history = ""
+    if hard:
+        average(out, base, KEPT)
+        history = f"The weights are {1 - KEPT:.0%} of the tuned and {KEPT:.0%} of those before."
+    text = dumps(training_record(metrics, history=history), indent=2)
     (out / "training.json").write_text(text + "\n", encoding="utf-8")
     return report
 
@@ -222,17 +226,17 @@ def average(folder: Path, base: Path, share: float, /) -> None:
 
     Args:
         folder: Whose weights are replaced.
-        base: A folder with weights of the same names.
+        base: A folder with the same weights, under a masked LM's names (`model.…`) or without their prefix.
         share: The share of the base's weights.
     """
     from safetensors.torch import save_file
 
     from jnlp.encoder.files import read_weights
 
-    before, tuned = (read_weights(one) for one in (base, folder))
+    before = {name.removeprefix("model."): weight for name, weight in read_weights(base).items()}
     mixed = {
-        name: (share * before[name].float() + (1 - share) * weight.float()).to(weight.dtype)
-        for name, weight in tuned.items()
+        name: (share * before[name.removeprefix("model.")].float() + (1 - share) * weight.float()).to(weight.dtype)
+        for name, weight in read_weights(folder).items()
     }
     path = folder / "model.safetensors"
     mode = path.stat().st_mode
@@ -285,8 +289,12 @@ class Said:
         """Write a line, where the last one is half a minute old or an epoch is over."""
         if phase == "epoch" or time.monotonic() >= self._next:
             self._next = time.monotonic() + 30
-            shown = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
-            sys.stderr.write(f"{phase} {done}/{total}  {shown}\n")
+            sys.stderr.write(f"{phase} {done}/{total}  {shown(figures)}\n")
+
+
+def shown(figures: Mapping[str, float], /) -> str:
+    """Return figures as a line says them."""
+    return "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
 
 
 def main(arguments: Sequence[str] | None = None, /) -> int:
@@ -316,8 +324,6 @@ def _run(args: argparse.Namespace) -> None:
     if args.base is None or args.out is None:
         raise UsageError("--base and -o are needed", hint="only --save-sets goes without")
     report = train(args.data, args.base, args.out, options, most=most, hard=args.student, device=args.device)
-    if args.student:
-        average(args.out, args.base, KEPT)
     sys.stdout.write("".join(f"{name:<24} {value:.4f}\n" for name, value in report.metrics.items()))
 
 
