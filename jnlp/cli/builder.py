@@ -43,15 +43,17 @@ def quiet_param() -> click.Parameter:
     )
 
 
-def make_engine(ctx: click.Context, /, *, threads: bool = True) -> Engine:
+def make_engine(ctx: click.Context, settings: Collection[str] = SETTINGS, /) -> Engine:
     """Return the engine of a command: plugins, configuration, and the flags that were given.
 
     Args:
         ctx: The command's context.
-        threads: True limits the libraries' threads to the setting, before they start any.
+        settings: The settings that are flags of the command; an option of another meaning may have the name of one.
+            With `threads`, the libraries' threads are limited before they start any.
     """
-    engine = Engine(ctx.find_root().obj, configuration.load_config()).with_settings(given(ctx, Settings))
-    if threads:
+    flags = {name: value for name, value in given(ctx, Settings).items() if name in settings}
+    engine = Engine(ctx.find_root().obj, configuration.load_config()).with_settings(flags)
+    if "threads" in settings:
         limit_threads(engine.settings.threads)
     return engine
 
@@ -124,7 +126,7 @@ def build_command(
 
     def callback(**values: Any) -> Any:
         ctx = click.get_current_context()
-        engine = make_engine(ctx, threads="threads" in settings)
+        engine = make_engine(ctx, settings)
         given_options = given(ctx, options) if options is not None else {}
         made = configuration.task_options(engine.config, name, options, given_options) if options is not None else None
         read = build(ReadOptions, given(ctx, ReadOptions) if reading else {}, where="input")

@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from jnlp.errors import JnlpError
@@ -49,13 +50,16 @@ class Lines(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the lines as they come; Starlette's own streaming would read the request itself."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        async for line in self._lines:
-            await send({"type": "http.response.body", "body": line, "more_body": True})
+        try:
+            async for line in self._lines:
+                await send({"type": "http.response.body", "body": line, "more_body": True})
+        except ClientDisconnect:  # nobody reads the rest
+            return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def stream_jsonl(request: Request, service: Service, lane: Lane, /, *, pairs: bool) -> AsyncIterator[bytes]:
-    """Yield an output line for each line of the body: its other fields and `result`, or `error`.
+    """Yield an output line for each line of the body: its number, its other fields, and `result`, or `error`.
 
     The body is read as results are taken, so a file of any size needs the same memory; lines are bounded by
     `max_bytes`.
@@ -83,7 +87,7 @@ async def _submit(
         if isinstance(raw, ApiError):
             raise raw
         line = parse(raw, Line)
-        fields |= line.model_dump(exclude={"text", "text_pair"}, exclude_unset=True)
+        fields |= line.model_dump(exclude={"text", "text_pair", "line"}, exclude_unset=True)
         text: Text = line.text
         if line.text_pair is not None:
             if not pairs:

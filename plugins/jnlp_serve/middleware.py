@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jnlp.strict_json import dumps
@@ -25,6 +26,12 @@ FREE = frozenset({"/health", "/metrics", "/info", "/docs", "/openapi.json"})
 
 UNKNOWN = "other"
 """The route of paths that there are none for, in metrics and log."""
+
+DRAINED = 64_000_000
+"""Bytes of a refused body that are read and dropped, so that its sender gets to read the answer."""
+
+DRAIN_SECONDS = 5.0
+"""Seconds that this may take."""
 
 
 class Outer:
@@ -46,8 +53,9 @@ class Outer:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, seen = time.perf_counter(), _Seen()
-        bounded = receive if is_file(scope["path"]) else _bounded(receive, self._service.options.max_bytes)
+        body = _Body(receive, scope)
+        started, seen = time.perf_counter(), _Seen(body)
+        bounded = body.receive if is_file(scope["path"]) else _bounded(body.receive, self._service.options.max_bytes)
         try:
             await self._answer(scope, bounded, seen.sender(send))
         except asyncio.CancelledError:  # the time for running requests is over
@@ -111,10 +119,33 @@ class Outer:
             self._log(dumps(line))
 
 
-class _Seen:
-    """The status and size of a response."""
+class _Body:
+    """The body of a request, and whether all of it was received."""
 
-    def __init__(self) -> None:
+    def __init__(self, receive: Receive, scope: Scope) -> None:
+        self._receive = receive
+        self.whole = not any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
+
+    async def receive(self) -> Message:
+        """Return the next message."""
+        message = await self._receive()
+        self.whole = not message.get("more_body", False)
+        return message
+
+    async def drain(self) -> None:
+        """Read what is left and drop it: many clients read no answer, nor get one, before they have sent all."""
+        left = DRAINED
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while not self.whole and left > 0:
+                    left -= len((await self.receive()).get("body", b""))
+
+
+class _Seen:
+    """The status and size of a response, which ends when the request's body was received."""
+
+    def __init__(self, body: _Body) -> None:
+        self._body = body
         self.status, self.size, self.started = 499, 0, False
 
     def sender(self, send: Send) -> Send:
@@ -128,6 +159,10 @@ class _Seen:
                 message = {**message, "headers": [*message["headers"], *added]}
             elif message["type"] == "http.response.body":
                 self.size += len(message.get("body", b""))
+                if not message.get("more_body", False) and not self._body.whole:
+                    await send({**message, "more_body": True})
+                    await self._body.drain()
+                    message = {"type": "http.response.body", "body": b""}
             await send(message)
 
         return sending

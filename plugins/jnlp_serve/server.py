@@ -19,6 +19,7 @@ from jnlp.errors import JnlpError
 from jnlp_serve.app import create_app
 from jnlp_serve.job import Job
 from jnlp_serve.metrics import SHARED
+from jnlp_serve.protocol import Protocol
 from jnlp_serve.resident import Resident
 from jnlp_serve.security import check_exposure, is_loopback
 
@@ -110,6 +111,7 @@ class _Server(uvicorn.Server):
 def _config(job: Job, app: Any, **more: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=Protocol,
         access_log=False,
         log_level=logging.WARNING,
         timeout_graceful_shutdown=int(job.options.grace) or None,

@@ -190,24 +190,33 @@ class Service:
                 return done.result()
             if gone.done():
                 raise ApiError(499, "the client has gone")
-            raise ApiError(
-                504,
-                f"the request took longer than {self.options.timeout:g} s",
-                hint="send fewer texts, or shorter ones",
-            )
+            raise self._late()
         finally:
             gone.cancel()
             if not done.done():
                 self.batcher.cancel(work)
 
     async def in_thread(self, function: Any, /, *arguments: Any, **named: Any) -> Any:
-        """Call a function in a thread; its JnlpError becomes a response."""
+        """Call a function in a thread; its JnlpError becomes a response.
+
+        Raises:
+            ApiError: 504 if it takes too long; the thread ends by itself.
+        """
+        from anyio import move_on_after
         from anyio.to_thread import run_sync
 
         try:
-            return await run_sync(lambda: function(*arguments, **named), abandon_on_cancel=True)
+            with move_on_after(self.options.timeout):
+                return await run_sync(lambda: function(*arguments, **named), abandon_on_cancel=True)
         except JnlpError as error:
             raise api_error(error) from error
+        raise self._late()
+
+    def _late(self) -> ApiError:
+        """Return the error of a request that takes too long."""
+        return ApiError(
+            504, f"the request took longer than {self.options.timeout:g} s", hint="send fewer texts, or shorter ones"
+        )
 
     # --- start and end -----------------------------------------------------------------------------------------
 

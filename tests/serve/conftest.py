@@ -19,6 +19,7 @@ import jnlp
 from jnlp.testing import make_model
 from jnlp_serve.app import create_app
 from jnlp_serve.options import ServeOptions
+from jnlp_serve.protocol import Protocol
 
 HERE = "http://127.0.0.1"
 
@@ -84,7 +85,7 @@ def running(app):
     """Serve an application on a real port; gives its address."""
     import uvicorn
 
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", http=Protocol))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

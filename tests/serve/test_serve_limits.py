@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
+import urllib.request
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
 
 import pytest
 from starlette.testclient import TestClient
@@ -81,6 +85,41 @@ def test_ten_megabytes_are_too_many(client, path: str) -> None:
         check(client.post(path, content=body.replace(b"FIELD", POSTS[path].encode())), path, 413)
     chunks = iter([b'{"FIELD": "'.replace(b"FIELD", POSTS[path].encode()), *[b"a" * 1_000_000] * 6, b'"}'])
     check(client.post(path, content=chunks), path, 413)  # without a length
+
+
+def test_a_client_that_sends_all_before_it_reads_gets_the_answer(address) -> None:
+    """Over a socket: without reading the body, closing the connection would reset it before the answer is read."""
+    request = urllib.request.Request(f"{address}/embed", LONG[1].replace(b"FIELD", b"inputs"))  # Connection: close
+    with pytest.raises(HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=60)
+    with refused.value:
+        assert refused.value.code == 413
+        assert "bytes" in json.load(refused.value)["error"]
+
+
+@pytest.mark.parametrize("sent", [b"GARBAGE\r\n\r\n", "GET /search?q=休暇 HTTP/1.1\r\nHost: x\r\n\r\n".encode()])
+def test_what_is_no_request_is_one_json_error(address, sent: bytes) -> None:
+    place = urlsplit(address)
+    with socket.create_connection((place.hostname, place.port), timeout=60) as connection:
+        connection.sendall(sent)
+        head, _, body = b"".join(iter(lambda: connection.recv(10_000), b"")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"content-security-policy" in head
+    assert "percent-encoded" in json.loads(body)["error"]
+
+
+def test_a_client_that_leaves_while_it_sends_a_file_is_no_bug(address, app, capsys) -> None:
+    place, service = urlsplit(address), app.state.service
+    line = json.dumps({"text": "東京の天気。" * 50}).encode() + b"\n"
+    with socket.create_connection((place.hostname, place.port), timeout=60) as connection:
+        connection.sendall(b"POST /tasks/pii/file HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+        connection.sendall(b"%x\r\n%s\r\n" % (len(line), line))
+        assert connection.recv(100)
+    end = time.monotonic() + 60
+    while service.metrics.running._value.get() or service.batcher.waiting:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_a_long_line_of_a_file_is_an_error_and_the_others_are_answered(client) -> None:
@@ -209,6 +248,19 @@ def test_what_takes_too_long_is_504_and_leaves_the_queue(busy) -> None:
     assert service.batcher.waiting == 0
     go.set()
     thread.join()
+
+
+def test_a_search_that_takes_too_long_is_504(engine, folder) -> None:
+    go = threading.Event()
+    app = create_app(engine, {"a": folder / "a.idx"}, ServeOptions(timeout=0.2), load=False)
+    service = app.state.service
+    service.ready = True
+    service.indexes.search = lambda *_: go.wait(10) and []
+    with TestClient(app, base_url=HERE) as client:
+        check(client.post("/search", json={"query": "休暇"}), "/search", 504)
+        go.set()
+        assert client.post("/search", json={"query": "休暇"}).status_code == 200
+    service.close()
 
 
 def test_until_the_models_are_loaded_the_answer_is_503(engine) -> None:

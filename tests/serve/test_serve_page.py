@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 from html.parser import HTMLParser
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.testclient import TestClient
 
 import jnlp
 from jnlp.testing import make_model
@@ -17,6 +18,7 @@ from jnlp_serve.app import create_app
 from jnlp_serve.options import ServeOptions
 from jnlp_serve.page.state import State
 from jnlp_serve.page.words import WORDS
+from tests.serve.conftest import HERE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
@@ -103,6 +105,38 @@ def test_text_of_documents_is_never_markup(client):
     page, answer = get(client, f"/?q={hostile}&kind={hostile}&folder={hostile}&index=a&since={hostile}")
     assert len(page.all("script")) == 1
     assert "<script>alert" not in answer.text
+
+
+def test_names_and_titles_of_files_are_never_markup(engine, tmp_path):
+    docs = tmp_path / "docs <b>"
+    docs.mkdir()
+    hostile = "<img src=x onerror=alert(1)>"
+    texts = {
+        f"{hostile}.md": f"# {hostile} 規程\n\n特別休暇は五日とする。\n",
+        'a"onmouseover="alert(2).html': "<title>&lt;script&gt;alert(3)&lt;/script&gt;</title><p>慶弔休暇は三日とする。",
+        "'><script>alert(4)<.txt": "休暇の</mark><script>alert(5)</script>届けを出す。",
+    }
+    for name, text in texts.items():
+        (docs / name).write_text(text, encoding="utf-8")
+    with engine.index(tmp_path / "x.idx") as index:
+        index.add(docs)
+    app = create_app(engine, {"<i>": tmp_path / "x.idx"}, ServeOptions(), load=False)
+    app.state.service.ready = True
+    with TestClient(app, base_url=HERE) as client:
+        found = client.get("/search", params={"q": "休暇"}).json()["hits"]
+        assert len(found) == len(texts)
+        pages = [client.get("/", params={"q": "休暇", "part": part, "lang": "ja"}).text for part in ("", "results")]
+        for hit in found:
+            assert client.get(f"/documents/{quote(hit['id'])}", params={"chunk": hit["chunk"]}).status_code == 200
+            for part in ("", "reader"):
+                asked = {"id": hit["id"], "index": "<i>", "chunk": hit["chunk"], "part": part}
+                pages.append(client.get("/view", params=asked).text)
+    app.state.service.close()
+    for text in pages:
+        page = Page(text)
+        assert not page.all("img") + page.all("b") + page.all("i")
+        assert {a.get("src") for a in page.all("script")} <= {"/static/page.js", "/static/view.js"}
+        assert not [name for _, a in page.elements for name in a if name.startswith("on")]
 
 
 @pytest.mark.parametrize(

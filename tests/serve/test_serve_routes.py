@@ -86,6 +86,12 @@ def test_a_file_streams_jsonl_in_order(client) -> None:
     assert rows[90]["error"] == "text: input should be a valid string"
 
 
+def test_the_number_of_a_line_is_its_own(client) -> None:
+    body = b'{"text": "a", "line": 99, "id": "x"}\n\n{"line": "y"}\n'
+    rows = [json.loads(line) for line in client.post("/tasks/pii/file", content=body).text.splitlines()]
+    assert rows == [{"line": 1, "id": "x", "result": {"spans": []}}, {"line": 3, "error": "text: field required"}]
+
+
 def test_a_file_may_have_pairs(client) -> None:
     got = client.post("/tasks/rerank/file", content=b'{"text": "a", "text_pair": "b"}\n{"text": "a"}')
     rows = [json.loads(line) for line in got.text.splitlines()]

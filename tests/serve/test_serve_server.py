@@ -88,6 +88,7 @@ def test_every_option_reaches_the_service(served: list[server.Job], folder: Path
     (job,) = served
     assert job.options == ServeOptions("0.0.0.0", 0, "0123456789", True, ("pii", "embed"), 5000, 7, 8, 9, 3, 0, 4)
     assert (job.settings.workers, job.settings.threads, job.models) == (2, 1, {"embed": "tiny-search"})
+    assert job.settings.model is None, "the model of embeddings is not that of the other tasks"
     assert call("--token", "abcdefghij").exit_code == 0
     assert served[1].options.token == "abcdefghij"
 
