@@ -33,36 +33,39 @@ def print_rows(results: Sequence[Mapping[str, Any]], /) -> None:
     _legend(results)
 
 
-def _legend(results: Sequence[Mapping[str, Any]]) -> None:
-    from jnlp_evaluate.table import LIMITED, QUICK
+def _legend(results: Sequence[Mapping[str, Any]], references: Sequence[Mapping[str, Any]] = ()) -> None:
+    from jnlp_evaluate.table import LIMITED, QUICK, missing, missing_line
 
     if any(result["protocol"] == "quick" for result in results):
         click.echo(QUICK, err=True)
     if any(result["limit"] for result in results):
         click.echo(LIMITED, err=True)
+    if names := missing(results, references):
+        click.echo(missing_line(names), err=True)
 
 
 def _work(call: Call) -> None:
     from jnlp.cli.console import Pages
     from jnlp_evaluate.run import read_results
-    from jnlp_evaluate.table import difference, plots, read_reference, render, rows_of
+    from jnlp_evaluate.table import difference, missing, plots, read_reference, render, rows_of
 
     results = read_results(call.values["folder"])
     if not results:
         raise JnlpError(f"{call.values['folder']} holds no results", hint="jnlp evaluate TASK --model NAME -o DIR")
     references = read_reference(call.values["reference"]) if call.values["reference"] else []
     rows, figures = rows_of(results, references), plots(results, references)
+    without = missing(results, references)
     form, out = call.values["form"], call.values["out"]
     if form == "table" and out is None:
         with Pages() as pages:
             for row in rows:
                 pages.add(row)
-        _legend(results)
+        _legend(results, references)
     elif out is None:
-        click.echo(render(rows, form, figures), nl=False)
+        click.echo(render(rows, form, figures, without), nl=False)
     else:
         kind = {"": "markdown", ".md": "markdown"}.get(out.suffix, out.suffix[1:])
-        out.write_text(render(rows, kind, figures), "utf-8")
+        out.write_text(render(rows, kind, figures, without), "utf-8")
     if pair := call.values["compare"]:
         _compare(results, pair, difference)
 

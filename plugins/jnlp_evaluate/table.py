@@ -51,6 +51,33 @@ def rows_of(
     return [{"model": model} | {task: scores.get(task, "–") for task in tasks} for model, scores in made.items()]
 
 
+def missing(results: Sequence[Mapping[str, Any]], references: Sequence[Mapping[str, Any]] = (), /) -> list[str]:
+    """Return the encoders of `jnlp evaluate models` that have no row; none if no result is from fine-tuning.
+
+    An encoder has a row if a result or a reference has its hub id, whole or without the owner, as the model.
+
+    Example:
+        >>> tuned = {"model": "tiny", "task": "jsts", "score": 0.5, "protocol": "card", "limit": None}
+        >>> len(missing([tuned])), len(missing([tuned], [{"model": "modernbert-ja-130m", "jsts": "90.1"}]))
+        (21, 20)
+    """
+    from jnlp_evaluate.baselines import BASELINES
+
+    if all(result["protocol"] == "direct" for result in results):
+        return []
+    here = {str(row["model"]).rpartition("/")[2].lower() for row in (*results, *references)}
+    names = [one.repository for one in BASELINES]
+    return [name for name in names if name.rpartition("/")[2].lower() not in here]
+
+
+def missing_line(names: Sequence[str], /) -> str:
+    """Return what a table says about the encoders that have no row."""
+    return (
+        f"No row for {len(names)} encoders of `jnlp evaluate models`, since jnlp ships no figures of other people's "
+        f"models: {', '.join(names)}. `jnlp evaluate table --reference FILE.csv` adds published figures."
+    )
+
+
 def shown(result: Mapping[str, Any], /) -> float:
     """Return a result's score as tables show it: shares as percentages."""
     return float(result["score"] * (100 if result.get("percent", True) else 1))
@@ -112,8 +139,15 @@ def _number(text: Any) -> float | None:
         return None
 
 
-def render(rows: Sequence[Mapping[str, str]], form: str, figures: str = "", /) -> str:
-    """Return the table as markdown, csv or one HTML page; the page ends with figures, such as `plots` makes."""
+def render(rows: Sequence[Mapping[str, str]], form: str, figures: str = "", without: Sequence[str] = (), /) -> str:
+    """Return the table as markdown, csv or one HTML page.
+
+    Args:
+        rows: By model.
+        form: `markdown`, `csv` or `html`.
+        figures: The end of the page, such as `plots` makes.
+        without: The encoders that have no row; a page and markdown say so.
+    """
     names = list(rows[0])
     if form == "csv":
         buffer = io.StringIO()
@@ -123,9 +157,11 @@ def render(rows: Sequence[Mapping[str, str]], form: str, figures: str = "", /) -
         return buffer.getvalue()
     if form == "markdown":
         lines = [names, ["---"] * len(names), *([row[name] for name in names] for row in rows)]
-        return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+        note = f"\n{missing_line(without)}\n" if without else ""
+        return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines) + note
     head = "".join(f"<th>{escape(name)}</th>" for name in names)
     body = "".join("<tr>" + "".join(f"<td>{escape(row[name])}</td>" for name in names) + "</tr>" for row in rows)
+    note = f"<p>{escape(missing_line(without))}</p>" if without else ""
     style = (
         ":root{color-scheme:light dark}"
         "body{font:16px/1.6 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}"
@@ -138,7 +174,7 @@ def render(rows: Sequence[Mapping[str, str]], form: str, figures: str = "", /) -
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>jnlp evaluate</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<style>{style}</style></head><body><h1>Scores</h1><table><tr>{head}</tr>{body}</table>"
-        f"<p>{QUICK}. {LIMITED}.</p>{figures}</body></html>\n"
+        f"<p>{QUICK}. {LIMITED}.</p>{note}{figures}</body></html>\n"
     )
 
 

@@ -9,7 +9,7 @@ from jnlp.errors import UsageError
 from jnlp.types import Failed, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from jnlp.io import PassedOver
@@ -23,6 +23,7 @@ def records_of(
     passed_over: PassedOver | None,
     only: Callable[[Path], bool] | None = None,
     /,
+    apart: Sequence[Path] = (),
 ) -> tuple[Iterator[Record | Failed], list[str | Path]]:
     """Return the records, and the given paths, if any, whose documents they are.
 
@@ -32,6 +33,7 @@ def records_of(
         engine: Has the readers.
         passed_over: Counts the files that have no reader.
         only: Returns False for files that need not be read.
+        apart: Folders that are not read with the folder they are in: the index's own.
 
     Raises:
         UsageError: Records and paths are mixed.
@@ -54,7 +56,7 @@ def records_of(
             raise UsageError("records and paths are mixed", hint="add records in one call and paths in another")
         paths.append(item)
     options = checked(ReadOptions, read, where="input")
-    return read_documents(paths, options, engine.readers(), passed_over=passed_over, only=only), paths
+    return read_documents(paths, options, engine.readers(), passed_over=passed_over, only=only, apart=apart), paths
 
 
 def non_default(read: Mapping[str, Any], /) -> dict[str, Any]:

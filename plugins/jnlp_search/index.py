@@ -154,7 +154,7 @@ class Index(KeptIndex):
 
         made = checked(IndexOptions, options, where="index")
         look = Look(read, reads_again(changed))
-        records, sources = records_of(documents, read, self._engine, passed_over, look)
+        records, sources = records_of(documents, read, self._engine, passed_over, look, apart=[self.path])
         return self._build(records, made, sources, watch, [read] * len(sources), [look], changed)
 
     def update(
@@ -193,7 +193,9 @@ class Index(KeptIndex):
         paths, reads = [one.path for one in known], [{**one.read, **more} for one in known]
         looks = [Look(how) for how in reads]
         given = zip(paths, reads, looks, strict=True)
-        parts = [records_of([path], how, self._engine, passed_over, look)[0] for path, how, look in given]
+        parts = [
+            records_of([path], how, self._engine, passed_over, look, apart=[self.path])[0] for path, how, look in given
+        ]
         wanted = checked(IndexOptions, options, where="index")
         return self._build(chain(*parts), wanted, paths, Watch(on_failed, progress), reads, looks)
 

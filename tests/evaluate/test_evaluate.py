@@ -24,10 +24,11 @@ from jnlp.training.folder import Sequences
 from jnlp.types import DataSource, Evaluation, Example, Measured, ProblemType, Split
 from jnlp_evaluate import layouts, tasks
 from jnlp_evaluate import run as running
+from jnlp_evaluate.baselines import BASELINES
 from jnlp_evaluate.data import fingerprint, pull, read_parts
 from jnlp_evaluate.finetune import Prepared
 from jnlp_evaluate.protocols import PROTOCOLS, Rows, cells, choose, divide
-from jnlp_evaluate.table import difference, plots, read_reference, render, rows_of
+from jnlp_evaluate.table import difference, missing, plots, read_reference, render, rows_of
 
 ADJECTIVES = ("高い", "安い", "古い", "新しい", "遠い", "近い")
 NOUNS = ("駅", "店", "宿", "本", "道", "庭", "橋", "船")
@@ -445,6 +446,20 @@ def test_two_models_are_compared_row_by_row():
     assert 0 < low < apart < high
     with pytest.raises(JnlpError, match="not of the same test rows"):
         difference(result(better), result(worse[:10]))
+
+
+def test_a_table_says_which_encoders_have_no_row(tmp_path):
+    tuned = {"model": "tiny", "task": "jsts", "score": 0.5, "protocol": "card", "limit": None}
+    (tmp_path / "card.csv").write_text("model,jsts\nsbintuitions/modernbert-ja-30m,1.5\n", "utf-8")
+    references = read_reference(tmp_path / "card.csv")
+    without = missing([tuned, tuned | {"model": "modernbert-ja-130m"}], references)
+    assert len(without) == len(BASELINES) - 2
+    rows = rows_of([tuned], references)
+    for form in ("markdown", "html"):
+        assert "No row for 19 encoders" in render(rows, form, "", without)
+        assert "FacebookAI/xlm-roberta-large" in render(rows, form, "", without)
+        assert "No row" not in render(rows, form)
+    assert missing([tuned | {"task": "cloze", "protocol": "direct"}]) == []
 
 
 def test_the_table_command(data, model, tmp_path):

@@ -172,3 +172,12 @@ def test_an_archive_is_not_opened(jnlp, folder):
     _, err = jnlp("index", "資料", "--index", "my.idx")
     assert "1 file passed over: 1 zip" in err
     assert Path("my.idx").is_dir()
+
+
+@pytest.mark.parametrize("shards", [(), ("--shards", "2")])
+def test_an_index_in_the_folder_that_it_indexes_is_no_part_of_it(jnlp, folder, shards):
+    index = str(folder / "索引" / "資料.idx")
+    for words, expected in ((("資料", *shards), {"added": 8}), (("資料",), {"unchanged": 8}), ((), {"unchanged": 8})):
+        out, err = jnlp("index", *words, "--index", index)
+        assert counts(out) == expected
+        assert "passed over" not in err

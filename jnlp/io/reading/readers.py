@@ -101,13 +101,15 @@ def documents(
     stdin: BinaryIO | None = None,
     passed_over: PassedOver | None = None,
     only: Callable[[Path], bool] | None = None,
+    apart: Sequence[Path] = (),
 ) -> Iterator[Record | Failed]:
     """Return the documents for an index: a record per file, or per row of a table, in order and lazily.
 
     The id is the path as given, or for a row its id column, else `PATH:ROW`. `fields` hold `path`, `mtime` (seconds),
     `size` (bytes) and `kind` (`md`, `pdf` …) of the file, its `title`, `author`, `date` and `language` where it has
     them, and the other columns of a row, which win where names clash. `passed_over` counts the files of folders that
-    have no reader. Of the files, those for which `only` returns False are not opened.
+    have no reader. Of the files, those for which `only` returns False are not opened; the folders in `apart` are left
+    out of the folders they are in.
 
     Raises:
         UsageError: As `read`; a text in place of a path is one too.
@@ -119,7 +121,7 @@ def documents(
     """
     options = replace(options or ReadOptions(), unit=Unit.DOCUMENT, literal=False)
     readers = _check_options(options, readers)
-    items = expand(paths, options, readers, stdin=stdin, paths_only=True, passed_over=passed_over)
+    items = expand(paths, options, readers, stdin=stdin, paths_only=True, passed_over=passed_over, apart=apart)
     return (
         replace(record, fields={**about, **_about(record), **record.fields}) if isinstance(record, Record) else record
         for item, alone in _alone(items)

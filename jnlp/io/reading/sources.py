@@ -39,6 +39,7 @@ def expand(
     stdin: BinaryIO | None = None,
     paths_only: bool = False,
     passed_over: PassedOver | None = None,
+    apart: Sequence[Path] = (),
 ) -> Iterator[Item]:
     """Expand the arguments in order; folders are walked lazily and sorted, without hidden names.
 
@@ -49,12 +50,14 @@ def expand(
         stdin: What `-` reads (default: the process's).
         paths_only: True if every argument must be a path.
         passed_over: Counts the files of folders that have no reader.
+        apart: Folders that are not read with the folder they are in.
 
     Raises:
         UsageError: At once, for an argument that looks like a path and does not exist, or a pattern that is none.
     """
     checked = [_classify(argument, options, extensions, paths_only=paths_only) for argument in arguments]
-    walk = Walk(options, extensions, PassedOver() if passed_over is None else passed_over)
+    left_out = {str(folder.resolve()) for folder in apart}
+    walk = Walk(options, extensions, PassedOver() if passed_over is None else passed_over, left_out)
     return _expand(arguments, checked, options, walk, stdin)
 
 

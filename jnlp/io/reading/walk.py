@@ -38,11 +38,13 @@ class Walk:
         options: How to read.
         extensions: The extensions that have a reader.
         passed_over: Counts the skipped files.
+        apart: Folders, by their whole paths, that are not read with the folder they are in.
     """
 
     options: ReadOptions
     extensions: Collection[str]
     passed_over: PassedOver
+    apart: Collection[str] = ()
     chosen: Chosen = field(init=False)
 
     def __post_init__(self) -> None:
@@ -98,6 +100,8 @@ class Walk:
                 if not is_folder and not _is_broken(entry) and not entry.is_file():
                     continue
                 if is_folder and self.chosen.skips(*_names(folder / entry.name, top)):
+                    continue
+                if is_folder and self.apart and os.path.realpath(entry.path) in self.apart:
                     continue
                 if rules is not None and rules.ignores(_full(folder, entry.name) + "/" * is_folder):
                     self.passed_over.ignored += 1
