@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from jnlp.errors import JnlpError
 from jnlp.patterns import deferred
 from jnlp.text import FOLD_VERSION
+from jnlp_search.offsets import IndexWords, packed
+from jnlp_search.store.tokens import tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from jnlp.text.align import Aligned
 
@@ -38,7 +40,7 @@ _JAPANESE = "々〆〇ぁ-ゖゝゞァ-ヺー-ヿ㐀-䶿一-鿿豈-﫿𠀀-𲎯"
 _HIRAGANA = deferred("[ぁ-ゖゝゞー]+")
 _SYMBOLS = frozenset("#@%&*/_\\")
 _FORMS = 1 << 17
-_UNKNOWN = ("", False, False)
+_UNKNOWN = ("", False, False, 0)
 _NO_ENTRY = 0xF0000000  # Sudachi's numbers of words that are not in a dictionary begin here
 _GRAMMAR = frozenset({"助詞", "助動詞", "代名詞", "連体詞", "接続詞", "感動詞"})
 _LIGHT = frozenset({"為る", "居る", "有る", "成る", "出来る", "こと", "事", "もの", "物", "下さる", "どう"})
@@ -103,6 +105,10 @@ class Analyser(Protocol):
         """Yield the forms of a passage's words."""
         ...
 
+    def index_words(self, text: str, /) -> IndexWords:
+        """Return what the index keeps of a passage's words."""
+        ...
+
     def query(self, text: str, /) -> Query:
         """Return the query to the full-text index."""
         ...
@@ -145,8 +151,8 @@ class SudachiAnalyser:
         parts = (f"{name} {version(name)}" for name in ("sudachidict_core", "sudachipy"))
         self.version = f"{', '.join(parts)}, rules 1, fold {FOLD_VERSION}"
         self._dictionary = Dictionary()
-        self._forms: dict[tuple[str, int], tuple[str, bool, bool] | None] = {}
-        self._entries: dict[int, tuple[str, bool, bool] | None] = {}  # by the number of a word in the dictionary
+        self._forms: dict[tuple[str, int], _Known | None] = {}
+        self._entries: dict[int, _Known | None] = {}  # by the number of a word in the dictionary
         self._local = threading.local()  # a tokenizer has a buffer of its own and is not shared between threads
 
     def words(self, text: str, /, only: Collection[str] | None = None) -> Iterator[Word]:
@@ -159,7 +165,7 @@ class SudachiAnalyser:
                     known = self._learn(morpheme)
                 if known is not None and (only is None or known[0] in only):
                     start, end = folded.span(base + morpheme.begin(), base + morpheme.end())
-                    yield Word(known[0], start, end, *known[1:])
+                    yield Word(known[0], start, end, known[1], known[2])
 
     def forms(self, text: str, /) -> Iterator[str]:
         """Yield the forms of the words, which takes two thirds of the time of `words`."""
@@ -172,8 +178,30 @@ class SudachiAnalyser:
                 if known is not None:
                     yield known[0]
 
-    def _learn(self, morpheme: Any) -> tuple[str, bool, bool] | None:
-        """Return (form, content, symbol) of a morpheme, and keep it.
+    def index_words(self, text: str, /) -> IndexWords:
+        """Return the forms, and where each token that the full text makes of them is."""
+        folded, entries, tokenizer = _fold(text), self._entries, self._tokenizer()
+        begins, ends = _characters(folded)
+        forms: list[str] = []
+        spans: list[tuple[int, int]] = []
+        last = 0
+        for base, piece in _pieces(folded.text):
+            for morpheme in tokenizer.tokenize(piece):
+                known = entries.get(morpheme.word_id(), _UNKNOWN)
+                if known is _UNKNOWN:
+                    known = self._learn(morpheme)
+                if known is None:
+                    continue
+                forms.append(known[0])
+                if known[3] == 1:
+                    last = ends[base + morpheme.end() - 1]
+                    spans.append((begins[base + morpheme.begin()], last))
+                else:
+                    spans += [(last, last)] * -known[3]
+        return IndexWords(" ".join(forms), packed(spans))
+
+    def _learn(self, morpheme: Any) -> _Known | None:
+        """Return what is known of a morpheme, and keep it.
 
         By the number of an entry it is found in a third of the time of its form and part of speech.
         """
@@ -182,7 +210,8 @@ class SudachiAnalyser:
         if known is _UNKNOWN:
             if len(self._forms) >= _FORMS:
                 self._forms.clear()
-            self._forms[key] = known = _form(key[0], *morpheme.part_of_speech()[:2])
+            found = _form(key[0], *morpheme.part_of_speech()[:2])
+            self._forms[key] = known = found and (*found, _token_count(found[0]))
         if number < _NO_ENTRY:
             if len(self._entries) >= _FORMS:
                 self._entries.clear()
@@ -211,6 +240,16 @@ class SudachiAnalyser:
         return self._local.tokenizer
 
 
+_Known = tuple[str, bool, bool, int]
+"""Of a word: form, content, symbol, and `_token_count` of the form."""
+
+
+def _token_count(form: str) -> int:
+    """Return 1 if the full text takes a form as it is, else minus the number of tokens that it makes of it."""
+    made = tokens(form)
+    return 1 if made == (form,) else -len(made)
+
+
 def _form(normalised: str, kind: str, detail: str) -> tuple[str, bool, bool] | None:
     """Return (form, content, symbol) of a morpheme, or None for white space and punctuation."""
     form = "".join(unicodedata.normalize("NFKC", normalised).casefold().replace("\0", "").split())
@@ -233,6 +272,10 @@ class BigramAnalyser:
     def forms(self, text: str, /) -> Iterator[str]:
         """Yield the pairs."""
         return (word.form for word in self.words(text))
+
+    def index_words(self, text: str, /) -> IndexWords:
+        """Return the pairs; their offsets, which take no dictionary, are found again."""
+        return IndexWords(" ".join(self.forms(text)))
 
     def words(self, text: str, /, only: Collection[str] | None = None) -> Iterator[Word]:
         """Yield a pair for each Japanese character and its successor; the last of a run is single.
@@ -285,14 +328,14 @@ class BigramAnalyser:
         return _quote(" ".join(word.form for word in words)) + (" *" if single else "")
 
 
-def index_words(analyser: Analyser, text: str, /) -> str:
-    """Return the words of a passage as the full text takes them: their forms, joined by spaces.
+def index_words(analyser: Analyser, text: str, /) -> IndexWords:
+    """Return the words of a passage as the index keeps them.
 
     Example:
-        >>> index_words(analyser("bigram"), "猫がいる")
+        >>> index_words(analyser("bigram"), "猫がいる").words
         '猫が がい いる る'
     """
-    return " ".join(analyser.forms(text))
+    return analyser.index_words(text)
 
 
 def requirements(analyser: Analyser, phrases: Iterable[str], excluded: Iterable[str], /) -> tuple[str, str]:
@@ -321,18 +364,31 @@ def matched(name: str, forms: frozenset[str], passage: str, /) -> tuple[Word, ..
 
 def highlights(analyser: Analyser, query: Query, passage: str, /) -> tuple[tuple[int, int], ...]:
     """Return the offsets in the passage of the query's words, ascending; touching ones are joined."""
-    spans: list[tuple[int, int]] = []
+    spans = []
     for word in matched(analyser.name, query.forms, passage):
         start, end = word.start, word.end
         if word.form not in query.forms:
             if word.form[:1] not in query.forms or analyser.name != "bigram":
                 continue
             end = start + 1
-        if spans and start <= spans[-1][1]:
-            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
+        spans.append((start, end))
+    return joined(spans)
+
+
+def joined(spans: Iterable[tuple[int, int]], /) -> tuple[tuple[int, int], ...]:
+    """Return spans, ascending, with touching ones as one.
+
+    Example:
+        >>> joined([(0, 2), (2, 3), (5, 6)])
+        ((0, 3), (5, 6))
+    """
+    found: list[tuple[int, int]] = []
+    for start, end in spans:
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
         else:
-            spans.append((start, end))
-    return tuple(spans)
+            found.append((start, end))
+    return tuple(found)
 
 
 def _fold(text: str) -> Aligned:
@@ -348,6 +404,18 @@ def _fold(text: str) -> Aligned:
     builder.copy(done, len(text))
     joined = builder.build()
     return compose(joined, fold(joined.text))
+
+
+def _characters(folded: Aligned) -> tuple[Sequence[int], Sequence[int]]:
+    """Return where each character of a folded text begins and ends in the original."""
+    if folded.is_identity:
+        return range(len(folded.text)), range(1, len(folded.text) + 1)
+    begins: list[int] = []
+    ends: list[int] = []
+    for start, stop, first, last, copied in folded.pieces():
+        begins += range(first, last) if copied else [first] * (stop - start)
+        ends += range(first + 1, last + 1) if copied else [last] * (stop - start)
+    return begins, ends
 
 
 def _pieces(text: str) -> Iterator[tuple[int, str]]:

@@ -25,7 +25,7 @@ from jnlp_search.store.catalogs import Catalogs
 from jnlp_search.store.checks import DamagedIndexError, damage_reported
 from jnlp_search.store.filesum import remove_sum, write_sum
 from jnlp_search.store.heal import heal
-from jnlp_search.store.schema import FORMAT, UPGRADED
+from jnlp_search.store.schema import READ, UPGRADED
 from jnlp_search.store.shards import folders_of, is_index, read_layout, remove_others
 from jnlp_search.store.sources import sources as sources_of
 from jnlp_search.writing import changing, locked, refuse_missing
@@ -197,7 +197,8 @@ def repair_index(folder: Path, /, *, upgrade: bool = False) -> RepairReport:
 
     Args:
         folder: The index.
-        upgrade: It is one of an earlier format: an error if any document is damaged. One of this format stays as it is.
+        upgrade: It is one of an earlier format: an error if any document is damaged. A whole one of this format stays
+            as it is.
 
     Raises:
         UsageError: There is no index.
@@ -213,13 +214,26 @@ def _repair(folder: Path, *, upgrade: bool = False) -> RepairReport:
     from jnlp_search.store.repair import repair
 
     if upgrade:
-        with Catalog.reading(folder, formats=(FORMAT, UPGRADED)) as catalog:
-            if catalog.format == FORMAT:
-                return RepairReport(catalog.counts()["documents"], ())
+        with Catalog.reading(folder, formats=(*READ, UPGRADED)) as catalog:
+            rewritten = catalog.format == UPGRADED
+        if not rewritten:
+            return _add_offsets(folder)
     report = repair(folder, whole=upgrade)
     remove_sum(folder)  # one that is damaged too
     write_sum(folder, float("inf"))
     return report
+
+
+def _add_offsets(folder: Path) -> RepairReport:
+    """Keep the offsets of words of all passages; those of an earlier jnlp have none."""
+    with Catalog.writing(folder) as catalog:
+        catalog.check_seal()
+        if catalog.manifest() is not None:
+            catalog.add_offsets(words_of(catalog))
+        catalog.seal()
+        documents = catalog.counts()["documents"]
+    write_sum(folder, float("inf"))
+    return RepairReport(documents, ())
 
 
 def _repair_shards(folder: Path, *, upgrade: bool) -> RepairReport:

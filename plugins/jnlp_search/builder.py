@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from jnlp.types import Chunker, Embedder, FloatArray, Record
+    from jnlp_search.offsets import IndexWords
     from jnlp_search.passages import Workers
     from jnlp_search.store.catalog import Catalog
     from jnlp_search.store.catalogs import Catalogs
@@ -79,7 +80,7 @@ class _Batch:
     drafts: list[Draft]
     details: list[tuple[int, Document]]
     vectors: Ahead[FloatArray]
-    words: Sequence[Sequence[str]]
+    words: Sequence[Sequence[IndexWords]]
 
 
 class Builder:
@@ -297,7 +298,7 @@ class Builder:
                 self._finish()
 
     def _write(
-        self, catalog: Catalog, made: Draft, number: int, chunks: Sequence[int], words: Sequence[str]
+        self, catalog: Catalog, made: Draft, number: int, chunks: Sequence[int], words: Sequence[IndexWords]
     ) -> Sequence[int]:
         if made.replaces is not None:
             catalog.delete_document(made.replaces, self._index_words)
@@ -309,7 +310,7 @@ class Builder:
             catalog.add_chunk(document, ordinal, span, tokens, text, passage, place, same, forms, number=chunk)
         return chunks
 
-    def _index_words(self, text: str) -> str:
+    def _index_words(self, text: str) -> IndexWords:
         return index_words(self._words, text)
 
     def _known(self, catalog: Catalog, number: int) -> dict[str, FloatArray]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jnlp.types import IntArray
+    from jnlp_search.store.entries import Root
     from jnlp_search.store.schema import Manifest
 
 _TRIES = 5
@@ -39,6 +40,7 @@ class Opened:
         self._selection: Selection | None = None
         self._postings: Postings | None = None
         self._manifest: tuple[int, Manifest | None] | None = None
+        self._roots: tuple[int, dict[int, Root]] | None = None
 
     def manifest(self) -> Manifest | None:
         """Return the manifest of the last commit, or of the open snapshot; it is read again after another commit."""
@@ -84,7 +86,9 @@ class Opened:
         if self._postings is None:
             self._postings = Postings(self.catalog, most=self._most)
         self._postings.sync(version)
-        return Part(self.catalog, self._segments, Words(self._postings, among))
+        if self._roots is None or self._roots[0] != version:
+            self._roots = version, {root.id: root for root in self.catalog.roots()}
+        return Part(self.catalog, self._segments, Words(self._postings, among), self._roots[1])
 
     def close(self) -> None:
         """Release the files."""

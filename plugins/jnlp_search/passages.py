@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from jnlp.types import Apply, Chunker, Embedder, FloatArray, IndexEngine, Models, Outcome, Record, Text
+    from jnlp_search.offsets import IndexWords
     from jnlp_search.store.schema import Manifest
 
     Workers = Callable[[Iterable[Record]], Generator[Outcome["Passages"]]]
@@ -46,12 +47,12 @@ class Passages:
     Args:
         chunks: Where each is in the text.
         vectors: One for each, float32 `[n, d]` of length 1.
-        words: The index words of each.
+        words: The index words of each, with their offsets.
     """
 
     chunks: tuple[Chunk, ...]
     vectors: FloatArray
-    words: tuple[str, ...]
+    words: tuple[IndexWords, ...]
 
 
 PASSAGES: TaskSpec[PassageOptions, Passages] = TaskSpec(

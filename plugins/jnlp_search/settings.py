@@ -22,7 +22,7 @@ from jnlp_search.options import (
 )
 from jnlp_search.store.catalog import NAME, Catalog
 from jnlp_search.store.kinds import check_factory
-from jnlp_search.store.schema import FORMAT, UPGRADED, Manifest
+from jnlp_search.store.schema import READ, UPGRADED, Manifest
 from jnlp_search.store.shards import folders_of, index_of, read_layout
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from jnlp.types import Embedder
+    from jnlp_search.offsets import IndexWords
     from jnlp_search.store.catalogs import Catalogs
 
 
@@ -37,7 +38,7 @@ def old_manifest(folder: Path, /) -> Manifest | None:
     """Return the settings of an index that is replaced, if they can be read."""
     with (
         suppress(JnlpError, sqlite3.Error),
-        Catalog.reading(folders_of(folder)[0], formats=(FORMAT, UPGRADED)) as catalog,
+        Catalog.reading(folders_of(folder)[0], formats=(*READ, UPGRADED)) as catalog,
     ):
         return catalog.manifest()
     return None
@@ -164,8 +165,8 @@ def analyse_again(catalog: Catalog, manifest: Manifest, /) -> None:
         catalog.set_manifest(manifest)
 
 
-def words_of(catalog: Catalog, /) -> Callable[[str], str]:
-    """Return the function that gives the words of a passage as the full text has them."""
+def words_of(catalog: Catalog, /) -> Callable[[str], IndexWords]:
+    """Return the function that gives the words of a passage as the index has them."""
     manifest = catalog.manifest()
     if manifest is None:
         raise catalog.damaged("the manifest is empty")

@@ -24,6 +24,7 @@ from jnlp_search import builder, settings
 from jnlp_search.build import build, delete, repair_index
 from jnlp_search.compact import compact
 from jnlp_search.export import export
+from jnlp_search.offsets import IndexWords
 from jnlp_search.options import IndexOptions
 from jnlp_search.search import open_index
 from jnlp_search.store.catalog import SEGMENTS, Catalog
@@ -412,7 +413,7 @@ def test_words_that_are_found_in_another_way_do_not_damage_the_full_text(tmp_pat
     """The full text keeps no words: what is deleted must be what was inserted, or SQLite's index would be malformed."""
     folder = tmp_path / "i"
     shutil.copytree(worn, folder)
-    monkeypatch.setattr(settings, "index_words", lambda _, text: " ".join(text))  # a rule that nobody numbered
+    monkeypatch.setattr(settings, "index_words", lambda _, text: IndexWords(" ".join(text)))  # a rule that nobody numbered
     delete(folder, ["07.txt"])
     assert verify(folder).problems == ()
     assert {word for rows in content(folder).values() for row in rows for _, word in row[-1]} >= {"話", "雨", "。"}

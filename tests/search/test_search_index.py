@@ -23,6 +23,7 @@ from jnlp_search import builder
 from jnlp_search.build import build, delete, recorded_model
 from jnlp_search.builder import Watch
 from jnlp_search.index import Index
+from jnlp_search.offsets import IndexWords
 from jnlp_search.options import IndexOptions, Retriever
 from jnlp_search.search import open_index
 from jnlp_search.store import raw, segments
@@ -235,7 +236,7 @@ def test_another_dictionary_makes_the_full_text_again(tmp_path, embedder, models
     build(tmp_path, records(), embedder, model="pairs")
     with Catalog.writing(tmp_path) as catalog, catalog.transaction():
         catalog.set_manifest(dataclasses.replace(catalog.manifest(), analyser_version="old"))
-        catalog.analyse(lambda _: "旧")
+        catalog.analyse(lambda _: IndexWords("旧"))
     assert found(tmp_path, models, "猫", retriever="lexical") == []
     with open_index(tmp_path, models) as index:
         assert index.is_outdated()

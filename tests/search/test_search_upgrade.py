@@ -97,8 +97,8 @@ def answers(folder: Path, models) -> list[object]:
 def test_an_index_of_the_format_before_is_upgraded(tmp_path, old, embedder, models, engine):
     build(tmp_path / "new", [one for one in documents() if one.id not in ("03", "04")], embedder, model="pairs")
     embedder.embedded.clear()
-    assert (UPGRADED, FORMAT) == (4, 5)
-    with pytest.raises(JnlpError, match="index format 4, this jnlp reads 5") as raised:
+    assert (UPGRADED, FORMAT) == (4, 6)
+    with pytest.raises(JnlpError, match="index format 4, this jnlp reads 6") as raised:
         verify(old)
     assert raised.value.hint == f"jnlp index upgrade {old} rewrites it; nothing is embedded again"
     with Index.open(old, engine) as index:

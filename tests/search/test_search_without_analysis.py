@@ -11,6 +11,7 @@ import pytest
 from jnlp.types import Record
 from jnlp_search import Index
 from jnlp_search.analyse import Word, _fold, _form, _pieces, analyser
+from jnlp_search.offsets import IndexWords, packed
 from jnlp_search.query.view import View
 
 PARTS = (
@@ -78,7 +79,7 @@ def test_hits_are_those_of_analysing_every_passage(tmp_path, engine, monkeypatch
     with Index.open(tmp_path / "my.idx", engine) as index:
         index.add(records, analyser=name, chunker="headings")
         found = [index.search(query, explain=True, **how) for query in QUERIES for how in OPTIONS]
-        monkeypatch.setattr(View, "words_in", lambda *_: None)
+        monkeypatch.setattr(View, "marks", lambda *_: {})
         assert found == [index.search(query, explain=True, **how) for query in QUERIES for how in OPTIONS]
     assert any(hit.highlights for hits in found for hit in hits)
 
@@ -102,7 +103,7 @@ def test_an_index_of_another_dictionary_is_analysed(tmp_path, engine, monkeypatc
     with Index.open(tmp_path / "my.idx", engine) as index:
         with monkeypatch.context() as older:
             older.setattr(words, "version", "older")
-            older.setattr("jnlp_search.builder.index_words", lambda *_: "別の 語")
+            older.setattr("jnlp_search.builder.index_words", lambda *_: IndexWords("別の 語", packed([(0, 1), (1, 2)])))
             index.add([Record("1", "吾輩は猫である。")])
         [hit] = index.search("猫")
     assert [hit.text[start:end] for start, end in hit.highlights] == ["猫"]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from jnlp.errors import JnlpError
 from jnlp.types import Explanation
-from jnlp_search.analyse import analyser, highlights, matched, requirements
+from jnlp_search.analyse import analyser, highlights, requirements
 from jnlp_search.fuse import best_sentence, shares, sort_by_score
 from jnlp_search.options import Retriever
-from jnlp_search.query.candidates import Question, first_limit, pick
+from jnlp_search.query.candidates import Question, analysed_forms, first_limit, pick
 from jnlp_search.query.evidence import with_evidence
 from jnlp_search.query.joining import headings_at
 from jnlp_search.query.language import read_query
@@ -213,9 +213,10 @@ def _finish(readers: Sequence[Reader], manifests: Sequence[Manifest], asked: _As
 
 
 def _highlights(asked: _Asked, item: Pick) -> tuple[tuple[int, int], ...]:
-    """Return the offsets of the query's words; a passage that has none is not analysed."""
-    if item.found is not None and not item.found:
-        return ()
+    """Return the offsets of the query's words; a passage is analysed only where the index does not tell."""
+    spans = None if item.marks is None else item.marks.spans
+    if spans is not None:
+        return spans
     return highlights(asked.words[item.key[0]], asked.question.queries[item.key[0]], item.hit.text)
 
 
@@ -273,12 +274,9 @@ def _evidence(asked: _Asked, found: _Found) -> Evidence:
     """Return how well the first passages fit the query."""
     covered = 0.0
     for item in found.picks[:LOOKED_AT]:
-        words = item.found
-        if words is None:
-            number = item.key[0]
-            forms = asked.question.queries[number].forms
-            words = frozenset(word.form for word in matched(asked.words[number].name, forms, item.hit.text))
-        covered = max(covered, coverage(found.weights[item.key[0]], [words]))
+        number = item.key[0]
+        words = item.marks.forms if item.marks else analysed_forms(asked.question, number, item.hit.text)
+        covered = max(covered, coverage(found.weights[number], [words]))
     cosine = max(found.candidates.dense.values(), default=0.0)
     return Evidence(covered, cosine, len(asked.question.queries[0].forms), found.passages)
 

@@ -70,6 +70,9 @@ class Ranking:
             limit: How many chunks at most, by words and by phrases.
             found: Called with the number of a shard, and chunks that were found in it.
         """
+        for shard in self._shards if not asked.begins else ():
+            for word in asked.words:
+                shard.postings.find(word)  # it is needed below, and tells how many passages have the word
         chosen, pairs = narrow(asked, {} if asked.begins else self.held(asked.words))
         words = self._rank(asked.words, chosen, limit, found, begins=asked.begins)
         return with_phrases(words, self._rank(pairs, pairs, limit, found))

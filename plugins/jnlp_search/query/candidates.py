@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from jnlp.types import FloatArray, Hit
     from jnlp_search.analyse import Query
     from jnlp_search.options import SearchOptions
-    from jnlp_search.query.view import View
+    from jnlp_search.query.view import Marks, View
     from jnlp_search.store.entries import Passage
 
 CANDIDATES = 100
@@ -76,14 +76,14 @@ class Pick:
         key: Its chunk, of several the first.
         document: Its document.
         hit: The hit.
-        found: The query's words in it; None where the full text does not tell.
+        marks: The query's words in it; None where the full text does not tell.
         within: The heading paths that begin in its passage.
     """
 
     key: Key
     document: tuple[int, int]
     hit: Hit
-    found: frozenset[str] | None
+    marks: Marks | None
     within: tuple[tuple[str, ...], ...] = ()
 
 
@@ -101,20 +101,21 @@ def pick(views: Sequence[View], asked: Question, /) -> tuple[Candidates, list[Pi
             break
         limit *= 4
     hits: dict[Key, Hit] = {}
-    found: dict[Key, frozenset[str] | None] = {}
+    marks: dict[Key, Marks] = {}
     within: dict[Key, tuple[tuple[str, ...], ...]] = {}
     for number, view in enumerate(views):
         own = [key for key in chosen if key[0] == number]
         whole = [join(joined[key]) for key in own]
         hits |= dict(zip(own, view.hits(whole, sharing=options.group), strict=True))
+        single = [joined[key][0] for key in own if len(joined[key]) == 1]
+        marks |= {(number, chunk): told for chunk, told in _marks(view, asked, number, single).items()}
         for key, passage in zip(own, whole, strict=True):
-            found[key] = _listed_words(view, asked, number, passage) if len(joined[key]) == 1 else None
             within[key] = tuple(map(tuple, passage.read_place().get("within", ())))
         for key, passage in zip(own, whole, strict=True) if options.context else ():
             before, after = around(passage, view.neighbours(passage, options.context), options.context)
             hits[key] = replace(hits[key], before=before, after=after)
     return candidates, [
-        Pick(key, (key[0], passages[key].document), hits[key], found[key], within[key]) for key in chosen
+        Pick(key, (key[0], passages[key].document), hits[key], marks.get(key), within[key]) for key in chosen
     ]
 
 
@@ -151,21 +152,28 @@ def _weight(views: Sequence[View], asked: Question, lexical: Mapping[Key, float]
     """Return the weight of the cosines: the given one, or the model's, or more where they alone rank better."""
     if asked.options.dense_weight is not None:
         return asked.dense_weight
-    weights = [view.weights(query) for view, query in zip(views, asked.queries, strict=True)]
+    first = [key for key, _ in sort_by_score(lexical)[:LOOKED_AT]]
     covered = 0.0
-    for (number, chunk), _ in sort_by_score(lexical)[:LOOKED_AT]:
-        passage = views[number].passages([chunk])[chunk]
-        found = _listed_words(views[number], asked, number, passage)
-        if found is None:
-            words = matched(asked.analysers[number], asked.queries[number].forms, passage.text)
-            found = frozenset(word.form for word in words)
-        covered = max(covered, coverage(weights[number], [found]))
+    for number, view in enumerate(views):
+        passages = view.passages([chunk for index, chunk in first if index == number])
+        told = _marks(view, asked, number, list(passages.values()))
+        weights = view.weights(asked.queries[number])
+        found = [
+            told[chunk].forms if chunk in told else analysed_forms(asked, number, passage.text)
+            for chunk, passage in passages.items()
+        ]
+        covered = max(covered, coverage(weights, found))
     return mixed_share(asked.dense_weight, asked.mixing, covered, lexical, dense)
 
 
-def _listed_words(view: View, asked: Question, number: int, passage: Passage) -> frozenset[str] | None:
-    """Return the query's words in a passage of an index, without analysing it; None if the full text does not tell."""
-    return view.words_in(asked.queries[number].forms, passage) if asked.listed[number] else None
+def analysed_forms(asked: Question, number: int, text: str, /) -> frozenset[str]:
+    """Return the query's words in a passage of an index, which is analysed."""
+    return frozenset(word.form for word in matched(asked.analysers[number], asked.queries[number].forms, text))
+
+
+def _marks(view: View, asked: Question, number: int, passages: Sequence[Passage]) -> dict[int, Marks]:
+    """Return the query's words in passages of an index by chunk, where the full text tells."""
+    return view.marks(asked.queries[number].forms, passages) if asked.listed[number] else {}
 
 
 class _Passages:

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jnlp.types import Hit, Place
+from jnlp_search.analyse import joined
 from jnlp_search.draft import PATH
+from jnlp_search.offsets import spans_at
 from jnlp_search.query.bm25 import Ranking
 from jnlp_search.query.scores import word_weights
 from jnlp_search.roots import display_name, display_path
-from jnlp_search.store.postings import tokens
+from jnlp_search.store.tokens import tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from jnlp.types import FloatArray
     from jnlp_search.analyse import Query
@@ -35,11 +37,37 @@ class Part:
         catalog: The catalogue, within the snapshot.
         segments: The segments of the snapshot.
         words: Its full text.
+        roots: The folders that were indexed, by number.
     """
 
     catalog: Catalog
     segments: Segments
     words: Words
+    roots: dict[int, Root]
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """A query's words in a passage, as the full text has them.
+
+    Args:
+        forms: The words.
+        places: Where they are among its words, ascending.
+        offsets: Where its words are in the text; None if that is not kept.
+    """
+
+    forms: frozenset[str]
+    places: tuple[int, ...] = ()
+    offsets: bytes | None = None
+
+    @property
+    def spans(self) -> tuple[tuple[int, int], ...] | None:
+        """The offsets to highlight in the passage; None if the index does not tell."""
+        if not self.forms:
+            return ()
+        if self.offsets is None:
+            return None
+        return joined(spans_at(self.offsets, self.places))
 
 
 class View:
@@ -55,6 +83,7 @@ class View:
         self._near: dict[tuple[bytes, int], dict[int, float]] = {}
         self._shard: dict[int, int] = {}  # of the chunks that were found
         self._shard_of_document: dict[int, int] = {}
+        self._read: dict[int, Passage] = {}
 
     @property
     def count(self) -> int:
@@ -100,33 +129,38 @@ class View:
 
     def passages(self, chunks: Sequence[int], /) -> dict[int, Passage]:
         """Return passages by chunk, of chunks that were found."""
-        found: dict[int, Passage] = {}
-        for part, own in self._by_shard(chunks):
+        for part, own in self._by_shard([chunk for chunk in chunks if chunk not in self._read]):
             passages = part.catalog.passages(own)
-            found |= passages
+            self._read |= passages
             for passage in passages.values() if len(self._parts) > 1 else ():
                 self._shard_of_document[passage.document] = self._shard[passage.chunk]
-        return found
+        return {chunk: self._read[chunk] for chunk in chunks}
 
-    def words_in(self, forms: Iterable[str], passage: Passage, /) -> frozenset[str] | None:
-        """Return which of some index words a passage has, without analysing it; None if the full text does not tell.
+    def marks(self, forms: Iterable[str], passages: Iterable[Passage], /) -> dict[int, Marks]:
+        """Return what the full text tells of index words in passages, by chunk; none for a passage it does not tell of.
 
         Args:
             forms: The words.
-            passage: One that was found.
+            passages: Some that were found.
         """
-        if not passage.analysed:
-            return None
-        found = []
-        postings = self._parts[self._shard[passage.chunk] if len(self._parts) > 1 else 0].words.postings
-        for form in forms:
-            if tokens(form) != (form,):
-                return None
-            chunks = postings.find(form).chunks
-            at = int(chunks.searchsorted(passage.chunk))
-            if at < len(chunks) and chunks[at] == passage.chunk:
-                found.append(form)
-        return frozenset(found)
+        import numpy as np
+
+        asked = list(forms)
+        told = {passage.chunk: passage for passage in passages if passage.analysed}
+        if not all(tokens(form) == (form,) for form in asked):
+            return {}
+        has: dict[int, list[str]] = {chunk: [] for chunk in told}
+        places: dict[int, list[int]] = {chunk: [] for chunk in told}
+        for part, own in self._by_shard(list(told)):
+            chunks = np.array(own, np.int64)
+            for form in asked:
+                for chunk, at in part.words.postings.find(form).within(chunks):
+                    has[chunk].append(form)
+                    places[chunk] += at
+        return {
+            chunk: Marks(frozenset(has[chunk]), tuple(sorted(places[chunk])), passage.offsets)
+            for chunk, passage in told.items()
+        }
 
     def neighbours(self, passage: Passage, count: int, /) -> list[Passage]:
         """Return passages of the same document, as many as `count` before it and after it, in their order."""
@@ -143,29 +177,30 @@ class View:
             passages: The passages found.
             sharing: Whether to list the other documents that have the passage.
         """
-        shared = {passage.same: self._sharing(passage.same) if sharing else (1, []) for passage in passages}
+        shared = self._sharing({passage.same for passage in passages}) if sharing else {}
         wanted = {passage.document for passage in passages}.union(*(numbers for _, numbers in shared.values()))
         documents: dict[int, Document] = {}
         for part in self._parts:
             own = [number for number in sorted(wanted) if self._part_of(number) is part]
             documents |= dict(part.catalog.documents(own))
-        roots = {root.id: root for root in self._parts[0].catalog.roots()}
+        roots = self._parts[0].roots
         for passage in passages:
             if passage.document not in documents:
                 raise self._part_of(passage.document).catalog.damaged(f"document {passage.document} is missing")
-            count, numbers = shared[passage.same]
+            count, numbers = shared.get(passage.same, (1, []))
             others = [number for number in numbers if number != passage.document and number in documents]
             also = tuple(place_of(documents[number], roots) for number in others[:MOST_PLACES])
             yield hit_of(passage, documents[passage.document], roots, count, also)
 
-    def _sharing(self, same: bytes) -> tuple[int, list[int]]:
-        """Return how many documents have a passage, and the numbers of the first of them, ascending."""
-        count, found = 0, list[int]()
+    def _sharing(self, same: Collection[bytes]) -> dict[bytes, tuple[int, list[int]]]:
+        """Return for passages how many documents have each, and the numbers of the first of them, ascending."""
+        found: dict[bytes, tuple[int, list[int]]] = {}
         for shard, part in enumerate(self._parts):
-            own, numbers = part.catalog.documents_with(same, MOST_PLACES + 1)
-            self._shard_of_document.update(dict.fromkeys(numbers, shard))
-            count, found = count + own, [*found, *numbers]
-        return count, sorted(found)[: MOST_PLACES + 1]
+            for one, (count, numbers) in part.catalog.documents_with(same, MOST_PLACES + 1).items():
+                self._shard_of_document.update(dict.fromkeys(numbers, shard))
+                before, known = found.get(one, (0, []))
+                found[one] = before + count, sorted([*known, *numbers])[: MOST_PLACES + 1]
+        return found
 
     def _found(self, shard: int, chunks: Iterable[int]) -> None:
         """Note in which shard chunks are."""

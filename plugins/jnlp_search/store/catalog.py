@@ -13,27 +13,49 @@ from jnlp.errors import JnlpError, UsageError
 from jnlp.strict_json import dumps
 from jnlp_search.options import STORE_DEFAULTS
 from jnlp_search.store import shards
-from jnlp_search.store.checks import DamagedIndexError, damage_reported, row_crc, seal_of, text_crc, words_of
+from jnlp_search.store.checks import (
+    DamagedIndexError,
+    damage_reported,
+    row_crc,
+    seal_of,
+    text_crc,
+    with_crc,
+    without_crc,
+    words_of,
+)
 from jnlp_search.store.entries import Document, Passage, Root, Segment
 from jnlp_search.store.formats import other_format
-from jnlp_search.store.schema import APPLICATION_ID, FORMAT, TABLES, UPGRADED, UPGRADED_FIELDS, Manifest
+from jnlp_search.store.opening import read_only, refuse_emptied
+from jnlp_search.store.schema import (
+    ADD_OFFSETS,
+    APPLICATION_ID,
+    FORMAT,
+    READ,
+    TABLES,
+    UPGRADED,
+    UPGRADED_FIELDS,
+    WITHOUT_OFFSETS,
+    Manifest,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from jnlp.types import IntArray
+    from jnlp_search.offsets import IndexWords
 
 NAME, SEGMENTS = shards.CATALOG, shards.SEGMENTS
-_NO_LOCKS = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 _SLICE = 500  # variables of one SQL statement
 _CRC = "crc"
 _CACHE = "PRAGMA cache_size = -32768"  # KiB: large doclists of the full text are read again and again
 QUICK = 1 << 26
 """Bytes of a catalogue up to which a search checks the full text when it opens the index."""
 
-_NEXT_TEXTS = "SELECT id, text FROM chunks WHERE id > ? ORDER BY id LIMIT 1000"
-_CHUNKS = "SELECT id, crc, document, ordinal, start, stop, tokens, text, passage, place, same FROM chunks"
+_NEXT_TEXTS = "SELECT id, crc, text FROM chunks WHERE id > ? ORDER BY id LIMIT 1000"
+_NEXT_WITHOUT = """SELECT id, crc, words FROM chunks WHERE id > ? AND offsets IS NULL AND passage IS NULL
+                   ORDER BY id LIMIT 4096"""
+_CHUNK = "SELECT id, crc, offsets, document, ordinal, start, stop, tokens, text, passage, place, same FROM chunks"
 _DOCUMENT = ", ".join(field.name for field in dataclasses.fields(Document))
 
 
@@ -43,6 +65,7 @@ class Catalog:
     def __init__(self, connection: sqlite3.Connection, path: Path, /) -> None:
         self.db = connection
         self.path = path
+        self._version = FORMAT  # of the open snapshot, or when it was opened
 
     @property
     def folder(self) -> Path:
@@ -53,7 +76,7 @@ class Catalog:
     def writing(cls, folder: Path, /) -> Catalog:
         """Open the catalogue for writing, or create it; the caller must hold the writer's lock."""
         path = folder / NAME
-        _refuse_emptied(folder)
+        refuse_emptied(folder)
         # Two threads of one program may share it: the caller serialises them.
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=60)
         catalog = cls(db, path)
@@ -65,6 +88,9 @@ class Catalog:
                     db.executescript(f"BEGIN; {TABLES} {script} COMMIT;")
                 catalog._check()
                 db.execute("PRAGMA synchronous = FULL")
+                if catalog.format == WITHOUT_OFFSETS:
+                    db.executescript(f"BEGIN IMMEDIATE; {ADD_OFFSETS} COMMIT;")
+                    catalog._version = FORMAT
                 db.execute(_CACHE)
                 db.execute("PRAGMA foreign_keys = ON")
         except BaseException:
@@ -73,7 +99,7 @@ class Catalog:
         return catalog
 
     @classmethod
-    def reading(cls, folder: Path, /, *, formats: Sequence[int] = (FORMAT,)) -> Catalog:
+    def reading(cls, folder: Path, /, *, formats: Sequence[int] = READ) -> Catalog:
         """Open the catalogue for reading only.
 
         Args:
@@ -89,9 +115,9 @@ class Catalog:
             if shards.index_of(folder) != folder:
                 raise DamagedIndexError(folder, f"{NAME} is missing")
             raise UsageError(f"there is no index at {folder}", hint=f"jnlp index PATH… --index {folder}")
-        _refuse_emptied(folder)
+        refuse_emptied(folder)
         with damage_reported(folder, reading=True):
-            catalog = cls(_read_only(path), path)
+            catalog = cls(read_only(path), path)
             try:
                 catalog.db.execute(_CACHE)
                 catalog._check(formats)
@@ -105,12 +131,13 @@ class Catalog:
         """The version of the index."""
         return int(self._value("PRAGMA user_version"))
 
-    def _check(self, formats: Sequence[int] = (FORMAT,)) -> None:
+    def _check(self, formats: Sequence[int] = READ) -> None:
         owner, version = self._value("PRAGMA application_id"), self._value("PRAGMA user_version")
         if owner != APPLICATION_ID:
             raise JnlpError(f"{self.path} is not an index of jnlp", hint="give --index another folder")
         if version not in formats:
             raise other_format(self.folder, version, self.db)
+        self._version = int(version)
 
     def close(self) -> None:
         """Close the file."""
@@ -139,7 +166,7 @@ class Catalog:
         """Read from one commit; yield a number that changes when another connection has committed."""
         self.db.execute("BEGIN")
         try:
-            self.db.execute("SELECT count(*) FROM manifest").fetchone()  # the snapshot is taken at the first read
+            self._version = self.format  # the snapshot is taken at the first read
             yield int(self._value("PRAGMA data_version"))
         finally:
             with suppress(sqlite3.DatabaseError):  # a damaged file cannot even end a reading
@@ -282,7 +309,7 @@ class Catalog:
         details = (document.named, document.line, document.encoding, document.title, document.metadata)
         self.db.execute(sql, (*details, row_crc(number, *dataclasses.astuple(document)), number))
 
-    def delete_document(self, number: int, words: Callable[[str], str], /) -> None:
+    def delete_document(self, number: int, words: Callable[[str], IndexWords], /) -> None:
         """Remove a document and its chunks; their vectors in segment files become tombstones.
 
         Args:
@@ -293,7 +320,7 @@ class Catalog:
         sql = "SELECT id, words, text FROM chunks WHERE document = ?"
         for chunk, crc, text in self.db.execute(sql, (number,)).fetchall():
             self.db.execute("INSERT INTO tombstones VALUES (?)", (chunk,))
-            known = words(text)
+            known = words(text).words
             if text_crc(known) != crc:  # other words would damage the full text
                 intact = False
                 continue
@@ -302,15 +329,33 @@ class Catalog:
         if not intact:  # its text was damaged, or the words are found in another way now
             self.analyse(words)
 
-    def analyse(self, words: Callable[[str], str], /) -> None:
-        """Make the full text again from the passages."""
+    def analyse(self, words: Callable[[str], IndexWords], /) -> None:
+        """Make the full text, and what is kept of offsets, again from the passages."""
         self.db.execute("INSERT INTO fulltext (fulltext) VALUES ('delete-all')")
         last = -1
         while part := self.db.execute(_NEXT_TEXTS, (last,)).fetchall():
-            made = [(chunk, words(text)) for chunk, text in part]
-            self.db.executemany("INSERT INTO fulltext (rowid, words) VALUES (?, ?)", made)
-            crcs = [(text_crc(known), chunk) for chunk, known in made]
-            self.db.executemany("UPDATE chunks SET words = ? WHERE id = ?", crcs)
+            made = [(chunk, crc, words(text)) for chunk, crc, text in part]
+            rows = [(chunk, own.words) for chunk, _, own in made]
+            self.db.executemany("INSERT INTO fulltext (rowid, words) VALUES (?, ?)", rows)
+            kept = [(text_crc(own.words), _offsets(own, crc), chunk) for chunk, crc, own in made]
+            sql = "UPDATE chunks SET words = ?, offsets = iif(passage IS NULL, ?, NULL) WHERE id = ?"
+            self.db.executemany(sql, kept)
+            last = part[-1][0]
+
+    def add_offsets(self, words: Callable[[str], IndexWords], /) -> None:
+        """Keep the offsets of the words of passages that have none, such as those of an earlier version.
+
+        Raises:
+            DamagedIndexError: A passage was changed.
+        """
+        last = -1
+        while part := self.db.execute(_NEXT_WITHOUT, (last,)).fetchall():
+            passages = self.passages([chunk for chunk, *_ in part])
+            made = [(chunk, crc, known, words(passages[chunk].text)) for chunk, crc, known in part]
+            same = [(chunk, crc, own) for chunk, crc, known, own in made if text_crc(own.words) == known]
+            if rows := [(_offsets(own, crc), chunk) for chunk, crc, own in same if own.offsets is not None]:
+                with self.transaction():
+                    self.db.executemany("UPDATE chunks SET offsets = ? WHERE id = ?", rows)
             last = part[-1][0]
 
     def add_chunk(
@@ -323,16 +368,19 @@ class Catalog:
         passage: str | None,
         place: str | None,
         same: bytes,
-        words: str,
+        words: IndexWords,
         *,
         number: int | None = None,
     ) -> int:
         """Insert a chunk with its full text and return its number; its vector follows."""
-        sql = """INSERT INTO chunks (id, document, ordinal, start, stop, tokens, text, passage, place, same, words, crc)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+        sql = """INSERT INTO chunks (id, document, ordinal, start, stop, tokens, text, passage, place, same, words, crc,
+                 offsets) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
         values = (document, ordinal, *span, tokens, text, passage, place, same)
-        chunk = int(self.db.execute(sql, (number, *values, text_crc(words), row_crc(*values))).lastrowid or 0)
-        self.db.execute("INSERT INTO fulltext (rowid, words) VALUES (?, ?)", (chunk, words))
+        crc = row_crc(*values)
+        offsets = _offsets(words, crc) if passage is None else None  # what is shown is another text
+        row = (number, *values, text_crc(words.words), crc, offsets)
+        chunk = int(self.db.execute(sql, row).lastrowid or 0)
+        self.db.execute("INSERT INTO fulltext (rowid, words) VALUES (?, ?)", (chunk, words.words))
         return chunk
 
     def chunks_of(self, document: int, /) -> list[tuple[int, str]]:
@@ -347,7 +395,7 @@ class Catalog:
             DamagedIndexError: One is missing or was changed.
         """
         found = {}
-        for chunk, crc, *values in self._select(_CHUNKS + " WHERE id IN ({})", chunks):
+        for chunk, crc, _, *values in self._select(self._rows + " WHERE id IN ({})", chunks):
             if crc == row_crc(*values):
                 found[chunk] = values[5]
         for chunk in chunks:
@@ -371,18 +419,28 @@ class Catalog:
         Raises:
             DamagedIndexError: A chunk is missing or was changed.
         """
-        sql = _CHUNKS + " WHERE id IN ({})"
         found: dict[int, Passage] = {}
-        for chunk, crc, *columns in self._select(sql, chunks):
+        for chunk, crc, stored, *columns in self._select(self._rows + " WHERE id IN ({})", chunks):
             if crc != row_crc(*columns):
                 raise self.damaged(f"passage {chunk} was changed")
             document, ordinal, start, stop, _, text, passage, place, same = columns
             shown = text if passage is None else passage
-            found[chunk] = Passage(chunk, document, ordinal, start, stop, shown, same, place, passage is None)
+            offsets = None if stored is None else without_crc(stored, crc)
+            if stored is not None and offsets is None:
+                raise self.damaged(f"the offsets of words of passage {chunk} were changed")
+            found[chunk] = Passage(chunk, document, ordinal, start, stop, shown, same, place, passage is None, offsets)
         if len(found) < len(chunks):
             lost = next(chunk for chunk in chunks if chunk not in found)
             raise self.damaged(f"passage {lost} is missing")
         return found
+
+    def rows_of_passages(self) -> sqlite3.Cursor:
+        """Return all rows as they are: number, crc, offsets with their crc, and the columns that the crc is of."""
+        return self.db.execute(self._rows + " ORDER BY id")
+
+    @property
+    def _rows(self) -> str:
+        return _CHUNK.replace("offsets", "NULL") if self._version == WITHOUT_OFFSETS else _CHUNK
 
     def neighbours(self, passage: Passage, count: int, /) -> list[Passage]:
         """Return up to `count` passages of its document that begin before a passage, and that end after it."""
@@ -393,15 +451,19 @@ class Catalog:
         found = self.passages([row[0] for row in self.db.execute(sql, values)])
         return sorted(found.values(), key=lambda one: one.ordinal)
 
-    def documents_with(self, same: bytes, limit: int, /) -> tuple[int, list[int]]:
-        """Return how many documents have a passage, and the numbers of the first of them, ascending."""
-        count = self._value("SELECT count(DISTINCT document) FROM chunks WHERE same = ?", same)
+    def documents_with(self, same: Collection[bytes], limit: int, /) -> dict[bytes, tuple[int, list[int]]]:
+        """Return for passages how many documents have each, and the numbers of the first of them, ascending."""
+        sql = "SELECT same, count(DISTINCT document), min(document) FROM chunks WHERE same IN ({}) GROUP BY same"
+        found = {one: (count, [first]) for one, count, first in self._select(sql, list(same))}
         sql = "SELECT DISTINCT document FROM chunks WHERE same = ? ORDER BY document LIMIT ?"
-        return int(count), [row[0] for row in self.db.execute(sql, (same, limit))]
+        for one, (count, _) in found.items():
+            if count > 1:
+                found[one] = count, [row[0] for row in self.db.execute(sql, (one, limit))]
+        return found
 
-    def _select(self, sql: str, chunks: Sequence[int]) -> Iterator[Any]:
-        for first in range(0, len(chunks), _SLICE):
-            part = chunks[first : first + _SLICE]
+    def _select(self, sql: str, values: Sequence[object]) -> Iterator[Any]:
+        for first in range(0, len(values), _SLICE):
+            part = values[first : first + _SLICE]
             yield from self.db.execute(sql.format(", ".join("?" * len(part))), part)
 
     # --- segments --------------------------------------------------------------------------------------------------
@@ -424,49 +486,11 @@ class Catalog:
         return np.fromiter((row[0] for row in rows), np.int64)
 
 
+def _offsets(words: IndexWords, crc: int) -> bytes | None:
+    """Return the column `offsets` of a row with a `crc`."""
+    return None if words.offsets is None else with_crc(words.offsets, crc)
+
+
 def _name(columns: Sequence[object]) -> str:
     """Return the readable part of the name of a document whose row is damaged."""
     return f"{columns[1]!s:.200}{columns[2]!s:.200}"
-
-
-def _refuse_emptied(folder: Path) -> None:
-    """Raise if the catalogue has become an empty file, which SQLite would open as a new database."""
-    path = folder / NAME
-    if path.is_dir():
-        raise DamagedIndexError(folder, f"{NAME} is a folder")
-    if path.is_file() and not path.stat().st_size and not _has_data(folder / f"{NAME}-wal"):
-        there = folder / SEGMENTS
-        if there.is_dir() and any(there.iterdir()):
-            raise DamagedIndexError(folder, f"{NAME} is empty")
-
-
-def _has_data(path: Path) -> bool:
-    return path.exists() and path.stat().st_size > 0
-
-
-def _read_only(path: Path) -> sqlite3.Connection:
-    """Open for reading. On read-only media, where SQLite cannot lock, read without locks if the file is complete.
-
-    Raises:
-        JnlpError: A killed writer left commits in the write-ahead log, which cannot be read without writing.
-    """
-    uri = path.resolve().as_uri()
-    for mode in ("mode=ro", "mode=ro&immutable=1"):
-        if "immutable" in mode and _has_data(path.with_name(f"{NAME}-wal")):
-            raise JnlpError(
-                f"{path.parent} cannot be read here: its last commits are in {NAME}-wal, and the folder is read-only",
-                hint="copy the folder to a disk that can be written to, and search it there",
-            )
-        db = sqlite3.connect(f"{uri}?{mode}", uri=True, isolation_level=None, check_same_thread=False, timeout=60)
-        try:
-            db.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.OperationalError as error:
-            db.close()
-            if "immutable" in mode or error.sqlite_errorcode & 0xFF not in _NO_LOCKS:
-                raise
-        except sqlite3.DatabaseError:
-            db.close()
-            raise
-        else:
-            return db
-    raise AssertionError(path)

@@ -76,6 +76,18 @@ def text_crc(text: str, /) -> int:
     return zlib.crc32(text.encode("utf-8", "backslashreplace"))
 
 
+def with_crc(data: bytes, crc: int, /) -> bytes:
+    """Return data of a row after four bytes: the CRC-32 of it and of the row's `crc`."""
+    return zlib.crc32(data, crc & 0xFFFFFFFF).to_bytes(4, "little") + data
+
+
+def without_crc(data: object, crc: int, /) -> bytes | None:
+    """Return what `with_crc` was given; None if it was changed."""
+    if not isinstance(data, bytes) or len(data) < 5 or with_crc(data[4:], crc) != data:
+        return None
+    return data[4:]
+
+
 def vector_crc(chunk: int, vector: bytes, /) -> int:
     """Return the CRC-32 of a chunk's vector in an index of format 4."""
     return zlib.crc32(vector, chunk & 0xFFFFFFFF)

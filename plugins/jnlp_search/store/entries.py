@@ -42,7 +42,8 @@ class Document:
 class Passage:
     """A chunk as a search reads it; `document` is the document's number.
 
-    `analysed` is true where `text` is what the full text has the words of: not where another text is shown.
+    `analysed` is true where `text` is what the full text has the words of: not where another text is shown. `offsets`
+    are those of these words, where they are kept.
     """
 
     chunk: int
@@ -54,6 +55,7 @@ class Passage:
     same: bytes
     place: str | None = None
     analysed: bool = False
+    offsets: bytes | None = None
 
     def read_place(self) -> dict[str, Any]:
         """Return the place as `outline.Spot.to_json` wrote it; empty if nothing is known."""

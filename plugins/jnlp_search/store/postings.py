@@ -6,17 +6,14 @@ times as fast as FTS5's own ranking, and lets a ranking count the passages of ot
 
 from __future__ import annotations
 
-import re
-import sqlite3
 from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from jnlp_search.store.schema import TOKENIZE
+from jnlp_search.store.tokens import tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from jnlp.types import IntArray
     from jnlp_search.store.catalog import Catalog
@@ -26,7 +23,7 @@ MOST_BYTES = 1 << 27
 
 _MOST_TERMS = 10_000
 _SHIFT = 24  # bits of a place in a passage
-_PLAIN = re.compile(r"[0-9a-zぁ-ゖァ-ヺー々一-鿿]+")
+_PLACE = (1 << _SHIFT) - 1
 _TERMS, _PLACES = "temp.terms", "temp.places"
 _KEYS = f"SELECT group_concat(doc << {_SHIFT} | offset) FROM {_PLACES} WHERE "
 _LENGTHS = "SELECT group_concat(id), group_concat(hex(sz), '') FROM fulltext_docsize"
@@ -50,6 +47,21 @@ class Posting:
     def nbytes(self) -> int:
         """Its size in memory."""
         return self.chunks.nbytes + self.counts.nbytes + self.places.nbytes
+
+    def within(self, chunks: IntArray, /) -> Iterator[tuple[int, list[int]]]:
+        """Yield those of some passages that have it, with its places in each.
+
+        Args:
+            chunks: int64 `[n]`.
+        """
+        import numpy as np
+
+        at = np.minimum(self.chunks.searchsorted(chunks), len(self.chunks) - 1)
+        here = self.chunks[at] == chunks if len(self.chunks) else np.zeros(len(chunks), np.bool_)
+        found = chunks[here]
+        starts, counts = self.places.searchsorted(found << _SHIFT), self.counts[at[here]]
+        for chunk, start, count in zip(found.tolist(), starts.tolist(), counts.tolist(), strict=True):
+            yield chunk, (self.places[start : start + count] & _PLACE).tolist()
 
 
 class Postings:
@@ -93,7 +105,11 @@ class Postings:
             self._held.clear()
         wanted = list(words)
         for word in wanted:
-            if word not in self._held:
+            if word in self._held:
+                continue
+            if (known := self._known.get((word, False))) is not None and tokens(word) == (word,):
+                self._held[word] = len(known.chunks)
+            else:
                 row = self._db.execute(f"SELECT doc FROM {_TERMS} WHERE term = ?", (word,)).fetchone()
                 self._held[word] = int(row[0]) if row else 0
         return {word: self._held[word] for word in wanted}
@@ -180,26 +196,6 @@ class Postings:
         row = self._db.execute("SELECT block FROM fulltext_data WHERE id = 1").fetchone()
         values = _varints(row[0]).tolist() if row and row[0] else []
         return (values[0], values[1]) if len(values) == 2 else (0, 0)
-
-
-@lru_cache(maxsize=1 << 14)
-def tokens(text: str, /) -> tuple[str, ...]:
-    r"""Return the words that the full text makes of a text: an index word with a soft hyphen, say, is two.
-
-    Example:
-        >>> tokens("猫"), tokens("soft\\u00adware")
-        (('猫',), ('soft', 'ware'))
-    """
-    if _PLAIN.fullmatch(text):
-        return (text,)
-    db = sqlite3.connect(":memory:")
-    try:
-        db.execute(f'CREATE VIRTUAL TABLE words USING fts5 (text, tokenize = "{TOKENIZE}")')
-        db.execute("CREATE VIRTUAL TABLE places USING fts5vocab(words, instance)")
-        db.execute("INSERT INTO words VALUES (?)", (text,))
-        return tuple(row[0] for row in db.execute("SELECT term FROM places ORDER BY offset"))
-    finally:
-        db.close()
 
 
 def _posting(places: IntArray) -> Posting:

@@ -1,7 +1,7 @@
 """Repairs a damaged index: keeps documents whose rows, passages and vectors all match their checksums.
 
 Full text is rebuilt from the passages, segments from the vectors. Nothing is embedded, and numbers stay the same. An
-index of the format before is read too, so that this upgrades it.
+index of format 4 is read too, so that this upgrades it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jnlp_search.store import replacement, segments
 from jnlp_search.store.catalog import SEGMENTS, Catalog
 from jnlp_search.store.checks import DamagedIndexError, damage_reported, row_crc, vector_crc
 from jnlp_search.store.raw import ENDING, ChangedError, Raw
-from jnlp_search.store.schema import FORMAT, UPGRADED
+from jnlp_search.store.schema import READ, UPGRADED
 from jnlp_search.store.sources import whole_roots
 from jnlp_search.store.vectors import Vectors
 
@@ -49,7 +49,7 @@ def repair(folder: Path, /, *, whole: bool = False) -> RepairReport:
     Raises:
         JnlpError: The catalogue cannot be opened, or its manifest is lost, so nothing can be kept.
     """
-    with damage_reported(folder, reading=True), Catalog.reading(folder, formats=(FORMAT, UPGRADED)) as old:
+    with damage_reported(folder, reading=True), Catalog.reading(folder, formats=(*READ, UPGRADED)) as old:
         manifest = old.manifest()
         with Catalog.writing(replacement.prepare(folder)) as new:
             report = _copy(old, new, manifest, whole=whole)
@@ -67,7 +67,7 @@ def _copy(old: Catalog, new: Catalog, manifest: Manifest | None, *, whole: bool)
             new.set_manifest(replace(manifest, analyser_version=words.version))
         for row in _rows(old, "roots", "id, path, label"):
             new.db.execute("INSERT OR IGNORE INTO roots VALUES (?, ?, ?)", row)
-        for row in _rows(old, "sources", "root, path, read") if old.format == FORMAT else whole_roots(old):
+        for row in _rows(old, "sources", "root, path, read") if old.format != UPGRADED else whole_roots(old):
             new.db.execute("INSERT OR IGNORE INTO sources VALUES (?, ?, ?)", row)
     dropped: list[str] = []
     kept = 0

@@ -13,7 +13,7 @@ from jnlp.io.durable import sync_folder
 from jnlp_search.store import segments
 from jnlp_search.store.catalog import NAME, SEGMENTS, Catalog
 from jnlp_search.store.checks import is_machine
-from jnlp_search.store.schema import FORMAT, UPGRADED
+from jnlp_search.store.schema import READ, UPGRADED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,7 +115,7 @@ def _last_segment(folder: Path) -> int:
     there = folder / SEGMENTS
     names = os.listdir(there) if there.is_dir() else []  # noqa: PTH208 - names only
     numbers = [int(name[:6]) for name in names if name[:6].isascii() and name[:6].isdigit()]
-    with suppress(JnlpError, sqlite3.Error), Catalog.reading(folder, formats=(FORMAT, UPGRADED)) as catalog:
+    with suppress(JnlpError, sqlite3.Error), Catalog.reading(folder, formats=(*READ, UPGRADED)) as catalog:
         row = catalog.db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'segments'").fetchone()
         numbers += [int(row[0])] if row else []
     return max(numbers, default=0)

@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FORMAT = 5
-"""The version of the index folder; a folder with another is not opened."""
+FORMAT = 6
+"""The version of the index folder."""
+
+WITHOUT_OFFSETS = 5
+"""The version before, without the column `chunks.offsets`: searched as it is; a writer adds the column."""
+
+READ = (FORMAT, WITHOUT_OFFSETS)
+"""The versions that are opened; a folder with another is not."""
 
 UPGRADED = 4
 """The version that `jnlp index upgrade` and `repair` read too."""
@@ -77,6 +83,7 @@ CREATE TABLE chunks (
     same BLOB NOT NULL,              -- digest of what is shown: equal passages have the same
     words INTEGER NOT NULL,          -- CRC-32 of its words in the full text, which does not keep them
     crc INTEGER NOT NULL,            -- of the columns up to `same`
+    offsets BLOB,                    -- of its words in `text`, after their CRC-32 (offsets.py); NULL where not kept
     UNIQUE (document, ordinal)
 );
 CREATE INDEX chunks_same ON chunks (same);
@@ -100,6 +107,12 @@ CREATE TABLE tombstones (            -- deleted chunks that are still in a segme
 CREATE VIRTUAL TABLE fulltext USING fts5 (  -- rowid = chunk; words joined by spaces, not stored
     words, content = '', tokenize = "{TOKENIZE}"
 );
+"""
+
+ADD_OFFSETS = f"""
+ALTER TABLE chunks ADD COLUMN offsets BLOB;
+UPDATE state SET commits = commits + 1;
+PRAGMA user_version = {FORMAT};
 """
 
 

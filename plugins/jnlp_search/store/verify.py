@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jnlp.errors import JnlpError
 from jnlp.types import Verification
 from jnlp_search.store.catalog import NAME, SEGMENTS, Catalog
-from jnlp_search.store.checks import DamagedIndexError, damage_reported, row_crc
+from jnlp_search.store.checks import DamagedIndexError, damage_reported, row_crc, without_crc
 from jnlp_search.store.codes import intact, read_codes
 from jnlp_search.store.entries import Document
 from jnlp_search.store.filesum import SUM, check_sum
@@ -142,10 +142,11 @@ def _documents(catalog: Catalog) -> Iterator[str]:
 
 
 def _chunks(catalog: Catalog) -> Iterator[str]:
-    sql = "SELECT id, crc, document, ordinal, start, stop, tokens, text, passage, place, same FROM chunks ORDER BY id"
-    for chunk, crc, *values in catalog.db.execute(sql):
+    for chunk, crc, offsets, *values in catalog.rows_of_passages():
         if crc != row_crc(*values):
             yield f"passage {chunk} of document {values[0]} was changed"
+        elif offsets is not None and without_crc(offsets, crc) is None:
+            yield f"the offsets of words of passage {chunk} were changed"
 
 
 def _segments(catalog: Catalog, segments: list[Segment], dimension: int) -> Iterator[str]:
