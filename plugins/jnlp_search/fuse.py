@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import neg
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def shares(lexical: Mapping[K, float], dense: Mapping[K, float], /) -> tuple[dic
     best = max(lexical.values(), default=0.0) or 1.0
     low, high = min(dense.values(), default=0.0), max(dense.values(), default=0.0)
     width = high - low
-    found = sorted({*lexical, *dense})
+    found = lexical.keys() | dense.keys()
     return (
         {chunk: lexical.get(chunk, 0.0) / best for chunk in found},
         {chunk: ((dense[chunk] - low) / width if width else 1.0) if chunk in dense else 0.0 for chunk in found},
@@ -60,7 +61,7 @@ def convex(lexical: Mapping[K, float], dense: Mapping[K, float], dense_weight: f
 
 def sort_by_score(scores: Mapping[K, float], /) -> list[tuple[K, float]]:
     """Return (candidate, score), best first; equal scores in index order."""
-    return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+    return [(found, -score) for score, found in sorted(zip(map(neg, scores.values()), scores, strict=True))]
 
 
 def best_sentence(passage: str, highlights: Sequence[tuple[int, int]], /) -> tuple[int, int]:

@@ -252,7 +252,7 @@ class _Explain:
         self._word_shares, self._near_shares = shares(candidates.lexical, candidates.dense)
         self._best = max(candidates.fused.values(), default=0.0) or 1.0
         self._words = {key: rank for rank, (key, _) in enumerate(sort_by_score(candidates.lexical), 1)}
-        self._near = {key: rank for rank, key in enumerate(candidates.nearest, 1)}
+        self._near = {key: rank for rank, (key, _) in enumerate(sort_by_score(candidates.nearest), 1)}
 
     def __call__(self, key: Key) -> Explanation:
         return Explanation(

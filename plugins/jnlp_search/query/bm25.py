@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from jnlp_search.fuse import with_phrases
 from jnlp_search.query.rare import narrow
+from jnlp_search.store.postings import changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -138,7 +139,7 @@ def _places(some: IntArray, others: IntArray) -> tuple[IntArray, IntArray]:
 
     if not len(others):
         return np.zeros(len(some), np.int64), np.zeros(len(some), np.bool_)
-    at = np.minimum(np.searchsorted(others, some), len(others) - 1)
+    at = np.minimum(others.searchsorted(some), len(others) - 1)
     return at, others[at] == some
 
 
@@ -148,8 +149,7 @@ def _union(parts: Sequence[IntArray]) -> IntArray:
 
     if len(parts) == 1:
         return parts[0]
-    found: IntArray = np.sort(np.concatenate(parts))
-    return found[np.flatnonzero(np.diff(found, prepend=-1))]
+    return changes(np.sort(np.concatenate(parts)))[1]
 
 
 def _best(scores: NDArray[np.float64], chunks: IntArray, limit: int) -> list[tuple[float, int]]:

@@ -59,11 +59,11 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The results of both retrievers by chunk: BM25, cosines, the nearest chunks, and the fusion with its weight."""
+    """The results of both retrievers by chunk: BM25, cosines, those of the nearest, and the fusion with its weight."""
 
     lexical: dict[Key, float]
     dense: dict[Key, float]
-    nearest: tuple[Key, ...]
+    nearest: dict[Key, float]
     fused: dict[Key, float]
     dense_weight: float
 
@@ -144,8 +144,7 @@ def _collect(views: Sequence[View], asked: Question, limit: int) -> Candidates:
             near = near | view.cosines(asked.vector, [chunk for chunk in words if chunk not in near])
             dense |= {(number, chunk): cosine for chunk, cosine in near.items()}
     weight = 0.0 if asked.vector is None else 1.0 if not lexical else _weight(views, asked, lexical, dense)
-    ranked = tuple(key for key, _ in sort_by_score(nearest))
-    return Candidates(lexical, dense, ranked, convex(lexical, dense, weight), weight)
+    return Candidates(lexical, dense, nearest, convex(lexical, dense, weight), weight)
 
 
 def _weight(views: Sequence[View], asked: Question, lexical: Mapping[Key, float], dense: Mapping[Key, float]) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from jnlp.types import SearchScores
@@ -200,7 +201,13 @@ def largeness(passages: int, /) -> float:
 def share_right(retriever: Retriever, scores: SearchScores, relative: float, evidence: Evidence, /) -> float:
     """Return the share of questions for which such a hit was right, from 0 to 1; it rises with `relative`."""
     weights = {Retriever.LEXICAL: LEXICAL, Retriever.DENSE: scores.dense, Retriever.HYBRID: scores.hybrid}[retriever]
-    large, size = largeness(evidence.passages), len(FEATURES)
-    between = [(1 - large) * one + large * many for one, many in zip(weights[:size], weights[size:], strict=True)]
-    logit = sum(weight * value for weight, value in zip(between, values(relative, evidence), strict=True))
+    own = _weights_for(tuple(weights), min(evidence.passages, MANY))
+    logit = sum(weight * value for weight, value in zip(own, values(relative, evidence), strict=True))
     return 1 / (1 + math.exp(-min(max(logit, -50.0), 50.0)))
+
+
+@lru_cache(maxsize=256)
+def _weights_for(weights: tuple[float, ...], passages: int) -> tuple[float, ...]:
+    """Return the weights of `FEATURES` for a number of passages."""
+    large, size = largeness(passages), len(FEATURES)
+    return tuple((1 - large) * one + large * many for one, many in zip(weights[:size], weights[size:], strict=True))

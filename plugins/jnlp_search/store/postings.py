@@ -22,6 +22,7 @@ MOST_BYTES = 1 << 27
 """Postings kept in memory, by index."""
 
 _MOST_TERMS = 10_000
+_LISTED = 4  # once the lengths of a fourth of the passages were asked for, all are read, which costs half as much
 _SHIFT = 24  # bits of a place in a passage
 _PLACE = (1 << _SHIFT) - 1
 _TERMS, _PLACES = "temp.terms", "temp.places"
@@ -80,6 +81,7 @@ class Postings:
         self._bytes = 0
         self._size = 0, 0
         self._lengths: IntArray | None = None
+        self._listed = 0  # passages whose lengths were asked for one by one
         self._db.execute("PRAGMA temp_store = MEMORY")
         self._db.execute(f"CREATE VIRTUAL TABLE {_TERMS} USING fts5vocab(main, fulltext, row)")
         self._db.execute(f"CREATE VIRTUAL TABLE {_PLACES} USING fts5vocab(main, fulltext, instance)")
@@ -90,7 +92,7 @@ class Postings:
             return
         self._held.clear()
         self._known.clear()
-        self._bytes, self._lengths = 0, None
+        self._bytes, self._lengths, self._listed = 0, None, 0
         self._size = self._read_size()
         self._version = version
 
@@ -183,7 +185,8 @@ class Postings:
     def _read_lengths(self, chunks: IntArray, known: IntArray) -> None:
         import numpy as np
 
-        if 2 * len(chunks) > self._size[0]:
+        self._listed += len(chunks)
+        if _LISTED * self._listed > self._size[0]:
             row = self._db.execute(_LENGTHS).fetchone()
         else:
             listed = f"[{','.join(map(str, chunks.tolist()))}]"
@@ -201,9 +204,27 @@ class Postings:
 def _posting(places: IntArray) -> Posting:
     import numpy as np
 
-    chunks = places >> _SHIFT
-    starts = np.flatnonzero(np.diff(chunks, prepend=-1))
-    return Posting(chunks[starts], np.diff(starts, append=len(chunks)), places)
+    starts, chunks = changes(places >> _SHIFT)
+    counts = np.empty(len(starts), np.int64)
+    np.subtract(starts[1:], starts[:-1], out=counts[:-1])
+    counts[-1:] = len(places) - starts[-1:]
+    return Posting(chunks, counts, places)
+
+
+def changes(numbers: IntArray, /) -> tuple[IntArray, IntArray]:
+    """Return where ascending numbers change, and what to: each number once, after the place of its first.
+
+    Example:
+        >>> import numpy as np
+        >>> [found.tolist() for found in changes(np.array([3, 3, 5]))]
+        [[0, 2], [3, 5]]
+    """
+    import numpy as np
+
+    new = np.ones(len(numbers), np.bool_)
+    np.not_equal(numbers[1:], numbers[:-1], out=new[1:])
+    places = new.nonzero()[0]
+    return places, numbers[places]
 
 
 def _common(some: IntArray, others: IntArray) -> IntArray:
@@ -213,7 +234,7 @@ def _common(some: IntArray, others: IntArray) -> IntArray:
     few, many = (some, others) if len(some) <= len(others) else (others, some)
     if not len(few):
         return few
-    at = np.minimum(np.searchsorted(many, few), len(many) - 1)
+    at = np.minimum(many.searchsorted(few), len(many) - 1)
     found: IntArray = few[many[at] == few]
     return found
 
