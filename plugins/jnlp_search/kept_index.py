@@ -67,11 +67,11 @@ class KeptIndex:
         return repair_index(self.path)
 
     def upgrade(self) -> RepairReport:
-        """Rewrite an index of the format before in this jnlp's; nothing is read or embedded again, and nothing lost.
+        """Bring an index of an earlier format up to this one; nothing is read or embedded again, and nothing lost.
 
         Raises:
             UsageError: There is no index.
-            JnlpError: Its format is older than that, or a document is damaged: `repair` upgrades the others.
+            JnlpError: Its format is under 4, or a document is damaged: `repair` upgrades the others.
 
         Example:
             >>> index.upgrade().dropped

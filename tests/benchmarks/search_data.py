@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from jnlp_search.offsets import IndexWords
+
     Vectors = NDArray[np.float32]
 
 QUERIES = 1_000
@@ -34,7 +36,7 @@ _SLICE = 50_000
 JOIN = "\u3000\u3000"
 """What stands between the sentences of a passage."""
 
-_WORDS: dict[str, str] = {}
+_WORDS: dict[str, tuple[str, list[list[int]]]] = {}
 
 
 def folder(passages: int, dimension: int, /) -> Path:
@@ -94,17 +96,39 @@ def sentences() -> list[str]:
     return kept.read_text(encoding="utf-8").split("\n")
 
 
-def words(text: str, /) -> str:
+def words(text: str, /) -> IndexWords:
     """Return Sudachi's words of a passage; each sentence is analysed once, and its words are kept."""
-    if not _WORDS:
-        from jnlp_search.analyse import analyser, index_words
+    from jnlp_search.offsets import IndexWords, packed
 
-        kept, pool = BUILD / "search" / "words.txt", sentences()
+    if not _WORDS:
+        kept, pool = BUILD / "search" / "words.jsonl", sentences()
         if not kept.is_file():
-            sudachi = analyser("sudachi")
-            kept.write_text("\n".join(index_words(sudachi, sentence) for sentence in pool), encoding="utf-8")
-        _WORDS.update(zip(pool, kept.read_text(encoding="utf-8").split("\n"), strict=True))
-    return " ".join(_WORDS.get(sentence, "") for sentence in text.split(JOIN))
+            kept.write_text("\n".join(json.dumps(_analysed(sentence)) for sentence in pool), encoding="utf-8")
+        lines = kept.read_text(encoding="utf-8").split("\n")
+        _WORDS.update((sentence, json.loads(line)) for sentence, line in zip(pool, lines, strict=True))
+    forms: list[str] = []
+    spans: list[tuple[int, int]] = []
+    at = 0
+    for sentence in text.split(JOIN):
+        own, places = _WORDS.get(sentence, ("", []))
+        forms += [own] if own else []
+        spans += [(at + start, at + end) for start, end in places]
+        at += len(sentence) + len(JOIN)
+    return IndexWords(" ".join(forms), packed(spans))
+
+
+def _analysed(sentence: str) -> tuple[str, list[tuple[int, int]]]:
+    """Return the words of a sentence, and the span of each of their tokens, empty if it is a part of a word."""
+    from jnlp_search.analyse import analyser
+    from jnlp_search.store.tokens import tokens
+
+    found = list(analyser("sudachi").words(sentence))
+    spans = [
+        (word.start if tokens(word.form) == (word.form,) else word.end, word.end)
+        for word in found
+        for _ in tokens(word.form)
+    ]
+    return " ".join(word.form for word in found), spans
 
 
 def _read() -> list[str]:

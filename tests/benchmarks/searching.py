@@ -83,7 +83,7 @@ def _words(place: Path) -> list[Path]:
 
     with Catalog.reading(place / "jnlp") as catalog, (place / "texts").open("w", encoding="utf-8") as file:
         for _, text in catalog.texts():
-            file.write(words(text) + "\n")
+            file.write(words(text).words + "\n")
     asked = [analyser("sudachi").query(question).match for question in questions()]
     (place / "asked").write_text("\n".join(filter(None, asked)), encoding="utf-8")
     return [place / "texts", place / "asked"]

@@ -194,6 +194,8 @@ def change(order: Order) -> None:
     elif order.how == "clusters":
         kinds.LEAST, kinds._lists = 10, lambda count: 2  # of few vectors too
         build.build(folder, [], embedder, IndexOptions(flat_below=0, hnsw_below=0), model="pairs")
+    elif order.how == "upgrade":
+        build.repair_index(folder, upgrade=True)
     elif order.how == "watch":
         watch(folder, Path(order.docs))
     else:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jnlp.types import Record, Source
-from jnlp_search.store.catalog import Catalog
+from jnlp_search.store.catalog import NAME, Catalog
+from jnlp_search.store.filesum import SUM
 from jnlp_search.store.shards import folders_of
 from jnlp_search.store.vectors import open_all
 
@@ -30,6 +32,15 @@ def documents(generation: int) -> list[Record]:
     ]
 
 
+def make_five(folder: Path) -> None:
+    """Turn an index into one of format 5, which keeps no offsets of words."""
+    for shard in folders_of(folder):
+        db = sqlite3.connect(shard / NAME, isolation_level=None)
+        db.executescript("ALTER TABLE chunks DROP COLUMN offsets; PRAGMA user_version = 5;")
+        db.close()
+        (shard / SUM).unlink(missing_ok=True)
+
+
 def content(folder: Path) -> dict[str, list[tuple[object, ...]]]:
     """What an index holds, without the numbers that a row happens to have."""
     sql = """SELECT chunks.id, ordinal, start, stop, tokens, text, passage, title, metadata
@@ -49,8 +60,9 @@ def content(folder: Path) -> dict[str, list[tuple[object, ...]]]:
         for number, name in catalog.db.execute(every).fetchall():
             rows = catalog.db.execute(sql, (number,)).fetchall()
             kept = vectors.rows(np.array([row[0] for row in rows], np.int64))
+            passages = catalog.passages([row[0] for row in rows])
             found[name] = [
-                (*row[1:], vector.tobytes(), tuple(sorted(words[row[0]])))
+                (*row[1:], vector.tobytes(), passages[row[0]].offsets, tuple(sorted(words[row[0]])))
                 for row, vector in zip(rows, kept, strict=True)
             ]
     return found

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from generations import content, documents
+from generations import content, documents, make_five
 
 from jnlp_search.build import build, delete
 from jnlp_search.options import IndexOptions
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has
 
 CALLED = ("call kill", "call kill after", "call kill within", "call ENOSPC", "call EIO")
 
-CHANGES = ("update", "rebuild", "remove", "compact", "kind", "clusters", "watch")
+CHANGES = ("update", "rebuild", "remove", "compact", "kind", "clusters", "watch", "upgrade", "update of format 5")
 
 FILES = {
     f"{number:02}.txt": f"第{number}話　{'山川海空花鳥風月'[number % 8]}の話をする。終わりに雨が降る。"
@@ -61,18 +61,20 @@ class Crasher:
         assert "bug" not in answer, answer
         return answer
 
-    def place(self, at: Path | None = None) -> Path:
-        """Return a folder with an index to change, and files to follow."""
+    def place(self, how: str, at: Path | None = None) -> Path:
+        """Return a folder with an index for a change, and files to follow."""
         self._places += 1
         place = at or self._folder / str(self._places)
         shutil.copytree(self._folder / "worn", place, dirs_exist_ok=True)
+        if how in ("upgrade", "update of format 5"):
+            make_five(place / "i")
         return place
 
     def end(self, how: str, fault: str = "kill") -> tuple[int, Any]:
         """Return the number of steps of an undisturbed change, and what the index holds afterwards."""
         key = (how, fault)
         if key not in self._ends:
-            place = self.place()
+            place = self.place(how)
             done = self(how, place, fault=fault)
             assert (done["code"], done["error"]) == (0, None)
             assert whole(place) == ()
@@ -142,7 +144,7 @@ def answers(place: Path, models: Any) -> list[Any]:
 def disturbed(crasher: Crasher, how: str, stop: int, fault: str, models: Any, at: Path | None = None) -> Path:
     """Disturb a change at a step; check that the index is whole, and that the same change again ends as it should."""
     _, clean = crasher.end(how, fault)
-    place = crasher.place(at)
+    place = crasher.place(how, at)
     before = held_by(place)
     done = crasher(how, place, stop, fault)
     if how == "watch" and done["code"] == 0:  # changes that come together are one update, of fewer steps
@@ -178,7 +180,7 @@ def test_kills(crasher: Crasher, how: str, models: Any) -> None:
         shutil.rmtree(disturbed(crasher, how, stop, "kill", models))
 
 
-@pytest.mark.parametrize("how", ["update", "rebuild", "remove", "compact"])
+@pytest.mark.parametrize("how", ["update", "rebuild", "remove", "compact", "upgrade"])
 def test_kills_of_an_index_in_shards(sharded: Crasher, how: str, models: Any) -> None:
     """Between the commits of two shards too."""
     for stop in moments(sharded, how, "kill", 4, 0):
@@ -197,7 +199,7 @@ def test_an_index_in_shards_at_many_moments(sharded: Crasher, how: str, fault: s
 @pytest.mark.parametrize("part", range(3))
 @pytest.mark.parametrize("how", CHANGES)
 def test_kills_at_many_moments(crasher: Crasher, how: str, part: int, models: Any) -> None:
-    """With seven changes and three parts, some three hundred moments."""
+    """With nine changes and three parts, some four hundred moments."""
     for stop in moments(crasher, how, "kill", 15, 1 + part):
         shutil.rmtree(disturbed(crasher, how, stop, "kill", models))
 
@@ -263,7 +265,7 @@ def test_a_disk_without_space(crasher: Crasher, how: str, models: Any, small_dis
     _, clean = crasher.end(how)
     failed = 0
     for pages in (0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64):
-        place = crasher.place(disk / str(pages))
+        place = crasher.place(how, disk / str(pages))
         used = shutil.disk_usage(disk).used
         assert resize(used + 4096 * pages) == 0
         done = crasher(how, place)

@@ -413,7 +413,9 @@ def test_words_that_are_found_in_another_way_do_not_damage_the_full_text(tmp_pat
     """The full text keeps no words: what is deleted must be what was inserted, or SQLite's index would be malformed."""
     folder = tmp_path / "i"
     shutil.copytree(worn, folder)
-    monkeypatch.setattr(settings, "index_words", lambda _, text: IndexWords(" ".join(text)))  # a rule that nobody numbered
+    monkeypatch.setattr(
+        settings, "index_words", lambda _, text: IndexWords(" ".join(text))
+    )  # a rule that nobody numbered
     delete(folder, ["07.txt"])
     assert verify(folder).problems == ()
     assert {word for rows in content(folder).values() for row in rows for _, word in row[-1]} >= {"話", "雨", "。"}

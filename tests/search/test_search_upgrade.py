@@ -39,6 +39,7 @@ def documents() -> list[Record]:
 
 
 OLD_TABLES = """
+ALTER TABLE chunks DROP COLUMN offsets;
 DROP TABLE sources; DROP TABLE fulltext; DROP TABLE state; DROP TABLE segments; DROP TABLE tombstones;
 CREATE TABLE state (id INTEGER PRIMARY KEY CHECK (id = 1), commits INTEGER NOT NULL, seal INTEGER);
 INSERT INTO state VALUES (1, 7, NULL);

@@ -54,7 +54,7 @@ def repair(engine: Engine, folder: Path, quiet: bool) -> None:
 @command(name="upgrade", summary="Rewrite an index of an earlier format; nothing is read or embedded again.")
 @FOLDER
 def upgrade(engine: Engine, folder: Path, quiet: bool) -> None:
-    """Write the new index next to the old one, replace that in one step, and print the number of documents."""
+    """Add what an earlier format lacks, or replace the index in one step; print the number of documents."""
     report = open_folder(engine, folder).upgrade()
     click.echo(f"{name_of(folder)}: {report.documents:,} documents, of this format")
 
