@@ -88,41 +88,6 @@ __all__ = [
 ]
 
 
-if not TYPE_CHECKING:  # for a type checker it would have every name
-    __getattr__ = attributes(
-        __name__,
-        {
-            "jnlp.types": (
-                "Choice",
-                "DataSource",
-                "Done",
-                "Evaluation",
-                "Example",
-                "Failed",
-                "Head",
-                "Hit",
-                "Job",
-                "Mark",
-                "Measured",
-                "Models",
-                "ModelSpec",
-                "Option",
-                "Overflow",
-                "Pooling",
-                "ProblemType",
-                "Purpose",
-                "Record",
-                "Settings",
-                "Source",
-                "Split",
-                "TaskSpec",
-                "TrainerSpec",
-                "TrainReport",
-            )
-        },
-    )
-
-
 def to_json(value: object, /) -> str:
     """Return a result, or a list of results, as JSON on one line: numpy arrays, enums and dates too.
 
@@ -169,3 +134,7 @@ def sentence_transformer(model: str | None = None, /, **settings: Any) -> Senten
         batch_tokens=chosen.batch_tokens,
         compile=chosen.compile,
     )
+
+
+if not TYPE_CHECKING:  # for a type checker it would have every name
+    __getattr__ = attributes(__name__, {"jnlp.types": [name for name in __all__ if name not in globals()]})

@@ -22,22 +22,6 @@ __all__ = [
     "register_tasks",
 ]
 
-if not TYPE_CHECKING:
-    __getattr__ = attributes(
-        __name__,
-        {
-            "jnlp_fill_mask.spec": (
-                "FILL_MASK",
-                "CandidateFill",
-                "Fill",
-                "FillMaskOptions",
-                "Filled",
-                "MaskFill",
-                "WindowedFilled",
-            )
-        },
-    )
-
 jnlp_api = 1
 
 
@@ -45,3 +29,7 @@ jnlp_api = 1
 def register_tasks(register: Register) -> None:
     """Register `fill-mask`."""
     register("fill-mask", "jnlp_fill_mask.spec:FILL_MASK", summary="Fill the masks of a text.")
+
+
+if not TYPE_CHECKING:
+    __getattr__ = attributes(__name__, {"jnlp_fill_mask.spec": [name for name in __all__ if name not in globals()]})

@@ -9,6 +9,8 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,13 +68,15 @@ def run(job: Job, engine: Engine, /, *, quiet: bool = False) -> None:
 def worker() -> FastAPI:
     """Return the application of a worker process, its models loaded; its job is in the environment.
 
-    A worker takes connections only when it is ready, because they share one port.
+    A worker takes connections only when it is ready, because they share one port. It ends with the process that started
+    it.
 
     Raises:
         JnlpError: A model cannot be loaded.
     """
     from jnlp.engine import load
 
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True, name="jnlp-parent").start()
     job = Job.from_json(os.environ[VARIABLE])
     settings = dataclasses.asdict(job.settings)
     engine = load(**{**settings, "workers": 1})
@@ -84,6 +88,13 @@ def worker() -> FastAPI:
         raise service.problem
     Resident(service, "", lambda: os.kill(os.getppid(), signal.SIGTERM)).__enter__()  # until the process ends
     return app
+
+
+def _end_with(parent: int) -> None:
+    """End this process, after its running requests, once another process is its parent: its own was killed."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    signal.raise_signal(signal.SIGTERM)
 
 
 def log_line(line: str, /) -> None:

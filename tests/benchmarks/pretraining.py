@@ -13,14 +13,13 @@ import tempfile
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
 from transformers import ModernBertConfig as TheirConfig
 from transformers import ModernBertForMaskedLM as TheirModel
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback
 from transformers.utils import logging
 
 from jnlp.encoder.modernbert import ModernBertConfig, ModernBertForMaskedLM
@@ -31,6 +30,8 @@ from jnlp_pretrain.masking import mask
 from jnlp_pretrain.recipe import Optimisation, Recipe, Span, Stage
 from jnlp_pretrain.shards import Shard
 from tests.benchmarks.report import table_command
+from tests.benchmarks.trainer import RATE as LEARNING_RATE
+from tests.benchmarks.trainer import arguments, versions
 
 LENGTH, ROWS, RATE, VOCABULARY = 128, 32, 0.3, 20_000
 WARM = 4
@@ -70,7 +71,7 @@ class Ours:
         model = ModernBertForMaskedLM(CONFIG)
         loss = MaskedLMLoss(model, compiled=(LENGTH,) if compiled else ())
         self.objective = MaskedLMObjective(recipe, loss, [shard], [], [])
-        (self.optimiser,) = optimisers(model, "adamw", lr=1e-4, matrix_lr=0.0, weight_decay=0.0)
+        (self.optimiser,) = optimisers(model, "adamw", lr=LEARNING_RATE, matrix_lr=0.0, weight_decay=0.0)
         self.taken = 0
 
     def __call__(self) -> float:
@@ -128,23 +129,8 @@ def measure(steps: int, *, compiled: bool) -> dict[str, list[float]]:
     torch.manual_seed(0)
     config = TheirConfig(**CONFIG.to_dict(), sparse_prediction=True)
     with tempfile.TemporaryDirectory() as folder:
-        arguments = TrainingArguments(
-            folder,
-            per_device_train_batch_size=ROWS,
-            max_steps=steps + WARM,
-            learning_rate=1e-4,
-            weight_decay=0.0,
-            bf16=True,
-            use_cpu=True,
-            torch_compile=compiled,
-            save_strategy="no",
-            report_to=[],
-            disable_tqdm=True,
-            logging_strategy="no",
-            remove_unused_columns=False,
-            dataloader_pin_memory=False,
-        )
-        Trainer(TheirModel(config), arguments, data_collator=collate, train_dataset=rows, callbacks=[turns]).train()
+        given = arguments(folder, rows=ROWS, steps=steps + WARM, bf16=True, torch_compile=compiled)
+        Trainer(TheirModel(config), given, data_collator=collate, train_dataset=rows, callbacks=[turns]).train()
     return {name: seconds[WARM:] for name, seconds in turns.seconds.items()}
 
 
@@ -160,9 +146,8 @@ def table(steps: int, threads: int) -> str:
         lines.append(f"| {name} | {ROWS * LENGTH / median:,.0f} | {flops() / median / best:.0%} |")
     lines += [
         "",
-        f"256/512/6, {VOCABULARY:,} pieces, {ROWS} rows of {LENGTH} tokens a step, 30 % masked, bf16, AdamW; {threads}"
-        f" threads, torch {torch.__version__}, transformers {version('transformers')}; medians of {steps} steps;"
-        f" matrix peak {best / 1e9:,.0f} GFLOP/s in bf16.",
+        f"256/512/6, {VOCABULARY:,} pieces, {ROWS} rows of {LENGTH} tokens a step, 30 % masked, bf16, AdamW;"
+        f" {versions(threads)}; medians of {steps} steps; matrix peak {best / 1e9:,.0f} GFLOP/s in bf16.",
     ]
     return "\n".join(lines)
 

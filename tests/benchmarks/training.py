@@ -13,12 +13,11 @@ import tempfile
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForSequenceClassification, Trainer, TrainerCallback, TrainingArguments
+from transformers import AutoModelForSequenceClassification, Trainer, TrainerCallback
 from transformers.utils import logging
 
 from jnlp.encoder.runtime import has_bf16
@@ -31,6 +30,7 @@ from jnlp.training.optim import optimisers
 from jnlp.types import ProblemType
 from jnlp_evaluate.finetune import PackedBackbone
 from tests.benchmarks.report import table_command
+from tests.benchmarks.trainer import RATE, arguments, versions
 
 BASE, ROWS, TEXTS, LONGEST = "tiny", 32, 1_024, 512
 WARM = 8  # steps: the Trainer groups 256 of 1,024 rows by length, longest first; a whole group is left out
@@ -56,7 +56,7 @@ class Ours:
         model = PackedBackbone(BUILTIN / BASE).network(GOAL, ClassifierOptions(pooling="cls"), place)
         learner: Any = FullModel(model, [Sequences((ids,), (1.0,)) for ids in texts], place)  # type: ignore[arg-type]
         self.objective = ClassifierObjective(learner, labels, learner, labels, GOAL, batch_size=ROWS)
-        (self.optimiser,) = optimisers(model, "adamw", lr=1e-4, matrix_lr=0.0, weight_decay=0.0)
+        (self.optimiser,) = optimisers(model, "adamw", lr=RATE, matrix_lr=0.0, weight_decay=0.0)
         self.batches = self.objective.batches(0, np.random.default_rng(0))
         self.objective.module.train()
         self.taken = 0
@@ -119,23 +119,10 @@ def measure(steps: int) -> dict[str, float]:
         model = AutoModelForSequenceClassification.from_pretrained(BUILTIN / BASE, num_labels=2, dtype=torch.float32)
         model.register_forward_pre_hook(turns.count, with_kwargs=True)
         with tempfile.TemporaryDirectory() as folder:
-            arguments = TrainingArguments(
-                folder,
-                per_device_train_batch_size=ROWS,
-                max_steps=steps + WARM,
-                learning_rate=1e-4,
-                weight_decay=0.0,
-                bf16=has_bf16("cpu"),
-                use_cpu=True,
-                save_strategy="no",
-                report_to=[],
-                disable_tqdm=True,
-                logging_strategy="no",
-                remove_unused_columns=False,
-                dataloader_pin_memory=False,
-                train_sampling_strategy=order,
+            given = arguments(
+                folder, rows=ROWS, steps=steps + WARM, bf16=has_bf16("cpu"), train_sampling_strategy=order
             )
-            Trainer(model, arguments, data_collator=collate, train_dataset=data, callbacks=[turns]).train()
+            Trainer(model, given, data_collator=collate, train_dataset=data, callbacks=[turns]).train()
         taken = turns.steps[name][WARM:]
         speeds[name] = sum(tokens for _, tokens in taken) / sum(seconds for seconds, _ in taken)
     taken = turns.steps[OURS][WARM:]
@@ -154,8 +141,8 @@ def table(steps: int, threads: int) -> str:
     lines += [
         "",
         f"`{BASE}` with a classifier, {ROWS} rows a step, texts of {min(lengths)} to {max(lengths)} tokens (median"
-        f" {np.median(lengths):.0f}), {kind}, AdamW; {threads} threads, torch {torch.__version__}, transformers"
-        f" {version('transformers')}; {steps} steps of each Trainer, and as many of ours after them.",
+        f" {np.median(lengths):.0f}), {kind}, AdamW; {versions(threads)};"
+        f" {steps} steps of each Trainer, and as many of ours after them.",
     ]
     return "\n".join(lines)
 

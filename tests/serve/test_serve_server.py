@@ -6,13 +6,14 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
 
 import pytest
 from click.testing import CliRunner
@@ -113,8 +114,6 @@ def test_wrong_calls_are_told_before_anything_is_loaded(
 
 
 def test_a_port_that_is_taken_is_one_line() -> None:
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -134,18 +133,29 @@ def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         assert process.stderr is not None
         first = process.stderr.readline()
         address = re.search(r"http://\S+", first)[0]  # type: ignore[index]
-        while True:
-            try:
-                urllib.request.urlopen(f"{address}/health", timeout=30)
-                break
-            except (HTTPError, URLError):
-                assert process.poll() is None
-                time.sleep(0.2)
+        while not is_answered(f"{address}/health"):
+            assert process.poll() is None
+            time.sleep(0.2)
         yield process, address
     finally:
-        process.kill()
+        process.terminate()
         process.wait()
         process.stderr.close()  # type: ignore[union-attr]
+
+
+def is_answered(address: str) -> bool:
+    """Return whether a request is answered with 200; a service that starts on a busy machine may take its time."""
+    try:
+        with urllib.request.urlopen(address, timeout=10):
+            return True
+    except OSError:
+        return False
+
+
+def is_open(host: str | None, port: int | None) -> bool:
+    """Return whether anybody listens on a port."""
+    with socket.socket() as connection:
+        return connection.connect_ex((host, port)) == 0
 
 
 def post(address: str, value: object) -> Any:
@@ -178,6 +188,17 @@ def test_several_processes_share_the_port_and_the_counts() -> None:
         assert 'jnlp_requests_total{method="POST",route="/embed",status="200"} 1.0' in text
         process.send_signal(signal.SIGTERM)
         process.wait(60)
+
+
+@pytest.mark.slow
+def test_processes_do_not_outlive_the_one_that_started_them() -> None:
+    with running("--tasks", "pii", "--workers", "2") as (process, address):
+        assert post(f"{address}/tasks/pii", {"inputs": "猫"}) == {"results": [{"spans": []}]}
+        process.kill()
+        place, end = urlsplit(address), time.monotonic() + 60
+        while is_open(place.hostname, place.port):
+            assert time.monotonic() < end, "a process is left"
+            time.sleep(0.1)
 
 
 @pytest.mark.slow
