@@ -53,7 +53,7 @@ class Lines(Response):
         try:
             async for line in self._lines:
                 await send({"type": "http.response.body", "body": line, "more_body": True})
-        except ClientDisconnect:  # nobody reads the rest
+        except ClientDisconnect:  # the rest is not read
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
