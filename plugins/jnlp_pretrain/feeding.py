@@ -17,7 +17,7 @@ import numpy as np
 from jnlp.errors import JnlpError
 from jnlp_pretrain.masking import mask
 from jnlp_pretrain.packs import Packs, plan_packs
-from jnlp_pretrain.repeats import repeat_sentences
+from jnlp_pretrain.repeats import repeat
 from jnlp_pretrain.tokenizer_train import PAD
 
 if TYPE_CHECKING:
@@ -114,6 +114,8 @@ def corrupt(
     rng: np.random.Generator,
     *,
     dense: float,
+    repeats: float = 0.0,
+    ends: Sequence[int] = (),
 ) -> HostBatch:
     """Return packs as one masked batch.
 
@@ -124,6 +126,8 @@ def corrupt(
         vocabulary: The number of pieces.
         rng: Draws what is masked.
         dense: The share of the packs that has to be filled for dense attention; over 1: never.
+        repeats: The share of longer sequences that say things twice, see `repeat`.
+        ends: Ids of the pieces that end a sentence.
     """
     tokens = sum(len(sequence) for sequences in packs for sequence in sequences)
     filled = tokens >= dense * length * len(packs)
@@ -131,7 +135,8 @@ def corrupt(
     parts = parts or [*itertools.chain.from_iterable(packs)]
     lengths = tuple(map(len, parts))
     stops = np.cumsum(lengths)
-    masked = mask(np.concatenate(parts), rate, vocabulary, rng)
+    said = repeat(parts, repeats, ends, vocabulary, rng)
+    masked = mask(said.ids, rate, vocabulary, rng, said.marks if repeats else None)
     positions = np.arange(len(masked.ids)) - np.repeat(stops - lengths, lengths)
     return HostBatch(masked.ids, positions, lengths, masked.at, masked.targets, tokens, filled)
 
@@ -189,11 +194,16 @@ class Ahead:
 def batch_of(reader: Reader, vocabulary: int, rng: np.random.Generator, *, dense: float) -> HostBatch:
     """Return the next batch of a reader."""
     stage = reader.stage
-    packs = [
-        repeat_sentences(sequences, stage.repeats, reader.ends, vocabulary, rng) if stage.repeats else sequences
-        for sequences in reader.take()
-    ]
-    return corrupt(packs, reader.length, stage.mask, vocabulary, rng, dense=dense)
+    return corrupt(
+        reader.take(),
+        reader.length,
+        stage.mask,
+        vocabulary,
+        rng,
+        dense=dense,
+        repeats=stage.repeats,
+        ends=reader.ends,
+    )
 
 
 def _produce(

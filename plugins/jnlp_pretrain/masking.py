@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jnlp_pretrain.repeats import ASKED, FREE
 from jnlp_pretrain.tokenizer_train import MASK, SPECIAL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     IntArray = NDArray[np.int64]
+    Marks = NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +26,26 @@ class Masked:
     targets: IntArray
 
 
-def mask(ids: IntArray, rate: float, vocabulary: int, rng: np.random.Generator) -> Masked:
-    """Corrupt a share `rate` of the non-special tokens, at least one if there is any."""
+def mask(ids: IntArray, rate: float, vocabulary: int, rng: np.random.Generator, marks: Marks | None = None) -> Masked:
+    """Corrupt a share `rate` of the non-special tokens, at least one if there is any.
+
+    Args:
+        ids: Token ids.
+        rate: The share to predict.
+        vocabulary: The number of pieces.
+        rng: Draws tokens and noise.
+        marks: int8 `[t]` of `jnlp_pretrain.repeats`: tokens that are never chosen, or always, and then masked.
+    """
     free = np.flatnonzero(ids >= len(SPECIAL))
-    at = free[rng.random(len(free)) < rate]
+    chosen = rng.random(len(free)) < rate
+    if marks is not None:
+        chosen = (chosen & (marks[free] == FREE)) | (marks[free] == ASKED)
+    at = free[chosen]
     if not len(at) and len(free):
         at = free[rng.integers(len(free), size=1)]
     targets, draw = ids[at], rng.random(len(at))
+    if marks is not None:
+        draw[marks[at] == ASKED] = 0.0
     noise = rng.integers(len(SPECIAL), vocabulary, size=len(at))
     corrupted = ids.copy()
     corrupted[at] = np.where(draw < 0.8, MASK, np.where(draw < 0.9, noise, targets))

@@ -20,6 +20,7 @@ import torch
 
 from jnlp.encoder.packing import Packed
 from jnlp.encoder.runtime import has_bf16
+from jnlp.errors import JnlpError
 from jnlp.training.optim import optimisers
 from jnlp.training.schedule import Clock
 from jnlp.training.team import Alone
@@ -29,7 +30,7 @@ from jnlp_pretrain.corpus_data import CorpusData
 from jnlp_pretrain.export import export
 from jnlp_pretrain.loop import Plan, train
 from jnlp_pretrain.masked_lm import Batch, MaskedLMLoss, MaskedLMObjective
-from jnlp_pretrain.pretraining import start_model
+from jnlp_pretrain.pretraining import first_turn, start_model
 from jnlp_pretrain.recipe import Optimisation, Recipe, Shape, Span, Stage
 from jnlp_pretrain.shards import SUMMARY, TRAIN, VALID, SourceSummary, open_shards
 from jnlp_pretrain.tokenizer_train import FIRST_PIECE, TokenizerRecipe, write_json
@@ -130,7 +131,14 @@ class Say:
 
 
 def train_prepared(
-    data: Path, out: Path, minutes: float, *, device: str, seed: int | None = None, ahead: bool = False
+    data: Path,
+    out: Path,
+    minutes: float,
+    *,
+    device: str,
+    start: Path | None = None,
+    seed: int | None = None,
+    ahead: bool = False,
 ) -> None:
     """Train from a folder of data for some minutes in all, and write `OUT/model`.
 
@@ -139,6 +147,7 @@ def train_prepared(
         out: The folder of the checkpoint, the log and the model.
         minutes: All that it may take, with compiling.
         device: `cuda` or `cpu`.
+        start: A model folder to continue from, whose tokenizer the data has; None: a new model.
         seed: Another seed than the recipe's.
         ahead: Make batches in other processes even without a GPU.
     """
@@ -152,10 +161,19 @@ def train_prepared(
     out.mkdir(parents=True, exist_ok=True)
     if not on_gpu and minutes < _COUNTED:
         recipe = replace(recipe, embeddings="random")
-    model = start_model(recipe, found, device=place).to(place)
+    model = start_model(recipe, found, start, device=place).to(place)
+    if (pieces := found.tokenizer.get_vocab_size()) != model.config.vocab_size:
+        raise JnlpError(f"{start} has {model.config.vocab_size:,} pieces, but the data has {pieces:,}")
     loss = MaskedLMLoss(model, compiled=lengths)
     objective = MaskedLMObjective(
-        recipe, loss, found.train, found.valid, found.ends, Alone(place), ahead=ahead or on_gpu
+        recipe,
+        loss,
+        found.train,
+        found.valid,
+        found.ends,
+        Alone(place),
+        turn=first_turn(start),
+        ahead=ahead or on_gpu,
     )
     try:
         objective.start_ahead()
@@ -193,12 +211,21 @@ def main(arguments: list[str] | None = None, /) -> int:
     parser.add_argument("data", type=Path, help="the folder of tokenised data with recipe.json")
     parser.add_argument("out", type=Path, help="the folder to write to")
     parser.add_argument("--minutes", type=float, required=True, help="all that it may take")
+    parser.add_argument("--start", type=Path, help="a model folder to continue from")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cuda or cpu")
     parser.add_argument("--ahead", action="store_true", help="make batches in other processes, as on a GPU")
     parser.add_argument("--seed", type=int, help="another seed than the recipe's")
     args = parser.parse_args(arguments)
     try:
-        train_prepared(args.data, args.out, args.minutes, device=args.device, seed=args.seed, ahead=args.ahead)
+        train_prepared(
+            args.data,
+            args.out,
+            args.minutes,
+            device=args.device,
+            start=args.start,
+            seed=args.seed,
+            ahead=args.ahead,
+        )
     except Exception:
         traceback.print_exc()
         return 1

@@ -72,8 +72,8 @@ class Stage:
         batch: Tokens per step.
         micro_batch: Tokens per forward pass.
         global_theta, local_theta: RoPE bases of the global and the local layers; the last stage's are the model's.
-        repeats: The share of sequences of 256 tokens or more whose end repeats an earlier sentence of theirs, with one
-            token replaced in both places, so that the model learns to look far back.
+        repeats: The share of sequences of 64 tokens or more that say things twice (a sentence again later, a name),
+            with one piece replaced in both places and masked in one, so that the model learns to look far back.
         mix: Weights by source, instead of the sources' own.
     """
 

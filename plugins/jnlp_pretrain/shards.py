@@ -96,7 +96,7 @@ def open_shards(folder: Path, sources: Sequence[Source], split: str) -> list[Sha
         if len(ends):
             paths = {dtype: folder / f"{source.name}.{split}.{dtype}" for dtype in ("uint16", "uint32")}
             dtype, path = next((dtype, path) for dtype, path in paths.items() if path.exists())
-            tokens = np.memmap(path, np.dtype(dtype), "r")
+            tokens = np.asarray(np.memmap(path, np.dtype(dtype), "r"))  # slices of a plain view are cheaper
             shards.append(Shard(source.name, source.weight, tokens, ends))
     return shards
 

@@ -13,10 +13,11 @@ import torch
 from jnlp.training.schedule import Clock
 from jnlp_pretrain.clean import Clean, Cleaner
 from jnlp_pretrain.feeding import Ahead, Reader, batch_of
+from jnlp_pretrain.masking import mask
 from jnlp_pretrain.prepared import main, open_data, read_recipe, save_recipe
-from jnlp_pretrain.repeats import LEAST, repeat_sentences
+from jnlp_pretrain.repeats import ASKED, FREE, KEPT, LEAST, repeat
 from jnlp_pretrain.shards import Shard
-from jnlp_pretrain.tokenizer_train import BOS, EOS, FIRST_PIECE
+from jnlp_pretrain.tokenizer_train import BOS, EOS, FIRST_PIECE, MASK, PAD
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,29 +34,68 @@ def _sequence(size: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     return ids
 
 
-def test_a_repeated_sentence_stands_twice_with_one_new_token() -> None:
-    ids = _sequence(LEAST)
-    (found,) = repeat_sentences([ids], 1.0, [END], VOCABULARY, np.random.default_rng(0))
-    changed = np.flatnonzero(found != ids)
-    assert len(found) == len(ids)
-    assert (found[[0, -1]] == (BOS, EOS)).all()
-    early = changed[changed < LEAST // 2 + 60]
-    span = next(size for size in range(40, 7, -1) if _stands_twice(found, size))
-    assert span >= 8
-    assert len(early) <= 1 or (changed >= len(ids) - 1 - span).sum() >= len(changed) - 1
+def test_what_is_asked_for_stands_elsewhere_too() -> None:
+    sequences = [_sequence(size) for size in (LEAST, 200, 900)]
+    before = np.concatenate(sequences)
+    asked = 0
+    for seed in range(20):
+        said = repeat(sequences, 1.0, [END], VOCABULARY, np.random.default_rng(seed))
+        assert len(said.ids) == len(before)
+        assert (said.ids[np.isin(before, (BOS, EOS))] == before[np.isin(before, (BOS, EOS))]).all()
+        assert (said.ids[said.marks == FREE] == before[said.marks == FREE]).all(), "free tokens are as they were"
+        at = 0
+        for sequence in sequences:
+            ids, marks = said.ids[at : at + len(sequence)], said.marks[at : at + len(sequence)]
+            at += len(sequence)
+            for place in np.flatnonzero(marks == ASKED):
+                elsewhere = np.flatnonzero((ids == ids[place]) & (marks == KEPT))
+                assert len(elsewhere), "only another place tells what is asked for"
+                asked += 1
+    assert asked >= 20 * (1 + 3 + 9), "about one for each 64 tokens"
 
 
-def _stands_twice(ids: np.ndarray[tuple[int], np.dtype[np.int64]], size: int) -> bool:
-    tail = ids[-1 - size : -1].tobytes()
-    return any(ids[start : start + size].tobytes() == tail for start in range(1, len(ids) - 1 - 2 * size))
+def test_a_repeated_span_is_the_same_in_both_places() -> None:
+    ids = np.concatenate(([BOS], np.arange(FIRST_PIECE + 1, FIRST_PIECE + 301), [EOS]))
+    said = repeat([ids], 1.0, [], VOCABULARY, np.random.default_rng(3))
+    (place, *_) = np.flatnonzero(said.marks == ASKED)
+    (other,) = np.flatnonzero((said.ids == said.ids[place]) & (np.arange(len(ids)) != place))
+    same = [step for step in (-1, 1) if said.ids[place + step] == said.ids[other + step]]
+    assert same, "a neighbour stands in both places"
+    assert said.marks[other] == KEPT
 
 
-def test_short_sequences_and_a_share_of_zero_stay() -> None:
+def test_names_are_replaced_wherever_they_stand() -> None:
+    name = FIRST_PIECE + 3_000
+    ids = np.arange(FIRST_PIECE + 1, FIRST_PIECE + 1 + LEAST)
+    ids[[0, 5, 20, 40, -1]] = (BOS, name, name, name, EOS)
+    changed = 0
+    for seed in range(30):
+        said = repeat([ids], 1.0, [], VOCABULARY, np.random.default_rng(seed))
+        left = said.ids[[5, 20, 40]][said.marks[[5, 20, 40]] != FREE]
+        changed += len(left) == 3 and len(set(left.tolist())) == 1 and left[0] != name
+    assert changed > 0
+
+
+def test_marked_tokens_are_always_or_never_masked() -> None:
+    ids = np.arange(FIRST_PIECE, FIRST_PIECE + 1_000)
+    marks = np.full(len(ids), FREE, np.int8)
+    marks[100:400], marks[400:450] = KEPT, ASKED
+    masked = mask(ids, 0.3, VOCABULARY, np.random.default_rng(0), marks)
+    chosen = np.isin(np.arange(len(ids)), masked.at)
+    assert not chosen[100:400].any()
+    assert chosen[400:450].all()
+    assert (masked.ids[400:450] == MASK).all(), "never noise, never the token itself"
+    assert 0.2 < chosen[marks == FREE].mean() < 0.4
+
+
+def test_short_sequences_padding_and_a_share_of_zero_stay() -> None:
     short, long = _sequence(LEAST - 1), _sequence(LEAST)
+    padding = np.full(LEAST, PAD, np.int64)
     rng = np.random.default_rng(0)
-    assert repeat_sentences([short], 1.0, [END], VOCABULARY, rng)[0] is short
-    assert repeat_sentences([long], 0.0, [END], VOCABULARY, rng)[0] is long
-    assert repeat_sentences([long], 1.0, [], VOCABULARY, rng)[0] is long, "no sentence ends"
+    for sequence, share in ((short, 1.0), (padding, 1.0), (long, 0.0)):
+        said = repeat([sequence], share, [END], VOCABULARY, rng)
+        assert (said.ids == sequence).all()
+        assert not said.marks.any()
 
 
 def test_lines_with_an_excluded_sentence_are_removed() -> None:
