@@ -15,38 +15,18 @@ if TYPE_CHECKING:
 LESSONS, STUDENT = "lessons", "student"
 """The folders of a teacher's states, and of the model that learns them."""
 
+FOLDS = "toxicity-out-of-fold.json"
+"""The scores of `tiny-toxicity`'s training rows, for the fit of the decision of `jnlp toxicity`."""
+
 
 def toxicity_command(family: Family) -> list[str]:
     """Return the arguments of `tiny-toxicity`'s training."""
     base, out = family.folder("tiny"), family.folder("tiny-toxicity")
-    if not family.smoke:
-        return ["jnlp_family.toxicity.train", str(family.data), "--base", str(base), "--out", str(out)]
-    few = link_few_rows(family.data, family.work / "few")
+    command = ["jnlp_family.toxicity.train", str(family.data), "--base", str(base), "--out", str(out)]
     return [
-        "jnlp_family.toxicity.train",
-        str(few),
-        "--base",
-        str(base),
-        "--out",
-        str(out),
-        "--plain",
-        "20",
-        "--seeds",
-        "2",
+        *command,
+        *(["--most", "8", "--seeds", "2"] if family.smoke else ["--out-of-fold", str(family.work / FOLDS)]),
     ]
-
-
-def link_few_rows(data: Path, folder: Path, /, *, rows: int = 150) -> Path:
-    """Make a data folder that links to all files but has only the first rows of RTP-LX, and return it."""
-    task = Path("tasks/rtplx_toxicity")
-    (folder / task).mkdir(parents=True, exist_ok=True)
-    for part in ("corpus", "tasks/commonsense_moral"):
-        if not (folder / part).exists():
-            (folder / part).symlink_to((data / part).resolve())
-    for path in sorted((data / task).glob("*.jsonl")):
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        (folder / task / path.name).write_text("".join(lines[:rows]), encoding="utf-8")
-    return folder
 
 
 def teach_command(family: Family) -> list[str]:

@@ -29,6 +29,7 @@ from jnlp.models.resolve import BUILTIN
 from jnlp.strict_json import dumps
 from jnlp_family import commands
 from jnlp_family.cards import FAMILY, read, write_cards
+from jnlp_family.toxicity.rows import PLAIN
 from jnlp_pretrain.printing import figure
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ CORPUS = ("corpus", "tasks/jsts/train.jsonl", "tasks/jcommonsenseqa/train.jsonl"
 
 NEEDED = (
     *CORPUS,
-    *(f"corpus/{name}.jsonl.xz" for name in ("jaquad-000", "wikinews-000", "msdocs-000", "tanaka-000")),
-    *(f"corpus/{name}.jsonl.xz" for name in ("personachat-000", "aozora-002", "aozora-003")),
+    *(name for name, _ in PLAIN.values()),
+    "tasks/board_toxicity/train.jsonl",
     "tasks/jsts/valid.jsonl",
     *(f"tasks/rtplx_toxicity/{split}.jsonl" for split in ("train", "valid", "test")),
     "tasks/jnli_neg/train.jsonl",
@@ -162,7 +163,7 @@ def make(family: Family, /, *, say: Callable[[str], None], guard: bool = False) 
     ]
     done = read(family.work / _DONE)
     code = {
-        "tiny-toxicity": _digest("jnlp_family.toxicity.train"),
+        "tiny-toxicity": _digest("jnlp_family.toxicity.model"),
         "tiny-search": _digest("jnlp_family.search.train"),
         commands.LESSONS: _digest("jnlp_family.distill.texts"),
         commands.STUDENT: _digest("jnlp_family.distill.student"),

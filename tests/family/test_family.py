@@ -10,6 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from jnlp.encoder.files import digest_weights
@@ -397,9 +398,38 @@ def test_no_pair_that_is_scored_by_its_likeness_trains_the_embedder(shared: Path
     assert not used & known
 
 
-def test_plain_text_of_every_source_chooses_the_epoch_of_the_toxicity_model(shared: Path) -> None:
-    from jnlp_family.toxicity.train import plain_rows, split_plain
+def test_every_source_chooses_the_epoch_of_the_toxicity_model(shared: Path) -> None:
+    from jnlp_family.toxicity.model import sets_of
+    from jnlp_family.toxicity.rows import TRAIN, VALID, all_rows, chosen_rows
 
-    kept, held = split_plain(plain_rows(shared, 20))
-    assert {row.kind for row in held} == {row.kind for row in kept}
-    assert (len(kept), len(held)) == (90, 10)
+    rows = chosen_rows(all_rows(shared, 60), 20)
+    made = sets_of(rows)
+    for part, examples in ((TRAIN, made.train), (VALID, made.valid)):
+        assert [row.text for row in rows if row.part == part] == [example.text for example in examples]
+        assert len({row.source for row in rows if row.part == part}) == 17
+    assert len(sets_of(rows, [n for n, row in enumerate(rows) if row.part == TRAIN][::2]).train) == len(made.train) // 2
+    assert not made.test
+
+
+def test_a_smaller_form_of_a_model_has_the_states_of_its_first_layers(tmp_path: Path) -> None:
+    from jnlp.encoder.load import load_masked_lm
+    from jnlp.models.resolve import BUILTIN
+    from jnlp_family.reduced import reduce_model
+
+    texts = ["今日は良い天気です。", "契約の解除には三十日前の通知が必要です。"]
+    whole, few = tmp_path / "whole", tmp_path / "few"
+    reduce_model(BUILTIN / "tiny", whole, layers=99, pieces=6_000, texts=texts)
+    reduce_model(BUILTIN / "tiny", few, layers=2, pieces=6_000, texts=texts)
+    base, same, small = (load_masked_lm(folder) for folder in (BUILTIN / "tiny", whole, few))
+    for text in texts:
+        ids = [model.tokenizer.encode([text])[0].ids for model in (base, same)]
+        assert len(ids[0]) == len(ids[1]), "the pieces of these texts are kept"
+        at = np.array([3])
+        old, new = (model.at_masks([i], [at])[0] for model, i in zip((base, same), ids, strict=True))
+        kept = [base.tokenizer.pieces(piece)[0] for piece in ("天気", "契約")]
+        mine = [same.tokenizer.pieces(piece)[0] for piece in ("天気", "契約")]
+        np.testing.assert_allclose(new[mine], old[kept], rtol=0.05, atol=0.05)
+    assert small.tokenizer.pieces(texts[0]) == same.tokenizer.pieces(texts[0])
+    config = json.loads((few / "config.json").read_text(encoding="utf-8"))
+    assert (config["num_hidden_layers"], len(config["layer_types"])) == (2, 2)
+    assert config["vocab_size"] <= 6_000

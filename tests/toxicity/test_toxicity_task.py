@@ -205,8 +205,11 @@ def test_the_recipe_trains_scores_and_writes_a_card(tmp_path):
     import lzma
 
     from jnlp.training.classifier.trainer import ClassifierOptions
+    from jnlp_family.toxicity.model import read_scores
+    from jnlp_family.toxicity.rows import PLAIN, all_rows, chosen_rows
     from jnlp_family.toxicity.train import main
 
+    names = {name.removeprefix("corpus/").removesuffix(".jsonl.xz") for name, _ in PLAIN.values() if "corpus" in name}
     data = tmp_path / "data"
     folder = data / "tasks/rtplx_toxicity"
     folder.mkdir(parents=True)
@@ -224,7 +227,20 @@ def test_the_recipe_trains_scores_and_writes_a_card(tmp_path):
             between = {"id": f"{number}-toxic_completion", "text": "微妙", "kind": "toxic_completion", "label": None}
             lines += [json.dumps(row, ensure_ascii=False) for row in (bad, good, between)]
         (folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
-    for name in ("personachat-000", "aozora-003", "jaquad-000"):
+    (data / "tasks/board_toxicity").mkdir()
+    posts = [
+        {
+            "id": f"b{number}",
+            "text": ("うるせえバカ" if number % 2 else "今日は寒い") + str(number),
+            "label": number % 2,
+        }
+        for number in range(60)
+    ]
+    lines = [json.dumps(row, ensure_ascii=False) for row in posts]
+    (data / "tasks/board_toxicity/train.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    (data / "tasks/synonyms").mkdir()
+    (data / "tasks/synonyms/train.jsonl").write_text('{"query": "天気"}\n', "utf-8")
+    for name in sorted(names):
         with lzma.open(data / f"corpus/{name}.jsonl.xz", "wt", encoding="utf-8") as file:
             for number in range(20):
                 text = "\n".join(f"{number}番目の{turn}つ目の文です。" for turn in range(8))
@@ -232,8 +248,9 @@ def test_the_recipe_trains_scores_and_writes_a_card(tmp_path):
     base = make_model(tmp_path / "base", layers=1, hidden=32, initializer_range=0.02)
     out = tmp_path / "tiny-toxicity"
     options = ClassifierOptions(epochs=10, lr=5e-3, max_length=32, weights="fp16", head_only=True, patience=0)
+    folds = tmp_path / "folds.json"
     for _ in range(2):  # the second run replaces what the first one made
-        scores = main(data, base, out, options=options, plain=0, seeds=2)
+        scores = main(data, base, out, options=options, most=20, seeds=2, folds_to=folds)
     assert scores["test"]["word lists"]["all"] == {"rows": 20, "auc": 1.0, "f1": 1.0, "low": 1.0, "high": 1.0}
     assert scores["test"]["model"]["all"]["auc"] > 0.9
     assert set(scores["false_alarms"]) == {"dialogue", "fiction", "encyclopedia"}
@@ -246,10 +263,15 @@ def test_the_recipe_trains_scores_and_writes_a_card(tmp_path):
     tried = report["seeds"]
     assert list(tried) == ["0", "1"]
     chosen = str(report["details"]["options"]["seed"])
-    assert tried[chosen] == report["valid_scores"]["macro_f1"] == max(tried.values())
+    assert tried[chosen] == max(tried.values()), "the AUC on validation posts of the board"
+    rows = chosen_rows(all_rows(data), 20)
+    found = read_scores(folds, rows)
+    assert [row.part == "train" for row in rows] == [score is not None for score in found]
+    with pytest.raises(JnlpError, match="scores of other rows"):
+        read_scores(folds, rows[1:])
     assert not [path.name for path in tmp_path.iterdir() if path.name.startswith(".")]
     with pytest.raises(JnlpError, match="seeds must be at least 1"):
-        main(data, base, out, options=options, plain=0, seeds=0)
+        main(data, base, out, options=options, most=20, seeds=0)
     assert (out / "README.md").is_file()
     assert json.loads((out / "config.json").read_text("utf-8"))["id2label"] == {"0": "clean", "1": "toxic"}
 

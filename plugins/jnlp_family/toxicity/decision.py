@@ -1,7 +1,7 @@
 """Fits the toxicity decision: `python -m jnlp_family.toxicity.decision DATA` writes the n-grams and `decision.json`.
 
 The n-grams and the weights of vectors are fitted on training rows; the decision on their scores out of fold, with those
-of validation rows, so that it does not trust them too much. The model's own training rows take no part in it. The
+of validation rows, so that it does not trust them too much; so are the model's scores of its own training rows. The
 thresholds of the levels are the scores that at most 3, 1 and 0.2 % of the plain texts of any corpus reach, and the
 constant puts the second at .5.
 """
@@ -19,7 +19,8 @@ import numpy as np
 from jnlp.errors import status_of
 from jnlp.strict_json import dumps
 from jnlp.training.metrics import roc_auc
-from jnlp_family.toxicity.rows import BOARD, MADE, RTPLX, TEST, TRAIN, Row, all_rows
+from jnlp_family.toxicity.model import read_scores, scores
+from jnlp_family.toxicity.rows import BOARD, MADE, RTPLX, TEST, TRAIN, Row, all_rows, chosen_rows
 from jnlp_toxicity import decision, grams
 from jnlp_toxicity.context import Use, use_of
 from jnlp_toxicity.fitting import (
@@ -32,7 +33,6 @@ from jnlp_toxicity.fitting import (
     stored,
 )
 from jnlp_toxicity.lexicon import load
-from jnlp_toxicity.logic import toxic_labels, worst_windows
 from jnlp_toxicity.matcher import find
 
 if TYPE_CHECKING:
@@ -91,22 +91,6 @@ _ELSEWHERE = 0.1
 """The weight of rows that are no board posts in the fit of vectors; see docs/log.md."""
 
 
-def chosen_rows(rows: Sequence[Row], /) -> list[Row]:
-    """Return the judged and made rows, and of each corpus as many plain ones as the models read."""
-    seen: dict[tuple[str, str], int] = {}
-    kept = []
-    for row in rows:
-        kind = (row.source, row.part)
-        seen[kind] = seen.get(kind, 0) + 1
-        if row.source in (BOARD, MADE, *RTPLX) or seen[kind] <= _BY_MODEL.get(row.source, 170):
-            kept.append(row)
-    return kept
-
-
-_BY_MODEL = {"fiction": 400, "translated fiction": 400}
-"""Plain texts of each part of a corpus that the models read; fiction has the most false alarms."""
-
-
 def row_vectors(rows: Sequence[Row], folder: Path, /) -> Vectors:
     """Return each row's vector by the embedder in a folder."""
     from jnlp.encoder.load import load_embedder
@@ -119,21 +103,13 @@ def row_vectors(rows: Sequence[Row], folder: Path, /) -> Vectors:
     return np.concatenate(parts)
 
 
-def model_scores(rows: Sequence[Row], folder: Path, /) -> list[float | None]:
-    """Return each row's log-odds by the model, None for those that it was trained on: training rows of RTP-LX."""
-    from jnlp.encoder.load import load_classifier
-
-    asked = [number for number, row in enumerate(rows) if row.source not in RTPLX or row.part != TRAIN]
-    classifier = load_classifier(folder)
-    positive = toxic_labels(classifier.labels)
-    scores: list[float | None] = [None] * len(rows)
-    for begin in range(0, len(asked), 256):
-        part = asked[begin : begin + 256]
-        worst = worst_windows(classifier.logits([rows[number].text for number in part]), positive)
-        for number, (chance, _) in zip(part, worst, strict=True):
-            scores[number] = decision.log_odds(chance)
-        _say(f"model {begin + len(part)}/{len(asked)}")
-    return scores
+def model_scores(rows: Sequence[Row], folder: Path, out_of_fold: Path | None, /) -> list[float | None]:
+    """Return each row's log-odds by the model; of the rows that it was trained on those out of fold, else None."""
+    found: list[float | None] = [None] * len(rows) if out_of_fold is None else read_scores(out_of_fold, rows)
+    asked = [number for number, row in enumerate(rows) if row.part != TRAIN]
+    for number, score in zip(asked, scores([rows[n].text for n in asked], folder), strict=True):
+        found[number] = score
+    return found
 
 
 def evidence(
@@ -184,10 +160,10 @@ def measure(rows: Sequence[Row], logits: Floats, levels: Mapping[str, float], /)
     return report
 
 
-def main(data: Path, out: Path, model: Path, embedder: Path, /) -> dict[str, Any]:
+def main(data: Path, out: Path, model: Path, embedder: Path, out_of_fold: Path | None = None, /) -> dict[str, Any]:
     """Fit the linear models and the decision, write both, and return their scores on the rows kept to measure on."""
     rows = chosen_rows(all_rows(data))
-    return fit_all(rows, model_scores(rows, model), row_vectors(rows, embedder), out)
+    return fit_all(rows, model_scores(rows, model, out_of_fold), row_vectors(rows, embedder), out)
 
 
 def fit_all(rows: Sequence[Row], scores: Sequence[float | None], vectors: Vectors, out: Path, /) -> dict[str, Any]:
@@ -230,8 +206,15 @@ def _run() -> None:
     parser.add_argument("--out", type=Path, default=root / "plugins/jnlp_toxicity")
     parser.add_argument("--model", type=Path, default=root / "jnlp/models/builtin/tiny-toxicity")
     parser.add_argument("--embedder", type=Path, default=root / "jnlp/models/builtin/tiny-search")
+    parser.add_argument(
+        "--out-of-fold",
+        type=Path,
+        help="scores of training rows that the model's training wrote; without them, the rows"
+        " take no part in the decision",
+    )
     given = parser.parse_args()
-    sys.stdout.write(dumps(main(given.data, given.out, given.model, given.embedder), indent=1) + "\n")
+    made = main(given.data, given.out, given.model, given.embedder, given.out_of_fold)
+    sys.stdout.write(dumps(made, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ import numpy as np
 from jnlp.errors import status_of
 from jnlp.strict_json import dumps
 from jnlp.training.metrics import roc_auc
-from jnlp_family.toxicity.decision import chosen_rows, evidence, model_scores, row_vectors, thresholds
+from jnlp_family.toxicity.decision import evidence, model_scores, row_vectors, thresholds
 from jnlp_family.toxicity.evasions import EVASIONS, base_words
-from jnlp_family.toxicity.rows import BOARD, MADE, RTPLX, TEST, Row, all_rows
+from jnlp_family.toxicity.rows import BOARD, MADE, RTPLX, TEST, Row, all_rows, chosen_rows
 from jnlp_toxicity import decision, grams
 from jnlp_toxicity.decision import by_category
 from jnlp_toxicity.lexicon import load, noisy_or
@@ -128,7 +128,7 @@ def main(data: Path, out: Path, model: Path, embedder: Path, /) -> dict[str, Any
     """Measure everything and write it."""
     rows = chosen_rows(all_rows(data))
     test = [row for row in rows if row.part == TEST]
-    return report(rows, model_scores(test, model), row_vectors(test, embedder), out)
+    return report(rows, model_scores(test, model, None), row_vectors(test, embedder), out)
 
 
 def report(rows: Sequence[Row], model: Sequence[float | None], vectors: Any, out: Path, /) -> dict[str, Any]:

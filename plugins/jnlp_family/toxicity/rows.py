@@ -13,7 +13,7 @@ from jnlp_toxicity.decision import SIGNS
 from jnlp_toxicity.lexicon import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 
@@ -36,6 +36,28 @@ class Row:
 def all_rows(data: Path, plain: int = 1500, /) -> list[Row]:
     """Return the rows of every source, the same every time; `plain` from each corpus at most."""
     return [*board_rows(data), *rtplx_rows(data), *plain_rows(data, plain), *made_rows(), *threat_rows()]
+
+
+def chosen_rows(rows: Sequence[Row], most: int | None = None, /) -> list[Row]:
+    """Return the judged and made rows, and of each corpus as many plain ones as the models read.
+
+    Args:
+        rows: The rows.
+        most: Rows of each part of any source, at most; for trials.
+    """
+    seen: dict[tuple[str, str], int] = {}
+    kept = []
+    for row in rows:
+        kind = (row.source, row.part)
+        seen[kind] = seen.get(kind, 0) + 1
+        judged = row.source in (BOARD, MADE, *RTPLX)
+        if (judged or seen[kind] <= _BY_MODEL.get(row.source, 170)) and (most is None or seen[kind] <= most):
+            kept.append(row)
+    return kept
+
+
+_BY_MODEL = {"fiction": 400, "translated fiction": 400}
+"""Plain texts of each part of a corpus that the models read; fiction has the most false alarms."""
 
 
 def board_rows(data: Path, /) -> list[Row]:
@@ -62,7 +84,7 @@ def rtplx_rows(data: Path, /) -> list[Row]:
 def plain_rows(data: Path, most: int, /) -> list[Row]:
     """Return plain texts of each corpus, taken in thirds to train, choose and measure."""
     rows: list[Row] = []
-    for source, (name, take) in _PLAIN.items():
+    for source, (name, take) in PLAIN.items():
         texts = {text.strip() for row in _lines(data / name) for text in take(row) if len(text.strip()) > 1}
         chosen = sorted(texts, key=_digest)[:most]
         rows += [Row(text, False, source, (TEST, VALID, TRAIN)[number % 3]) for number, text in enumerate(chosen)]
@@ -97,7 +119,7 @@ def _each(first: int, last: int, step: int) -> Callable[[dict[str, Any]], list[s
     return lambda row: row["text"].splitlines()[first:last:step]
 
 
-_PLAIN: dict[str, tuple[str, Any]] = {
+PLAIN: dict[str, tuple[str, Any]] = {
     "news": ("corpus/wikinews-000.jsonl.xz", _opening),
     "encyclopaedia": ("corpus/wikileads-000.jsonl.xz", _middle),
     "articles": ("corpus/jaquad-000.jsonl.xz", _middle),
@@ -112,6 +134,7 @@ _PLAIN: dict[str, tuple[str, Any]] = {
     "blogs": ("corpus/blog-000.jsonl.xz", _middle),
     "words": ("tasks/synonyms/train.jsonl", lambda row: (row["query"],)),
 }
+"""The corpora of plain text: their file, and what is taken of a record."""
 
 _ACCUSING = ("{}", "お前は{}だ", "この{}が", "{}、二度と来るな", "ほんと{}だなこいつ", "{}！", "うわ、{}", "{}じゃん")
 _PASSING = (

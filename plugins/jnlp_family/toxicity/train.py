@@ -1,8 +1,10 @@
-"""Makes `tiny-toxicity`: `python -m jnlp_family.toxicity.train DATA` fine-tunes the built-in `tiny` on RTP-LX.
+"""Makes `tiny-toxicity`: `python -m jnlp_family.toxicity.train DATA` fine-tunes a smaller form of the built-in `tiny`.
 
-RTP-LX (Microsoft, MIT) has prompts rated by three people, toxic completions written by a language model, and benign
-completions written by people. The benign ones are easy to recognise, so scores are also reported for prompts alone, and
-for the word lists. Plain sentences are added to the training set as clean, to avoid false alarms on ordinary text.
+It is trained on the training rows of the decision (`rows.py`): posts of a message board, RTP-LX, plain texts, and
+sentences made of listed words. RTP-LX (Microsoft, MIT) has prompts rated by three people, toxic completions written by
+a language model, and benign completions written by people. The benign ones are easy to recognise, so scores are also
+reported for prompts alone, and for the word lists. `--out-of-fold FILE` writes the scores of training rows by models
+that were not trained on them, which the decision is fitted to.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import shutil
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -27,8 +29,9 @@ import numpy as np
 from jnlp.errors import JnlpError, status_of
 from jnlp.strict_json import dumps
 from jnlp.training import metrics
-from jnlp.training.classifier.trainer import ClassifierOptions, Sets, fit_classifier
-from jnlp.types import Example
+from jnlp_family.reduced import reduce_model
+from jnlp_family.toxicity.model import OPTIONS, fit_best, out_of_fold, write_scores
+from jnlp_family.toxicity.rows import TEST, all_rows, chosen_rows
 from jnlp_toxicity.decision import by_category
 from jnlp_toxicity.lexicon import load, noisy_or
 from jnlp_toxicity.logic import MODEL, screen
@@ -40,20 +43,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from jnlp.training.classifier.trainer import ClassifierOptions
     from jnlp.types import Progress
 
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
 
-TOXIC, CLEAN = "toxic", "clean"
-OPTIONS = ClassifierOptions(epochs=6, lr=1e-4, batch_size=32, max_length=192, weights="fp16", patience=2)
-"""The options of `tiny-toxicity`'s training."""
-
 SEEDS = 3
 """Number of trainings with different seeds; the best on the validation rows is kept."""
 
-PLAIN_EACH = 250
-"""Plain texts from each source that are added to the training set."""
+LAYERS, PIECES = 3, 10_000
+"""The size of the model: the first layers of `tiny`, and the pieces of its vocabulary that the rows use most."""
 
 THRESHOLD = 0.5
 """Where F1 and false alarms are measured."""
@@ -64,17 +64,11 @@ _DIALOGUES = "corpus/personachat-000.jsonl.xz"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One rated text of RTP-LX, or a plain text (its kind is its source)."""
+    """One rated text of RTP-LX."""
 
     text: str
     toxic: bool
     kind: str
-    group: str
-
-    @property
-    def example(self) -> Example:
-        """The row as a training example."""
-        return Example(self.text, TOXIC if self.toxic else CLEAN, self.group)
 
 
 def read_rows(path: Path, /) -> list[Row]:
@@ -83,42 +77,14 @@ def read_rows(path: Path, /) -> list[Row]:
     for line in path.read_text("utf-8").splitlines():
         row = json.loads(line)
         if row["label"] is not None:
-            rows.append(Row(row["text"], row["label"] == 1, row["kind"], row["id"].partition("-")[0]))
+            rows.append(Row(row["text"], row["label"] == 1, row["kind"]))
     return rows
-
-
-def plain_rows(data: Path, each: int, /) -> list[Row]:
-    """Return plain texts of several kinds without any listed word; the same texts every time."""
-    lexicon = load()
-    rows: list[Row] = []
-    for source, texts in _plain_sources(data).items():
-        clean = (text for text in texts if not find(text, lexicon))
-        rows += [Row(text, False, source, text) for text in _sample(clean, each)]
-    return rows
-
-
-def split_plain(rows: Sequence[Row], /) -> tuple[list[Row], list[Row]]:
-    """Split plain rows into training rows and validation rows, every tenth of each source."""
-    return [row for number, row in enumerate(rows) if number % 10], list(rows[::10])
-
-
-def _plain_sources(data: Path) -> dict[str, Iterator[str]]:
-    news = (_opening(row["text"]) for row in _jsonl(data / "corpus/wikinews-000.jsonl.xz"))
-    examples = (line for row in _jsonl(data / "corpus/tanaka-000.jsonl.xz") for line in row["text"].splitlines()[:3])
-    doings = (row["sentence"] for row in _jsonl(data / "tasks/commonsense_moral/train.jsonl"))
-    talk = (_turns(row["text"]) for row in _jsonl(data / _DIALOGUES) if not _is_held_out(row["text"]))
-    fiction = (_middle(row["text"]) for row in _jsonl(data / "corpus/aozora-002.jsonl.xz"))
-    return {"wikinews": news, "tanaka": examples, "commonsense_moral": doings, "personachat": talk, "aozora": fiction}
 
 
 def _jsonl(path: Path) -> Iterator[dict[str, Any]]:
     with lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8") as lines:
         for line in lines:
             yield json.loads(line)
-
-
-def _opening(text: str) -> str:
-    return "".join(part + "。" for part in text.replace("\n", "").split("。")[:2] if part)[:200]
 
 
 def unseen_texts(data: Path, count: int = 500, /) -> dict[str, list[str]]:
@@ -157,19 +123,21 @@ def main(
     /,
     *,
     options: ClassifierOptions = OPTIONS,
-    plain: int = PLAIN_EACH,
+    most: int | None = None,
     seeds: int = SEEDS,
+    folds_to: Path | None = None,
     progress: Progress = lambda *_: None,
 ) -> dict[str, Any]:
     """Train with several seeds, write the model that is best on the validation rows, and return its scores.
 
     Args:
-        data: The data folder: `tasks/rtplx_toxicity` and the sources of plain sentences.
-        base: The model to start from.
+        data: The data folder: the rows of the decision, and the sources of plain text.
+        base: The masked LM to start from.
         out: The folder to write; an existing one is replaced.
         options: The trainer's options.
-        plain: Plain texts from each source to add to the training set; 0 trains on RTP-LX alone.
+        most: Rows of each part of a source, at most.
         seeds: Number of trainings; seeds count up from the options' seed.
+        folds_to: A file for the scores of training rows out of fold.
         progress: Called with (phase, done, total, figures).
 
     Raises:
@@ -180,40 +148,41 @@ def main(
         raise JnlpError(f"there is not a folder {folder}", hint="give the data folder")
     if seeds < 1:
         raise JnlpError(f"--seeds must be at least 1, not {seeds}")
-    train, valid, test = (read_rows(folder / f"{name}.jsonl") for name in ("train", "valid", "test"))
-    added = plain_rows(data, plain) if plain else []
-    kept, held = split_plain(added)
-    sets = Sets(_examples([*train, *kept]), _examples([*valid, *held]), _examples(test))
+    rows = chosen_rows(all_rows(data), most)
     began = time.monotonic()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as work:  # `out` stays until all is done
-        made = Path(work) / "best"
-        tried = _best_of_seeds(sets, options, range(options.seed, options.seed + seeds), made, base, progress)
-        scores = evaluate(made, valid, test, unseen_texts(data))
-        report = json.loads((made / "metrics.json").read_text("utf-8")) | {"toxicity": scores, "seeds": tried}
-        report |= {"seconds": round(time.monotonic() - began), "machine": platform.machine()}
-        (made / "metrics.json").write_text(dumps(report, indent=2) + "\n", "utf-8")
-        (made / "README.md").write_text(card(report), "utf-8")
+        smaller, made = Path(work) / base.name, Path(work) / "best"
+        texts = [row.text for row in rows if row.part != TEST]
+        reduce_model(base, smaller, layers=LAYERS, pieces=PIECES, texts=texts)
+        numbers = range(options.seed, options.seed + seeds)
+        tried = fit_best(rows, smaller, made, numbers, options=options, progress=progress)
+        if folds_to is not None:
+            folds = out_of_fold(rows, smaller, Path(work), options=options, progress=progress)
+            write_scores(folds_to, rows, folds)
+        finish(made, data, tried, round(time.monotonic() - began), platform.machine())
+        scores: dict[str, Any] = json.loads((made / "metrics.json").read_text("utf-8"))["toxicity"]
         shutil.rmtree(out, ignore_errors=True)
         made.rename(out)
     return scores
 
 
-def _best_of_seeds(
-    sets: Sets, options: ClassifierOptions, seeds: Iterable[int], made: Path, base: Path, progress: Progress
-) -> dict[int, float]:
-    """Write the model with the best macro F1 on the validation rows to `made`; return the F1 of each seed."""
-    tried: dict[int, float] = {}
-    for seed in seeds:
-        folder, chosen = made.with_name(f"seed-{seed}"), replace(options, seed=seed)
-        fit_classifier(sets, chosen, folder, base=base, progress=progress, name="tiny-toxicity", base_name=base.name)
-        tried[seed] = json.loads((folder / "metrics.json").read_text("utf-8"))["valid_scores"]["macro_f1"]
-    made.with_name(f"seed-{max(tried, key=lambda seed: tried[seed])}").rename(made)
-    return tried
+def finish(made: Path, data: Path, tried: Mapping[int, float], seconds: int, machine: str, /) -> None:
+    """Measure a model that is trained, and write that into its `metrics.json` and its card.
 
-
-def _examples(rows: Iterable[Row]) -> list[Example]:
-    return [row.example for row in rows]
+    Args:
+        made: The model's folder.
+        data: The data folder.
+        tried: The score of each seed on the validation rows.
+        seconds: How long training took.
+        machine: Where it was trained.
+    """
+    valid, test = (read_rows(data / f"tasks/rtplx_toxicity/{name}.jsonl") for name in ("valid", "test"))
+    report = json.loads((made / "metrics.json").read_text("utf-8"))
+    report |= {"toxicity": evaluate(made, valid, test, unseen_texts(data)), "seeds": dict(tried)}
+    report |= {"seconds": seconds, "machine": machine}
+    (made / "metrics.json").write_text(dumps(report, indent=2) + "\n", "utf-8")
+    (made / "README.md").write_text(card(report), "utf-8")
 
 
 def evaluate(
@@ -307,9 +276,9 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("data", type=Path, help="the data folder")
     parser.add_argument("--base", type=Path, default=root / "jnlp/models/builtin/tiny")
     parser.add_argument("--out", type=Path, default=root / "jnlp/models/builtin/tiny-toxicity")
-    parser.add_argument("--head-only", action="store_true", help="train the head alone")
-    parser.add_argument("--plain", type=int, default=PLAIN_EACH, help="plain sentences from each source")
+    parser.add_argument("--most", type=int, help="rows of each part of a source, at most: for trials")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="number of trainings; validation selects one")
+    parser.add_argument("--out-of-fold", type=Path, help="a file for the scores of training rows out of fold")
     return parser.parse_args()
 
 
@@ -320,8 +289,15 @@ def _print(phase: str, done: int, total: int, figures: Mapping[str, float]) -> N
 
 def _run() -> None:
     args = _parse_arguments()
-    asked = replace(OPTIONS, head_only=True, epochs=60, patience=10) if args.head_only else OPTIONS
-    made = main(args.data, args.base, args.out, options=asked, plain=args.plain, seeds=args.seeds, progress=_print)
+    made = main(
+        args.data,
+        args.base,
+        args.out,
+        most=args.most,
+        seeds=args.seeds,
+        folds_to=args.out_of_fold,
+        progress=_print,
+    )
     sys.stdout.write(dumps(made, indent=2) + "\n")
 
 
