@@ -10,9 +10,7 @@ that were not trained on them, which the decision is fitted to.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import lzma
 import platform
 import shutil
 import sys
@@ -31,7 +29,7 @@ from jnlp.strict_json import dumps
 from jnlp.training import metrics
 from jnlp_family.reduced import reduce_model
 from jnlp_family.toxicity.model import OPTIONS, fit_best, out_of_fold, write_scores
-from jnlp_family.toxicity.rows import TEST, all_rows, chosen_rows
+from jnlp_family.toxicity.rows import TEST, all_rows, chosen_rows, plain_rows
 from jnlp_toxicity.decision import by_category
 from jnlp_toxicity.lexicon import load, noisy_or
 from jnlp_toxicity.logic import MODEL, screen
@@ -39,7 +37,7 @@ from jnlp_toxicity.matcher import find
 from jnlp_toxicity.spec import ToxicityOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -58,8 +56,7 @@ LAYERS, PIECES = 3, 10_000
 THRESHOLD = 0.5
 """Where F1 and false alarms are measured."""
 
-_UNSEEN = ("dialogue", "fiction", "encyclopedia")
-_DIALOGUES = "corpus/personachat-000.jsonl.xz"
+_EVERYDAY = ("news", "encyclopaedia", "fiction", "dialogue", "documentation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,39 +78,13 @@ def read_rows(path: Path, /) -> list[Row]:
     return rows
 
 
-def _jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    with lzma.open(path, "rt", encoding="utf-8") if path.suffix == ".xz" else path.open(encoding="utf-8") as lines:
-        for line in lines:
-            yield json.loads(line)
-
-
-def unseen_texts(data: Path, count: int = 500, /) -> dict[str, list[str]]:
-    """Return plain texts that were not trained on: other dialogues, other fiction, and encyclopedia articles."""
-    talk = (_turns(row["text"]) for row in _jsonl(data / _DIALOGUES) if _is_held_out(row["text"]))
-    fiction = (_middle(row["text"]) for row in _jsonl(data / "corpus/aozora-003.jsonl.xz"))
-    articles = (_middle(row["text"]) for row in _jsonl(data / "corpus/jaquad-000.jsonl.xz"))
-    return {name: _sample(texts, count) for name, texts in zip(_UNSEEN, (talk, fiction, articles), strict=True)}
-
-
-def _sample(texts: Iterable[str], count: int) -> list[str]:
-    return sorted(set(texts), key=_digest)[:count]
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
-
-
-def _is_held_out(text: str) -> bool:
-    return _digest(text)[0] < 64
-
-
-def _turns(text: str) -> str:
-    return "\n".join(text.splitlines()[2:6])
-
-
-def _middle(text: str) -> str:
-    paragraphs = text.splitlines()
-    return paragraphs[len(paragraphs) // 2][:300]
+def unseen_texts(data: Path, count: int = 300, /) -> dict[str, list[str]]:
+    """Return plain texts of some corpora that no fit has seen, at most `count` of each."""
+    found: dict[str, list[str]] = {}
+    for row in plain_rows(data, 3 * count):
+        if row.part == TEST and row.source in _EVERYDAY:
+            found.setdefault(row.source, []).append(row.text)
+    return found
 
 
 def main(
@@ -214,7 +185,7 @@ def _scores(model: Path, texts: Sequence[str]) -> dict[str, Floats]:
     lists = [noisy_or(by_category(find(text, lexicon)).values()) for text in texts]
     return {
         "word lists": np.array(lists),
-        "model": np.array([result.categories[MODEL] for result in results]),
+        "model": np.array([result.categories.get(MODEL, 0.0) for result in results]),
         "both": np.array([result.score for result in results]),
     }
 
@@ -255,7 +226,7 @@ def card(report: Mapping[str, Any], /) -> str:
         "temperature": f"{report['temperature']:.3f}",
         "train": f"{rows['train']:,}",
         "valid": f"{rows['valid']:,}",
-        "test": f"{rows['test']:,}",
+        "test": f"{scores['test']['model']['all']['rows']:,}",
         "scores": "\n".join(lines),
         "alarms": "\n".join(alarms),
         "best_epoch": report["best_epoch"],
