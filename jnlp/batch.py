@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from jnlp import options as option_values
 from jnlp.errors import JnlpError, RecordError, UsageError
+from jnlp.executors.chunks import weight
 from jnlp.executors.prefetch import Prefetcher
 from jnlp.input_records import check_records
 from jnlp.io.reading.inputs import PassedOver
@@ -165,7 +166,7 @@ def run_batch(
         with (
             output,
             Prefetcher(
-                check_records(_remaining(engine.usage.reading(records), output, marks), spec), idle=idle
+                check_records(_remaining(engine.usage.reading(records), output, marks), spec), weigh=weight, idle=idle
             ) as prefetched,
             closing(engine.execute(job, prefetched)) as outcomes,
         ):

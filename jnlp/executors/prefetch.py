@@ -1,57 +1,76 @@
-"""Reads records in advance in a thread, within bounds, and knows whether one is ready."""
+"""Takes items in advance in a thread, within bounds, and knows whether one is ready."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
-from jnlp.executors.chunks import CHUNK_CHARACTERS, CHUNK_RECORDS, weight
+from jnlp.executors.chunks import CHUNK_CHARACTERS, CHUNK_RECORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from jnlp.types import Failed, Record
+T = TypeVar("T")
 
 
-class Prefetcher:
-    """An iterator over `records` that a thread reads in advance: for files, pipes and other inputs of our own.
+class Prefetcher(Generic[T]):
+    """An iterator over `items` that a thread takes in advance: records of files and pipes, batches of a training.
 
-    Twice a chunk's worth of records or characters is held at most, and one record more. An error of `records` comes
-    out after what was read before it. Reading begins at once.
+    Twice `most` items, or twice a chunk's characters, are held at most, and one item more. An error of `items` comes
+    out after what was taken before it. The thread begins at once.
 
     Args:
-        records: What the thread reads.
-        idle: Called by the consumer's thread before it waits for a record: the time to hand out what is done.
+        items: What the thread takes.
+        most: Items that may wait.
+        weigh: Returns the characters of an item; None counts none.
+        idle: Called by the consumer's thread before it waits for an item: the time to hand out what is done.
+
+    Example:
+        >>> with Prefetcher(number * number for number in range(4)) as squares:
+        ...     list(squares)
+        [0, 1, 4, 9]
     """
 
-    def __init__(self, records: Iterable[Record | Failed], /, *, idle: Callable[[], None] = lambda: None) -> None:
-        self._idle = idle
+    def __init__(
+        self,
+        items: Iterable[T],
+        /,
+        *,
+        most: int = CHUNK_RECORDS,
+        weigh: Callable[[T], int] | None = None,
+        idle: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._most, self._weigh, self._idle = most, weigh, idle
         self._changed = threading.Condition()
-        self._read: list[Record | Failed] = []  # by the thread
+        self._read: list[T] = []  # by the thread
         self._weight = 0
-        self._taken: list[Record | Failed] = []  # by the consumer, last first
+        self._taken: list[T] = []  # by the consumer, last first
         self._wanted = self._ended = self._closed = False
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, args=(records,), daemon=True, name="jnlp-reader")
+        self._thread = threading.Thread(target=self._work, args=(items,), daemon=True, name="jnlp-reader")
         self._thread.start()
 
     def ready(self, seconds: float, /) -> bool:
-        """Wait for a record or the end, for `seconds` at most; return True if `next` would not block."""
+        """Wait for an item or the end, for `seconds` at most; return True if `next` would not block."""
         if self._taken:
             return True
         with self._changed:
             return self._await(seconds)
 
     def close(self) -> None:
-        """Stop reading; a thread that waits for a pipe stops when something comes out of it."""
+        """Take no more; a thread that waits for a pipe stops when something comes out of it."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
-    def __iter__(self) -> Iterator[Record | Failed]:
+    def join(self) -> None:
+        """Wait until the thread has ended, after `close` or the last item."""
+        self._thread.join()
+
+    def __iter__(self) -> Iterator[T]:
         return self
 
-    def __next__(self) -> Record | Failed:
+    def __next__(self) -> T:
         if not self._taken:
             if not self.ready(0):
                 self._idle()
@@ -78,19 +97,19 @@ class Prefetcher:
         finally:
             self._wanted = False
 
-    def _work(self, records: Iterable[Record | Failed]) -> None:
+    def _work(self, items: Iterable[T]) -> None:
         try:
-            for record in records:
-                size = weight(record)
+            for item in items:
+                size = self._weigh(item) if self._weigh else 0
                 with self._changed:
                     self._changed.wait_for(lambda size=size: self._closed or self._has_room(size))  # type: ignore[misc]
                     if self._closed:
                         return
-                    self._read.append(record)
+                    self._read.append(item)
                     self._weight += size
                     if self._wanted:
                         self._changed.notify_all()
-        except BaseException as error:  # raised where the records are taken
+        except BaseException as error:  # raised where the items are handed out
             self._error = error
         finally:
             with self._changed:
@@ -98,5 +117,5 @@ class Prefetcher:
                 self._changed.notify_all()
 
     def _has_room(self, size: int) -> bool:
-        fits = len(self._read) < CHUNK_RECORDS and self._weight + size <= CHUNK_CHARACTERS
+        fits = len(self._read) < self._most and self._weight + size <= CHUNK_CHARACTERS
         return fits or not self._read

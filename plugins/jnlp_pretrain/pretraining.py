@@ -148,7 +148,7 @@ def _pretrain(
         write_json(run / "recipe.json", asdict(recipe))
     resumed = (run / "checkpoint.pt").exists()
     model = start_model(recipe, data, options.start, resumed=resumed, device=team.device).to(team.device)
-    compiled = _compiled_lengths(recipe, options.compiler, team.device)
+    compiled = compiled_lengths(recipe, options.compiler, team.device)
     loss = MaskedLMLoss(model, compiled=compiled, require_compile=options.compiler == "always")
 
     def keep(stage: int) -> None:
@@ -294,17 +294,27 @@ def _tokenizer_of(folder: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _compiled_lengths(recipe: Recipe, compiler: str, device: torch.device) -> frozenset[int]:
-    """Return the lengths of packs for which the encoder is compiled."""
+def compiled_lengths(recipe: Recipe, compiler: str, device: torch.device) -> frozenset[int]:
+    """Return the lengths of packs for which the encoder is compiled.
+
+    Args:
+        recipe: The recipe.
+        compiler: One of `COMPILERS`: with `always`, each length of packs that dense attention can take.
+        device: Where it is trained. A GPU needs no C++ compiler.
+
+    Raises:
+        JnlpError: It is `always`, and there is no C++ compiler.
+    """
     tokens: Counter[int] = Counter()
     for stage in recipe.stages:
         for span in stage.rows:
             if stage.packing != "none" and span.length <= LONGEST:
                 tokens[span.length] += round(stage.tokens * span.share)
+    able = device.type != "cpu" or can_compile()  # for a GPU, Triton brings what it needs
     if compiler == "always":
-        if not can_compile():
+        if not able:
             raise JnlpError("torch's compiler finds no C++ compiler", hint="install g++, or --compiler never")
         return frozenset(tokens)
-    if compiler == "never" or device.type not in ("cpu", "cuda") or (device.type == "cpu" and not can_compile()):
+    if compiler == "never" or device.type not in ("cpu", "cuda") or not able:
         return frozenset()
     return frozenset(length for length, count in tokens.items() if count >= _WORTH)

@@ -11,6 +11,7 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 import jnlp
+from jnlp.errors import JnlpError
 from jnlp.models.resolve import BUILTIN
 from jnlp_family.distill import development, pieces, states, texts, train
 from jnlp_family.distill.student import ROWS, Targets, chunks
@@ -192,3 +193,10 @@ def test_a_stopped_training_continues_from_its_checkpoint(
     train.fit(lessons, out, 0.001, compiled=False)  # the time is over: nothing is left to do
     assert json.loads((out / "metrics.json").read_text())["details"]["options"]["steps"] == 2
     assert [path.name for path in tmp_path.iterdir()] == ["stopped"]
+
+
+def test_a_damaged_checkpoint_is_named(lessons: states.Lessons, tmp_path: Path) -> None:
+    kept = tmp_path / ".student.checkpoint"
+    kept.write_bytes(b"PK\x03\x04")
+    with pytest.raises(JnlpError, match=r"\.student\.checkpoint cannot be read"):
+        train.fit(lessons, tmp_path / "student", 0.001, compiled=False)

@@ -17,6 +17,7 @@ from jnlp.io.durable import Lock
 from jnlp.training.dense_encoder import can_compile
 from jnlp.training.stopping import Stopped
 from jnlp.training.team import Alone
+from jnlp_pretrain import pretraining
 from jnlp_pretrain.loop import Plan
 from jnlp_pretrain.pretraining import RunOptions, pretrain
 from jnlp_pretrain.recipe import Span, Stage
@@ -156,6 +157,32 @@ def test_compiled_in_bf16_too_it_resumes_to_the_bit(
     pretrain(short, [corpus], tmp_path / "two", cut)
     one, two = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two"))
     assert one == two
+
+
+@pytest.mark.parametrize(
+    ("compiler", "device", "able", "lengths"),
+    [
+        ("always", "cpu", True, {32, 64}),
+        ("always", "cuda", False, {32, 64}),
+        ("auto", "cpu", True, {64}),
+        ("auto", "cpu", False, set()),
+        ("auto", "cuda", False, {64}),
+        ("never", "cuda", True, set()),
+    ],
+)
+def test_what_is_compiled(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch, compiler: str, device: str, able: bool, lengths: set[int]
+) -> None:
+    monkeypatch.setattr(pretraining, "can_compile", lambda: able)
+    short, long = Stage(12_000, (Span(32),)), Stage(2_000_000, (Span(64, 0.5), Span(4_096, 0.5)))
+    both = replace(recipe, stages=(short, long), shape=replace(recipe.shape, max_length=4_096))
+    assert pretraining.compiled_lengths(both, compiler, torch.device(device)) == lengths
+
+
+def test_without_a_compiler_always_is_refused(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretraining, "can_compile", lambda: False)
+    with pytest.raises(JnlpError, match="no C"):
+        pretraining.compiled_lengths(recipe, "always", torch.device("cpu"))
 
 
 def test_processes_that_cannot_share_a_step_are_refused(recipe: Recipe, corpus: Path, tmp_path: Path) -> None:

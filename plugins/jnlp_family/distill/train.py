@@ -15,20 +15,21 @@ The sets of the tuning that follows are carried by `python -m jnlp_family.search
 from __future__ import annotations
 
 import argparse
-import queue
 import shutil
 import sys
-import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer
 
 from jnlp.errors import JnlpError, status_of
+from jnlp.executors.prefetch import Prefetcher
 from jnlp.strict_json import dumps
+from jnlp.training import checkpoints
 from jnlp_family.distill import development, pieces, states, texts
 from jnlp_family.distill.texts import Role
 from jnlp_family.search.train import shown
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
 
     Ids = NDArray[np.int64]
 
-T = TypeVar("T")
-
 PREFIXES = {Role.QUERY: "query: ", Role.PASSAGE: "passage: "}
 """Of multilingual-e5."""
 
@@ -58,7 +57,7 @@ TOKENS = {"cpu": 8_192, "cuda": 31_000}
 """Tokens of a step, by device: on a GPU what its rows hold, nearly always."""
 
 _SAVED = {"cpu": 420.0, "cuda": 60.0}  # seconds between checkpoints, by device
-_AHEAD = 3  # batches that are prepared ahead
+_AHEAD = 2  # batches that are prepared ahead, and as many that the loop has taken
 _SAID = 20.0  # seconds between lines
 
 
@@ -135,25 +134,26 @@ def fit(
     kept = out.with_name(f".{out.name}.checkpoint")
     run = _Run(TOKENS[place.type])
     if kept.exists():
-        saved = torch.load(kept, weights_only=True, map_location=place)
-        model.load_state_dict(saved["model"])
-        load_states(steppers, saved["optimisers"])
-        run = _Run(TOKENS[place.type], **saved["run"])
+        with checkpoints.loaded(kept, device=place) as saved:
+            model.load_state_dict(saved["model"])
+            load_states(steppers, saved["optimisers"])
+            run = _Run(TOKENS[place.type], **saved["run"])
     held = development.read(lessons.folder)
     losses: Mapping[str, torch.Tensor] = {}
-    with whole_folder(out) as folder:
+    batches = (
+        (student.parts(lessons, shard, batch), sum(len(lessons.ids[shard.rows[at]]) + 2 for at in batch))
+        for shard, batch in run.batches(lessons, minutes * 60)
+    )
+    with whole_folder(out) as folder, ExitStack() as last, Prefetcher(batches, most=_AHEAD) as ahead:
+        last.callback(ahead.join)
         saved_at = time.monotonic()
-        for parts, tokens in _ahead(
-            (student.parts(lessons, shard, batch), sum(len(lessons.ids[shard.rows[at]]) + 2 for at in batch))
-            for shard, batch in run.batches(lessons, minutes * 60)
-        ):
+        for parts, tokens in ahead:
             losses = student.learn(parts)
             update(model, steppers, run.rate(minutes * 60), clip=1.0)
             run.count(tokens, losses, minutes * 60)
             if time.monotonic() - saved_at > _SAVED[place.type]:
                 content = {"model": model.state_dict(), "optimisers": [one.state_dict() for one in steppers]}
-                torch.save(content | {"run": run.record()}, kept.with_suffix(".part"))
-                kept.with_suffix(".part").replace(kept)
+                checkpoints.save(kept, content | {"run": run.record()})
                 run.say({"tokens": run.tokens, **held.scores(student.embed)})
                 saved_at = time.monotonic()
         figures = {name: float(value) for name, value in losses.items()} | held.scores(student.embed)
@@ -174,48 +174,6 @@ def _all_at_hand(lessons: Lessons, place: torch.device) -> Lessons:
     count = sum(len(live.shard(number).states) for number in live.ready())
     _say(f"the teacher has read {count:,} tokens in {time.monotonic() - began:.0f} s")
     return live
-
-
-def _ahead(items: Iterator[T]) -> Iterator[T]:
-    """Yield items that a thread makes ahead.
-
-    Raises:
-        BaseException: What making one raised.
-    """
-    ready: queue.Queue[tuple[bool, Any]] = queue.Queue(_AHEAD)
-    left = threading.Event()
-
-    def put(item: tuple[bool, Any]) -> bool:
-        while not left.is_set():
-            try:
-                ready.put(item, timeout=0.2)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def make() -> None:
-        try:
-            for item in items:
-                if not put((True, item)):
-                    return
-            put((True, None))
-        except BaseException as error:
-            put((False, error))
-
-    thread = threading.Thread(target=make, daemon=True)
-    thread.start()
-    try:
-        while True:
-            good, item = ready.get()
-            if not good:
-                raise item
-            if item is None:
-                return
-            yield item
-    finally:
-        left.set()
-        thread.join()
 
 
 class _Run:
