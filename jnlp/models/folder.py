@@ -318,8 +318,8 @@ def _search(folder: Path) -> SearchScores | None:
     found = _read(folder / SEARCH)
     if found.get("dense_weight") is None:
         return None
-    hybrid, dense, mixing = (tuple(map(float, found.get(name) or ())) for name in ("hybrid", "dense", "mixing"))
-    return SearchScores(float(found["dense_weight"]), hybrid, dense, mixing)
+    hybrid, dense = (tuple(map(float, found.get(name) or ())) for name in ("hybrid", "dense"))
+    return SearchScores(float(found["dense_weight"]), hybrid, dense)
 
 
 def _licence(folder: Path) -> str | None:

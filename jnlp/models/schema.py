@@ -144,7 +144,7 @@ _WEIGHTS = Rule(
     "a list of numbers",
 )
 
-SEARCH: Mapping[str, Rule] = {"dense_weight": _SHARE, "hybrid": _WEIGHTS, "dense": _WEIGHTS, "mixing": _WEIGHTS}
+SEARCH: Mapping[str, Rule] = {"dense_weight": _SHARE, "hybrid": _WEIGHTS, "dense": _WEIGHTS}
 
 FILES: Mapping[str, Mapping[str, Rule]] = {
     "config.json": CONFIG,

@@ -52,7 +52,8 @@ class Explanation:
         bm25_share: BM25 relative to the largest of the candidates, from 0 to 1.
         cosine_share: The cosine between the smallest and the largest of the candidates, from 0 to 1.
         dense_weight: The weight of `cosine_share` in `fused`; that of `bm25_share` is the rest.
-        fused: What it is ranked by: the weighted sum of the two shares.
+        fused: What it is ranked by: the weighted sum of the two shares, or more for one of the nearest passages where
+            full text found few of the query's words.
         relative: `fused` relative to the largest of the candidates.
         coverage: The share of the query's words, by weight, that the best of the first passages has.
         reranked: What the reranker says; None if there is none.

@@ -81,14 +81,11 @@ class SearchScores:
         hybrid, dense: The weights of the logistic function that turns a hit of this retriever into the share of
             questions for which such a hit was right, in the order of `jnlp_search.query.scores.FEATURES`: those for an
             index of one passage, then those for a thousand; or once, for any size.
-        mixing: The weights of the logistic function that tells for which queries the vectors count more, in the order
-            of `jnlp_search.query.mixing.SIGNALS`.
     """
 
     dense_weight: float
     hybrid: tuple[float, ...] = ()
     dense: tuple[float, ...] = ()
-    mixing: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

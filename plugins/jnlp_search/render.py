@@ -16,6 +16,8 @@ SHORT = 120
 _WHERE_KNOWN = ("page", "slide", "before", "after")
 """Fields of a hit that are left out of its JSON where they are empty."""
 
+_ROUNDING = 1e-9
+
 LISTED = 3
 """Maximum documents printed for a shared passage."""
 
@@ -89,7 +91,9 @@ def explanation(hit: Hit, /) -> str:
         sums.append(f"{1 - how.dense_weight:.2f} × {how.bm25_share:.3f}")
     if how.dense_weight > 0:
         sums.append(f"{how.dense_weight:.2f} × {how.cosine_share:.3f}")
-    made = f"{' + '.join(sums)} = {how.fused:.3f} fused, {how.relative:.0%} of the best"
+    plain = (1 - how.dense_weight) * how.bm25_share + how.dense_weight * how.cosine_share
+    raised = f"{plain:.3f}, raised to " if how.fused > plain + _ROUNDING else ""  # for its rank by vectors
+    made = f"{' + '.join(sums)} = {raised}{how.fused:.3f} fused, {how.relative:.0%} of the best"
     if how.reranked is not None:
         return f"{', '.join(found)}\n{made} → the reranker's score {printed_score(how.reranked)}"
     covered = f"the best passages have {how.coverage:.0%} of the query's words"

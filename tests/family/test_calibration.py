@@ -11,11 +11,9 @@ import pytest
 from jnlp.types import Embeddings, SearchScores
 from jnlp_family.search.calibrate import Hits, calibrate, features, fit, hits, judge, keyword_queries
 from jnlp_family.search.jaquad import Retrieval
-from jnlp_family.search.mixing import Mixed, choose_mixing
 from jnlp_family.search.samples import SIZES, Prepared, collections, samples
 from jnlp_search.analyse import analyser
 from jnlp_search.options import Retriever
-from jnlp_search.query.mixing import SIGNALS
 from jnlp_search.query.scores import FEATURES, WEIGHTS, Evidence, share_right
 
 TASK = Retrieval(
@@ -118,25 +116,6 @@ def test_a_search_scores_as_the_fit_does():
         assert score == pytest.approx(1 / (1 + np.exp(-logit)))
 
 
-def test_the_fit_learns_when_vectors_alone_are_better(monkeypatch):
-    """Where the cosine is high, the passage is the nearest by its vector; where it is low, the best by its words."""
-    chance, asked = np.random.default_rng(5), []
-    for number in range(200):
-        near = number % 4 < 2  # halves are even and odd numbers
-        dense = {at: float(value) for at, value in enumerate(chance.uniform(0.0, 0.3, 20))}
-        dense[3] = 0.9 if near else 0.4
-        asked.append(Mixed({7: 5.0, 8: 4.0}, dense, 0.6, 3 if near else 7))
-    weights, measured = choose_mixing({"JaQuAD": asked}, 0.2)
-    assert weights[SIGNALS.index("cosine")] > 0
-    assert measured["JaQuAD"]["mixed"] == 1.0
-    assert measured["JaQuAD"]["usual share"] < 1
-    assert measured["JaQuAD"]["vectors"] < 1
-    assert measured["emphasis"] == 4
-    worse = [Mixed({7: 5.0, 8: 4.0}, {3: 0.9, 7: float(cosine)}, 0.6, 7) for cosine in chance.uniform(0.0, 0.3, 50)]
-    monkeypatch.setattr("jnlp_family.search.mixing.share_of_chance", lambda _: 1.0)
-    assert choose_mixing({"JaQuAD": worse}, 0.2)[0] == []
-
-
 def test_collections_are_of_neighbours_or_of_any():
     texts = [f"{number}" for number in range(10)]
     assert collections(texts, 3, shuffled=False) == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
@@ -171,7 +150,5 @@ def test_a_model_is_calibrated_by_one_call(tmp_path):
     made = calibrate(tmp_path, ByLetters(), 0.25)
     assert len(made["hybrid"]) == len(made["dense"]) == len(made["lexical"]) == WEIGHTS
     assert made["dense_weight"] == 0.25
-    assert len(made["mixing"]) == len(SIGNALS)
-    assert made["measured"]["mixing"]["JaQuAD"]["vectors"] <= 1
     other = made["without_cosine"]["hybrid"]
     assert other[FEATURES.index("cosine")] == other[len(FEATURES) + FEATURES.index("cosine")] == 0

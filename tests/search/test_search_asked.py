@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ from jnlp_search.query.scores import (
     share_right,
     word_weights,
 )
+from jnlp_search.render import explanation
 
 TEXTS = {
     "解約": "契約は三か月前に予告して解約できる。違約金はない。",
@@ -155,6 +157,15 @@ def test_an_explanation_adds_up(index, embedder):
     assert (alone.cosine, alone.cosine_rank, alone.bm25_rank, alone.fused) == (None, None, 1, 1.0)
 
 
+def test_an_explanation_says_that_a_score_was_raised(index):
+    """As for the nearest passages of a question whose words full text hardly found."""
+    hit = index.search("契約の解約", explain=True, dense_weight=0.25, top=2)[1]
+    fused = hit.explain.fused
+    assert f" = {fused:.3f} fused" in explanation(hit)
+    raised = replace(hit, explain=replace(hit.explain, fused=fused + 0.1))
+    assert f" = {fused:.3f}, raised to {fused + 0.1:.3f} fused" in explanation(raised)
+
+
 # --- scores ---
 
 
@@ -256,9 +267,6 @@ def test_a_folder_says_how_its_model_does_in_a_search(tmp_path):
     (folder / "search.json").write_text(json.dumps({"dense_weight": 0.4, "hybrid": [1, 2]}), encoding="utf-8")
     assert inspect(folder).search == SearchScores(0.4, (1.0, 2.0))
     assert scores_of(inspect(folder).search) == SearchScores(0.4, OTHER.hybrid, OTHER.dense)
-    (folder / "search.json").write_text(json.dumps({"dense_weight": 0.4, "mixing": [1, 2]}), encoding="utf-8")
-    assert inspect(folder).search == SearchScores(0.4, mixing=(1.0, 2.0))
-    assert scores_of(inspect(folder).search) == SearchScores(0.4, OTHER.hybrid, OTHER.dense, (1.0, 2.0))
     once = tuple(range(len(FEATURES)))  # of a version that did not look at the size
     assert scores_of(SearchScores(0.4, once, once)) == SearchScores(0.4, 2 * once, 2 * once)
     for wrong in (

@@ -23,16 +23,15 @@ from jnlp.strict_json import dumps
 from jnlp.types.search import GOOD_SCORE
 from jnlp_family.search.jaquad import Retrieval, questions
 from jnlp_family.search.measure import choose_weight, limit_questions, ranked
-from jnlp_family.search.mixing import KEPT, PARAPHRASE, Mixed, choose_mixing
-from jnlp_family.search.paraphrase import pairs, without_common_words
-from jnlp_family.search.samples import SIZES, choose, prepare, samples
+from jnlp_family.search.paraphrase import pairs
+from jnlp_family.search.samples import SIZES, prepare, samples
 from jnlp_family.similarity import Split
 from jnlp_pretrain.corpus import fraction
 from jnlp_search.analyse import analyser
 from jnlp_search.fuse import convex, sort_by_score
 from jnlp_search.options import ANALYSER, Retriever
 from jnlp_search.query.candidates import CANDIDATES
-from jnlp_search.query.mixing import mixed_share
+from jnlp_search.query.mixing import mix
 from jnlp_search.query.scores import FEATURES, LOOKED_AT, WEIGHTS, Evidence, coverage, largeness, values
 
 if TYPE_CHECKING:
@@ -50,9 +49,6 @@ QUESTIONS = 500
 
 SECTIONS = (2_500, 4_500)
 """Rows of the headings and sections that are used: the rows before are for the final table of `paraphrase`."""
-
-HEADINGS = "headings"
-"""The name of the set whose questions in other words than their passage are used: those of other sets are final."""
 
 HITS = 10
 _RIDGE = 0.05
@@ -83,19 +79,18 @@ def keyword_queries(task: Retrieval, most: int = QUESTIONS, /) -> Retrieval:
     return Retrieval(task.passages, tuple(queries), tuple(relevant))
 
 
-def hits(asked: Iterable[Asked], retriever: Retriever, dense_weight: float, mixing: Sequence[float] = (), /) -> Hits:
+def hits(asked: Iterable[Asked], retriever: Retriever, dense_weight: float, /) -> Hits:
     """Return the first hits of each question as a search finds them.
 
     Args:
         asked: The questions.
         retriever: What is asked.
         dense_weight: The share of the cosines in the fusion.
-        mixing: The weights that tell when it is more.
     """
     rows: list[tuple[float, ...]] = []
     right, owner, ranks, sizes = [], [], [], []
     for one in asked:
-        fused, cosine = _candidates(one, retriever, dense_weight, mixing)
+        fused, cosine = _candidates(one, retriever, dense_weight)
         first = sort_by_score(fused)[:HITS]
         evidence = Evidence(_covered(one, first), cosine, len(one.weights), one.passages)
         best = max(fused.values(), default=0.0) or 1.0
@@ -124,16 +119,15 @@ def _covered(asked: Asked, first: Sequence[tuple[int, float]]) -> float:
     return coverage(asked.weights, [asked.words[place] for place, _ in first[:LOOKED_AT]])
 
 
-def _candidates(
-    asked: Asked, retriever: Retriever, weight: float, mixing: Sequence[float]
-) -> tuple[dict[int, float], float]:
+def _candidates(asked: Asked, retriever: Retriever, weight: float) -> tuple[dict[int, float], float]:
     """Return the fusion by place as `ask` makes it, and the largest cosine."""
     lexical = {} if retriever is Retriever.DENSE else dict(asked.lexical)
     dense = {} if retriever is Retriever.LEXICAL else _dense(asked, lexical)
-    share = 0.0 if not dense else 1.0
     if dense and lexical:
-        share = mixed_share(weight, mixing, _covered(asked, sort_by_score(lexical)), lexical, dense)
-    return convex(lexical, dense, share), max(dense.values(), default=0.0)
+        fused, _ = mix(lexical, dense, weight, _covered(asked, sort_by_score(lexical)))
+    else:
+        fused = convex(lexical, dense, 1.0 if dense else 0.0)
+    return fused, max(dense.values(), default=0.0)
 
 
 def _dense(asked: Asked, lexical: Mapping[int, float]) -> dict[int, float]:
@@ -240,56 +234,31 @@ def calibrate(data: Path, embedder: Embedder, dense_weight: float | None, /, *, 
     if dense_weight is None:
         lexical = ranked(jaquad.words, jaquad.queries)
         dense_weight = next(iter(choose_weight(lexical, jaquad.cosines, jaquad.task)))
-    made = {name: prepare(limit_questions(one, most), embedder) for name, one in answered(data).items()}
+    made = [prepare(limit_questions(one, most), embedder) for one in answered(data)]
     keywords = keyword_queries(jaquad.task)
-    sets = {KEPT: jaquad, "keywords": prepare(keywords, embedder), **made}
-    mixing, measured = choose_mixing(mixed(sets), dense_weight)
-    found = fitted(list(sets.values()), dense_weight, mixing)
-    found["measured"]["mixing"] = measured
-    return found
+    return fitted([jaquad, prepare(keywords, embedder), *made], dense_weight)
 
 
-def mixed(sets: Mapping[str, Prepared], /) -> dict[str, list[Mixed]]:
-    """Return the questions of sets over all of their passages; those in other words are by themselves."""
-    parts: dict[str, list[Mixed]] = {PARAPHRASE: []}
-    for name, own in sets.items():
-        texts = (own.task.passages[number] for number in own.task.relevant)
-        apart = without_common_words(zip(own.task.queries, texts, strict=True))
-        parts[name] = _mixed(choose(own, sorted({*range(len(own.queries))}.difference(apart))))
-        if name == HEADINGS:
-            parts[PARAPHRASE] = _mixed(choose(own, apart))
-    return parts
-
-
-def _mixed(prepared: Prepared) -> list[Mixed]:
-    every = samples(prepared, len(prepared.words) + 1, len(prepared.queries), answered=True)
-    return [
-        Mixed(one.lexical, _dense(one, one.lexical), _covered(one, sort_by_score(one.lexical)), one.right)
-        for one in every
-        if one.lexical and one.right is not None
-    ]
-
-
-def answered(data: Path, /) -> dict[str, Retrieval]:
+def answered(data: Path, /) -> list[Retrieval]:
     """Return questions that were not written for their passage: everyday and technical ones, and headings."""
-    found: dict[str, Retrieval] = {}
+    found = []
     everyday: dict[str, tuple[int, int | None]] = dict.fromkeys(("answers", "faq", "lawqa"), (0, None))
-    kinds: dict[str, dict[str, tuple[int, int | None]]] = {"everyday": everyday, HEADINGS: {"sections": SECTIONS}}
-    for name, sources in kinds.items():
+    headings: dict[str, tuple[int, int | None]] = {"sections": SECTIONS}
+    for sources in (everyday, headings):
         places: dict[str, int] = {}
         rows = [(question, places.setdefault(text, len(places))) for question, text in pairs(data, sources)]
-        found[name] = Retrieval(tuple(places), tuple(row[0] for row in rows), tuple(row[1] for row in rows))
-    return {name: one for name, one in found.items() if one.queries}
+        found.append(Retrieval(tuple(places), tuple(row[0] for row in rows), tuple(row[1] for row in rows)))
+    return [one for one in found if one.queries]
 
 
-def fitted(sets: Sequence[Prepared], dense_weight: float, mixing: Sequence[float] = (), /) -> dict[str, Any]:
+def fitted(sets: Sequence[Prepared], dense_weight: float, /) -> dict[str, Any]:
     """Return the weights of each retriever, and how well they hold."""
     asked = [one for own in sets for size in SIZES for one in samples(own, size, QUESTIONS)]
-    made: dict[str, Any] = {"dense_weight": dense_weight, "mixing": list(mixing)}
+    made: dict[str, Any] = {"dense_weight": dense_weight}
     measured: dict[str, Any] = {"questions": len(asked)}
     others: dict[str, list[float]] = {}
     for retriever in Retriever:
-        found = hits(asked, retriever, dense_weight, mixing)
+        found = hits(asked, retriever, dense_weight)
         made[retriever.value] = _rounded(fit(found))
         measured[retriever.value] = judge(found)
         if retriever is not Retriever.LEXICAL:

@@ -163,7 +163,7 @@ def _ask(
         and options.retriever is not Retriever.DENSE  # which reads no postings
         for own, manifest in zip(words, manifests, strict=True)
     )
-    return _Asked(wording, words, Question(queries, vector, share, options, scores.mixing, names, listed), scores)
+    return _Asked(wording, words, Question(queries, vector, share, options, names, listed), scores)
 
 
 def _views(

@@ -9,7 +9,7 @@ from jnlp_search.analyse import matched
 from jnlp_search.fuse import convex, sort_by_score
 from jnlp_search.options import GroupBy, Retriever
 from jnlp_search.query.joining import around, join, overlap
-from jnlp_search.query.mixing import mixed_share
+from jnlp_search.query.mixing import mix
 from jnlp_search.query.scores import LOOKED_AT, coverage
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ class Question:
         vector: float32 `[d]`; None for full text alone.
         dense_weight: The weight of the cosines in the fusion.
         options: How to search.
-        mixing: The model's weights of `mixing.SIGNALS`; none if it was not measured.
         analysers: The name of the analyser of each index.
         listed: For each index, whether its full text has the words that its analyser finds in a passage today.
     """
@@ -52,7 +51,6 @@ class Question:
     vector: FloatArray | None
     dense_weight: float
     options: SearchOptions
-    mixing: tuple[float, ...]
     analysers: tuple[str, ...]
     listed: tuple[bool, ...]
 
@@ -143,14 +141,16 @@ def _collect(views: Sequence[View], asked: Question, limit: int) -> Candidates:
             # What only the words found gets its exact cosine too.
             near = near | view.cosines(asked.vector, [chunk for chunk in words if chunk not in near])
             dense |= {(number, chunk): cosine for chunk, cosine in near.items()}
-    weight = 0.0 if asked.vector is None else 1.0 if not lexical else _weight(views, asked, lexical, dense)
-    return Candidates(lexical, dense, nearest, convex(lexical, dense, weight), weight)
+    if asked.vector is not None and lexical and asked.options.dense_weight is None:
+        fused, weight = mix(lexical, dense, asked.dense_weight, _covered(views, asked, lexical))
+    else:
+        weight = 0.0 if asked.vector is None else 1.0 if not lexical else asked.dense_weight
+        fused = convex(lexical, dense, weight)
+    return Candidates(lexical, dense, nearest, fused, weight)
 
 
-def _weight(views: Sequence[View], asked: Question, lexical: Mapping[Key, float], dense: Mapping[Key, float]) -> float:
-    """Return the weight of the cosines: the given one, or the model's, or more where they alone rank better."""
-    if asked.options.dense_weight is not None:
-        return asked.dense_weight
+def _covered(views: Sequence[View], asked: Question, lexical: Mapping[Key, float]) -> float:
+    """Return the share of the query's words, by weight, in one of the first passages of full text."""
     first = [key for key, _ in sort_by_score(lexical)[:LOOKED_AT]]
     covered = 0.0
     for number, view in enumerate(views):
@@ -162,7 +162,7 @@ def _weight(views: Sequence[View], asked: Question, lexical: Mapping[Key, float]
             for chunk, passage in passages.items()
         ]
         covered = max(covered, coverage(weights, found))
-    return mixed_share(asked.dense_weight, asked.mixing, covered, lexical, dense)
+    return covered
 
 
 def analysed_forms(asked: Question, number: int, text: str, /) -> frozenset[str]:

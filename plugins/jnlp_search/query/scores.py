@@ -93,13 +93,6 @@ LOOKED_AT = 3
 """Number of first passages whose best coverage is used."""
 
 
-FEW, ENOUGH = 0.3, 0.5
-"""Shares of a query's words in one passage: up to the first, the vectors alone decide; from the second, their usual
-share. On 198 questions without a word in common with their passage, over 1,500 passages, nDCG@10 of `tiny-search` rises
-from .0035 to .035, still under the .083 of the vectors alone; on 400 questions of JaQuAD it falls from .9509 to .9506
-(docs/log.md)."""
-
-
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """How well the best candidates fit a query.
@@ -146,21 +139,6 @@ def coverage(weights: Mapping[str, float], passages: Sequence[Collection[str]], 
     return max((sum(weights[word] for word in weights if word in words) / total for words in passages), default=0.0)
 
 
-def dense_share(share: float, covered: float, /) -> float:
-    """Return the weight of the vectors for a query: more than a model's usual one where full text found few words.
-
-    Args:
-        share: The model's.
-        covered: The share of the query's words, by weight, in one of the first passages of full text.
-
-    Example:
-        >>> dense_share(0.25, 0.9), dense_share(0.25, 0.4), dense_share(0.25, 0.1)
-        (0.25, 0.625, 1.0)
-    """
-    lacking = min(max((ENOUGH - covered) / (ENOUGH - FEW), 0.0), 1.0)
-    return share + (1 - share) * lacking
-
-
 def scores_of(measured: SearchScores | None, /) -> SearchScores:
     """Return the measured weights of a model, or the defaults for a model without any.
 
@@ -172,7 +150,7 @@ def scores_of(measured: SearchScores | None, /) -> SearchScores:
         own if len(own) == WEIGHTS else 2 * own if len(own) == len(FEATURES) else other
         for own, other in ((measured.hybrid, OTHER.hybrid), (measured.dense, OTHER.dense))
     )
-    return SearchScores(measured.dense_weight, hybrid, dense, measured.mixing)
+    return SearchScores(measured.dense_weight, hybrid, dense)
 
 
 def values(relative: float, evidence: Evidence, /) -> tuple[float, ...]:
