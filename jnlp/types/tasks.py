@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -136,5 +137,49 @@ class CallExecutor(Executor, Protocol):
             make: `"package.module:function"`.
             given: Its arguments; they are pickled, as are items and results.
             items: What to call the function with.
+        """
+        ...
+
+
+class Replicas(Protocol):
+    """Processes that answer questions, as many as there is work for; see `ReplicaExecutor`."""
+
+    most: int
+    """How many there can be at the same time; known once `start` has returned."""
+
+    def start(self) -> None:
+        """Return when some are ready; raise what they could not be started for. Called once, in any thread.
+
+        It returns also when they are no longer wanted.
+        """
+        ...
+
+    async def ask(self, item: Any, /) -> Any:
+        """Return the answer of one of them; if it is lost meanwhile, that of another."""
+        ...
+
+    async def ask_all(self, item: Any, /) -> dict[str, Any]:
+        """Return the answers of those that run, by their names."""
+        ...
+
+
+@runtime_checkable
+class ReplicaExecutor(Executor, Protocol):
+    """An executor that also holds replicas of a service, such as `jnlp serve`."""
+
+    def replicas(
+        self, settings: Settings, make: str, given: tuple[Any, ...], /, *, least: int, at_once: int
+    ) -> AbstractContextManager[Replicas]:
+        """Return a block with replicas that have not been started; its end ends them.
+
+        Each makes an asynchronous function by `make(settings, *given)`, where `settings` are those of one process, and
+        calls it with the items it is asked. Since an item may be asked again, a function changes nothing.
+
+        Args:
+            settings: Where they run; `workers` over 1 is how many there are at most.
+            make: `"package.module:function"`.
+            given: Its other arguments; they are pickled, as are items and answers.
+            least: How many there are without work.
+            at_once: Items that one answers at the same time, at most; there are more replicas before that is reached.
         """
         ...

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError
-from jnlp_ray.cluster import connected, ray_module
+from jnlp_ray.cluster import connected, first_line, ray_module
 from jnlp_ray.pool import TICK, surroundings
 from jnlp_ray.worker import settle
 
@@ -107,9 +107,8 @@ def _result(ray: Any, ref: Any) -> Any:
     except ray.exceptions.RayTaskError:
         raise
     except ray.exceptions.RayError as error:
-        reason = str(error).strip().partition("\n")[0].rstrip(".:")
         raise JnlpError(
-            f"workers of the Ray cluster ended {RETRIES + 1} times with one call: {reason}",
+            f"workers of the Ray cluster ended {RETRIES + 1} times with one call: {first_line(error)}",
             hint="they may be short of memory: more --threads means fewer at once; see the logs of Ray",
         ) from error
     if not ok:

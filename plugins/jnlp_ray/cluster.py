@@ -93,6 +93,16 @@ def nodes() -> list[dict[str, float]]:
     return [node["Resources"] for node in ray_module().nodes() if node["Alive"]]
 
 
+def first_line(error: BaseException, /) -> str:
+    """Return the first line of what Ray says of an error; logs and traces follow it.
+
+    Example:
+        >>> first_line(RuntimeError("The actor died."))
+        'The actor died'
+    """
+    return str(error).strip().partition("\n")[0].rstrip(".:")
+
+
 @contextmanager
 def connected(settings: Settings, /) -> Iterator[Cluster]:
     """Connect to the cluster of the settings for the time of a block; a connection that is there already stays.
@@ -153,7 +163,7 @@ def _connect(ray: Any, address: str | None) -> None:
         known = ConnectionError | RuntimeError | ValueError | OSError | ray.exceptions.RayError
         if not isinstance(error, known) and type(error) is not Exception:  # daemons that do not start raise the latter
             raise
-        raise _unusable(where, str(error).strip().partition("\n")[0].rstrip(".")) from error
+        raise _unusable(where, first_line(error)) from error
     finally:
         if main and before is not None:
             signal.signal(signal.SIGTERM, before)  # Ray's own would end the process without a word on the output

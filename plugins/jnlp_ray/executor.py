@@ -12,8 +12,10 @@ from jnlp_ray.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from jnlp.types import Apply, Failed, Job, Outcome, Record, Settings
+    from jnlp.types.tasks import Replicas
 
 
 class RayExecutor:
@@ -65,3 +67,19 @@ class RayExecutor:
         from jnlp_ray.calls import run_calls
 
         return run_calls(settings, make, given, items)
+
+    def replicas(
+        self, settings: Settings, make: str, given: tuple[Any, ...], /, *, least: int, at_once: int
+    ) -> AbstractContextManager[Replicas]:
+        """Connect to the cluster, with replicas that have not been started; see `jnlp_ray.replicas.replicas`.
+
+        Args:
+            settings: Where they run.
+            make: What makes the function that is called.
+            given: The arguments of `make` after the settings.
+            least: How many there are without work.
+            at_once: Items that one answers at the same time, at most.
+        """
+        from jnlp_ray.replicas import replicas
+
+        return replicas(settings, make, given, least=least, at_once=at_once)

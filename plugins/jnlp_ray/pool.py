@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, Self
 from jnlp.errors import JnlpError
 from jnlp.executors.answers import outcomes_of, work_of
 from jnlp.executors.ordered import Future
-from jnlp_ray.cluster import ray_module
+from jnlp_ray.cluster import first_line, ray_module
 from jnlp_ray.pieces import Piece
 from jnlp_ray.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from jnlp.types import Job, Record
+    from jnlp.types import Job, Record, Settings
     from jnlp.usage import Usage
     from jnlp_ray.cluster import Cluster
 
@@ -209,7 +209,7 @@ class Pool:
         self._lost += 1
         if self._lost >= MOST_LOST:
             raise JnlpError(
-                f"{MOST_LOST} workers of the Ray cluster ended one after the other: {_reason(error)}",
+                f"{MOST_LOST} workers of the Ray cluster ended one after the other: {first_line(error)}",
                 hint="they may be short of memory: fewer --workers, more --threads each; see the logs of Ray",
             ) from error
         again = [new for piece in worker.pieces for new in piece.lost()]
@@ -266,25 +266,34 @@ def surroundings() -> tuple[str, list[str], dict[str, str]]:
     return str(Path.cwd()), sys.path, variables
 
 
-def _message(job: Job, cluster: Cluster) -> tuple[str, str, list[str], dict[str, str]]:
-    """Return the arguments of `Worker`."""
-    settings = dataclasses.replace(
-        job.settings,
-        model=_place(job.settings.model),
+def settings_there(settings: Settings, cluster: Cluster, /) -> Settings:
+    """Return the settings of one worker.
+
+    Args:
+        settings: Those of this process.
+        cluster: Where it runs.
+
+    Example:
+        >>> settings_there(jnlp.Settings(executor="ray"), Cluster(gpus=False, cpus=4, limit=None)).threads
+        4
+    """
+    return dataclasses.replace(
+        settings,
+        model=_place(settings.model),
         device="cuda" if cluster.gpus else "cpu",
         workers=1,
         executor="local",
         ray_address=None,
         threads=cluster.cpus,
     )
-    sent = dataclasses.replace(job, settings=settings, model=_place(job.model))
+
+
+def _message(job: Job, cluster: Cluster) -> tuple[str, str, list[str], dict[str, str]]:
+    """Return the arguments of `Worker`."""
+    sent = dataclasses.replace(job, settings=settings_there(job.settings, cluster), model=_place(job.model))
     return sent.to_json(), *surroundings()
 
 
 def _place(model: str | None) -> str | None:
     """Return the whole path of a model's folder, or its name."""
     return str(Path(model).resolve()) if model is not None and Path(model).is_dir() else model
-
-
-def _reason(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".:")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from jnlp.engine import Engine
+    from jnlp.types import Settings
+    from jnlp_serve.job import Job
 
 ROUTES = ("meta", "page", "tasks", "search", "tei", "openai", "rerank")
 """The modules of `jnlp_serve.routes`; each has `add(app, service)`."""
@@ -69,6 +73,29 @@ def create_app(
     _answer_errors(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     app.add_middleware(Outer, service=service, log=log)
+    return app
+
+
+def loaded_app(job: Job, settings: Settings, /, *, log: Callable[[str], object] | None = None) -> FastAPI:
+    """Return the application of a worker process or a replica, its models loaded.
+
+    Args:
+        job: What is served.
+        settings: The settings of this process.
+        log: Called with each line of the access log.
+
+    Raises:
+        JnlpError: A model cannot be loaded.
+    """
+    from jnlp.engine import load
+
+    engine = load(**dataclasses.asdict(settings))
+    engine.converted = Path(job.shared) if job.shared else None
+    app = create_app(engine, job.indexes, job.options, models=job.models, log=log, load=False)
+    service: Service = app.state.service
+    service.load()
+    if service.problem is not None:
+        raise service.problem
     return app
 
 

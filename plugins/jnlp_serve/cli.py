@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jnlp_serve.job import Job
 
 _SECTION = "Service"
-_NOT_HERE = ("model", "executor", "ray_address")
+_NOT_HERE = ("model",)
 """Settings that are no flags of this command."""
 
 
@@ -74,10 +74,7 @@ def _job(call: Call) -> Job:
         options = dataclasses.replace(options, token=token)
     if options.idle is None and call.values["background"]:
         options = dataclasses.replace(options, idle=IDLE)
-    if options.idle and call.engine.settings.workers > 1:
-        raise UsageError(
-            "a service that leaves when it is idle is one process", hint="--idle 0, or leave --workers out"
-        )
+    _check_processes(call, options)
     job = Job(
         options=options,
         settings=call.engine.settings,
@@ -87,6 +84,29 @@ def _job(call: Call) -> Job:
     for task in {*job.models, *options.tasks}:
         call.engine.task(task)  # an unknown name is reported here
     return job
+
+
+def _check_processes(call: Call, options: ServeOptions) -> None:
+    """Refuse what several processes cannot do.
+
+    Raises:
+        UsageError: It is to leave when it is idle, or to run in the background; or the executor has no replicas.
+    """
+    from jnlp_serve.job import is_here, replica_executor
+
+    settings = call.engine.settings
+    elsewhere = not is_here(settings)
+    if options.idle and (elsewhere or settings.workers > 1):
+        raise UsageError(
+            "a service that leaves when it is idle is one process", hint="--idle 0, or leave --workers out"
+        )
+    if not elsewhere:
+        return
+    replica_executor(call.engine)
+    if call.values["background"]:
+        raise UsageError("a service in the background is one process of this machine", hint="leave --executor out")
+    if 1 < settings.workers < options.min_replicas:
+        raise UsageError(f"--min-replicas {options.min_replicas} is more than --workers {settings.workers}")
 
 
 serve = build_command(

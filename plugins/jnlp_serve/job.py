@@ -7,15 +7,20 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jnlp.engine import LOCAL, PROCESSES
 from jnlp.errors import UsageError
+from jnlp.executors.resident import RESIDENT
 from jnlp.executors.services import place_of
 from jnlp.options import build
 from jnlp.types import Settings
 from jnlp.types.options import to_json
+from jnlp.types.tasks import ReplicaExecutor
 from jnlp_serve.options import ServeOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from jnlp.engine import Engine
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,12 +45,42 @@ class Job:
         """Return the job as JSON."""
         return to_json({field.name: getattr(self, field.name) for field in dataclasses.fields(self)})
 
+    def behind(self) -> Job:
+        """Return the job of a process that is asked by the front alone, which checks token, host and origin."""
+        return dataclasses.replace(
+            self, options=dataclasses.replace(self.options, host="0.0.0.0", token=None, allow_anyone=True)
+        )
+
     @classmethod
     def from_json(cls, text: str, /) -> Job:
         """Return the job that `to_json` wrote."""
         values = json.loads(text)
         options = build(ServeOptions, values.pop("options"), where="serve")
         return cls(options, build(Settings, values.pop("settings"), where="settings"), **values)
+
+
+def is_here(settings: Settings, /) -> bool:
+    """Return whether this process serves itself, alone or with workers; else replicas of an executor do.
+
+    Example:
+        >>> is_here(jnlp.Settings(executor="ray"))
+        False
+    """
+    return settings.executor in (LOCAL, PROCESSES, RESIDENT)
+
+
+def replica_executor(engine: Engine, /) -> ReplicaExecutor:
+    """Return the executor of an engine, which holds the replicas.
+
+    Raises:
+        UsageError: There is none of that name, or it holds no replicas.
+    """
+    executor = engine.executor()
+    if not isinstance(executor, ReplicaExecutor):
+        raise UsageError(
+            f"--executor {engine.settings.executor} serves nothing", hint="--workers N starts N processes here"
+        )
+    return executor
 
 
 def named_indexes(given: Sequence[str], /) -> dict[str, str]:

@@ -30,6 +30,10 @@ AHEAD = 256
 """Lines that are in the queue at once."""
 
 
+NUMBERS = "jnlp.lines"
+"""The entry of a request's scope with the numbers of its lines, where it is a part of a file."""
+
+
 class Line(BaseModel):
     """One line of the input."""
 
@@ -65,8 +69,10 @@ async def stream_jsonl(request: Request, service: Service, lane: Lane, /, *, pai
     `max_bytes`.
     """
     waiting: deque[tuple[dict[str, Any], Work | str]] = deque()
+    numbers: list[int] | None = request.scope.get(NUMBERS)
     try:
-        async for number, raw in _lines(request, service.options.max_bytes):
+        async for at, raw in lines(request, service.options.max_bytes):
+            number = at if numbers is None else numbers[at - 1]
             waiting.append(await _submit(service, lane, number, raw, pairs=pairs))
             while len(waiting) >= AHEAD or (waiting and _is_done(waiting[0][1])):
                 yield await _row(*waiting.popleft())
@@ -110,23 +116,24 @@ def _is_done(work: Work | str) -> bool:
 
 async def _row(fields: dict[str, Any], work: Work | str) -> bytes:
     if isinstance(work, str):
-        return _line({**fields, "error": work})
+        return line_of({**fields, "error": work})
     try:
         (found,) = await asyncio.wrap_future(work.future)
     except JnlpError as error:
         found = error
     if isinstance(found, JnlpError):
-        return _line({**fields, "error": str(found)})
+        return line_of({**fields, "error": str(found)})
     if isinstance(found, BaseException):
         raise found
-    return _line({**fields, "result": found})
+    return line_of({**fields, "result": found})
 
 
-def _line(value: dict[str, Any]) -> bytes:
+def line_of(value: dict[str, Any], /) -> bytes:
+    """Return a line of the output."""
     return dumps(value).encode() + b"\n"
 
 
-async def _lines(request: Request, most: int) -> AsyncIterator[tuple[int, bytes | ApiError]]:
+async def lines(request: Request, most: int, /) -> AsyncIterator[tuple[int, bytes | ApiError]]:
     """Yield the lines of a body with their numbers from 1; empty ones are left out, one too long is an error."""
     number, rest, dropping = 0, b"", False
     async for part in request.stream():

@@ -6,12 +6,11 @@ import os
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from prometheus_client.core import Metric
+    from collections.abc import Iterator, Mapping
 
     from jnlp_serve.service import Service
 
@@ -22,6 +21,9 @@ BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 """Upper bounds of the histogram of texts in a batch."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+FRONT = frozenset({"jnlp_requests", "jnlp_request_seconds", "jnlp_requests_running", "jnlp_refused"})
+"""What the front of replicas counts; they count the rest."""
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 """The variable by which prometheus-client finds the folder of counts that several processes share."""
@@ -93,3 +95,32 @@ class _Live:
         yield CounterMetricFamily("jnlp_encoder_batches", "Batches of the encoder.", usage.batches)
         yield CounterMetricFamily("jnlp_texts_windowed", "Texts read in windows.", usage.windowed)
         yield CounterMetricFamily("jnlp_characters_cut", "Characters left out of long texts.", usage.cut)
+
+
+def merged(own: Metrics, others: Mapping[str, bytes], /) -> bytes:
+    """Return metrics, and what other processes count besides, with the label `replica`.
+
+    Args:
+        own: Those of this process.
+        others: What the others rendered, by their names.
+    """
+    ours = [family for family in own.registry.collect() if family.name in FRONT]
+    theirs: dict[str, Metric] = {}
+    for replica, text in sorted(others.items()):
+        for found in text_string_to_metric_families(text.decode()):
+            if found.name in FRONT or found.name.endswith("_created"):
+                continue
+            family = theirs.setdefault(found.name, Metric(found.name, found.documentation, found.type))
+            for sample in found.samples:
+                family.add_sample(sample.name, {**sample.labels, "replica": replica}, sample.value)
+    return generate_latest(_Given([*ours, *theirs.values()]))
+
+
+class _Given:
+    """Families of metrics as a registry gives them."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        return iter(self._families)

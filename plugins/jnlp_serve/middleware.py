@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from jnlp_serve.front import Front
     from jnlp_serve.service import Service
 
 FREE = frozenset({"/health", "/metrics", "/info", "/docs", "/openapi.json"})
@@ -39,11 +40,11 @@ class Outer:
 
     Args:
         app: The application.
-        service: Its service.
+        service: Its service, or the front of replicas.
         log: Called with each line of the access log; None writes no log.
     """
 
-    def __init__(self, app: ASGIApp, service: Service, log: Callable[[str], object] | None = None) -> None:
+    def __init__(self, app: ASGIApp, service: Service | Front, log: Callable[[str], object] | None = None) -> None:
         self._app, self._service, self._log = app, service, log
         self._gate = Gate(service.options)
         self._running = 0
@@ -95,7 +96,7 @@ class Outer:
             raise ApiError(503, "the service is stopping", headers={"Retry-After": "5"})
         if self._running >= service.options.max_requests:
             service.metrics.refused.labels("requests").inc()
-            raise overloaded(service.batcher.delay())
+            raise overloaded(service.delay())
         self._running += 1
         service.used = time.monotonic()
         service.metrics.running.inc()

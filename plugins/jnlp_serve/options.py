@@ -46,3 +46,6 @@ class ServeOptions:
         float | None,
         Option("Leave after SECONDS without a request; 0: never. Default: never; in the background 3600.", ge=0),
     ] = None
+    min_replicas: Annotated[
+        int, Option("With --executor ray: processes that run without work too; --workers is the most.", ge=1)
+    ] = 1

@@ -12,15 +12,16 @@ import tempfile
 import threading
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from jnlp.errors import JnlpError
-from jnlp_serve.app import create_app
-from jnlp_serve.job import Job
+from jnlp_serve.app import create_app, loaded_app
+from jnlp_serve.front import Front
+from jnlp_serve.job import Job, is_here, replica_executor
 from jnlp_serve.metrics import SHARED
+from jnlp_serve.options import TOKEN_VARIABLE
 from jnlp_serve.protocol import Protocol
 from jnlp_serve.resident import Resident
 from jnlp_serve.security import check_exposure, is_loopback
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from jnlp.engine import Engine
+    from jnlp_serve.loading import Loading
     from jnlp_serve.options import ServeOptions
     from jnlp_serve.service import Service
 
@@ -54,11 +56,13 @@ def run(job: Job, engine: Engine, /, *, quiet: bool = False) -> None:
         _say(job, address)
     with ExitStack() as stack:
         stack.callback(listener.close)
-        if job.settings.workers > 1:
+        if not is_here(job.settings):
+            _run_replicas(job, engine, listener, stack)
+        elif job.settings.workers > 1:
             _run_workers(job, listener, stack)
         else:
             app = create_app(engine, job.indexes, job.options, models=job.models, log=log_line)
-            server = _Server(_config(job, app), app)
+            server = _Server(_config(job, app), app.state.service)
             stack.enter_context(Resident(app.state.service, address, server.stop))
             server.run([listener])
             if app.state.service.problem is not None:
@@ -74,18 +78,10 @@ def worker() -> FastAPI:
     Raises:
         JnlpError: A model cannot be loaded.
     """
-    from jnlp.engine import load
-
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True, name="jnlp-parent").start()
     job = Job.from_json(os.environ[VARIABLE])
-    settings = dataclasses.asdict(job.settings)
-    engine = load(**{**settings, "workers": 1})
-    engine.converted = Path(job.shared) if job.shared else None
-    app = create_app(engine, job.indexes, job.options, models=job.models, log=log_line, load=False)
+    app = loaded_app(job, dataclasses.replace(job.settings, workers=1), log=log_line)
     service: Service = app.state.service
-    service.load()
-    if service.problem is not None:
-        raise service.problem
     Resident(service, "", lambda: os.kill(os.getppid(), signal.SIGTERM)).__enter__()  # until the process ends
     return app
 
@@ -105,17 +101,17 @@ def log_line(line: str, /) -> None:
 class _Server(uvicorn.Server):
     """A server that answers 503 on `/health` from the moment it is asked to stop."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+    def __init__(self, config: uvicorn.Config, service: Loading) -> None:
         super().__init__(config)
-        self._app = app
-        app.state.service.on_problem = self.stop
+        self._service = service
+        service.on_problem = self.stop
 
     def stop(self) -> None:
         """End after the requests that are running."""
         self.should_exit = True
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        self._app.state.service.stopping = True
+        self._service.stopping = True
         super().handle_exit(sig, frame)
 
 
@@ -149,6 +145,23 @@ def _run_workers(job: Job, listener: socket.socket, stack: ExitStack) -> None:
         job, "jnlp_serve.server:worker", factory=True, workers=count, timeout_worker_healthcheck=WORKER_SECONDS
     )
     Multiprocess(config, [listener]).run()
+
+
+def _run_replicas(job: Job, engine: Engine, listener: socket.socket, stack: ExitStack) -> None:
+    """Serve from processes elsewhere; this one hands on requests."""
+    least, at_once = job.options.min_replicas, job.options.max_requests
+    os.environ.pop(TOKEN_VARIABLE, None)  # replicas get the environment, and need no token
+    replicas = stack.enter_context(
+        replica_executor(engine).replicas(
+            job.settings, "jnlp_serve.replica:make", (job.behind().to_json(),), least=least, at_once=at_once
+        )
+    )
+    front = Front(job.options, replicas, log=log_line)
+    server = _Server(_config(job, front.app, lifespan="off"), front)
+    threading.Thread(target=front.load, daemon=True, name="jnlp-load").start()
+    server.run([listener])
+    if front.problem is not None:
+        raise front.problem
 
 
 def _listen(options: ServeOptions) -> socket.socket:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,11 +15,13 @@ from jnlp_serve.batching import Batcher, Lane, Overloaded
 from jnlp_serve.embedding import EmbedKey, ServedModels, embed_lane, states_lane
 from jnlp_serve.errors import ApiError, api_error
 from jnlp_serve.indexes import Indexes
+from jnlp_serve.loading import Loading
 from jnlp_serve.metrics import Metrics
 from jnlp_serve.predicting import predict_lane
+from jnlp_serve.waiting import answer_of, late
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from starlette.requests import Request
 
@@ -37,7 +38,7 @@ LANES = 64
 
 
 @dataclass
-class Service:
+class Service(Loading):
     """What the routes of one application share.
 
     Args:
@@ -53,12 +54,6 @@ class Service:
     models: Mapping[str, str]
     metrics: Metrics
     batcher: Batcher
-    ready: bool = False
-    problem: JnlpError | None = None
-    stopping: bool = False
-    used: float = field(default_factory=time.monotonic)
-    """When the last request came."""
-    on_problem: Callable[[], None] = lambda: None
     _lanes: OrderedDict[tuple[Any, ...], Lane] = field(default_factory=OrderedDict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -136,13 +131,6 @@ class Service:
 
     # --- running -----------------------------------------------------------------------------------------------
 
-    def check_ready(self) -> None:
-        """Raise the 503 of a service that is loading, or could not load."""
-        if self.problem is not None:
-            raise ApiError(503, f"the service could not start: {self.problem.message}", hint=self.problem.hint)
-        if not self.ready:
-            raise ApiError(503, "models are being loaded", headers={"Retry-After": "1"})
-
     def check_count(self, texts: Sequence[Any], /, where: str = "inputs") -> None:
         """Refuse too many texts, or none."""
         if not texts:
@@ -180,19 +168,9 @@ class Service:
 
     async def _await(self, request: Request, work: Work) -> list[Any]:
         done = asyncio.wrap_future(work.future)
-        if done.done():
-            return done.result()
-        gone = asyncio.ensure_future(_gone(request))
-        both: set[asyncio.Future[Any]] = {done, gone}
         try:
-            await asyncio.wait(both, timeout=self.options.timeout, return_when=asyncio.FIRST_COMPLETED)
-            if done.done():
-                return done.result()
-            if gone.done():
-                raise ApiError(499, "the client has gone")
-            raise self._late()
+            return await answer_of(done, request.receive, self.options.timeout)
         finally:
-            gone.cancel()
             if not done.done():
                 self.batcher.cancel(work)
 
@@ -210,27 +188,13 @@ class Service:
                 return await run_sync(lambda: function(*arguments, **named), abandon_on_cancel=True)
         except JnlpError as error:
             raise api_error(error) from error
-        raise self._late()
-
-    def _late(self) -> ApiError:
-        """Return the error of a request that takes too long."""
-        return ApiError(
-            504, f"the request took longer than {self.options.timeout:g} s", hint="send fewer texts, or shorter ones"
-        )
+        raise late(self.options.timeout)
 
     # --- start and end -----------------------------------------------------------------------------------------
 
-    def load(self) -> None:
-        """Load the models, then be ready; a failure is kept for `/health`, and `on_problem` is called."""
-        try:
-            self._load()
-            self.ready = True
-        except JnlpError as error:
-            self.problem = error
-        finally:
-            if not self.ready:
-                self.problem = self.problem or JnlpError("a bug, see the log")
-                self.on_problem()
+    def delay(self) -> float:
+        """Return the seconds of work that wait."""
+        return self.batcher.delay()
 
     def _load(self) -> None:
         wanted = {*self.models, *self.options.tasks} - {EMBED, SEARCH}
@@ -284,9 +248,3 @@ def overloaded(seconds: float, /) -> ApiError:
         headers={"Retry-After": str(again)},
         code="rate_limit_exceeded",
     )
-
-
-async def _gone(request: Request) -> None:
-    """Return when the client has disconnected."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

@@ -1,20 +1,21 @@
 """What a Ray cluster costs and gains: overhead against a local run, scaling with a fake encoder, the driver's memory.
 
 `python -m tests.benchmarks.scaling [--actors 1,8,64] [--write]` prints Markdown tables, and writes them into the page.
-The nodes are simulated: one raylet that says it has so many cores. The fake encoder sleeps for a known time a record,
-one chunk at a time, so that what is measured is all that is around an encoder, on the cores of one machine.
+The nodes are simulated: raylets of this machine, each of which says it has up to 16 cores. The fake encoder sleeps for
+a known time a record, one chunk at a time, so that what is measured is all that is around an encoder, on the cores of
+one machine. `--parts` chooses among the tables: scaling, driver, overhead.
 """
 
 from __future__ import annotations
 
 import argparse
-import logging
+import datetime
 import os
-import resource
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import jnlp
@@ -25,10 +26,12 @@ from tests.benchmarks.report import PAGE, between
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-ACTORS, SECONDS = (1, 8), 15.0
+ACTORS, SECONDS = (1, 8, 64), 20.0
+NODE = 16  # cores of a simulated node, at most
 COST = 0.005  # seconds of a record: about what an encoder of 30m parameters takes for a paragraph on two cores
-OVERHEAD = 6_000  # records of the comparison with a local run
-LENGTHS = (50_000, 200_000)  # records of the runs in which the driver's memory is looked at
+OVERHEAD = 20_000  # records of the comparison with a local run: 100 s
+LENGTHS = (10_000, 100_000, 1_000_000)  # records of the runs in which the driver's memory is looked at
+STORE = 100_000_000  # bytes of a node's object store
 TEXT = "番目の文です。今日は天気がよいので、みんなで公園に行きました。帰りに駅前の店で買い物をしました。"
 
 
@@ -68,15 +71,19 @@ def records(count: int) -> Iterator[jnlp.Record]:
     return (jnlp.Record(f"r{number}", f"{number}{TEXT}") for number in range(count))
 
 
-def memory() -> float:
-    """Return this process's memory in MB, as it is now."""
-    with open("/proc/self/status", encoding="ascii") as file:  # noqa: PTH123
-        (line,) = [line for line in file if line.startswith("VmRSS")]
+def reset_peak() -> None:
+    """Let this process's peak memory count from here."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak() -> float:
+    """Return this process's peak memory in MB."""
+    (line,) = [line for line in Path("/proc/self/status").read_text("utf-8").splitlines() if line.startswith("VmHWM")]
     return int(line.split()[1]) / 1000
 
 
 def timed(nlp: jnlp.Engine, count: int, cost: float) -> tuple[float, float, float]:
-    """Return the seconds of a run on workers that have started, the driver's processor seconds, and its memory."""
+    """Return the seconds of a run on workers that have started, the driver's processor seconds, and its peak memory."""
     from jnlp_ray.cluster import connected
     from jnlp_ray.pool import Pool
 
@@ -84,12 +91,13 @@ def timed(nlp: jnlp.Engine, count: int, cost: float) -> tuple[float, float, floa
     with connected(job.settings) as cluster, Pool(job, cluster, nlp.usage) as pool:
         while pool.started < cluster.room():
             time.sleep(0.1)
+        reset_peak()
         start, before, done = time.perf_counter(), time.process_time(), 0
         shape = {"width": max(cluster.room() // 4, 1), "weight": FAKE.weight}
         for _ in run(pool.submit, records(count), pool.window, **shape):
             done += 1
         assert done == count
-        return time.perf_counter() - start, time.process_time() - before, memory()
+        return time.perf_counter() - start, time.process_time() - before, peak()
 
 
 def overhead() -> list[str]:
@@ -132,61 +140,62 @@ def scaling(actors: Sequence[int]) -> list[str]:
 
 def driver() -> list[str]:
     """Measure the driver alone: records that cost nothing, and its memory."""
-    rows = ["| records that cost nothing, 8 workers | records/s | driver's memory at the end, MB |", "|---|---|---|"]
-    with machine(8):
-        nlp = jnlp.load(executor="ray", workers=8, threads=1, device="cpu")
+    rows = ["| records that cost nothing, 4 workers | records/s | the driver's peak memory, MB |", "|---|---|---|"]
+    with machine(4):
+        nlp = jnlp.load(executor="ray", workers=4, threads=1, device="cpu")
         for total in LENGTHS:
             took, _, held = timed(nlp, total, 0.0)
             rows.append(f"| {total:,} | {total / took:,.0f} | {held:,.0f} |")
-    return [
-        *rows,
-        "",
-        f"The driver's peak over all: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000:,.0f} MB.",
-    ]
+    return rows
 
 
-class machine:  # noqa: N801
-    """A cluster of one node that says it has so many cores.
+@contextmanager
+def machine(cores: int) -> Iterator[None]:
+    """Connect to a cluster of simulated nodes with so many cores; its head has none."""
+    import ray
+    from ray.cluster_utils import Cluster
 
-    Args:
-        cores: How many.
-    """
+    from jnlp_ray.cluster import connected
 
-    def __init__(self, cores: int) -> None:
-        self._cores = cores
-
-    def __enter__(self) -> None:
-        import ray
-
-        quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "include_dashboard": False}
-        for last in (False, False, True):  # where a machine is busy, Ray's daemons may not start in time
-            try:
-                ray.init(address="local", num_cpus=self._cores, object_store_memory=500_000_000, **quiet)
-            except Exception:
-                if last:
-                    raise
-                ray.shutdown()
-            else:
-                return
-
-    def __exit__(self, *_: object) -> None:
-        import ray
-
+    cluster = Cluster()
+    try:
+        add_node(cluster, 0)
+        for begun in range(0, cores, NODE):
+            add_node(cluster, min(NODE, cores - begun))
+        with connected(jnlp.Settings(executor="ray", ray_address=cluster.address)):
+            yield
+    finally:
         ray.shutdown()
+        cluster.shutdown()
+
+
+def add_node(cluster: Any, cores: int) -> None:
+    """Add a node; where a machine is busy, Ray's daemons may not start in time, so this tries again."""
+    for last in (False, False, True):
+        try:
+            cluster.add_node(num_cpus=cores, object_store_memory=STORE, include_dashboard=False)
+        except Exception:
+            if last:
+                raise
+        else:
+            return
 
 
 def main() -> None:
     """Print the tables; with `--write`, put them between the page's marks too."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--actors", default=",".join(map(str, ACTORS)), help="numbers of workers to measure")
+    parser.add_argument("--parts", default="scaling,driver,overhead", help="tables to measure")
     parser.add_argument("--write", action="store_true", help="write the tables into docs/benchmarks.md")
     given = parser.parse_args()
     actors = [int(part) for part in given.actors.split(",")]
     parts: list[str] = []
-    for rows in (lambda: scaling(actors), driver, overhead):
-        parts.append("\n".join(rows()))
+    tables = {"scaling": lambda: scaling(actors), "driver": driver, "overhead": overhead}
+    for name in given.parts.split(","):
+        parts.append("\n".join(tables[name]()))
         print(parts[-1], end="\n\n", flush=True)
-    parts.append(f"Load of the machine meanwhile: {os.getloadavg()[2]:.0f} on {os.cpu_count()} cores.")
+    today = datetime.datetime.now(tz=datetime.UTC).date()
+    parts.append(f"Load of the machine meanwhile: {os.getloadavg()[2]:.0f} on {os.cpu_count()} cores, {today}.")
     print(parts[-1])
     made = "\n\n".join(parts)
     if given.write:
