@@ -150,6 +150,24 @@ def test_candidates_that_were_cross_validated_are_compared_on_all_rows():
     assert why.endswith("on 44 rows with those of cross-validation")
 
 
+def test_a_better_macro_f1_does_not_pay_for_a_lower_accuracy():
+    goal = Goal(("a", "b"), ProblemType.SINGLE_LABEL)
+    truth = np.asarray([0] * 180 + [1] * 20)
+    always = np.tile(np.asarray([[4.0, 0.0]], dtype=np.float32), (200, 1))
+    eager = always.copy()
+    eager[160:] = [0.0, 4.0]  # all of the rare label, and as many of the other
+    first = Candidate("linear", always, None, 1.0, 0.0)
+    second = Candidate("finetune", eager, None, 1.0, 0.0)
+    assert choose([first, second], truth, goal)[0] is second  # as accurate
+    eager[159] = [0.0, 4.0]
+    kept, why = choose([first, second], truth, goal)
+    assert kept is first
+    assert why == (
+        "finetune is less accurate (0.895 against 0.900), though its mean of accuracy and macro F1 is better:"
+        " 0.846 against 0.687"
+    )
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,11 @@ import jnlp
 from jnlp.cli import build_cli
 from jnlp.encoder.linear_classifier import save_linear
 from jnlp.encoder.load import load_embedder
-from jnlp.encoder.ngrams import codes, count, learn, overlaps
+from jnlp.encoder.ngrams import OVERLAPS, codes, count, learn, overlaps
 from jnlp.errors import JnlpError, MissingHeadError, RecordError
 from jnlp.models.folder import BUILTIN
 from jnlp.testing import make_model
-from jnlp.training.classifier.linear import STRENGTHS, Choice, Search, fit_linear, read_features, search
+from jnlp.training.classifier.linear import PLAIN, STRENGTHS, Choice, Search, fit_linear, read_features, search
 from jnlp.training.classifier.solver import factors, solve
 from jnlp.training.classifier.targets import goal, typed
 from jnlp.training.classifier.trainer import ClassifierOptions, ClassifierTrainer
@@ -134,6 +135,50 @@ def test_the_choice_is_made_on_folds_that_share_no_text():
     found = search(read_features(rows, None), typed(rows, SINGLE), goal(rows, SINGLE))
     assert found.choice.strength in STRENGTHS
     assert found.loss == found.tried[found.choice] < 0.69  # that of a guess
+
+
+def test_no_choice_is_less_accurate_than_ngrams_alone(monkeypatch):
+    rng = random.Random(1)
+    words = [word for some in WORDS.values() for word in some]
+    # the texts hardly say which ones are rare: finding some of them costs accuracy
+    rows = [
+        Example(f"{rng.choice(words)}。{rng.choice(words)}と{n}番", ("良い", "悪い")[rng.random() < 0.2])
+        for n in range(240)
+    ]
+    features, wanted = read_features(rows, None), goal(rows, SINGLE)
+    targets = wanted.targets(rows)
+    chosen = search(features, rows, wanted)
+    monkeypatch.setattr("jnlp.training.classifier.linear.STRENGTHS", (1.0,))
+    monkeypatch.setattr("jnlp.training.classifier.linear._COARSE", (1.0,))
+    plain = search(features, rows, wanted)
+    assert plain.choice == PLAIN
+    assert accuracy(chosen, targets) >= accuracy(plain, targets)
+
+
+def accuracy(found: Search, targets: np.ndarray) -> float:
+    assert found.logits is not None
+    return float((found.logits.argmax(axis=1) == targets).mean())
+
+
+def test_numbers_of_few_pairs_are_ranked_as_the_cosine_ranks_them(embedder):
+    rng = random.Random(2)
+    words = [word for some in WORDS.values() for word in some]
+    rows = [Example((rng.choice(words) + "こと", rng.choice(words) + "もの"), 0.0) for _ in range(30)]
+    features = read_features(rows, load_embedder(embedder))
+    cosine = features.dense[:, -OVERLAPS - 1]
+    noise = np.random.default_rng(0).normal(size=30) * 2
+    rows = [Example(row.text, float(5 * place + n)) for row, place, n in zip(rows, cosine, noise, strict=True)]
+    wanted = goal(rows, REGRESSION)
+    found = search(features, rows, wanted)
+    assert found.choice.cosine > 1
+    model = fit_linear(features, wanted.targets(rows), wanted, found)
+    even = Search(replace(found.choice, cosine=1.0), 0.0, 1.0, {})
+    less = fit_linear(features, wanted.targets(rows), wanted, even)
+    assert alike(features.logits(model)[:, 0], cosine) > alike(features.logits(less)[:, 0], cosine)
+
+
+def alike(first: np.ndarray, second: np.ndarray) -> float:
+    return float(np.corrcoef(first, second)[0, 1])
 
 
 # --- the folder ------------------------------------------------------------------------------------------------

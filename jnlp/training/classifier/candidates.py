@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jnlp.training.classifier.evaluation import balanced_score, measure
+from jnlp.training.classifier.evaluation import balanced_score, both_scores, measure
 from jnlp.types import ProblemType
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def choose(
     """Return the candidate to keep, and why.
 
     A fine-tuned model has to lead by more than one standard error of the difference: its epoch was chosen on these
-    very rows, so its score is too good. Where all of them say something of the training rows without having seen them,
-    they are compared on these too: few rows have very few to validate on.
+    very rows, so its score is too good. Nor may it pay for that with accuracy. Where all of them say something of the
+    training rows without having seen them, they are compared on these too: few rows have very few to validate on.
 
     Args:
         candidates: The cheapest first.
@@ -102,11 +102,21 @@ def choose(
         figures = (
             f"{balanced_score(other.valid, truth, goal):.3f} against {balanced_score(best.valid, truth, goal):.3f}"
         )
-        if lead > error:
+        if lead > error and (less := _less_accurate(other, best, truth, goal)):
+            why = f"{other.name} is {less}, though its {name} is better: {figures}"
+        elif lead > error:
             best, why = other, f"its {name} is the best by more than chance: {figures}"
         else:
             why = f"{other.name} is not better by more than chance ({name} {figures})"
     return best, why
+
+
+def _less_accurate(one: Candidate, other: Candidate, truth: NDArray[np.generic], goal: Goal) -> str:
+    """Return how much less accurate one is than the other, in words, or nothing if it is not."""
+    if goal.problem is ProblemType.REGRESSION:
+        return ""
+    first, second = (both_scores(model.valid, truth, goal)[0] for model in (one, other))
+    return f"less accurate ({first:.3f} against {second:.3f})" if first < second else ""
 
 
 def compared(

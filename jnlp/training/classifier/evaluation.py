@@ -140,10 +140,15 @@ def balanced_score(logits: Floats, targets: NDArray[np.generic], goal: Goal, /) 
     """
     if goal.problem is ProblemType.REGRESSION:
         return main_score(logits, targets, goal)
+    return sum(both_scores(logits, targets, goal)) / 2
+
+
+def both_scores(logits: Floats, targets: NDArray[np.generic], goal: Goal, /) -> tuple[float, float]:
+    """Return the accuracy (multi-label: micro F1) and macro F1 of labels."""
     figures = measure(logits, targets, goal, draws=0)["metrics"]
     assert isinstance(figures, Mapping)
-    other = "accuracy" if goal.problem is ProblemType.SINGLE_LABEL else "micro_f1"
-    return float(figures["macro_f1"] + figures[other]) / 2
+    first = "accuracy" if goal.problem is ProblemType.SINGLE_LABEL else "micro_f1"
+    return float(figures[first]), float(figures["macro_f1"])
 
 
 def _single(probable: Floats, targets: NDArray[np.generic]) -> dict[str, float]:

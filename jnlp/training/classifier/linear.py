@@ -3,8 +3,8 @@
 The features are in blocks, each with a weight: the n-grams, the vectors, and of pairs the overlap of their texts. The
 weights and the strength of the penalty are chosen by cross-validation on the training rows, by the log loss after
 calibration (of numbers the squared error). Of what is within one standard error of the least loss, labels take the best
-accuracy and macro F1 (of few rows, the least loss), numbers the strongest penalty: it ranks best. What was tried is in
-docs/log.md.
+accuracy and macro F1 (of few rows, the least loss) among what is as accurate as n-grams alone, numbers the strongest
+penalty: it ranks best. What was tried is in docs/log.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jnlp.encoder.linear_classifier import Linear, dense_features
 from jnlp.encoder.ngrams import OVERLAPS, Vocabulary, count, learn
 from jnlp.encoder.windows import probabilities
 from jnlp.training.calibration import fit_temperature, row_losses
-from jnlp.training.classifier.evaluation import balanced_score
+from jnlp.training.classifier.evaluation import both_scores
 from jnlp.training.classifier.solver import factors, solve
 from jnlp.training.splits import components
 from jnlp.types import ProblemType
@@ -63,13 +63,21 @@ class Choice:
         vectors: Of the vectors.
         overlap: Of the cosine and the overlap of a pair's texts.
         strength: The weight of the loss against the penalty.
+        cosine: Of the cosine within the overlap.
     """
 
     ngrams: float
     vectors: float
     overlap: float
     strength: float
+    cosine: float = 1.0
 
+
+PLAIN = Choice(1.0, 0.0, 0.0, 1.0)
+"""N-grams alone at scikit-learn's default strength: no other choice may be less accurate in cross-validation."""
+
+_COSINE = 10.0
+"""The weight of the cosine where numbers of pairs are fitted: few rows change it little."""
 
 _TUNED = tuple(Choice(ngrams, 1.0, 0.0, 1.0) for ngrams in (0.0, 0.3, 1.0, 3.0, 10.0))
 """The block weights that are tried with a tuned embedder."""
@@ -127,13 +135,16 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How well a choice does: its loss, the temperature of its logits, these, the loss's standard error, its score."""
+    """How well a choice does: its loss, the temperature of its logits, these, the loss's standard error, its scores.
+
+    The scores are accuracy (of several labels micro F1) and macro F1; of numbers there are none.
+    """
 
     loss: float
     temperature: float
     logits: Matrix
     error: float = 0.0
-    score: float = 0.0
+    scores: tuple[float, float] = (0.0, 0.0)
 
 
 def read_features(examples: Sequence[Example], embedder: Vectorizer | None, /) -> Features:
@@ -172,7 +183,7 @@ def search(
     folds, dense = tuned or (folds_of(chosen, rng), [])
     trial = _Trial(features.take(rows), chosen, goal, folds, weights, dense)
     tried: dict[Choice, Verdict] = {}
-    for blocks in _TUNED if tuned else _blocks(features):
+    for blocks in _TUNED if tuned else _blocks(features, goal):
         tried |= trial.judge(blocks, _COARSE)
     best = min(tried, key=lambda choice: tried[choice].loss)
     tried |= trial.judge(best, tuple(strength for strength in STRENGTHS if strength not in _COARSE))
@@ -183,7 +194,9 @@ def search(
     elif goal.problem is ProblemType.REGRESSION:
         best = min(enough, key=lambda choice: (choice.strength, choice.ngrams, tried[choice].loss))
     else:
-        best = max(enough, key=lambda choice: (tried[choice].score, -tried[choice].loss))
+        floor = tried[PLAIN].scores[0] if PLAIN in tried else 0.0
+        accurate = [choice for choice in enough if tried[choice].scores[0] >= floor] or [PLAIN]
+        best = max(accurate, key=lambda choice: (sum(tried[choice].scores), -tried[choice].loss))
     found = tried[best]
     losses = {choice: verdict.loss for choice, verdict in tried.items()}
     logits = found.logits.astype(np.float32) if len(rows) == len(examples) else None
@@ -326,25 +339,27 @@ class _Trial:
             temperature = fit_temperature(logits, self.targets, self.goal.problem)
             losses = row_losses(logits, self.targets, self.goal.problem, temperature)
             return self._assess(
-                losses, temperature, logits, balanced_score(logits.astype(np.float32), self.targets, self.goal)
+                losses, temperature, logits, both_scores(logits.astype(np.float32), self.targets, self.goal)
             )
         moved = logits - logits.mean()
         slope = float((moved * self.aims).sum() / max(float((moved * moved).sum()), 1e-12))
         if slope <= 0:
             return Verdict(1.0, 1.0, logits)
-        return self._assess(((self.aims - slope * moved) ** 2)[:, 0], 1 / slope, logits, 0.0)
+        return self._assess(((self.aims - slope * moved) ** 2)[:, 0], 1 / slope, logits, (0.0, 0.0))
 
     @staticmethod
-    def _assess(losses: Matrix, temperature: float, logits: Matrix, score: float) -> Verdict:
-        return Verdict(float(losses.mean()), temperature, logits, float(losses.std()) / len(losses) ** 0.5, score)
+    def _assess(losses: Matrix, temperature: float, logits: Matrix, scores: tuple[float, float]) -> Verdict:
+        return Verdict(float(losses.mean()), temperature, logits, float(losses.std()) / len(losses) ** 0.5, scores)
 
 
-def _blocks(features: Features) -> list[Choice]:
+def _blocks(features: Features, goal: Goal) -> list[Choice]:
     """Return the block weights to try."""
     if features.pairs:
         vectors = (0.03, 0.1, 0.3) if features.dense.shape[1] > OVERLAPS else (0.0,)
-        return [Choice(ngrams, weight, 1.0, 1.0) for ngrams in (0.0, 0.3) for weight in vectors]
-    return [Choice(1.0, weight, 0.0, 1.0) for weight in ((0.0, 0.3, 1.0, 3.0) if features.dense.shape[1] else (0.0,))]
+        cosine = _COSINE if goal.problem is ProblemType.REGRESSION else 1.0
+        return [Choice(ngrams, weight, 1.0, 1.0, cosine) for ngrams in (0.0, 0.3) for weight in vectors]
+    weights = (0.0, 0.1, 0.3, 1.0, 3.0) if features.dense.shape[1] else (0.0,)
+    return [replace(PLAIN, vectors=weight) for weight in weights]
 
 
 def _scaling(features: Features, choice: Choice) -> tuple[Matrix, Matrix]:
@@ -366,6 +381,8 @@ def _scaling(features: Features, choice: Choice) -> tuple[Matrix, Matrix]:
         scale[part] = np.sqrt(choice.vectors / max(float(variance[part].sum()), 1e-12))
     own = variance[vectors:]
     scale[vectors:] = np.sqrt(choice.overlap / max(1, len(own))) / np.sqrt(np.maximum(own, 1e-8))
+    if len(own) > OVERLAPS:
+        scale[vectors] *= np.sqrt(choice.cosine)
     return centre, scale
 
 

@@ -125,6 +125,7 @@ def choice_facts(found: Search, options: ClassifierOptions, device: str, vectors
             "ngrams": choice.ngrams,
             "vectors": choice.vectors,
             "overlap": choice.overlap,
+            "cosine": choice.cosine,
             "strength": choice.strength,
             "cross_validated_loss": found.loss,
         },
