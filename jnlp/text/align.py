@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _COPIED = -1  # in `_stops`: the piece is a copy, and its stop follows from its length
+_NONE, _FIRST, _WHOLE = array("q"), array("q", [0]), array("q", [_COPIED])
+"""The pieces of all texts of one copied piece, which share them: no `Aligned` changes its arrays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +241,8 @@ def retext(source: str, text: str, /) -> Aligned:
     if len(source) != len(text):
         raise ValueError(f"lengths differ: {len(source)} and {len(text)}")
     if not text:
-        return Aligned("", 0, array("q"), array("q"), array("q"))
-    return Aligned(text, len(text), array("q", [0]), array("q", [0]), array("q", [_COPIED]))
+        return Aligned("", 0, _NONE, _NONE, _NONE)
+    return Aligned(text, len(text), _FIRST, _FIRST, _WHOLE)
 
 
 def compose(inner: Aligned, outer: Aligned, /) -> Aligned:

@@ -55,6 +55,8 @@ class Decision:
 
 def by_category(matches: Sequence[Match], /) -> dict[str, float]:
     """Return 1 - ∏(1 - severity) over the distinct words of each category."""
+    if not matches:
+        return {}
     words: dict[str, dict[str, float]] = {}
     for match in matches:
         words.setdefault(match.entry.category, {})[match.entry.word] = match.entry.severity

@@ -174,6 +174,8 @@ def judge(
 
 def _apart(matches: Sequence[Match], options: ToxicityOptions) -> tuple[list[Match], list[Match]]:
     """Return the matches that count, and those that are only signs (self-harm)."""
+    if not matches:
+        return [], []
     named = {item.partition("=")[0].strip() for item in options.thresholds}
     signs = [match for match in matches if match.entry.category in SIGNS - named]
     return [match for match in matches if match.entry.category not in SIGNS - named], signs

@@ -63,10 +63,10 @@ def _find(text: str, lexicon: Lexicon) -> list[Match]:
     segments = boundaries.Segments(text)
     for view in views(text):
         plain = plain or view
-        known = {(match.start, match.entry) for match in found}
+        known = {(match.start, match.entry) for match in found} if found else ()
         more = _Search(text, view, plain, lexicon, segments).matches()
         found += [match for match in more if (match.start, match.entry) not in known]
-    return _without_overlaps(found)
+    return _without_overlaps(found) if found else found
 
 
 class _Search:

@@ -185,24 +185,30 @@ class Patterns:
         self._owners: dict[str, set[int]] = {}
         bit = 1
         for number, pattern in enumerate(patterns):
-            wanted = 0
-            for some in needs(pattern):
+            wanted, sets = 0, sorted(needs(pattern), key=len)
+            for part in sets[0] if sets else ():
+                self._owners.setdefault(part, set()).add(number)
+            for some in sets:
                 wanted |= bit
                 for part in some:
                     self._bits[part] = self._bits.get(part, 0) | bit
-                    self._owners.setdefault(part, set()).add(number)
                 bit <<= 1
             self._wanted.append(wanted)
         self._always = frozenset(number for number, wanted in enumerate(self._wanted) if not wanted)
+        self._openings = frozenset(self._owners)  # of each pattern the parts of the set that has the fewest
         self._pairs = frozenset(part for part in self._bits if len(part) > 1)
         self._singles = frozenset(part for part in self._bits if len(part) == 1)
 
     def of(self, text: str, beside: set[str], /) -> list[int]:
         """Return the numbers of the patterns that may match a text with these pairs, in order."""
-        have, found = 0, set(self._always)
+        found = set(self._always)
+        for part in (*(beside & self._openings), *self._openings.intersection(text)):
+            found |= self._owners[part]
+        if not found:
+            return []
+        have = 0
         for part in (*(beside & self._pairs), *(self._singles.intersection(text))):
             have |= self._bits[part]
-            found |= self._owners[part]
         return sorted(number for number in found if self._wanted[number] & have == self._wanted[number])
 
 
@@ -248,6 +254,8 @@ class Words:
         first = beside & self._lengths.keys()
         if self._singles:
             first |= self._singles.intersection(text)
+        if not first:
+            return
         end = len(text) if high is None else high
         last = len(text)
         for start, opening in sorted({(at, part) for part in first for at in _each(text, part, low, end)}):

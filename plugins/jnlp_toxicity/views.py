@@ -44,6 +44,7 @@ _SMALL = dict(zip("ァィゥェォぁぃぅぇぉｧｨｩｪｫ", "アイウエ
 _SMALL_ALONE = deferred("(?<![ぁ-ゖァ-ヺー])[ァィゥェォぁぃぅぇぉｧｨｩｪｫ](?=[ぁ-ゖァ-ヺｦ-ﾟ])|(?<=[モザサシヤ])ィ")
 _KANA = "ぁ-ゖァ-ヺｦ-ﾟㇰ-ㇿ"
 _ALIKE_RUN = deferred(f"[{''.join(_ALIKE)}]+")
+_MAY_BE_ALIKE = frozenset((*_ALIKE, *_SMALL))
 _IS_KANA = deferred(f"[{_KANA}ー゛゜]")
 _STOPS = "。、！？!?,，「」『』（）()【】\n\r"
 _VOWELS = {
@@ -101,26 +102,28 @@ def views(text: str, /) -> Iterator[View]:
     """
     plain = fold(text, kana=True)
     yield View(Kind.PLAIN, _canonical(plain))
-    short = _then(plain, squeeze)
-    if short.text != plain.text:
+    short = _changed(plain, *_SQUEEZE)
+    if short is not plain:
         yield View(Kind.SIGNS, _canonical(short))
     alike = look_alikes(text)
     if alike is not None:
-        opened = _then(retext(text, alike), lambda changed: fold(changed, kana=True))
-        yield View(Kind.ALIKE, _canonical(_then(opened, squeeze)))
-    latin = _then(short, romaji)
-    if latin.text != short.text:
+        folded = fold(alike, kana=True)
+        yield View(Kind.ALIKE, _canonical(_changed(compose(retext(text, alike), folded), *_SQUEEZE)))
+    latin = _changed(short, _without_romaji)
+    if latin is not short:
         yield View(Kind.ROMAJI, _canonical(latin))
 
 
 def _canonical(view: Aligned) -> Aligned:
     if _CHANGED.isdisjoint(view.text):
         return view
-    return _then(view, lambda text: retext(text, text.translate(_CANONICAL)))
+    return compose(view, retext(view.text, view.text.translate(_CANONICAL)))
 
 
 def look_alikes(text: str, /) -> str | None:
     """Return the text with look-alikes of katakana next to kana replaced (バ力 → バカ), or None without any."""
+    if _MAY_BE_ALIKE.isdisjoint(text):
+        return None
 
     def change(run: re.Match[str]) -> str:
         start, end = run.span()
@@ -143,7 +146,7 @@ def squeeze(text: str, /) -> Aligned:
         >>> squeeze("楽しいし、ねこもいる").text
         '楽しいし、ねこもいる'
     """
-    return _then(_without_signs(text), _without_drawls)
+    return _changed(identity(text), *_SQUEEZE)
 
 
 def squeeze_key(word: str, /) -> str:
@@ -151,8 +154,8 @@ def squeeze_key(word: str, /) -> str:
     return squeeze(word).text
 
 
-def romaji(text: str, /) -> Aligned:
-    """Return the text with whole Latin words that read as romaji turned into hiragana."""
+def _without_romaji(text: str) -> Aligned | None:
+    """Return the text with whole Latin words that read as romaji turned into hiragana, or None without any."""
     builder, done = Builder(text), 0
     for run in _LATIN_RUN.finditer(text):
         kana = kana_of(run[0], text[max(0, run.start() - 40) : run.start()], text[run.end() : run.end() + 40])
@@ -162,14 +165,18 @@ def romaji(text: str, /) -> Aligned:
         builder.replace(kana, *run.span())
         done = run.end()
     if not done:
-        return identity(text)
+        return None
     builder.copy(done, len(text))
     return builder.build()
 
 
-def _then(first: Aligned, step: Callable[[str], Aligned]) -> Aligned:
-    second = step(first.text)
-    return compose(first, second)
+def _changed(first: Aligned, *steps: Callable[[str], Aligned | None]) -> Aligned:
+    """Return what steps make of a text one after the other; `first` itself if all of them return None."""
+    for step in steps:
+        second = step(first.text)
+        if second is not None:
+            first = compose(first, second)
+    return first
 
 
 @lru_cache(maxsize=1 << 14)
@@ -186,8 +193,11 @@ _GAP = deferred(r"(?<=[^\W_〇])[\W_〇]{1,8}(?=[^\W_〇])")
 """Signs in a row that may hide a word; 〇 is one of them, though Unicode has it as a number."""
 
 
-def _without_signs(text: str) -> Aligned:
-    """Remove the signs between two letters; stops, blanks and marks in Latin only where letters stand one by one."""
+def _without_signs(text: str) -> Aligned | None:
+    """Remove the signs between two letters; stops, blanks and marks in Latin only where letters stand one by one.
+
+    None: there are none.
+    """
     builder, done = Builder(text), 0
     for gap in _GAP.finditer(text):
         start, end = gap.span()
@@ -195,7 +205,7 @@ def _without_signs(text: str) -> Aligned:
             builder.copy(done, start)
             done = end
     if not done:
-        return identity(text)
+        return None
     builder.copy(done, len(text))
     return builder.build()
 
@@ -224,8 +234,11 @@ _DRAWN = deferred(
 _MAY_DRAW = deferred(r"[ー~ぁぃぅぇぉw]|(.)\1")
 
 
-def _without_drawls(text: str) -> Aligned:
-    """Remove ー and ~ after a letter, a vowel drawn out, a letter repeated three times, and ww between letters."""
+def _without_drawls(text: str) -> Aligned | None:
+    """Remove ー and ~ after a letter, a vowel drawn out, a letter repeated three times, and ww between letters.
+
+    None: there are none.
+    """
     builder, done = Builder(text), 0
     for candidate in _DRAWN.finditer(text) if _MAY_DRAW.search(text) else ():
         place = candidate.start() + (candidate.lastindex is not None)
@@ -236,9 +249,12 @@ def _without_drawls(text: str) -> Aligned:
             builder.copy(done, start)
             done = end
     if not done:
-        return identity(text)
+        return None
     builder.copy(done, len(text))
     return builder.build()
+
+
+_SQUEEZE = (_without_signs, _without_drawls)
 
 
 def _drawl(text: str, place: int) -> tuple[int, int]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import replace
 
 import pytest
 
 from jnlp_toxicity.lexicon import SHIPPED, Entry, load
+from jnlp_toxicity.matcher import find
 from jnlp_toxicity.screens import Patterns, Words, needs, pairs
 
 SOURCES = [entry.word for _, entry in load().patterns]
@@ -71,6 +73,28 @@ def test_a_text_that_matches_is_let_through() -> None:
         text = "".join(rng.choices(letters, k=rng.randint(1, 9)))
         matching = [number for number, pattern in enumerate(compiled) if pattern.search(text)]
         assert set(matching) <= set(patterns.of(text, pairs(text))), text
+
+
+class _Nothing(Patterns):
+    """Rules no pattern out."""
+
+    def of(self, text: str, beside: set[str], /) -> list[int]:
+        del text, beside
+        return list(range(len(self._wanted)))
+
+
+def test_a_text_has_the_same_matches_whether_patterns_are_ruled_out_or_tried() -> None:
+    rng = random.Random(7)
+    lexicon = load()
+    every = replace(lexicon, screen=_Nothing([entry.word for _, entry in lexicon.patterns]))
+    words = rng.sample(sorted({entry.word for entry in lexicon.words}), 60)
+    texts = ["今日は天気がいいですね。", "wwwwそれな", "", "頭がおかしいんじゃないの", "4ね。消えろよ", "二度と来るな"]
+    for word in words:
+        hidden = "".join(letter + rng.choice(["", "ー", "・", "🙂"]) for letter in word)
+        texts += [f"お前は{word}だな", f"この{hidden}野郎め"]
+    found = [find(text, lexicon) for text in texts]
+    assert found == [find(text, every) for text in texts]
+    assert sum(map(bool, found)) > 60
 
 
 def test_words_are_found_as_a_plain_search_finds_them() -> None:
