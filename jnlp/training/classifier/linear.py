@@ -2,9 +2,9 @@
 
 The features are in blocks, each with a weight: the n-grams, the vectors, and of pairs the overlap of their texts. The
 weights and the strength of the penalty are chosen by cross-validation on the training rows, by the log loss after
-calibration (of numbers the squared error). Of what is within one standard error of the least loss, labels take the best
-accuracy and macro F1 (of few rows, the least loss) among what is as accurate as n-grams alone, numbers the strongest
-penalty: it ranks best. What was tried is in docs/log.md.
+calibration (of numbers the squared error). Where a loss is hardly above the least, labels take the best accuracy and
+macro F1 among what is as accurate as n-grams alone (of few rows, the least loss). Of what is within one standard error
+of the least, numbers take the strongest penalty: it ranks best. What was tried is in docs/log.md.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ _SEARCHED = 1000
 
 _FEW = 200
 """Rows below which scores of cross-validation are too coarse to choose by: the least loss decides alone."""
+
+_SLACK = 0.5
+"""Standard errors of the difference, row by row, by which the loss of labels may be above the least."""
 
 _KERNEL = 2500
 """Rows up to which a model is fitted from the rows' inner products."""
@@ -135,7 +138,7 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How well a choice does: its loss, the temperature of its logits, these, the loss's standard error, its scores.
+    """How well a choice does: its loss, the temperature of its logits, these, the loss of each row, its scores.
 
     The scores are accuracy (of several labels micro F1) and macro F1; of numbers there are none.
     """
@@ -143,8 +146,8 @@ class Verdict:
     loss: float
     temperature: float
     logits: Matrix
-    error: float = 0.0
-    scores: tuple[float, float] = (0.0, 0.0)
+    losses: Matrix
+    scores: tuple[float, float]
 
 
 def read_features(examples: Sequence[Example], embedder: Vectorizer | None, /) -> Features:
@@ -187,20 +190,43 @@ def search(
         tried |= trial.judge(blocks, _COARSE)
     best = min(tried, key=lambda choice: tried[choice].loss)
     tried |= trial.judge(best, tuple(strength for strength in STRENGTHS if strength not in _COARSE))
-    least = min(tried.values(), key=lambda verdict: verdict.loss)
-    enough = [choice for choice, verdict in tried.items() if verdict.loss <= least.loss + least.error]
-    if goal.problem is not ProblemType.REGRESSION and len(rows) < _FEW:
+    if goal.problem is ProblemType.REGRESSION:
+        best = _strongest(tried)
+    elif len(rows) < _FEW:
         best = min(tried, key=lambda choice: tried[choice].loss)
-    elif goal.problem is ProblemType.REGRESSION:
-        best = min(enough, key=lambda choice: (choice.strength, choice.ngrams, tried[choice].loss))
     else:
-        floor = tried[PLAIN].scores[0] if PLAIN in tried else 0.0
-        accurate = [choice for choice in enough if tried[choice].scores[0] >= floor] or [PLAIN]
-        best = max(accurate, key=lambda choice: (sum(tried[choice].scores), -tried[choice].loss))
+        best = _most_accurate(tried)
     found = tried[best]
     losses = {choice: verdict.loss for choice, verdict in tried.items()}
     logits = found.logits.astype(np.float32) if len(rows) == len(examples) else None
     return Search(best, found.loss, found.temperature, losses, logits)
+
+
+def _strongest(tried: Mapping[Choice, Verdict]) -> Choice:
+    """Return the choice with the strongest penalty of those within one standard error of the least loss."""
+    least = min(tried.values(), key=lambda verdict: verdict.loss)
+    most = least.loss + _error(least.losses)
+    enough = [choice for choice, verdict in tried.items() if verdict.loss <= most]
+    return min(enough, key=lambda choice: (choice.strength, choice.ngrams, tried[choice].loss))
+
+
+def _most_accurate(tried: Mapping[Choice, Verdict]) -> Choice:
+    """Return the choice with the best scores of those that lose little, none of them less accurate than `PLAIN`."""
+    least = min(tried.values(), key=lambda verdict: verdict.loss)
+    enough = [
+        choice
+        for choice, verdict in tried.items()
+        if verdict.loss - least.loss <= _SLACK * _error(verdict.losses - least.losses)
+    ]
+    if PLAIN in tried:
+        floor = tried[PLAIN].scores[0]
+        enough = [choice for choice in enough if tried[choice].scores[0] >= floor] or [PLAIN]
+    return max(enough, key=lambda choice: (sum(tried[choice].scores), -tried[choice].loss))
+
+
+def _error(values: Matrix) -> float:
+    """Return the standard error of the mean."""
+    return float(values.std() / np.sqrt(len(values)))
 
 
 def fit_linear(
@@ -344,12 +370,12 @@ class _Trial:
         moved = logits - logits.mean()
         slope = float((moved * self.aims).sum() / max(float((moved * moved).sum()), 1e-12))
         if slope <= 0:
-            return Verdict(1.0, 1.0, logits)
+            return self._assess((self.aims**2)[:, 0], 1.0, logits, (0.0, 0.0))
         return self._assess(((self.aims - slope * moved) ** 2)[:, 0], 1 / slope, logits, (0.0, 0.0))
 
     @staticmethod
     def _assess(losses: Matrix, temperature: float, logits: Matrix, scores: tuple[float, float]) -> Verdict:
-        return Verdict(float(losses.mean()), temperature, logits, float(losses.std()) / len(losses) ** 0.5, scores)
+        return Verdict(float(losses.mean()), temperature, logits, losses, scores)
 
 
 def _blocks(features: Features, goal: Goal) -> list[Choice]:
