@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
 import pickle
 import queue
@@ -25,6 +26,7 @@ from jnlp_ray.worker import Worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from jnlp.executors.answers import Answer
     from jnlp.types import Job, Record, Settings
     from jnlp.usage import Usage
     from jnlp_ray.cluster import Cluster
@@ -40,6 +42,15 @@ TICK = 1.0
 
 MOST_LOST = 20
 """Workers that may end one after the other, with no chunk done between, before the run ends."""
+
+LEANER = "fewer --workers, more --threads each; see the logs of Ray"
+"""What to do where workers are short of memory."""
+
+REST = 2.0
+"""Seconds before a worker is replaced whose node has no space on its disk: the next may start there again."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a node's disk, which say nothing of the records."""
 
 _CARRIED = ("JNLP_", "HF_", "OMP_", "TRANSFORMERS_")
 """The beginnings of environment variables that workers get from this process."""
@@ -71,6 +82,7 @@ class Pool:
         self._over: BaseException | None = None
         self._lost = 0  # workers, since a chunk was done
         self._made = 0  # workers so far
+        self._rested = 0.0  # when workers may be started again
         self._room = cluster.room()
         self._thread = threading.Thread(target=self._serve, daemon=True, name="jnlp-ray")
 
@@ -150,7 +162,7 @@ class Pool:
         while len(self._workers) > self._room and (pending := [w for w in self._workers if not w.started]):
             self._workers.remove(pending[-1])
             pending[-1].kill(self._ray)
-        while len(self._workers) < self._room:
+        while len(self._workers) < self._room and time.monotonic() >= self._rested:
             self._made += 1
             worker = _Hand(self._actor.remote(*self._message), self._made)
             self._workers.append(worker)
@@ -167,6 +179,9 @@ class Pool:
             raise
         except self._ray.exceptions.RayError as error:
             self._lose(worker, error)
+            return
+        if full := _full_disk(failed):
+            self._lose(worker, full)
             return
         if failed is not None:
             raise failed
@@ -193,6 +208,9 @@ class Pool:
             return
         if piece not in worker.pieces:  # counted as lost with the worker already
             return
+        if full := _full_disk(answer):
+            self._lose(worker, full)
+            return
         worker.pieces.remove(piece)
         self._lost = 0
         self._usage.add(report, worker=worker.number, memory=memory)
@@ -200,21 +218,25 @@ class Pool:
             raise answer
         piece.done(outcomes_of(piece.records, answer))
 
-    def _lose(self, worker: _Hand, error: Exception) -> None:
-        """Take a lost worker's chunks back, to the front; `_look` starts another worker."""
+    def _lose(self, worker: _Hand, error: BaseException) -> None:
+        """Take a lost worker's chunks back, to the front; `_look` starts another, later where a disk is full."""
         if worker not in self._workers:
             return
         self._workers.remove(worker)
         worker.kill(self._ray)
         self._lost += 1
+        full = _full_disk(error)
         if self._lost >= MOST_LOST:
             raise JnlpError(
                 f"{MOST_LOST} workers of the Ray cluster ended one after the other: {first_line(error)}",
-                hint="they may be short of memory: fewer --workers, more --threads each; see the logs of Ray",
+                hint="free space on their disks" if full else f"they may be short of memory: {LEANER}",
             ) from error
-        again = [new for piece in worker.pieces for new in piece.lost()]
+        again = worker.pieces if full else [new for piece in worker.pieces for new in piece.lost()]
         self._waiting.extendleft(reversed(again))
-        self._look()
+        if full:
+            self._rested = time.monotonic() + REST
+        else:
+            self._look()
 
     def _end(self, error: BaseException) -> None:
         self._over = error
@@ -252,6 +274,12 @@ class _Hand:
         """End it."""
         with suppress(Exception):  # it may have ended, and the cluster too
             ray.kill(self.actor)
+
+
+def _full_disk(answer: Answer | None) -> OSError | None:
+    """Return the error of a worker whose disk is full, met in preparing the job or in one of a chunk's records."""
+    errors = [error for ok, error in answer if not ok] if isinstance(answer, list) else [answer]
+    return next((error for error in errors if isinstance(error, OSError) and error.errno in FULL), None)
 
 
 def surroundings() -> tuple[str, list[str], dict[str, str]]:

@@ -41,7 +41,13 @@ class Seen:
     length: int
 
 
+def fill_disk(when):
+    if os.environ.get("SEEING_DISK_FULL") == when:
+        Path("/dev/full").write_text("a file of this node")
+
+
 def make(models, options):
+    fill_disk("start")
     if (options.log / "unable").exists():
         raise jnlp.JnlpError("the model is broken", hint="fetch it again")
 
@@ -49,6 +55,7 @@ def make(models, options):
         options.log.mkdir(exist_ok=True)
         (options.log / str(os.getpid())).write_text(os.environ.get("JNLP_WHERE", ""))
         time.sleep(options.seconds * len(texts))
+        fill_disk("text")
         for text in texts:
             if "poison" in text:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -75,11 +82,11 @@ def ray_or_skip() -> Any:
     return pytest.importorskip("ray", reason="the extra 'ray' is not installed")
 
 
-def start_node(cluster: Any, cpus: int) -> Any:
+def start_node(cluster: Any, cpus: int, **more: Any) -> Any:
     """Add a node; a raylet gives up after seconds where a machine is busy, so this tries again."""
     for last in (False, False, True):
         try:
-            return cluster.add_node(num_cpus=cpus, object_store_memory=STORE, include_dashboard=False)
+            return cluster.add_node(num_cpus=cpus, object_store_memory=STORE, include_dashboard=False, **more)
         except Exception:
             if last:
                 raise
@@ -102,8 +109,8 @@ class Nodes:
     def address(self) -> str:
         return str(self.cluster.address)
 
-    def add(self, cpus: int = 1) -> Any:
-        node = start_node(self.cluster, cpus)
+    def add(self, cpus: int = 1, **more: Any) -> Any:
+        node = start_node(self.cluster, cpus, **more)
         self.nodes.append(node)
         return node
 

@@ -124,6 +124,41 @@ def test_a_node_that_is_killed_costs_nothing(
     assert ours == theirs
 
 
+@pytest.mark.parametrize("when", ["start", "text"])
+def test_a_node_whose_disk_is_full_costs_nothing(
+    nodes: Nodes, jnlp_command: Callable[..., str], texts: Callable[..., Path], when: str
+) -> None:
+    texts(COUNT, {7: "bad"})
+    full = nodes.add(env_vars={"SEEING_DISK_FULL": when})
+    try:
+        ours, theirs = both(jnlp_command, nodes)
+    finally:
+        nodes.remove(full)
+    assert ours == theirs
+    assert Path("ray.rejects.jsonl").read_text("utf-8") == Path("local.rejects.jsonl").read_text("utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["start", "text"])
+def test_disks_that_are_all_full_end_the_run(
+    nodes: Nodes, jnlp_command: Callable[..., str], texts: Callable[..., Path], when: str
+) -> None:
+    texts(COUNT)
+    full = nodes.add(env_vars={"SEEING_DISK_FULL": when})
+    others = list(nodes.nodes)
+    others.remove(full)
+    for node in others:
+        nodes.remove(node)
+    try:
+        on = ("--executor", "ray", "--ray-address", nodes.address)
+        said = jnlp_command("see", "in.jsonl", "-o", "o.jsonl", *on, code=1)
+        assert "ended one after the other: [Errno 28] No space left on device" in said
+    finally:
+        nodes.remove(full)
+        for _ in others:
+            nodes.add()
+
+
 def test_a_node_that_joins_late_is_used(nodes: Nodes, plugin: Path) -> None:
     here, sent = len(nodes.nodes), 0
     flags = ("see", "-", "-o", "ray.jsonl", "--executor", "ray", "--ray-address", nodes.address)
