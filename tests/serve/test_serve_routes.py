@@ -236,10 +236,12 @@ def test_embed_all_similarity_and_predict(client, engine) -> None:
     body = {"inputs": {"source_sentence": "猫が好き", "sentences": ["猫が大好き", "株価が下がる"]}}
     close, far = client.post("/similarity", json=body).json()
     assert close > far
-    single = client.post("/predict", json={"inputs": "消えろ、クズ。"}).json()
+    single = client.post("/predict", json={"inputs": "死ね、ゴミ野郎。"}).json()
     assert [row["label"] for row in single] == ["toxic", "clean"]
     assert sum(row["score"] for row in single) == pytest.approx(1)
-    pairs = client.post("/predict", json={"inputs": [["消えろ、クズ。"], ["ありがとう。"]], "raw_scores": True}).json()
+    pairs = client.post(
+        "/predict", json={"inputs": [["死ね、ゴミ野郎。"], ["ありがとう。"]], "raw_scores": True}
+    ).json()
     assert [rows[0]["label"] for rows in pairs] == ["toxic", "clean"]
 
 
