@@ -5,7 +5,6 @@ After each the index is whole and answers as of a commit, and the same command a
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crasher import Changer
 from generations import content, documents, make_five
 
 from jnlp_search.build import build, delete
@@ -40,27 +40,15 @@ class Crasher:
     """The process that changes indexes, and what each change ends with where nothing disturbs it."""
 
     def __init__(self, folder: Path) -> None:
-        here = Path(__file__).parent
-        command = [sys.executable, str(here / "crashing.py"), str(here)]
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-        self.calls = compiled(here / "failing_writes.c", folder / "failing_writes.so")
-        if self.calls:
-            env["LD_PRELOAD"] = str(folder / "failing_writes.so")
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+        self.calls = compiled(Path(__file__).with_name("failing_writes.c"), folder / "failing_writes.so")
+        self._change = Changer(folder / "failing_writes.so" if self.calls else None)
         self._folder, self._places, self._ends = folder, 0, {}
         self.names: dict[tuple[str, str], list[str]] = {}
 
     def __call__(self, how: str, place: Path, stop: int = 0, fault: str = "kill") -> dict[str, Any]:
         if fault in CALLED and not self.calls:
             pytest.skip("counting the calls of SQLite needs Linux and a C compiler")
-        order = {"how": how, "folder": str(place / "i"), "stop": stop, "fault": fault, "docs": str(place / "docs")}
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        assert "bug" not in answer, answer
-        return answer
+        return self._change(how, place / "i", stop, fault, str(place / "docs"))
 
     def place(self, how: str, at: Path | None = None) -> Path:
         """Return a folder with an index for a change, and files to follow."""
@@ -84,11 +72,7 @@ class Crasher:
         return self._ends[key]
 
     def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(30)
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        self._change.close()
 
 
 def compiled(source: Path, library: Path) -> bool:
