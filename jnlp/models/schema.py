@@ -146,6 +146,11 @@ _WEIGHTS = Rule(
 
 SEARCH: Mapping[str, Rule] = {"dense_weight": _SHARE, "hybrid": _WEIGHTS, "dense": _WEIGHTS}
 
+RERANK: Mapping[str, Rule] = {
+    "tokens": _integer(0, 100_000_000),
+    **dict.fromkeys(("hybrid", "lexical", "dense"), _WEIGHTS),
+}
+
 FILES: Mapping[str, Mapping[str, Rule]] = {
     "config.json": CONFIG,
     "sentence_bert_config.json": SENTENCE_BERT,
@@ -153,6 +158,7 @@ FILES: Mapping[str, Mapping[str, Rule]] = {
     "special_tokens_map.json": TOKENIZER_CONFIG,
     "config_sentence_transformers.json": PROMPTS,
     "search.json": SEARCH,
+    "rerank.json": RERANK,
 }
 """The rules of a file, by its name."""
 

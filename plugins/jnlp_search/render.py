@@ -95,7 +95,9 @@ def explanation(hit: Hit, /) -> str:
     raised = f"{plain:.3f}, raised to " if how.fused > plain + _ROUNDING else ""  # for its rank by vectors
     made = f"{' + '.join(sums)} = {raised}{how.fused:.3f} fused, {how.relative:.0%} of the best"
     if how.reranked is not None:
-        return f"{', '.join(found)}\n{made} → the reranker's score {printed_score(how.reranked)}"
+        said = printed_score(how.reranked)
+        mixed = "" if hit.score == how.reranked else f", mixed with both shares → score {printed_score(hit.score)}"
+        return f"{', '.join(found)}\n{made} → the reranker's score {said}{mixed}"
     covered = f"the best passages have {how.coverage:.0%} of the query's words"
     return f"{', '.join(found)}\n{made}; {covered} → score {printed_score(hit.score)}"
 

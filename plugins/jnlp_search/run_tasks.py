@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jnlp.errors import RecordError, UsageError
-from jnlp_search.query.relevance import load_reranker, relevance
+from jnlp_search.query.relevance import load_reranker
 from jnlp_search.tasks import Hits, Relevance
 
 if TYPE_CHECKING:
@@ -39,12 +39,12 @@ def make_search(models: Models, options: SearchTaskOptions, /) -> Apply[Hits]:
 def make_rerank(models: Models, _options: RerankOptions, /) -> Apply[Relevance]:
     """Return the function from pairs (query, passage) to the probability that the passage answers the query.
 
-    A long passage gets the score of its best window.
+    A long passage gets the score of its best window, or is cut to it if the model was made for that (`rerank.json`).
 
     Raises:
         JnlpError: The model is not a reranker: it has no classifier, or several labels.
     """
-    classifier = load_reranker(models, None)
+    reranker = load_reranker(models, None)
 
     def apply(pairs: Sequence[Text], /) -> list[Relevance]:
         asked: list[tuple[str, str]] = []
@@ -52,7 +52,7 @@ def make_rerank(models: Models, _options: RerankOptions, /) -> Apply[Relevance]:
             if isinstance(pair, str):
                 raise RecordError("a reranker reads pairs of a query and a passage", hint="--text-pair COLUMN")
             asked.append(pair)
-        return [Relevance(score) for score in relevance(classifier, asked)]
+        return [Relevance(score) for score in reranker.relevance(asked)]
 
     return apply
 

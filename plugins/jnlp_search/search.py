@@ -17,7 +17,7 @@ from jnlp_search.builder import check_finite
 from jnlp_search.opened import Opened
 from jnlp_search.options import SearchOptions
 from jnlp_search.query import ask
-from jnlp_search.query.relevance import load_reranker, relevance
+from jnlp_search.query.relevance import load_reranker
 from jnlp_search.query.stored import stored_document
 from jnlp_search.query.view import View, place_of
 from jnlp_search.store.checks import DamagedIndexError, damage_reported
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from jnlp.types import Embedder, FloatArray, Hit, IntArray, Models, Place, SearchScores, StoredDocument
+    from jnlp_search.query.relevance import Reranker
     from jnlp_search.store.catalog import Catalog
     from jnlp_search.store.entries import Document
     from jnlp_search.store.schema import Manifest
@@ -148,13 +149,13 @@ class Reader:
         check_finite(vectors, manifest.model)
         return vectors
 
-    def relevance(self, model: str, query: str, passages: Sequence[str], /) -> list[float]:
-        """Return, by a cross-encoder, the probability that each passage answers the query.
+    def reranker(self, model: str, /) -> Reranker:
+        """Return a cross-encoder.
 
         Raises:
             JnlpError: The model is not a reranker.
         """
-        return relevance(load_reranker(self._models, model), [(query, passage) for passage in passages])
+        return load_reranker(self._models, model)
 
     def is_outdated(self) -> bool:
         """Return True if the full text was made with other rules or another dictionary than this search uses."""

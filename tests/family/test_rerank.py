@@ -1,4 +1,4 @@
-"""`tiny-rerank`: the windows it reads, its rows, and that a small one learns which passage has the question's pieces."""
+"""`tiny-rerank`: what it reads, that a small one learns which passage has the question's pieces, and its mixtures."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from jnlp_family.rerank import batches, mining, scores, train
 from jnlp_family.rerank.material import Asked, Material, Ragged
 from jnlp_family.search.jaquad import Retrieval
 from jnlp_search.query.excerpt import Excerpts
+from jnlp_search.query.relevance import RERANK
 
 LIKE = BUILTIN / "tiny-search"
 RNG = np.random.default_rng(3)
@@ -101,11 +102,19 @@ def test_it_learns_and_is_written(material: Material, base: Path, tmp_path: Path
     loaded = Material.load(path)
     assert np.array_equal(loaded.development.passages, material.development.passages)
     assert np.array_equal(loaded.passages[5], material.passages[5])
-    figures = train.fit(path, base, tmp_path / "made", 0.1, layers=2, lr=3.0)
+    figures = train.fit(path, base, tmp_path / "made", 10, layers=2, lr=3.0, steps=70, pooling="cls")
+    assert figures["steps"] == 70
     assert figures["loss"] < 1.9, "less than by chance, the logarithm of 8"
     written = json.loads((tmp_path / "made/config.json").read_text(encoding="utf-8"))
     assert written["id2label"] == {"0": "relevant"}
     assert written["layer_types"] == ["full_attention", "sliding_attention"]
+    told = json.loads((tmp_path / "made" / RERANK).read_text(encoding="utf-8"))
+    assert told["tokens"] == 24
+    assert [len(told[name]) for name in ("hybrid", "lexical", "dense")] == [4, 4, 4]
+    (tmp_path / "made" / RERANK).unlink()
+    assert train.main(["weigh", str(path), str(tmp_path / "made")]) == 0
+    again = json.loads((tmp_path / "made" / RERANK).read_text(encoding="utf-8"))
+    assert again["hybrid"] == pytest.approx(told["hybrid"], abs=0.3), "the weights were written in fp16"
 
 
 def test_a_mixture_is_better_than_its_parts() -> None:
@@ -122,6 +131,32 @@ def test_a_mixture_is_better_than_its_parts() -> None:
     scale, shift = scores.calibration(asked, logits)
     chance = 1 / (1 + np.exp(-(scale * logits + shift)))
     assert chance.mean() == pytest.approx(1 / 6, abs=0.01)
+
+
+def test_a_mixture_means_the_share_that_is_right_where_some_have_no_right_passage() -> None:
+    rng = np.random.default_rng(1)
+    right = rng.integers(0, 6, 1_000)
+    passages = np.tile(np.arange(6), (1_000, 1))
+    truth = np.arange(6)[None, :] == right[:, None]
+    logits = (3 * truth + rng.normal(size=truth.shape)).astype(np.float32)
+    shares = rng.random((1_000, 6, 2)).astype(np.float32)
+    shares[:, :, 0] += truth
+    shares /= shares.max(axis=1, keepdims=True)
+    asked = Asked(np.arange(1_000), passages, np.zeros_like(passages), right, shares)
+    few, values = scores.lacking(asked, scores.signals(asked, logits))
+    assert (few.right < 0).sum() == 400
+    assert (few.passages < 0).sum() == 400
+    left = np.where(few.passages >= 0, values[:, :, 1], 0)
+    assert left.max(axis=1) == pytest.approx(1), "the best of those that are left has all"
+    found = scores.mixtures(asked, logits)
+    assert found["lexical"][2] == found["dense"][1] == 0
+    mixed = values @ np.array(found["hybrid"][:3]) + found["hybrid"][3]
+    best, logits = scores.firsts(few, mixed)
+    chance = 1 / (1 + np.exp(-logits[:, 0]))
+    assert chance.mean() == pytest.approx((best.right == 0).mean(), abs=0.01)
+    sure = chance > 0.7
+    assert sure.sum() > 100
+    assert chance[sure].mean() == pytest.approx((best.right[sure] == 0).mean(), abs=0.08)
 
 
 def test_wrong_passages_have_no_answer() -> None:

@@ -52,8 +52,9 @@ def rows(material: Material, questions: Ids, passages: Ids, starts: Ids, room: i
 
     Args:
         material: The texts.
-        questions, passages, starts: Of each pair, int64 `[r]`; the windows that begin there have `material.room`
-            tokens.
+        questions: Of each pair the question's number, int64 `[r]`.
+        passages: The passage's.
+        starts: Where its window of `material.room` tokens begins.
         room: Tokens of a window, at most as many: the middle of those.
     """
     length = QUESTION + room + 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     Ids = NDArray[np.int64]
     Floats = NDArray[np.float32]
+
+
+K = TypeVar("K", bound="Ragged | Asked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,9 @@ class Material:
 
     def save(self, path: Path, /) -> None:
         """Write it as a packed file of numpy's."""
-        parts = {f"{name}.{key}": value for name in _PARTS for key, value in asdict(getattr(self, name)).items()}
+        parts = {
+            f"{name}.{key}": value for name in (*_TEXTS, *_ASKED) for key, value in asdict(getattr(self, name)).items()
+        }
         narrow = {name: value if value.dtype != np.int64 else value.astype(np.int32) for name, value in parts.items()}
         with path.open("wb") as file:
             np.savez_compressed(file, room=np.array(self.room), **narrow)
@@ -102,20 +107,16 @@ class Material:
     def load(cls, path: Path, /) -> Material:
         """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as found:
-            parts = {
-                name: kind(*(_wide(found[f"{name}.{entry.name}"]) for entry in fields(kind)))
-                for name, kind in _PARTS.items()
-            }
-            return cls(int(found["room"]), **parts)
+
+            def part(kind: type[K], name: str) -> K:
+                return kind(*(_wide(found[f"{name}.{entry.name}"]) for entry in fields(kind)))
+
+            questions, passages = (part(Ragged, name) for name in _TEXTS)
+            return cls(int(found["room"]), questions, passages, *(part(Asked, name) for name in _ASKED))
 
 
-_PARTS: dict[str, type[Ragged] | type[Asked]] = {
-    "questions": Ragged,
-    "passages": Ragged,
-    "train": Asked,
-    "development": Asked,
-}
+_TEXTS, _ASKED = ("questions", "passages"), ("train", "development")
 
 
-def _wide(values: NDArray[np.generic]) -> NDArray[np.generic]:
+def _wide(values: NDArray[Any]) -> NDArray[Any]:
     return values.astype(np.int64) if values.dtype == np.int32 else values

@@ -11,6 +11,7 @@ import numpy as np
 
 from jnlp.encoder.tokenizer import load_tokenizer
 from jnlp.encoder.vectors import unit
+from jnlp.errors import JnlpError
 from jnlp.types import Purpose
 from jnlp_family.rerank.material import Asked, Material, Ragged
 from jnlp_family.search.jaquad import Retrieval, questions
@@ -167,7 +168,10 @@ def _read(task: Retrieval, folder: Path) -> tuple[list[Ids], list[Ids], NDArray[
     asked, held = (
         [np.asarray(body.ids, np.int64) for body in tokenizer.bodies(texts)] for texts in (task.queries, task.passages)
     )
-    return asked, held, piece_weights(folder / "tokenizer.json")
+    weights = piece_weights(folder)
+    if weights is None:
+        raise JnlpError(f"{folder} has no unigram tokenizer", hint="give the folder of tiny-search")
+    return asked, held, weights
 
 
 def _row(

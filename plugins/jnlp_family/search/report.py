@@ -181,7 +181,7 @@ def measure(
         asked: The tasks by name.
         models: Names or folders of embedders, by the name to print.
         folder: Where indexes are made.
-        rerank: The folder of a reranker; it judges the thirty best passages of the first 500 questions.
+        rerank: The folder of a reranker; it judges the thirty best passages, which takes most of the time.
         most: Maximum questions of a task; 0 is all.
         late: Whether articles are measured with late chunking too.
     """
@@ -212,12 +212,8 @@ def measure(
                         start = time.perf_counter()
                         lexical = ranks(made[False], part, {"retriever": "lexical"})
                         note(name, "", TEXT, lexical, time.perf_counter() - start)
-                few = part
-                if system == RERANKED:
-                    few = Retrieval(part.passages, part.queries[:500], part.relevant[:500])
-                    note(name, model, f"{HYBRID}, the same", ranks(made[False], few, {}), 0.0)
                 start = time.perf_counter()
-                note(name, model, system, ranks(made[how.late], few, how.options), time.perf_counter() - start)
+                note(name, model, system, ranks(made[how.late], part, how.options), time.perf_counter() - start)
             for index in made.values():
                 index.close()
             note(name, model, EXACT, exact(part, engine, place), 0.0)

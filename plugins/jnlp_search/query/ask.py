@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from jnlp_search.options import SearchOptions
     from jnlp_search.query.candidates import Candidates, Key, Pick
     from jnlp_search.query.language import Wording
+    from jnlp_search.query.relevance import Reranker
     from jnlp_search.query.view import View
     from jnlp_search.search import Reader
     from jnlp_search.store.schema import Manifest
@@ -191,9 +192,8 @@ def _finish(readers: Sequence[Reader], manifests: Sequence[Manifest], asked: _As
     }
     reranked: dict[Key, float] = {}
     if options.rerank is not None and picks:
-        given = readers[0].relevance(options.rerank, asked.wording.text, [item.hit.text for item in picks])
-        scores = reranked = {item.key: score for item, score in zip(picks, given, strict=True)}
-        picks = sorted(picks, key=lambda item: -reranked[item.key])
+        reranked, scores = _rerank(readers[0].reranker(options.rerank), asked, found)
+        picks = sorted(picks, key=lambda item: -scores[item.key])
     shown = [(rank, item) for rank, item in _arrange(picks, options) if scores[item.key] >= options.min_score]
     explain = _Explain(found.candidates, evidence.coverage, reranked) if options.explain else None
     hits = [
@@ -210,6 +210,16 @@ def _finish(readers: Sequence[Reader], manifests: Sequence[Manifest], asked: _As
     if options.evidence:
         hits = _find_evidence(readers, manifests, asked, found, hits, [item.key[0] for _, item in shown])
     return [_under_headings(hit, item) for hit, (_, item) in zip(hits, shown, strict=True)]
+
+
+def _rerank(reranker: Reranker, asked: _Asked, found: _Found) -> tuple[dict[Key, float], dict[Key, float]]:
+    """Return what a reranker says of each pick, and its score, which may mix that with its BM25 and its cosine."""
+    keys = [item.key for item in found.picks]
+    said = reranker.relevance([(asked.wording.text, item.hit.text) for item in found.picks])
+    words, near = shares(found.candidates.lexical, found.candidates.dense)
+    own = [(words[key], near[key]) for key in keys]
+    mixed = reranker.mixed(said, own, asked.question.options.retriever)
+    return dict(zip(keys, said, strict=True)), dict(zip(keys, mixed, strict=True))
 
 
 def _highlights(asked: _Asked, item: Pick) -> tuple[tuple[int, int], ...]:
