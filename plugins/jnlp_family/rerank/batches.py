@@ -99,7 +99,8 @@ def choices(asked: Asked, wrong: int, batch: int, rng: np.random.Generator, /) -
 
     Args:
         asked: Those of training.
-        wrong: Wrong passages of a question, drawn anew, the first more often. A question with fewer is left out.
+        wrong: Wrong passages of a question, drawn again in each pass, the first more often. A question with fewer is
+            left out.
         batch: Questions at once; the last, smaller batch is left out.
         rng: Draws.
     """

@@ -38,7 +38,7 @@ KEPT, RANKED = 12, 30
 """Wrong passages of a training question, and passages that are ranked for one of development."""
 
 OTHERS = ("definitions", "sections", "faq", "lawqa", "answers")
-"""Task sets that are asked beside JaQuAD."""
+"""Task sets that are asked in addition to JaQuAD."""
 
 OFTEN, _BLOCK = 0.08, 512
 """The share of passages with a piece from which on it does not count."""
@@ -245,7 +245,7 @@ def mine(data: Path, base: Path, room: int, /, *, most: int = 0, say: Callable[[
         base: The folder of `tiny-search`.
         room: Tokens of a passage that are read.
         most: Maximum questions of a task, for a trial; 0 is all.
-        say: Told how far it is.
+        say: Called with how far it is.
     """
     from jnlp.encoder.load import load_embedder
     from jnlp.encoder.runtime import Runtime
