@@ -328,14 +328,59 @@ class BigramAnalyser:
         return _quote(" ".join(word.form for word in words)) + (" *" if single else "")
 
 
-def index_words(analyser: Analyser, text: str, /) -> IndexWords:
+def index_words(analyser: Analyser, text: str, shown: str | None = None, /) -> IndexWords:
     """Return the words of a passage as the index keeps them.
+
+    Args:
+        analyser: The index's.
+        text: What is searched.
+        shown: What is shown, where that differs: the offsets are those in it.
 
     Example:
         >>> index_words(analyser("bigram"), "猫がいる").words
         '猫が がい いる る'
     """
-    return analyser.index_words(text)
+    found = analyser.index_words(text)
+    return found if shown is None else as_shown(analyser, found, shown)
+
+
+def as_shown(analyser: Analyser, words: IndexWords, shown: str, /) -> IndexWords:
+    """Return words with their offsets in the text that is shown: the same words between signs, such as Markdown's.
+
+    None are kept if there are others, such as those of a link's address. Signs have none.
+
+    Args:
+        analyser: The index's.
+        words: Those of the text that is searched.
+        shown: The other text.
+    """
+    if words.offsets is None:
+        return words
+    there = iter([word for word in analyser.words(shown) if not is_sign(word.form)])
+    spans: list[tuple[int, int]] = []
+    last = 0
+    for form in filter(None, words.words.split(" ")):
+        word, count = None, _token_count(form)
+        if not is_sign(form):
+            word = next(there, None)
+            if word is None or word.form != form:
+                return IndexWords(words.words)
+        if word is not None and count == 1:
+            spans.append((word.start, word.end))
+            last = word.end
+        else:
+            spans += [(last, last)] * abs(count)
+    return IndexWords(words.words, packed(spans) if next(there, None) is None else None)
+
+
+def is_sign(form: str, /) -> bool:
+    """Return True if a form has no letter or digit.
+
+    Example:
+        >>> is_sign("#"), is_sign("c#")
+        (True, False)
+    """
+    return not any(map(str.isalnum, form))
 
 
 def requirements(analyser: Analyser, phrases: Iterable[str], excluded: Iterable[str], /) -> tuple[str, str]:

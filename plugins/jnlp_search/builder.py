@@ -14,7 +14,7 @@ from jnlp.encoder.vectors import unit
 from jnlp.errors import JnlpError, RecordError
 from jnlp.types import AddReport, Failed, Purpose
 from jnlp_search.ahead import Ahead
-from jnlp_search.analyse import analyser, index_words
+from jnlp_search.analyse import analyser, as_shown, index_words
 from jnlp_search.draft import Draft, chunks_of, draft, same_passage, text_of
 from jnlp_search.files import Files
 from jnlp_search.given import non_default
@@ -212,7 +212,7 @@ class Builder:
             return
         before = self._batches[-1].vectors if self._batches else None
         vectors = Ahead(partial(self._vectors, drafts), before)
-        words = [made.made.words if made.made else [self._index_words(text) for text in made.texts] for made in drafts]
+        words = [self._words_of(made) for made in drafts]
         self._batches.append(_Batch(drafts, details, vectors, words))
 
     def _finish(self) -> None:
@@ -310,8 +310,15 @@ class Builder:
             catalog.add_chunk(document, ordinal, span, tokens, text, passage, place, same, forms, number=chunk)
         return chunks
 
-    def _index_words(self, text: str) -> IndexWords:
-        return index_words(self._words, text)
+    def _words_of(self, made: Draft) -> list[IndexWords]:
+        """Return the words of a document's passages; workers do not get what is shown."""
+        if made.made is None:
+            return [index_words(self._words, *texts) for texts in zip(made.texts, made.passages, strict=True)]
+        pairs = zip(made.made.words, made.passages, strict=True)
+        return [own if shown is None else as_shown(self._words, own, shown) for own, shown in pairs]
+
+    def _index_words(self, text: str, shown: str | None = None) -> IndexWords:
+        return index_words(self._words, text, shown)
 
     def _known(self, catalog: Catalog, number: int) -> dict[str, FloatArray]:
         """Return the vectors of a document's chunks by their text."""

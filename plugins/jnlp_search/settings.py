@@ -165,7 +165,7 @@ def analyse_again(catalog: Catalog, manifest: Manifest, /) -> None:
         catalog.set_manifest(manifest)
 
 
-def words_of(catalog: Catalog, /) -> Callable[[str], IndexWords]:
+def words_of(catalog: Catalog, /) -> Callable[[str, str | None], IndexWords]:
     """Return the function that gives the words of a passage as the index has them."""
     manifest = catalog.manifest()
     if manifest is None:

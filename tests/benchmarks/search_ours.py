@@ -124,7 +124,7 @@ def _opened(passages: int, dimension: int, place: Path) -> Index:
     from jnlp_search import Index, builder
 
     words("")
-    builder.index_words = lambda _, text: words(text)
+    builder.index_words = lambda _, text, *__: words(text)
     data = folder(passages, dimension)
     given = Given(np.load(data / "vectors.npy", mmap_mode="r"), np.load(data / "queries.npy"))
     return Index.open(place, Engine(given), model="given")

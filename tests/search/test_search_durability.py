@@ -324,7 +324,7 @@ def test_words_that_are_found_in_another_way_do_not_damage_the_full_text(tmp_pat
     folder = tmp_path / "i"
     shutil.copytree(worn, folder)
     monkeypatch.setattr(
-        settings, "index_words", lambda _, text: IndexWords(" ".join(text))
+        settings, "index_words", lambda _, text, *__: IndexWords(" ".join(text))
     )  # a rule that nobody numbered
     delete(folder, ["07.txt"])
     assert verify(folder).problems == ()

@@ -236,7 +236,7 @@ def test_another_dictionary_makes_the_full_text_again(tmp_path, embedder, models
     build(tmp_path, records(), embedder, model="pairs")
     with Catalog.writing(tmp_path) as catalog, catalog.transaction():
         catalog.set_manifest(dataclasses.replace(catalog.manifest(), analyser_version="old"))
-        catalog.analyse(lambda _: IndexWords("旧"))
+        catalog.analyse(lambda *_: IndexWords("旧"))
     assert found(tmp_path, models, "猫", retriever="lexical") == []
     with open_index(tmp_path, models) as index:
         assert index.is_outdated()

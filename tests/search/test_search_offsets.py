@@ -20,6 +20,7 @@ from jnlp_search.analyse import analyser, index_words
 from jnlp_search.build import build, repair_index
 from jnlp_search.offsets import packed, spans_at
 from jnlp_search.options import IndexOptions
+from jnlp_search.query.view import View
 from jnlp_search.search import open_index
 from jnlp_search.store.catalog import NAME, Catalog
 from jnlp_search.store.shards import folders_of
@@ -168,6 +169,41 @@ def catalog_format(shard: Path) -> int:
         return catalog.format
 
 
+MARKDOWN = (
+    "# 契約の**解約**\n\n- 家主は*三か月前*に`予告`する。\n- 打合せは[コンピュータ](http://例.jp/keiyaku)で行う。\n",
+    "## C++とC#\n\n| 名 | 値 |\n|---|---|\n| 契約 | 1200円 |\n\n**平成**元年の***株式会社***、＃と#。\n",
+    "契約の条件\n====\n\n> 途中で解約する\n> 条件を、\\*印で示す。&amp;と&lt;契約&gt;。\n\n1. 猫\n2. 歴史\n",
+    "* 葛城市の歴史\n* 契\u200b約の**打**ち合わせ\n\n```\nprint('契約 解約')\n```\n",
+    "契約を途中で解約する条件。吉野家の契約を調べた。\n",
+)
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_the_offsets_of_markdown_are_those_in_what_is_shown(tmp_path, engine, models, monkeypatch, shards):
+    for number, text in enumerate(MARKDOWN):
+        (tmp_path / "文書").mkdir(exist_ok=True)
+        (tmp_path / "文書" / f"{number}.md").write_text(text, encoding="utf-8")
+    folder, old = tmp_path / "my.idx", tmp_path / "old.idx"
+    asked = (*QUERIES, "#", "*", "| 契約", "http", "keiyaku 打合せ", "amp", "print")
+    with Index.open(folder, engine) as index:
+        index.add(tmp_path / "文書", chunker="headings", shards=shards)
+        found = [index.search(query, **how) for query in asked for how in OPTIONS]
+    shutil.copytree(folder, old)
+    make_five(old)
+    with Index.open(old, engine) as index:
+        assert [index.search(query, **how) for query in asked for how in OPTIONS] == found
+        index.upgrade()
+    assert sorted(kept(old)) == sorted(kept(folder))
+    assert {True, False} == set(kept(folder))  # a link's address has words that are not in the full text
+    assert index.repair().documents == len(MARKDOWN)
+    assert sorted(kept(old)) == sorted(kept(folder))
+    with Index.open(folder, engine) as index:
+        monkeypatch.setattr(View, "marks", lambda *_: {})
+        assert [index.search(query, **how) for query in asked for how in OPTIONS] == found
+    shown = {hit.text[start:end] for hits in found for hit in hits for start, end in hit.highlights}
+    assert {"解約", "契約", "打合せ", "歴史"} <= shown
+
+
 def test_a_change_of_an_index_without_offsets(tmp_path, embedder, models):
     new, old = tmp_path / "new", tmp_path / "old"
     for folder in (new, old):
@@ -202,7 +238,7 @@ def test_changed_offsets_are_damage(tmp_path, embedder, models):
 def test_another_dictionary_makes_them_again(tmp_path, embedder, models, monkeypatch):
     with monkeypatch.context() as older:
         older.setattr(analyser("sudachi"), "version", "older")
-        older.setattr("jnlp_search.builder.index_words", lambda _, text: index_words(analyser("bigram"), text))
+        older.setattr("jnlp_search.builder.index_words", lambda _, *texts: index_words(analyser("bigram"), *texts))
         build(tmp_path, records(), embedder, model="pairs")
     assert not any(kept(tmp_path))
     build(tmp_path, [], embedder, model="pairs")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jnlp.types import Hit, Place
-from jnlp_search.analyse import joined
+from jnlp_search.analyse import is_sign, joined
 from jnlp_search.draft import PATH
 from jnlp_search.offsets import spans_at
 from jnlp_search.query.bm25 import Ranking
@@ -146,7 +146,12 @@ class View:
         import numpy as np
 
         asked = list(forms)
-        told = {passage.chunk: passage for passage in passages if passage.analysed}
+        signs = any(map(is_sign, asked))  # Markdown's are shown, and not in the full text
+        told = {
+            passage.chunk: passage
+            for passage in passages
+            if passage.analysed or (passage.offsets is not None and not signs)
+        }
         if not all(tokens(form) == (form,) for form in asked):
             return {}
         has: dict[int, list[str]] = {chunk: [] for chunk in told}

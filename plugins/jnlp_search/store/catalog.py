@@ -52,8 +52,8 @@ _CACHE = "PRAGMA cache_size = -32768"  # KiB: large doclists of the full text ar
 QUICK = 1 << 26
 """Bytes of a catalogue up to which a search checks the full text when it opens the index."""
 
-_NEXT_TEXTS = "SELECT id, crc, text FROM chunks WHERE id > ? ORDER BY id LIMIT 1000"
-_NEXT_WITHOUT = """SELECT id, crc, words FROM chunks WHERE id > ? AND offsets IS NULL AND passage IS NULL
+_NEXT_TEXTS = "SELECT id, crc, text, passage FROM chunks WHERE id > ? ORDER BY id LIMIT 1000"
+_NEXT_WITHOUT = """SELECT id, crc, words, text, passage FROM chunks WHERE id > ? AND offsets IS NULL
                    ORDER BY id LIMIT 4096"""
 _CHUNK = "SELECT id, crc, offsets, document, ordinal, start, stop, tokens, text, passage, place, same FROM chunks"
 _DOCUMENT = ", ".join(field.name for field in dataclasses.fields(Document))
@@ -309,7 +309,7 @@ class Catalog:
         details = (document.named, document.line, document.encoding, document.title, document.metadata)
         self.db.execute(sql, (*details, row_crc(number, *dataclasses.astuple(document)), number))
 
-    def delete_document(self, number: int, words: Callable[[str], IndexWords], /) -> None:
+    def delete_document(self, number: int, words: Callable[[str, str | None], IndexWords], /) -> None:
         """Remove a document and its chunks; their vectors in segment files become tombstones.
 
         Args:
@@ -320,7 +320,7 @@ class Catalog:
         sql = "SELECT id, words, text FROM chunks WHERE document = ?"
         for chunk, crc, text in self.db.execute(sql, (number,)).fetchall():
             self.db.execute("INSERT INTO tombstones VALUES (?)", (chunk,))
-            known = words(text).words
+            known = words(text, None).words
             if text_crc(known) != crc:  # other words would damage the full text
                 intact = False
                 continue
@@ -329,20 +329,19 @@ class Catalog:
         if not intact:  # its text was damaged, or the words are found in another way now
             self.analyse(words)
 
-    def analyse(self, words: Callable[[str], IndexWords], /) -> None:
+    def analyse(self, words: Callable[[str, str | None], IndexWords], /) -> None:
         """Make the full text, and what is kept of offsets, again from the passages."""
         self.db.execute("INSERT INTO fulltext (fulltext) VALUES ('delete-all')")
         last = -1
         while part := self.db.execute(_NEXT_TEXTS, (last,)).fetchall():
-            made = [(chunk, crc, words(text)) for chunk, crc, text in part]
+            made = [(chunk, crc, words(text, shown)) for chunk, crc, text, shown in part]
             rows = [(chunk, own.words) for chunk, _, own in made]
             self.db.executemany("INSERT INTO fulltext (rowid, words) VALUES (?, ?)", rows)
             kept = [(text_crc(own.words), _offsets(own, crc), chunk) for chunk, crc, own in made]
-            sql = "UPDATE chunks SET words = ?, offsets = iif(passage IS NULL, ?, NULL) WHERE id = ?"
-            self.db.executemany(sql, kept)
+            self.db.executemany("UPDATE chunks SET words = ?, offsets = ? WHERE id = ?", kept)
             last = part[-1][0]
 
-    def add_offsets(self, words: Callable[[str], IndexWords], /) -> None:
+    def add_offsets(self, words: Callable[[str, str | None], IndexWords], /) -> None:
         """Keep the offsets of the words of passages that have none, such as those of an earlier version.
 
         Raises:
@@ -350,8 +349,8 @@ class Catalog:
         """
         last = -1
         while part := self.db.execute(_NEXT_WITHOUT, (last,)).fetchall():
-            passages = self.passages([chunk for chunk, *_ in part])
-            made = [(chunk, crc, known, words(passages[chunk].text)) for chunk, crc, known in part]
+            self.passages([chunk for chunk, *_ in part])  # raises if one was changed
+            made = [(chunk, crc, known, words(text, shown)) for chunk, crc, known, text, shown in part]
             same = [(chunk, crc, own) for chunk, crc, known, own in made if text_crc(own.words) == known]
             if rows := [(_offsets(own, crc), chunk) for chunk, crc, own in same if own.offsets is not None]:
                 with self.transaction():
@@ -377,8 +376,7 @@ class Catalog:
                  offsets) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
         values = (document, ordinal, *span, tokens, text, passage, place, same)
         crc = row_crc(*values)
-        offsets = _offsets(words, crc) if passage is None else None  # what is shown is another text
-        row = (number, *values, text_crc(words.words), crc, offsets)
+        row = (number, *values, text_crc(words.words), crc, _offsets(words, crc))
         chunk = int(self.db.execute(sql, row).lastrowid or 0)
         self.db.execute("INSERT INTO fulltext (rowid, words) VALUES (?, ?)", (chunk, words.words))
         return chunk

@@ -43,7 +43,7 @@ class Passage:
     """A chunk as a search reads it; `document` is the document's number.
 
     `analysed` is true where `text` is what the full text has the words of: not where another text is shown. `offsets`
-    are those of these words, where they are kept.
+    are those of these words in `text`, where they are kept; where another text is shown, without those of signs.
     """
 
     chunk: int

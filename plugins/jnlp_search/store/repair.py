@@ -158,7 +158,7 @@ def _write(new: Catalog, documents: list[_Whole], words: Analyser | None) -> Non
         for old, document, rows, _ in documents:
             number = new.add_document(document, number=old)
             for chunk, ordinal, start, stop, tokens, text, passage, place, same in rows:
-                forms = index_words(words, str(text))
+                forms = index_words(words, str(text), passage)  # type: ignore[arg-type]
                 values = (ordinal, (start, stop), tokens, text, passage, place, same, forms)
                 chunks.append(new.add_chunk(number, *values, number=chunk))  # type: ignore[arg-type]
         if chunks:

@@ -83,7 +83,7 @@ CREATE TABLE chunks (
     same BLOB NOT NULL,              -- digest of what is shown: equal passages have the same
     words INTEGER NOT NULL,          -- CRC-32 of its words in the full text, which does not keep them
     crc INTEGER NOT NULL,            -- of the columns up to `same`
-    offsets BLOB,                    -- of its words in `text`, after their CRC-32 (offsets.py); NULL where not kept
+    offsets BLOB,                    -- of its words in what is shown, after their CRC-32 (offsets.py); or NULL
     UNIQUE (document, ordinal)
 );
 CREATE INDEX chunks_same ON chunks (same);
