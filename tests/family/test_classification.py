@@ -63,6 +63,15 @@ def test_the_command_measures_what_is_lacking_and_the_table_has_it(data, monkeyp
     assert command._run([str(data / "none"), "--out", str(data / "x.json"), "--sets", "small"]) == 1
 
 
+def test_a_table_without_runs_of_auto_says_nothing_of_them(tmp_path):
+    one = {"TF-IDF": {"accuracy": 0.5, "macro_f1": 0.4}, "linear": {"accuracy": 0.6, "macro_f1": 0.3}}
+    quality = tmp_path / "quality.json"
+    quality.write_text(json.dumps({"jcola, 600": {"0": one, "1": one}}), encoding="utf-8")
+    shown = markdown(quality)
+    assert "| jcola, 600 | accuracy | 0.500 ± 0.000 (2 seeds) | **0.600** ± 0.000 (2 seeds) |" in shown
+    assert "Kept by" not in shown
+
+
 def test_equal_texts_of_visitors_are_one_row_in_one_part(tmp_path):
     said = [("楽しかった", 5), ("楽しかった ", 4), ("楽しかった", 1), ("半々", 1), ("半々", 5)]
     said += [(f"良い所{n}", n % 5 + 1) for n in range(200)]

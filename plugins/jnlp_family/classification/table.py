@@ -38,7 +38,7 @@ def markdown(path: Path = HERE, /) -> str:
             for number, kind in enumerate(kinds)
         ]
     kept = "; ".join(f"{name}: {made}" for name, seeds in known.items() if (made := _kept(list(seeds.values()))))
-    return f"{table(('rows', 'score', *_COLUMNS), rows)}\n\nKept by `auto`: {kept}."
+    return table(("rows", "score", *_COLUMNS), rows) + (f"\n\nKept by `auto`: {kept}." if kept else "")
 
 
 def _cells(runs: Sequence[Mapping[str, Any]], kind: str) -> list[str]:
