@@ -155,6 +155,13 @@ def test_no_choice_is_less_accurate_than_ngrams_alone(monkeypatch):
     assert accuracy(chosen, targets) >= accuracy(plain, targets)
 
 
+def test_few_rows_do_not_choose_vectors_far_above_the_ngrams(embedder):
+    model = load_embedder(embedder)
+    for rows, most in ((topics(60), 1.0), (topics(200), 3.0)):
+        found = search(read_features(rows, model), rows, goal(rows, SINGLE))
+        assert max(choice.vectors for choice in found.tried) == most
+
+
 def accuracy(found: Search, targets: np.ndarray) -> float:
     assert found.logits is not None
     return float((found.logits.argmax(axis=1) == targets).mean())

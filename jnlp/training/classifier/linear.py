@@ -47,6 +47,12 @@ _SEARCHED = 1000
 _FEW = 200
 """Rows below which scores of cross-validation are too coarse to choose by: the least loss decides alone."""
 
+_VECTORS = (0.0, 0.1, 0.3, 1.0, 3.0)
+"""What is tried for the weight of the vectors."""
+
+_FEW_MOST = 1.0
+"""The most that is tried for it with few rows, on which a greater one wins by chance."""
+
 _SLACK = 0.5
 """Standard errors of the difference, row by row, by which the loss of labels may be above the least."""
 
@@ -384,7 +390,8 @@ def _blocks(features: Features, goal: Goal) -> list[Choice]:
         vectors = (0.03, 0.1, 0.3) if features.dense.shape[1] > OVERLAPS else (0.0,)
         cosine = _COSINE if goal.problem is ProblemType.REGRESSION else 1.0
         return [Choice(ngrams, weight, 1.0, 1.0, cosine) for ngrams in (0.0, 0.3) for weight in vectors]
-    weights = (0.0, 0.1, 0.3, 1.0, 3.0) if features.dense.shape[1] else (0.0,)
+    most = _FEW_MOST if len(features.counts) < _FEW else _VECTORS[-1]
+    weights = [weight for weight in _VECTORS if weight <= most] if features.dense.shape[1] else [0.0]
     return [replace(PLAIN, vectors=weight) for weight in weights]
 
 
