@@ -63,9 +63,9 @@ def print_notices(engine: Engine, /, *, did: str = "answered by", then: str = "-
     builtin = [spec for spec in usage.models.values() if spec.builtin]
     if builtin and usage.tokens and engine.settings.hints and engine.settings.model is None:
         names = " and ".join(spec.name for spec in builtin)
-        larger = next((spec.larger for spec in builtin if spec.larger), None)
+        larger = builtin[0].larger
         advice = f"what it can do: jnlp models show {builtin[0].name}"
-        if larger is not None:
+        if larger is not None and all(spec.larger for spec in builtin):  # `--model` takes one: it must do all the work
             advice = f"for better answers: jnlp models pull {larger}, then {then.format(larger=larger)}"
         click.echo(f"jnlp: {did} the small built-in model {names}; {advice}", err=True)
     if usage.windowed:

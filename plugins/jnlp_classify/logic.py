@@ -56,7 +56,7 @@ def remarks(options: ClassifyOptions, model: ModelSpec, /) -> tuple[str, ...]:
     """Warn that a single label leaves no choice, unless the model judges entailment."""
     if len(options.labels) != 1 or entailment_label(model.labels) is not None:
         return ()
-    return (f"with one label the score says how near a text is to '{options.labels[0]}': give two or more to choose",)
+    return (f"with one label the score compares '{options.labels[0]}' with common topics: give two or more to choose",)
 
 
 def rows(text: Text, result: Classified, /) -> list[dict[str, object]]:

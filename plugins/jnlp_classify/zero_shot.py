@@ -2,10 +2,13 @@
 
 By embeddings: with e(·) the embedding for topics at unit length and u(·) the scaling to unit length, a label l is
 p(l) = u(Σ_t e(t(l))) over its templates t. All embeddings of a model share a large common component without
-information. So texts are centred on the mean m of a few neutral sentences, labels on their own mean c (on m for a
-single label), and
+information. So texts are centred on the mean m of a few neutral sentences, labels on their own mean c, and
 
-    score(l | x) = softmax_l( cos(e(x) - m, p(l) - c) / temperature ), with one label the sigmoid
+    score(l | x) = softmax_l( cos(e(x) - m, p(l) - c) / temperature )
+
+A single label has nothing to be compared with, so it is put among common topics, and
+
+    score(l | x) = sigmoid( (cos(l) - mean of the three largest cos(topic)) / temperature )
 
 By entailment: softmax over the labels of the logit that the text entails "これはlに関する文章です。"; with one label
 the model's own probability of that.
@@ -42,6 +45,27 @@ NEUTRAL = (
 )
 """Neutral sentences, for the common component of all texts."""
 
+TOPICS = (
+    "経済",
+    "政治",
+    "スポーツ",
+    "料理",
+    "天気",
+    "音楽",
+    "旅行",
+    "健康",
+    "教育",
+    "技術",
+    "家族",
+    "法律",
+    "買い物",
+    "動物",
+    "仕事",
+    "歴史",
+)
+"""What a single label is compared with."""
+
+_NEAREST = 3  # topics
 _SEPARATORS = ",、， \t\u3000"
 
 
@@ -97,15 +121,20 @@ class ByEmbedding:
         self.options = options
         self.common = self._embed(NEUTRAL).mean(axis=0)
         templates = (options.template,) if options.template else TEMPLATES
-        prompts = [_apply_template(template, label) for label in options.labels for template in templates]
-        means = self._embed(prompts).reshape(len(options.labels), len(templates), -1).mean(axis=1)
-        means = unit(means)
-        centre = means.mean(axis=0) if len(means) > 1 else self.common
-        self.labels = unit(means - centre)
+        alone = len(options.labels) == 1
+        labels = (
+            [*options.labels, *(topic for topic in TOPICS if topic not in options.labels)] if alone else options.labels
+        )
+        prompts = [_apply_template(template, label) for label in labels for template in templates]
+        means = unit(self._embed(prompts).reshape(len(labels), len(templates), -1).mean(axis=1))
+        self.labels = unit(means - means.mean(axis=0))
 
     def __call__(self, texts: Sequence[Text], /) -> list[Classified]:
         """Label texts; the scores of one do not depend on the others."""
         cosines = unit(self._embed([_plain(text) for text in texts]) - self.common) @ self.labels.T
+        if len(self.options.labels) == 1:
+            nearest = np.sort(cosines[:, 1:], axis=1)[:, -_NEAREST:].mean(axis=1, keepdims=True)
+            cosines = cosines[:, :1] - nearest
         scaled = (cosines / self.options.temperature).astype(np.float32)
         scores = probabilities(scaled, ProblemType.SINGLE_LABEL)
         return [rank_labels(self.options.labels, row, self.options.top) for row in scores]

@@ -70,7 +70,35 @@ def best_sentence(passage: str, highlights: Sequence[tuple[int, int]], /) -> tup
 
     spans = list(sentences(passage)) or [(0, len(passage))]
 
-    def count_covered(span: tuple[int, int]) -> int:
-        return sum(max(0, min(end, span[1]) - max(start, span[0])) for start, end in highlights)
+    def count_covered(number: int) -> int:
+        start, end = spans[number]
+        return sum(max(0, min(end, stop) - max(start, begin)) for begin, stop in highlights)
 
-    return max(spans, key=count_covered)
+    return with_what_follows(passage, spans, max(range(len(spans)), key=count_covered))
+
+
+def with_what_follows(passage: str, spans: Sequence[tuple[int, int]], number: int, /) -> tuple[int, int]:
+    """Return the span of a sentence; of a line that ends as no sentence does, with what comes after it.
+
+    A heading may have all words of a query, but the answer is below it.
+
+    Args:
+        passage: The text.
+        spans: Its sentences.
+        number: The sentence that was chosen.
+    """
+    start = spans[number][0]
+    last = min(number + _MOST_LINES, len(spans) - 1)
+    while number < last and _is_line(passage[slice(*spans[number])]):
+        number += 1
+    return start, spans[number][1]
+
+
+def _is_line(sentence: str) -> bool:
+    bare = sentence.strip()
+    return len(bare) <= _LONGEST_LINE and not bare.endswith(_ENDS)
+
+
+_ENDS = tuple("。．.!?！？…」』）)")
+_LONGEST_LINE = 40  # characters of a line that may be a heading
+_MOST_LINES = 2  # such lines that are shown before a sentence

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jnlp.encoder.load import load_embedder
 from jnlp.errors import MissingHeadError, UsageError
+from jnlp.models.resolve import BUILTIN
 from jnlp.options import build, fields
 from jnlp.testing import make_model
 from jnlp.types import Embeddings, Logits, ModelSpec, ProblemType, Purpose
@@ -184,6 +186,27 @@ def test_one_label_and_a_temperature():
         for t in (0.05, 5.0)
     )
     assert sure > 0.99 > 0.7 > even > 0.5
+
+
+@pytest.mark.parametrize(
+    ("label", "right", "wrong"),
+    [
+        (
+            "配送",
+            ("荷物がまだ届きません", "配達の日時を変更したい"),
+            ("猫が好き", "今日はお腹がすいた", "契約書の解除条件"),
+        ),
+        ("映画", ("俳優の演技がすばらしい作品だった",), ("株価が下がった", "送料はいくらですか", "熱が下がりません")),
+        ("料理", ("カレーを作った", "味噌汁の出汁を取る"), ("パソコンの電源が入らない", "試合は延長戦になった")),
+        ("スポーツ", ("決勝で二本の本塁打を放った",), ("源氏物語を読んだ", "確定申告の期限が近い")),
+    ],
+)
+def test_one_label_parts_what_it_names_from_the_rest(label, right, wrong):
+    embedder = load_embedder(BUILTIN / "tiny-search")
+    found = make(Models(None, embedder), ClassifyOptions(labels=(label,)))([*right, *wrong])
+    scores = [result.score for result in found]
+    assert min(scores[: len(right)]) > 0.55
+    assert max(scores[len(right) :]) < 0.5
 
 
 def test_an_entailment_model_judges_hypotheses():

@@ -134,7 +134,7 @@ def test_people_see_the_sentence_that_answers(jnlp, folder):
 
 def test_what_was_not_found_is_said(jnlp, folder):
     jnlp("index", "文書", "--index", "my.idx", "--text", "答")
-    told = "; no passage has a word of the query; these are the nearest by their vectors\n"
+    told = "; these passages have no word of the query; they are the nearest by their vectors\n"
     out, err = jnlp("search", "my.idx", "xyzzy")
     assert out
     assert err.startswith("jnlp: no good match: the best score is ")
@@ -154,7 +154,7 @@ def test_a_person_sees_no_passage_where_none_is_good(jnlp, folder):
     assert re.fullmatch(r"jnlp: no good match: the best score is \S+; --min-score 0 shows the nearest passages\n", err)
     out, err = jnlp("search", "my.idx", "🏠🏠", "--format", "table", "--min-score", "0")
     assert out.startswith("1. 文書/")
-    assert "no passage has a word of the query; these are the nearest by their vectors" in err
+    assert "these passages have no word of the query; they are the nearest by their vectors" in err
     assert json.loads(jnlp("search", "my.idx", "🏠🏠")[0].splitlines()[0])["score"] < 0.1  # a program reads the score
     assert jnlp("search", "my.idx", "🏠🏠", "--format", "table", "-q") == ("", "")
 
@@ -205,7 +205,7 @@ def test_an_emoji_has_no_good_match(jnlp, folder):
     jnlp("index", "文書", "--index", "my.idx")
     _, err = jnlp("search", "my.idx", "🎉")
     assert "no good match: the best score is" in err
-    assert "no passage has a word of the query" in err
+    assert "these passages have no word of the query" in err
 
 
 def test_a_query_without_an_index_says_how_to_make_one(jnlp, folder):

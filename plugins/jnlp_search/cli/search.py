@@ -114,7 +114,7 @@ def _remark(hits: list[Hit], options: SearchOptions, *, outdated: bool, quiet: b
     """Print on stderr what the hits do not say."""
     from jnlp_search.render import printed_score
 
-    if quiet:
+    if quiet and (not hits or not good_only or _any_good(hits, options)):  # else the table has none, and says nothing
         return
     if outdated and options.retriever is not Retriever.DENSE:
         click.echo("jnlp: another dictionary made this index: some words may be missed; run jnlp index again", err=True)
@@ -128,6 +128,6 @@ def _remark(hits: list[Hit], options: SearchOptions, *, outdated: bool, quiet: b
         if good_only:
             said.append("--min-score 0 shows the nearest passages")
     if not (said and good_only) and options.retriever is Retriever.HYBRID and not any(hit.highlights for hit in hits):
-        said.append("no passage has a word of the query; these are the nearest by their vectors")
+        said.append("these passages have no word of the query; they are the nearest by their vectors")
     if said:
         click.echo(f"jnlp: {'; '.join(said)}", err=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from jnlp_search.fuse import with_what_follows
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -24,7 +26,7 @@ def with_evidence(
     embed: Callable[[Sequence[str]], FloatArray],
     /,
 ) -> list[Hit]:
-    """Return hits with `evidence`, the offsets in their text of the best sentence.
+    """Return hits with `evidence`, the offsets in their text of the best sentence; see `with_what_follows`.
 
     A sentence is scored like a passage: by the weight of the query's words in it, and by its cosine, each relative to
     the best sentence of the hit. The cosine has the model's weight.
@@ -52,7 +54,8 @@ def with_evidence(
             share * near + (1 - share) * held
             for near, held in zip(_relative(cosines[parts]), _relative(covered, low=0.0), strict=True)
         ]
-        made.append(replace(hit, evidence=own[judged.index(max(judged))] if own else None))
+        best = with_what_follows(hit.text, own, judged.index(max(judged))) if own else None
+        made.append(replace(hit, evidence=best))
     return made
 
 
