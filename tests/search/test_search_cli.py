@@ -156,7 +156,9 @@ def test_a_person_sees_no_passage_where_none_is_good(jnlp, folder):
     assert out.startswith("1. 文書/")
     assert "these passages have no word of the query; they are the nearest by their vectors" in err
     assert json.loads(jnlp("search", "my.idx", "🏠🏠")[0].splitlines()[0])["score"] < 0.1  # a program reads the score
-    assert jnlp("search", "my.idx", "🏠🏠", "--format", "table", "-q") == ("", "")
+    out, err = jnlp("search", "my.idx", "🏠🏠", "--format", "table", "-q")
+    assert (out, err.count("\n")) == ("", 1), "an empty table alone would say that nothing was searched"
+    assert "no good match" in err
 
 
 def test_a_quiet_search_does_not_ask_if_the_index_is_outdated(jnlp, folder, monkeypatch):
