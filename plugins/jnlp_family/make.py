@@ -163,7 +163,7 @@ def make(family: Family, /, *, say: Callable[[str], None], guard: bool = False) 
     ]
     done = read(family.work / _DONE)
     code = {
-        "tiny-toxicity": _digest("jnlp_family.toxicity.model"),
+        "tiny-toxicity": _digest(*(f"jnlp_family.toxicity.{name}" for name in ("train", "model", "rows"))),
         "tiny-search": _digest("jnlp_family.search.train"),
         commands.LESSONS: _digest("jnlp_family.distill.texts"),
         commands.STUDENT: _digest("jnlp_family.distill.student"),
@@ -182,12 +182,15 @@ def make(family: Family, /, *, say: Callable[[str], None], guard: bool = False) 
     say(f"whole, {check(family.work) / 1e6:.1f} MB: {family.work}")
 
 
-def _digest(module: str) -> str:
-    """Return a hash of a script, which determines the training data and settings."""
-    found = find_spec(module)
-    assert found is not None  # bundled
-    assert found.origin is not None
-    return hashlib.sha256(Path(found.origin).read_bytes()).hexdigest()[:12]
+def _digest(*modules: str) -> str:
+    """Return a hash of the scripts that determine the training data and settings."""
+    found = hashlib.sha256()
+    for module in modules:
+        spec = find_spec(module)
+        assert spec is not None  # bundled
+        assert spec.origin is not None
+        found.update(Path(spec.origin).read_bytes())
+    return found.hexdigest()[:12]
 
 
 def check(folder: Path, /) -> int:

@@ -26,12 +26,13 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from jnlp.errors import JnlpError, status_of
+from jnlp.errors import JnlpError
 from jnlp.executors.prefetch import Prefetcher
 from jnlp.strict_json import dumps
 from jnlp.training import checkpoints
 from jnlp_family.distill import development, pieces, states, texts
 from jnlp_family.distill.texts import Role
+from jnlp_family.script import run_script, say
 from jnlp_family.search.train import shown
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def teach(data: Path, teacher: Path, like: Path, out: Path, /, *, shards: int | 
     development.write(data, encode, out, most=40 if smoke else None)
     states.reduce_teacher(teacher, chosen.taught, PREFIXES, lessons.teacher)
     if shards != 0:
-        states.teach(lessons, _teacher(lessons, torch.device("cpu")), most=shards, say=_say)
+        states.teach(lessons, _teacher(lessons, torch.device("cpu")), most=shards, say=say)
     return lessons
 
 
@@ -172,7 +173,7 @@ def _all_at_hand(lessons: Lessons, place: torch.device) -> Lessons:
     began = time.monotonic()
     live = states.LiveLessons(lessons.folder, _teacher(lessons, place))
     count = sum(len(live.shard(number).states) for number in live.ready())
-    _say(f"the teacher has read {count:,} tokens in {time.monotonic() - began:.0f} s")
+    say(f"the teacher has read {count:,} tokens in {time.monotonic() - began:.0f} s")
     return live
 
 
@@ -215,11 +216,11 @@ class _Run:
         if time.monotonic() >= self._next:  # a loss is read from a GPU only then
             self._next = time.monotonic() + _SAID
             figures = {name: float(value) for name, value in losses.items()}
-            _say(f"seconds {self.seconds:.0f}/{wanted:.0f}  " + shown({**figures, **self._speed()}))
+            say(f"seconds {self.seconds:.0f}/{wanted:.0f}  " + shown({**figures, **self._speed()}))
 
     def say(self, figures: Mapping[str, float]) -> None:
         """Write a line."""
-        _say(f"seconds {self.seconds:.0f}  {shown({**figures, **self._speed()})}")
+        say(f"seconds {self.seconds:.0f}  {shown({**figures, **self._speed()})}")
 
     def _speed(self) -> dict[str, float]:
         return {"tokens_per_second": self.tokens / max(self.seconds, 1e-9)}
@@ -264,24 +265,12 @@ def _encoder(tokenizer: Mapping[str, object]) -> Callable[[Sequence[str]], list[
     return encode
 
 
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
-
-
 def main(arguments: Sequence[str] | None = None, /) -> int:
     """Teach or fit; return the exit status."""
-    args = _parser().parse_args(arguments)
-    try:
-        return status_of(lambda: _run(args))
-    except KeyboardInterrupt:
-        return 130
+    return run_script(_parser().parse_args(arguments), _run)
 
 
 def _run(args: argparse.Namespace) -> None:
-    if args.threads:
-        from jnlp.encoder.threads import use_threads
-
-        use_threads(args.threads)
     if args.what == "teach":
         teach(args.source, args.teacher, args.like, args.out, shards=args.shards, smoke=args.smoke)
     else:

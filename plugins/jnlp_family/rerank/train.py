@@ -26,7 +26,7 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 
 from jnlp.encoder.config import ModernBertConfig
 from jnlp.encoder.modernbert import ModernBertForSequenceClassification
-from jnlp.errors import JnlpError, status_of
+from jnlp.errors import JnlpError
 from jnlp.executors.prefetch import Prefetcher
 from jnlp.strict_json import dumps
 from jnlp.training.dense_encoder import DenseEncoder
@@ -35,6 +35,7 @@ from jnlp.training.micro_batches import precision
 from jnlp.training.optim import optimisers, update
 from jnlp_family.rerank import batches, scores
 from jnlp_family.rerank.material import Material
+from jnlp_family.script import run_script, say
 from jnlp_search.query.relevance import RERANK
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def fit(
     model = _start(ModernBertForSequenceClassification(ModernBertConfig.from_dict(config)), base).to(place)
     reranker = Reranker(model, [batches.QUESTION + room + 3] if compiled else [])
     held = _some(material.development, _TRIAL if trial else 0)
-    _say(f"{len(material.train):,} questions, {len(held):,} of development")
+    say(f"{len(material.train):,} questions, {len(held):,} of development")
     with whole_folder(out) as folder:
         figures: dict[str, Any] = {"layers": layers, "pooling": pooling, "room": room}
         figures |= _learn(reranker, material, room, lr, minutes * 60, steps)
@@ -185,7 +186,7 @@ def fit(
         write_model(folder, base, config, {name: weight.half() for name, weight in model.state_dict().items()})
         _write_mixtures(folder, held, logits, room)
         (folder / "metrics.json").write_text(dumps(figures, indent=2) + "\n", encoding="utf-8")
-    _say(dumps(figures))
+    say(dumps(figures))
     return figures
 
 
@@ -211,7 +212,7 @@ def _learn(reranker: Reranker, material: Material, room: int, lr: float, seconds
             if time.monotonic() - said > _SAID:
                 said = time.monotonic()
                 speed = tokens / (said - start)
-                _say(
+                say(
                     f"seconds {said - start:.0f}  step {step}  loss {float(running):.4f}  tokens_per_second {speed:.0f}"
                 )
     if running is None:
@@ -243,7 +244,7 @@ def weigh(source: Path, folder: Path, /, *, device: str = "cpu", most: int = 0, 
     logits = Reranker(model.to(torch.device(device)).eval(), []).judge(material, held, room)
     measured = asdict(scores.measure(held, logits))
     _write_mixtures(folder, held, logits, room)
-    _say(dumps({"questions": len(held), **measured}))
+    say(dumps({"questions": len(held), **measured}))
     return measured
 
 
@@ -277,28 +278,16 @@ def _start(model: ModernBertForSequenceClassification, base: Path) -> ModernBert
     return model
 
 
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
-
-
 def main(arguments: Sequence[str] | None = None, /) -> int:
     """Mine or fit; return the exit status."""
-    args = _parser().parse_args(arguments)
-    try:
-        return status_of(lambda: _run(args))
-    except KeyboardInterrupt:
-        return 130
+    return run_script(_parser().parse_args(arguments), _run)
 
 
 def _run(args: argparse.Namespace) -> None:
-    if args.threads:
-        from jnlp.encoder.threads import use_threads
-
-        use_threads(args.threads)
     if args.what == "mine":
         from jnlp_family.rerank.mining import mine
 
-        mine(args.source, args.base, args.room, most=args.questions, say=_say).save(args.out)
+        mine(args.source, args.base, args.room, most=args.questions, say=say).save(args.out)
         return
     if args.what == "weigh":
         weigh(args.source, args.model, device=args.device, most=args.questions, room=args.room)

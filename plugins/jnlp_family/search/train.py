@@ -20,11 +20,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jnlp.errors import UsageError, status_of
+from jnlp.errors import UsageError
 from jnlp.strict_json import dumps
 from jnlp.training.embedder.pairs import CONTRADICTION, ENTAILMENT, Graded, GradedSet, Pair, PairSet, key_of
 from jnlp.training.embedder.trainer import Described, EmbedderOptions, EmbedderSets, fit_embedder
 from jnlp.training.stopping import Stopped
+from jnlp_family.script import run_script
 from jnlp_family.search import prepared
 from jnlp_family.search.hard import asked as hard_pairs
 from jnlp_family.search.jaquad import questions
@@ -301,9 +302,7 @@ def main(arguments: Sequence[str] | None = None, /) -> int:
     """Train, print the scores, and return the exit status."""
     args = _parser().parse_args(arguments)
     try:
-        return status_of(lambda: _run(args))
-    except KeyboardInterrupt:
-        return 130
+        return run_script(args, _run)
     except Stopped as stopped:
         sys.stderr.write("stopped with a checkpoint; run the same command to continue\n")
         return 128 + stopped.number
@@ -312,10 +311,6 @@ def main(arguments: Sequence[str] | None = None, /) -> int:
 def _run(args: argparse.Namespace) -> None:
     chosen = STUDENT if args.student else OPTIONS
     options = replace(chosen, epochs=args.epochs or chosen.epochs, hours=args.minutes / 60 if args.minutes else None)
-    if args.threads:
-        from jnlp.encoder.threads import use_threads
-
-        use_threads(args.threads)
     most = 64 if args.smoke else None
     options = smoke(options) if args.smoke else options
     if args.save_sets:

@@ -19,8 +19,9 @@ import numpy as np
 from jnlp.errors import status_of
 from jnlp.strict_json import dumps
 from jnlp.training.metrics import roc_auc
+from jnlp_family.script import say
 from jnlp_family.toxicity.model import read_scores, scores
-from jnlp_family.toxicity.rows import BOARD, MADE, RTPLX, TEST, TRAIN, Row, all_rows, chosen_rows
+from jnlp_family.toxicity.rows import BOARD, JUDGED, MADE, RTPLX, TEST, TRAIN, Row, all_rows, chosen_rows
 from jnlp_toxicity import decision, grams
 from jnlp_toxicity.context import Use, use_of
 from jnlp_toxicity.fitting import (
@@ -72,7 +73,7 @@ def linear_scores(
     for fold in range(FOLDS):
         kept = [number for place, number in enumerate(train) if place % FOLDS != fold]
         score(train[fold::FOLDS], fit_linear(rows, found, vectors, kept))
-        _say(f"linear models, fold {fold + 1} of {FOLDS}")
+        say(f"linear models, fold {fold + 1} of {FOLDS}")
     return by_grams, by_vectors
 
 
@@ -99,7 +100,7 @@ def row_vectors(rows: Sequence[Row], folder: Path, /) -> Vectors:
     parts = []
     for begin in range(0, len(rows), 256):
         parts.append(embedder.embed([row.text for row in rows[begin : begin + 256]]).vectors)
-        _say(f"vectors {begin}/{len(rows)}")
+        say(f"vectors {begin}/{len(rows)}")
     return np.concatenate(parts)
 
 
@@ -139,7 +140,7 @@ _WEIGHT = {BOARD: 1.0, MADE: 1.0, RTPLX[0]: 1.0, RTPLX[1]: 0.5}
 def thresholds(rows: Sequence[Row], logits: Floats, /) -> dict[str, float]:
     """Return for each level the log-odds that no more than its budget of any corpus' plain texts reach."""
     sources = np.array([row.source for row in rows])
-    return levels_of(logits[sources == name] for name in sorted(set(sources) - {BOARD, MADE, *RTPLX}))
+    return levels_of(logits[sources == name] for name in sorted(set(sources).difference(JUDGED)))
 
 
 def measure(rows: Sequence[Row], logits: Floats, levels: Mapping[str, float], /) -> dict[str, Any]:
@@ -193,10 +194,6 @@ def fit_all(rows: Sequence[Row], scores: Sequence[float | None], vectors: Vector
 
 def _of(items: Sequence[T], where: NDArray[np.bool_]) -> list[T]:
     return [item for item, chosen in zip(items, where, strict=True) if chosen]
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
 
 
 def _run() -> None:

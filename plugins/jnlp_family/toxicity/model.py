@@ -15,7 +15,7 @@ from jnlp.strict_json import dumps
 from jnlp.training.classifier.trainer import ClassifierOptions, Sets, fit_classifier
 from jnlp.training.metrics import roc_auc
 from jnlp.types import Example
-from jnlp_family.toxicity.rows import BOARD, MADE, RTPLX, TRAIN, VALID
+from jnlp_family.toxicity.rows import BOARD, JUDGED, TRAIN, VALID
 from jnlp_toxicity.decision import log_odds
 from jnlp_toxicity.logic import toxic_labels, worst_windows
 
@@ -45,7 +45,7 @@ def sets_of(rows: Sequence[Row], left_out: Iterable[int] = (), /) -> Sets:
             train.append(_example(row))
         elif row.part == VALID:
             seen[row.source] = seen.get(row.source, 0) + 1
-            if row.source in (BOARD, MADE, *RTPLX) or seen[row.source] <= _EACH:
+            if row.source in JUDGED or seen[row.source] <= _EACH:
                 valid.append(_example(row))
     return Sets(train, valid, [])
 

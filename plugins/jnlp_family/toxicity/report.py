@@ -22,7 +22,7 @@ from jnlp.strict_json import dumps
 from jnlp.training.metrics import roc_auc
 from jnlp_family.toxicity.decision import evidence, model_scores, row_vectors, thresholds
 from jnlp_family.toxicity.evasions import EVASIONS, base_words
-from jnlp_family.toxicity.rows import BOARD, MADE, RTPLX, TEST, Row, all_rows, chosen_rows
+from jnlp_family.toxicity.rows import BOARD, JUDGED, MADE, RTPLX, TEST, Row, all_rows, chosen_rows
 from jnlp_toxicity import decision, grams
 from jnlp_toxicity.decision import by_category
 from jnlp_toxicity.lexicon import load, noisy_or
@@ -97,7 +97,7 @@ def measure(rows: Sequence[Row], methods: Mapping[str, Method], catches: Mapping
         for title, where in sets.items()
         for name, method in methods.items()
     ]
-    plain = sorted(set(sources) - {BOARD, MADE, *RTPLX})
+    plain = sorted(set(sources).difference(JUDGED))
     alarms = [
         {"plain text": f"{source} ({int((sources == source).sum())})"}
         | {

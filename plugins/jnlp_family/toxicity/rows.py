@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 TRAIN, VALID, TEST = "train", "valid", "test"
 BOARD, MADE = "board", "made"
 RTPLX = ("rtplx prompts", "rtplx completions")
+JUDGED = (BOARD, MADE, *RTPLX)
+"""The sources with toxic rows; the others are corpora of plain text."""
+
 _MOST = 300
 
 
@@ -50,7 +53,7 @@ def chosen_rows(rows: Sequence[Row], most: int | None = None, /) -> list[Row]:
     for row in rows:
         kind = (row.source, row.part)
         seen[kind] = seen.get(kind, 0) + 1
-        judged = row.source in (BOARD, MADE, *RTPLX)
+        judged = row.source in JUDGED
         if (judged or seen[kind] <= _BY_MODEL.get(row.source, 170)) and (most is None or seen[kind] <= most):
             kept.append(row)
     return kept
