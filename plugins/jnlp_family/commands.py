@@ -15,18 +15,28 @@ if TYPE_CHECKING:
 LESSONS, STUDENT = "lessons", "student"
 """The folders of a teacher's states, and of the model that learns them."""
 
-FOLDS = "toxicity-out-of-fold.json"
-"""The scores of `tiny-toxicity`'s training rows, for the fit of the decision of `jnlp toxicity`."""
+FOLDS, DECISION = "toxicity-out-of-fold.json", "toxicity-decision"
+"""The scores of `tiny-toxicity`'s training rows out of fold, and the folder of the decision that is fitted to them."""
+
+_SMOKE_ROWS = 8
 
 
 def toxicity_command(family: Family) -> list[str]:
     """Return the arguments of `tiny-toxicity`'s training."""
     base, out = family.folder("tiny"), family.folder("tiny-toxicity")
-    command = ["jnlp_family.toxicity.train", str(family.data), "--base", str(base), "--out", str(out)]
-    return [
-        *command,
-        *(["--most", "8", "--seeds", "2"] if family.smoke else ["--out-of-fold", str(family.work / FOLDS)]),
-    ]
+    folders = ["--base", str(base), "--out", str(out), "--out-of-fold", str(family.work / FOLDS)]
+    few = ["--most", str(_SMOKE_ROWS), "--seeds", "2"] if family.smoke else []
+    return ["jnlp_family.toxicity.train", str(family.data), *folders, *few]
+
+
+def decision_command(family: Family) -> list[str]:
+    """Return those of the fit of the decision of `jnlp toxicity` to the new models."""
+    out = family.work / DECISION
+    out.mkdir(exist_ok=True)
+    models = ["--model", str(family.folder("tiny-toxicity")), "--embedder", str(family.folder("tiny-search"))]
+    few = ["--most", str(_SMOKE_ROWS)] if family.smoke else []
+    folders = ["--out", str(out), *models, "--out-of-fold", str(family.work / FOLDS)]
+    return ["jnlp_family.toxicity.decision", str(family.data), *folders, *few]
 
 
 def teach_command(family: Family) -> list[str]:

@@ -1,9 +1,9 @@
 """The built-in family in one command: `python -m jnlp_family.make make DATA` (`make models DATA=DIR`).
 
-It pre-trains `tiny`, trains `tiny-toxicity` and `tiny-search` from it and `tiny-sentiment` on top of `tiny-search`,
-measures all of them and writes their cards, in a folder under `$JNLP_RUNS`. Steps that are finished there are not
-repeated. The new models replace the old ones only when all are complete. The trainers of other plugins are called as
-commands, because plugins do not import each other.
+It pre-trains `tiny`, trains `tiny-toxicity` and `tiny-search` from it and `tiny-sentiment` on top of `tiny-search`, and
+fits the decision of `jnlp toxicity` to them. It measures all of them and writes their cards, in a folder under
+`$JNLP_RUNS`. Steps that are finished there are not repeated. The new models and the decision replace the old ones only
+when all are complete. The trainers of other plugins are called as commands, because plugins do not import each other.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -31,6 +32,7 @@ from jnlp_family import commands
 from jnlp_family.cards import FAMILY, read, write_cards
 from jnlp_family.toxicity.rows import PLAIN
 from jnlp_pretrain.printing import figure
+from jnlp_toxicity import decision, grams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -65,6 +67,10 @@ The models trained from it may lose at most this share of their scores.
 """
 
 _DONE, _START = "done.json", "start"
+_DECIDING = (
+    *(f"jnlp_toxicity.{name}" for name in ("fitting", "decision", "grams", "context", "lexicon", "matcher")),
+    *(f"jnlp_toxicity/{name}.txt" for name in ("words", "clean", "contexts")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,21 +162,28 @@ def make(family: Family, /, *, say: Callable[[str], None], guard: bool = False) 
         ("tiny-toxicity", lambda: _run(commands.toxicity_command(family))),
         *_search_steps(family),
         ("tiny-sentiment", lambda: _run(commands.sentiment_command(family))),
+        (commands.DECISION, lambda: _run(commands.decision_command(family))),
         ("scores of tiny", lambda: _run(commands.measure_command(family))),
         ("scores of tiny-toxicity", lambda: _toxicity_scores(family)),
         ("scores of tiny-search", lambda: _run(commands.retrieval_command(family))),
         ("scores of searches with tiny-search", lambda: _run(commands.calibrate_command(family))),
     ]
     done = read(family.work / _DONE)
+    toxicity = (f"jnlp_family.toxicity.{name}" for name in ("train", "model", "rows"))
     code = {
-        "tiny-toxicity": _digest(*(f"jnlp_family.toxicity.{name}" for name in ("train", "model", "rows"))),
+        "tiny-toxicity": _digest(*toxicity, "jnlp_toxicity/words.txt"),
         "tiny-search": _digest("jnlp_family.search.train"),
         commands.LESSONS: _digest("jnlp_family.distill.texts"),
         commands.STUDENT: _digest("jnlp_family.distill.student"),
         "tiny-sentiment": _digest("jnlp_family.classification.sentiment"),
     }
+    fitted = _digest("jnlp_family.toxicity.decision", *_DECIDING)
     for name, step in steps:
-        inputs = {"final": family.final, **code} if name.startswith("scores") else {"by": code.get(name)}
+        inputs: dict[str, Any] = {"by": code.get(name)}
+        if name == commands.DECISION:
+            inputs = {"by": fitted, **code}
+        elif name.startswith("scores"):
+            inputs = {"final": family.final, **code}
         if done.get(name) == inputs:
             say(f"{name}: done before")
             continue
@@ -182,11 +195,15 @@ def make(family: Family, /, *, say: Callable[[str], None], guard: bool = False) 
     say(f"whole, {check(family.work) / 1e6:.1f} MB: {family.work}")
 
 
-def _digest(*modules: str) -> str:
-    """Return a hash of the scripts that determine the training data and settings."""
+def _digest(*names: str) -> str:
+    """Return a hash of what determines the training data and settings: modules, and files as `package/file`."""
     found = hashlib.sha256()
-    for module in modules:
-        spec = find_spec(module)
+    for name in names:
+        package, _, resource = name.partition("/")
+        if resource:
+            found.update(files(package).joinpath(resource).read_bytes())
+            continue
+        spec = find_spec(name)
         assert spec is not None  # bundled
         assert spec.origin is not None
         found.update(Path(spec.origin).read_bytes())
@@ -290,6 +307,20 @@ def swap(made: Path, out: Path, /) -> None:
     finally:
         shutil.rmtree(new, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def install_decision(made: Path, out: Path, /) -> None:
+    """Put the decision of `jnlp toxicity` and its n-grams from one folder into another, each file whole."""
+    out.mkdir(parents=True, exist_ok=True)
+    names = (decision.SHIPPED, grams.SHIPPED)
+    try:
+        for name in names:
+            shutil.copy2(made / name, out / f".{name}")
+        for name in names:
+            (out / f".{name}").replace(out / name)
+    finally:
+        for name in names:
+            (out / f".{name}").unlink(missing_ok=True)
 
 
 def _pretrain(family: Family, say: Callable[[str], None]) -> None:
@@ -412,6 +443,8 @@ def _make(args: argparse.Namespace) -> None:
             hint="--force replaces them anyway; --out DIR writes the new ones elsewhere",
         )
     swap(family.work, args.out or BUILTIN)
+    place = args.out / commands.DECISION if args.out else Path(str(files("jnlp_toxicity")))
+    install_decision(family.work / commands.DECISION, place)
     if args.quality:
         write_cards(args.out or BUILTIN, args.quality)
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,7 @@ from jnlp_pretrain.recipe_files import load_recipe
 from jnlp_pretrain.tokenizer_train import MASK
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from click.testing import CliRunner
@@ -245,6 +247,86 @@ def test_stopped_midway_it_says_how_to_go_on(
         assert capsys.readouterr().err == "stopped: run the same command to continue\n"
 
 
+@pytest.fixture
+def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> family.Family:
+    """Return the settings of a run whose steps are lines of `work/run`."""
+    made = family.Family(tmp_path / "data", tmp_path / "work", load_recipe("tiny"), "tiny")
+    made.work.mkdir()
+
+    def record(command: Sequence[str]) -> None:
+        with (made.work / "run").open("a", encoding="utf-8") as steps:
+            steps.write(" ".join(command).replace(str(tmp_path), "") + "\n")
+
+    monkeypatch.setattr(family, "_run", record)
+    monkeypatch.setattr(family, "_pretrain", lambda *_: None)
+    monkeypatch.setattr(family, "_toxicity_scores", lambda *_: None)
+    monkeypatch.setattr(family.commands, "run_of", lambda _: made.work)
+    monkeypatch.setattr(family, "write_cards", lambda *_: None)
+    monkeypatch.setattr(family, "check", lambda _: 0)
+    return made
+
+
+def steps_of(trial: family.Family) -> list[str]:
+    return (trial.work / "run").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_decision_is_fitted_to_the_new_models_and_scores_out_of_fold(trial: family.Family) -> None:
+    family.make(trial, say=lambda _: None)
+    names = [line.split()[0].removeprefix("jnlp_family.") for line in steps_of(trial)]
+    assert names[:4] == ["toxicity.train", "search.train", "classification.sentiment", "toxicity.decision"]
+    assert steps_of(trial)[0].endswith("--out-of-fold /work/toxicity-out-of-fold.json")
+    assert steps_of(trial)[3] == (
+        "jnlp_family.toxicity.decision /data --out /work/toxicity-decision --model /work/tiny-toxicity"
+        " --embedder /work/tiny-search --out-of-fold /work/toxicity-out-of-fold.json"
+    )
+    assert (trial.work / "toxicity-decision").is_dir()
+    few = family.commands.decision_command(replace(trial, smoke=True))
+    assert few[-2:] == family.commands.toxicity_command(replace(trial, smoke=True))[-4:-2] == ["--most", "8"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "again"),
+    [
+        ("jnlp_family.toxicity.decision", ["toxicity.decision"]),
+        ("jnlp_toxicity.fitting", ["toxicity.decision"]),
+        ("jnlp_toxicity/words.txt", ["toxicity.train", "toxicity.decision"]),
+        ("jnlp_family.toxicity.model", ["toxicity.train", "toxicity.decision"]),
+        ("jnlp_family.search.train", ["search.train", "toxicity.decision"]),
+        ("nothing", []),
+    ],
+)
+def test_the_decision_is_fitted_again_when_what_made_it_changes(
+    trial: family.Family, changed: str, again: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family.make(trial, say=lambda _: None)
+    before = len(steps_of(trial))
+    digest = family._digest
+    monkeypatch.setattr(family, "_digest", lambda *names: digest(*names) + "*" * (changed in names))
+    family.make(trial, say=lambda _: None)
+    made = [line.split()[0].removeprefix("jnlp_family.") for line in steps_of(trial)[before:]]
+    trained = ("toxicity.train", "search.train", "classification.sentiment", "toxicity.decision")
+    assert [name for name in made if name in trained] == again
+
+
+def test_a_new_decision_and_its_ngrams_are_installed_together(tmp_path: Path) -> None:
+    made, out = tmp_path / "made", tmp_path / "out"
+    for folder, mark in ((made, "new"), (out, "old")):
+        folder.mkdir()
+        for name in ("decision.json", "grams.safetensors"):
+            (folder / name).write_text(mark, encoding="utf-8")
+    family.install_decision(made, out)
+    assert {path.name: path.read_text(encoding="utf-8") for path in out.iterdir()} == {
+        "decision.json": "new",
+        "grams.safetensors": "new",
+    }
+    (made / "grams.safetensors").unlink()
+    (made / "decision.json").write_text("half", encoding="utf-8")
+    with pytest.raises(FileNotFoundError):
+        family.install_decision(made, out)
+    assert (out / "decision.json").read_text(encoding="utf-8") == "new"
+    assert len(list(out.iterdir())) == 2
+
+
 @pytest.mark.parametrize(("after", "taken"), [(2.46, True), (2.475, True), (2.48, False), (2.6, False)])
 def test_a_model_that_is_not_better_by_a_margin_stays_outside(tmp_path: Path, after: float, *, taken: bool) -> None:
     rows = [{"held_out_loss": 2.5}, {"loss": 3.0}, {"held_out_loss": 2.9}, {"held_out_loss": after}]
@@ -383,7 +465,7 @@ def test_the_family_is_made_end_to_end_at_a_small_scale(
     assert [line for line in page.splitlines() if line.startswith("## ")] == headings
     capsys.readouterr()
     assert family.main(asked) == 0
-    assert capsys.readouterr().err.count("done before") == 8
+    assert capsys.readouterr().err.count("done before") == 9
 
 
 def test_no_pair_that_is_scored_by_its_likeness_trains_the_embedder(shared: Path) -> None:

@@ -161,9 +161,11 @@ def measure(rows: Sequence[Row], logits: Floats, levels: Mapping[str, float], /)
     return report
 
 
-def main(data: Path, out: Path, model: Path, embedder: Path, out_of_fold: Path | None = None, /) -> dict[str, Any]:
+def main(
+    data: Path, out: Path, model: Path, embedder: Path, out_of_fold: Path | None = None, most: int | None = None, /
+) -> dict[str, Any]:
     """Fit the linear models and the decision, write both, and return their scores on the rows kept to measure on."""
-    rows = chosen_rows(all_rows(data))
+    rows = chosen_rows(all_rows(data), most)
     return fit_all(rows, model_scores(rows, model, out_of_fold), row_vectors(rows, embedder), out)
 
 
@@ -209,8 +211,9 @@ def _run() -> None:
         help="scores of training rows that the model's training wrote; without them, the rows"
         " take no part in the decision",
     )
+    parser.add_argument("--most", type=int, help="rows of each part of a source, at most: for trials")
     given = parser.parse_args()
-    made = main(given.data, given.out, given.model, given.embedder, given.out_of_fold)
+    made = main(given.data, given.out, given.model, given.embedder, given.out_of_fold, given.most)
     sys.stdout.write(dumps(made, indent=1) + "\n")
 
 
