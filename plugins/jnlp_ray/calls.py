@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError
 from jnlp_ray.cluster import connected, first_line, ray_module
+from jnlp_ray.disks import HINT, is_full
 from jnlp_ray.pool import TICK, surroundings
 from jnlp_ray.worker import settle
 
@@ -38,7 +39,7 @@ def run_calls(
 
     Raises:
         MissingExtraError: Ray is not installed.
-        JnlpError: No cluster answers, workers end again and again, or a call failed so.
+        JnlpError: No cluster answers, workers end again and again, no node has space on its disk, or a call failed so.
 
     Example:
         >>> sorted(run_calls(jnlp.Settings(), "functools:partial", (abs,), [-1, 2]))  # doctest: +SKIP
@@ -46,18 +47,31 @@ def run_calls(
     """
     with connected(settings) as cluster:
         ray = ray_module()
-        task = ray.remote(call).options(**cluster.needs(), max_retries=RETRIES, scheduling_strategy="SPREAD")
+        task, needs = ray.remote(call), {**cluster.needs(), "max_retries": RETRIES, "scheduling_strategy": "SPREAD"}
         key, shared, around = uuid.uuid4().hex, ray.put(pickle.dumps((make, given))), surroundings()
         waiting: deque[Any] = deque(items)
         running: dict[Any, Any] = {}
+        full: set[str] = set()  # nodes
         try:
             while waiting or running:
                 while waiting and len(running) < cluster.room():
-                    item = waiting.popleft()
-                    running[task.remote(key, shared, item, cluster.cpus, around)] = item
+                    item, where = waiting.popleft(), task.options(**needs, **_outside(full))
+                    running[where.remote(key, shared, item, cluster.cpus, around)] = item
                 finished, _ = ray.wait(list(running), num_returns=1, timeout=TICK)  # the cluster may have grown
                 for ref in finished:
-                    yield running.pop(ref), _result(ray, ref)
+                    item = running.pop(ref)
+                    ok, value, node = _result(ray, ref)
+                    if ok:
+                        yield item, value
+                    elif is_full(value):
+                        full.add(node)
+                        if not cluster.places(without=full):
+                            raise JnlpError(
+                                f"no node of the Ray cluster has space on its disk: {first_line(value)}", hint=HINT
+                            ) from value
+                        waiting.appendleft(item)
+                    else:
+                        raise value
         finally:
             for ref in running:
                 with suppress(Exception):  # it may have ended, and the cluster too
@@ -71,8 +85,8 @@ def call(
     threads: int,
     around: tuple[str, Sequence[str], Mapping[str, str]],
     /,
-) -> tuple[bool, Any]:
-    """In a worker: return whether a call succeeded, and its result or exception.
+) -> tuple[bool, Any, str]:
+    """In a worker: return whether a call succeeded, its result or exception, and the id of the node.
 
     Args:
         key: Of the function: equal keys mean equal functions.
@@ -82,8 +96,8 @@ def call(
         around: What `settle` takes.
 
     Example:
-        >>> call("1", pickle.dumps(("functools:partial", (abs,))), -1, 1, (".", [], {}))
-        (True, 1)
+        >>> call("1", pickle.dumps(("functools:partial", (abs,))), -1, 1, (".", [], {}))  # doctest: +SKIP
+        (True, 1, '5f…')
     """
     global _made
     settle(*around)
@@ -91,19 +105,26 @@ def call(
     from jnlp.executors.answers import portable
     from jnlp.registry import import_target
 
+    node = ray_module().get_runtime_context().get_node_id()
     try:
         use_threads(threads)
         if _made is None or _made[0] != key:
             make, given = pickle.loads(shared)
             _made = key, import_target(make)(*given)
-        return True, _made[1](item)
+        return True, _made[1](item), node
     except BaseException as error:  # raised where the results are taken
-        return False, portable(error)
+        return False, portable(error), node
 
 
-def _result(ray: Any, ref: Any) -> Any:
+def _outside(nodes: set[str]) -> dict[str, Any]:
+    """Return the options of a task that is to run on none of these nodes."""
+    return {"label_selector": {"ray.io/node-id": f"!in({', '.join(sorted(nodes))})"}} if nodes else {}
+
+
+def _result(ray: Any, ref: Any) -> tuple[bool, Any, str]:
+    """Return what `call` returned."""
     try:
-        ok, value = ray.get(ref)
+        made: tuple[bool, Any, str] = ray.get(ref)
     except ray.exceptions.RayTaskError:
         raise
     except ray.exceptions.RayError as error:
@@ -111,6 +132,4 @@ def _result(ray: Any, ref: Any) -> Any:
             f"workers of the Ray cluster ended {RETRIES + 1} times with one call: {first_line(error)}",
             hint="they may be short of memory: more --threads means fewer at once; see the logs of Ray",
         ) from error
-    if not ok:
-        raise value
-    return value
+    return made

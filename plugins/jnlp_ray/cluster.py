@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from jnlp.errors import JnlpError, MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from jnlp.types import Settings
 
@@ -49,10 +49,20 @@ class Cluster:
             >>> Cluster(gpus=False, cpus=4, limit=3).room()
             3
         """
-        if self.limit is not None:
-            return self.limit
+        return self.limit if self.limit is not None else max(1, self.places())
+
+    def places(self, without: Collection[str] = ()) -> int:
+        """Return the number of workers that the nodes have room for.
+
+        Args:
+            without: The ids of nodes that are not counted.
+
+        Example:
+            >>> Cluster(gpus=False, cpus=4, limit=3).places()  # doctest: +SKIP
+            16
+        """
         kind, share = ("GPU", 1) if self.gpus else ("CPU", self.cpus)
-        return max(1, sum(int(node.get(kind, 0) // share) for node in nodes()))
+        return sum(int(node.get(kind, 0) // share) for node in nodes(without))
 
     def needs(self) -> dict[str, float]:
         """Return the resources of one worker, as Ray's options name them.
@@ -83,14 +93,17 @@ def ray_module() -> Any:
     return ray
 
 
-def nodes() -> list[dict[str, float]]:
+def nodes(without: Collection[str] = ()) -> list[dict[str, float]]:
     """Return the resources of each node that is alive.
+
+    Args:
+        without: The ids of nodes to leave out.
 
     Example:
         >>> nodes()[0]["CPU"]  # doctest: +SKIP
         16.0
     """
-    return [node["Resources"] for node in ray_module().nodes() if node["Alive"]]
+    return [node["Resources"] for node in ray_module().nodes() if node["Alive"] and node["NodeID"] not in without]
 
 
 def first_line(error: BaseException, /) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
 import os
 import pickle
 import queue
@@ -20,6 +19,7 @@ from jnlp.errors import JnlpError
 from jnlp.executors.answers import outcomes_of, work_of
 from jnlp.executors.ordered import Future
 from jnlp_ray.cluster import first_line, ray_module
+from jnlp_ray.disks import HINT, is_full
 from jnlp_ray.pieces import Piece
 from jnlp_ray.worker import Worker
 
@@ -48,9 +48,6 @@ LEANER = "fewer --workers, more --threads each; see the logs of Ray"
 
 REST = 2.0
 """Seconds before a worker is replaced whose node has no space on its disk: the next may start there again."""
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Errors of a node's disk, which say nothing of the records."""
 
 _CARRIED = ("JNLP_", "HF_", "OMP_", "TRANSFORMERS_")
 """The beginnings of environment variables that workers get from this process."""
@@ -229,7 +226,7 @@ class Pool:
         if self._lost >= MOST_LOST:
             raise JnlpError(
                 f"{MOST_LOST} workers of the Ray cluster ended one after the other: {first_line(error)}",
-                hint="free space on their disks" if full else f"they may be short of memory: {LEANER}",
+                hint=HINT if full else f"they may be short of memory: {LEANER}",
             ) from error
         again = worker.pieces if full else [new for piece in worker.pieces for new in piece.lost()]
         self._waiting.extendleft(reversed(again))
@@ -276,10 +273,10 @@ class _Hand:
             ray.kill(self.actor)
 
 
-def _full_disk(answer: Answer | None) -> OSError | None:
+def _full_disk(answer: Answer | None) -> BaseException | None:
     """Return the error of a worker whose disk is full, met in preparing the job or in one of a chunk's records."""
     errors = [error for ok, error in answer if not ok] if isinstance(answer, list) else [answer]
-    return next((error for error in errors if isinstance(error, OSError) and error.errno in FULL), None)
+    return next((error for error in errors if is_full(error)), None)
 
 
 def surroundings() -> tuple[str, list[str], dict[str, str]]:
