@@ -55,12 +55,14 @@ docs: setup
 
 # The built-in family, from the data that may train a shipped model (see the cards). Trained, measured and described under
 # $JNLP_RUNS (default: the user's cache), going on where it stopped; put in place only when all is whole.
-# SMOKE=DIR makes one of minutes, into DIR. AFTER=N goes on from the shipped tiny, as the recipe's stage N. TEACHER=DIR, a
-# folder of multilingual-e5-small, is what the shipped tiny-search learned from; without it, it is trained from tiny.
+# With a GPU, tiny is trained for 15 minutes as the shipped one was (MINUTES=N for another time); without, by the steps of
+# RECIPE, and AFTER=N goes on from the shipped tiny, as the recipe's stage N. TEACHER=DIR, a folder of
+# multilingual-e5-small, is what the shipped tiny-search learned from; without it, it is trained from tiny.
+# SMOKE=DIR makes a useless family within minutes, into DIR.
 DATA ?= ../shared/data
 models: setup
 	@$(PY) -m jnlp_family.make make $(DATA) --recipe $(RECIPE) $(if $(AFTER),--after $(AFTER)) \
-		$(if $(TEACHER),--teacher $(TEACHER)) \
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(TEACHER),--teacher $(TEACHER)) \
 		$(if $(SMOKE),--smoke --out $(SMOKE),--final --quality docs/quality.md)
 
 clean:

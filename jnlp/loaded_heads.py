@@ -27,28 +27,43 @@ class LoadedHeads:
         self._cache: dict[tuple[object, ...], Any] = {}
         self._lock = threading.Lock()
 
-    def get(self, head: Head, model: str, /, **changes: Any) -> Any:
-        """Return a head of a model; `changes` are fields of its spec."""
+    def get(self, head: Head, model: str, /, *, bulk: bool = False, **changes: Any) -> Any:
+        """Return a head of a model; `bulk` is that of `Models.embedder`, `changes` are fields of its spec."""
         with self._lock:
-            key = (head, model, *sorted(changes.items()))
+            bulk = bulk and self._bulk_is_int8(model)
+            key = (head, model, bulk, *sorted(changes.items()))
             if key not in self._cache:
                 with self.engine.usage.loads():
                     from jnlp.encoder import load as loaders  # a second of torch is part of loading
 
-                    found, runtime = self.engine.resolve(model), self._runtime()
+                    found, runtime = self.engine.resolve(model), self._runtime("int8" if bulk else None)
                     changed = dataclasses.replace(found, spec=dataclasses.replace(found.spec, **changes))
                     self._cache[key] = loaders.load_head(head, changed, runtime=runtime)
                 self.engine.usage.models[model] = found.spec
                 self.engine.usage.ran = loaders.describe_run(found, runtime)
             return self._cache[key]
 
-    def _runtime(self) -> Runtime:
+    def _bulk_is_int8(self, model: str) -> bool:
+        """Return True if this model's passages are embedded in int8, though nobody asked for it."""
+        settings = self.engine.settings
+        if settings.dtype != "auto" or settings.device not in ("auto", "cpu"):
+            return False
+        measured = self.engine.resolve(model).spec.search
+        if measured is None or not measured.int8:
+            return False
+        from jnlp.encoder.arrays.load import has_gpu
+        from jnlp.encoder.forms import kernels
+
+        compiled = kernels.functions()
+        return compiled is not None and "int8" in compiled.formats and not (settings.device == "auto" and has_gpu())
+
+    def _runtime(self, dtype: str | None = None) -> Runtime:
         from jnlp.encoder.runtime import Runtime
 
         settings = self.engine.settings
         return Runtime(
             device=settings.device,
-            dtype=settings.dtype,
+            dtype=dtype or settings.dtype,
             threads=settings.threads,
             batch_tokens=settings.batch_tokens,
             compile=settings.compile,
@@ -71,10 +86,11 @@ class BoundModels:
         self._heads = heads
         self._name = name
 
-    def embedder(self, model: str | None = None, /, *, pooling: Pooling | None = None) -> Embedder:
-        """Return a model's embedder; `pooling` overrides the model's own."""
+    def embedder(self, model: str | None = None, /, *, pooling: Pooling | None = None, bulk: bool = False) -> Embedder:
+        """Return a model's embedder; see `Models`."""
         changes = {} if pooling is None else {"pooling": pooling}
-        embedder: Embedder = self._heads.get(Head.EMBEDDING, model or self._name or DEFAULT_EMBEDDER, **changes)
+        name = model or self._name or DEFAULT_EMBEDDER
+        embedder: Embedder = self._heads.get(Head.EMBEDDING, name, bulk=bulk, **changes)
         return embedder
 
     def masked_lm(self, model: str | None = None, /) -> MaskedLM:

@@ -319,7 +319,7 @@ def _search(folder: Path) -> SearchScores | None:
     if found.get("dense_weight") is None:
         return None
     hybrid, dense = (tuple(map(float, found.get(name) or ())) for name in ("hybrid", "dense"))
-    return SearchScores(float(found["dense_weight"]), hybrid, dense)
+    return SearchScores(float(found["dense_weight"]), hybrid, dense, found.get("int8", False))
 
 
 def _licence(folder: Path) -> str | None:

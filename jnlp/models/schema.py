@@ -144,7 +144,7 @@ _WEIGHTS = Rule(
     "a list of numbers",
 )
 
-SEARCH: Mapping[str, Rule] = {"dense_weight": _SHARE, "hybrid": _WEIGHTS, "dense": _WEIGHTS}
+SEARCH: Mapping[str, Rule] = {"dense_weight": _SHARE, "hybrid": _WEIGHTS, "dense": _WEIGHTS, "int8": _TRUTH}
 
 RERANK: Mapping[str, Rule] = {
     "tokens": _integer(0, 100_000_000),

@@ -171,8 +171,15 @@ class Models(Protocol):
     the task's own default, else the configured one.
     """
 
-    def embedder(self, model: str | None = None, /, *, pooling: Pooling | None = None) -> Embedder:
-        """Return a model's embedder; `pooling` overrides the model's own."""
+    def embedder(self, model: str | None = None, /, *, pooling: Pooling | None = None, bulk: bool = False) -> Embedder:
+        """Return a model's embedder.
+
+        Args:
+            model: Its name.
+            pooling: Overrides the model's own.
+            bulk: For passages of an index: in int8 where this is faster, the user left the dtype open, and the model
+                was measured to search as well so (`SearchScores.int8`).
+        """
         ...
 
     def masked_lm(self, model: str | None = None, /) -> MaskedLM:

@@ -81,11 +81,13 @@ class SearchScores:
         hybrid, dense: The weights of the logistic function that turns a hit of this retriever into the share of
             questions for which such a hit was right, in the order of `jnlp_search.query.scores.FEATURES`: those for an
             index of one passage, then those for a thousand; or once, for any size.
+        int8: Passages embedded in int8 rank as well as in full precision.
     """
 
     dense_weight: float
     hybrid: tuple[float, ...] = ()
     dense: tuple[float, ...] = ()
+    int8: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,28 @@ if TYPE_CHECKING:
 LESSONS, STUDENT = "lessons", "student"
 """The folders of a teacher's states, and of the model that learns them."""
 
+TEXTS, TIMED_RUN = "texts", "tiny-run"
+"""The folders of the tokenised text of `tiny`, and of its training by the clock."""
+
+RUN_OF = "run.json"
+"""The file that names the folder of the pre-training run."""
+
 FOLDS, DECISION = "toxicity-out-of-fold.json", "toxicity-decision"
 """The scores of `tiny-toxicity`'s training rows out of fold, and the folder of the decision that is fitted to them."""
 
 _SMOKE_ROWS = 8
+
+
+def texts_command(family: Family) -> list[str]:
+    """Return the arguments of the text of `tiny`, for a run by the clock."""
+    few = ["--smoke"] if family.smoke else []
+    return ["jnlp_family.masked_lm.shards", "prepare", str(family.data), str(family.work / TEXTS), *few]
+
+
+def timed_command(family: Family) -> list[str]:
+    """Return those of `tiny`'s training by the clock."""
+    folders = [str(family.work / TEXTS / "data"), str(family.work / TIMED_RUN)]
+    return ["jnlp_pretrain.prepared", *folders, "--minutes", str(family.minutes)]
 
 
 def toxicity_command(family: Family) -> list[str]:
@@ -79,13 +97,14 @@ def sentiment_command(family: Family) -> list[str]:
 
 def run_of(family: Family) -> Path:
     """Return the folder of the pre-training run."""
-    return Path(json.loads((family.work / "run.json").read_text(encoding="utf-8")))
+    return Path(json.loads((family.work / RUN_OF).read_text(encoding="utf-8")))
 
 
 def measure_command(family: Family) -> list[str]:
     """Return those of the scores of `tiny`."""
     run = run_of(family)
-    made = [run / f"stage-{number}" for number in range(1, len(family.recipe.stages))]
+    stages = 1 if family.minutes else len(family.recipe.stages)  # a run by the clock keeps the last weights only
+    made = [run / f"stage-{number}" for number in range(1, stages)]
     earlier = [
         f"stage-{number}={folder}"
         for number, folder in enumerate(([family.start] if family.start else []) + made, max(family.after, 1))

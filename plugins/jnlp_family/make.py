@@ -11,37 +11,32 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import platform
 import shutil
 import signal
 import subprocess
 import sys
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from jnlp.errors import JnlpError, status_of
+from jnlp.errors import JnlpError, UsageError, status_of
 from jnlp.models.resolve import BUILTIN
 from jnlp.strict_json import dumps
 from jnlp_family import commands
 from jnlp_family.cards import FAMILY, read, write_cards
+from jnlp_family.masked_lm.shards import RECIPE
+from jnlp_family.pretraining import CORPUS, pretrain_by_recipe, record_run
 from jnlp_family.toxicity.rows import PLAIN
-from jnlp_pretrain.printing import figure
 from jnlp_toxicity import decision, grams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
-    from jnlp.types import TrainReport
     from jnlp_pretrain.recipe import Recipe
-
-CORPUS = ("corpus", "tasks/jsts/train.jsonl", "tasks/jcommonsenseqa/train.jsonl", "tasks/commonsense_moral/train.jsonl")
-"""Files in the data folder that `tiny` is trained on."""
 
 NEEDED = (
     *CORPUS,
@@ -66,6 +61,9 @@ MARGIN = 0.01
 The models trained from it may lose at most this share of their scores.
 """
 
+SHIPPED_MINUTES = 15
+"""What the runs of the shipped `tiny` took together, on an H200."""
+
 _DONE, _START = "done.json", "start"
 _DECIDING = (
     *(f"jnlp_toxicity.{name}" for name in ("fitting", "decision", "grams", "context", "lexicon", "matcher")),
@@ -87,6 +85,7 @@ class Family:
         start: The model that `tiny` continues from, instead of the recipe's first stages.
         after: The number of these stages.
         teacher: A folder of multilingual-e5-small, from which `tiny-search` learns instead of from `tiny`.
+        minutes: `tiny` is trained for so long, as the shipped one was on a GPU; 0: for the recipe's steps.
     """
 
     data: Path
@@ -98,6 +97,7 @@ class Family:
     start: Path | None = None
     after: int = 0
     teacher: Path | None = None
+    minutes: float = 0.0
 
     def folder(self, name: str) -> Path:
         """Return the folder of a model."""
@@ -105,7 +105,14 @@ class Family:
 
 
 def prepare(
-    data: Path, recipe_name: str = "tiny", /, *, smoke: bool = False, final: bool = False, after: int = 0
+    data: Path,
+    recipe_name: str = "tiny",
+    /,
+    *,
+    smoke: bool = False,
+    final: bool = False,
+    after: int = 0,
+    minutes: float = 0.0,
 ) -> Family:
     """Return the settings of a run, and make its folder under `$JNLP_RUNS`.
 
@@ -115,6 +122,7 @@ def prepare(
         smoke: A short trial run whose models are useless.
         final: Use the valid splits for the scores.
         after: The number of the recipe's stages that the shipped `tiny` has had; training continues with the next one.
+        minutes: Train `tiny` for so long by the recipe of the shipped one, instead of by the steps of `recipe_name`.
 
     Raises:
         JnlpError: Data is missing, or the recipe has no such stage.
@@ -131,6 +139,9 @@ def prepare(
             f"the data of the built-in models is not at {data}{lacking}",
             hint="make models DATA=DIR, where DIR contains the data listed in the model cards; nothing was changed",
         )
+    if minutes and after:
+        raise UsageError("--after goes by a recipe's steps, --minutes by the clock", hint="name one of them")
+    recipe_name = str(RECIPE) if minutes else recipe_name
     recipe = load_recipe(recipe_name)
     recipe = smaller.smoke(recipe) if smoke else recipe
     if not 0 <= after < len(recipe.stages):
@@ -141,7 +152,9 @@ def prepare(
     work.mkdir(parents=True, exist_ok=True)
     if start is not None and not (work / _START).exists():  # a copy: the shipped one is replaced in the end
         shutil.copytree(start, work / _START)
-    return Family(data, work, recipe, recipe_name, smoke, final, work / _START if after else None, after)
+    return Family(
+        data, work, recipe, recipe_name, smoke, final, work / _START if after else None, after, minutes=minutes
+    )
 
 
 def make(family: Family, /, *, say: Callable[[str], None], guard: bool = False) -> None:
@@ -157,7 +170,7 @@ def make(family: Family, /, *, say: Callable[[str], None], guard: bool = False) 
     """
     guarded = [("gain of tiny", lambda: say(better(commands.run_of(family))))] if guard and family.start else []
     steps: list[tuple[str, Callable[[], None]]] = [
-        ("tiny", lambda: _pretrain(family, say)),
+        *_pretraining_steps(family, say),
         *guarded,
         ("tiny-toxicity", lambda: _run(commands.toxicity_command(family))),
         *_search_steps(family),
@@ -323,51 +336,16 @@ def install_decision(made: Path, out: Path, /) -> None:
             (out / f".{name}").unlink(missing_ok=True)
 
 
-def _pretrain(family: Family, say: Callable[[str], None]) -> None:
-    from jnlp_pretrain.pretraining import RunOptions, pretrain
+def _pretraining_steps(family: Family, say: Callable[[str], None]) -> list[tuple[str, Callable[[], None]]]:
+    """Return the steps of `tiny`: by its recipe, or its text and a run for some minutes."""
+    if not family.minutes:
+        return [("tiny", lambda: pretrain_by_recipe(family, say))]
 
-    def print_progress(phase: str, done: int, total: int, figures: Mapping[str, float]) -> None:
-        shown = "  ".join(f"{name} {figure(value)}" for name, value in figures.items())
-        say(f"  {phase} {done:,} of {total:,}  {shown}")
+    def train() -> None:
+        _run(commands.timed_command(family))
+        record_run(family)
 
-    corpus = [family.data / part for part in CORPUS]
-    report = pretrain(
-        family.recipe, corpus, family.folder("tiny"), RunOptions(start=family.start), progress=print_progress
-    )
-    before = read(family.start / "training.json") if family.start else {}
-    text = dumps(training(family.recipe, report, before), indent=2)
-    (family.folder("tiny") / "training.json").write_text(text + "\n", encoding="utf-8")
-    (family.work / "run.json").write_text(dumps(report.details["run"]) + "\n", encoding="utf-8")
-
-
-def training(recipe: Recipe, report: TrainReport, before: Mapping[str, Any], /) -> dict[str, Any]:
-    """Return `training.json` of a pre-trained model: data and compute for its card.
-
-    Args:
-        recipe: The recipe of this run.
-        report: The result of this run.
-        before: The `training.json` of the model that the run continued from; empty for a new model.
-    """
-    stages = "; ".join(
-        f"{stage.tokens / 1e6:,.1f}M tokens in rows of {', '.join(str(span.length) for span in stage.rows)},"
-        f" {stage.batch:,} a step, {stage.mask:.0%} masked"
-        for stage in recipe.stages
-    )
-    text = f"`make models`, recipe `{recipe.name}`: {stages}; {recipe.optimisation.name}, {recipe.optimisation.dtype}."
-    former = before.get("figures", {})
-    figures: dict[str, Any] = {
-        "tokens": int(report.metrics["tokens"]) + former.get("tokens", 0),
-        "steps": int(report.metrics["steps"]) + former.get("steps", 0),
-        "hours": round(report.metrics["seconds"] / 3600 + former.get("hours", 0.0), 2),
-        "machine": f"{platform.machine()}, torch {report.details['torch']}",
-        "date": datetime.now(UTC).date().isoformat(),
-    }
-    tokens = cast("Mapping[str, int]", report.details["source_tokens"])
-    data = {
-        name: f"{count:,} documents, {tokens[name] / 1e6:.1f}M tokens" for name, count in report.rows.items() if count
-    }
-    history = f"{before['text']} Then, from these weights, {text}" if before else text
-    return {"text": history, "figures": figures, "data": data}
+    return [("text of tiny", lambda: _run(commands.texts_command(family))), ("tiny", train)]
 
 
 def _search_steps(family: Family) -> list[tuple[str, Callable[[], None]]]:
@@ -433,7 +411,8 @@ def _make(args: argparse.Namespace) -> None:
         raise JnlpError("a smoke run does not replace the built-in models", hint="name --out")
     if args.teacher and not (args.teacher / "config.json").is_file():
         raise JnlpError(f"{args.teacher} is no model folder", hint="--teacher DIR: a folder of multilingual-e5-small")
-    family = prepare(args.data, args.recipe, smoke=args.smoke, final=args.final, after=args.after)
+    minutes = _minutes() if args.minutes is None and not (args.after or args.smoke) else args.minutes or 0.0
+    family = prepare(args.data, args.recipe, smoke=args.smoke, final=args.final, after=args.after, minutes=minutes)
     family = replace(family, teacher=args.teacher)
     replaces = args.out is None and not args.force
     make(family, say=lambda what: click.echo(what, err=True), guard=replaces)
@@ -449,6 +428,13 @@ def _make(args: argparse.Namespace) -> None:
         write_cards(args.out or BUILTIN, args.quality)
 
 
+def _minutes() -> float:
+    """Return the minutes that the shipped `tiny` took, if there is a GPU, else 0."""
+    import torch
+
+    return SHIPPED_MINUTES if torch.cuda.is_available() else 0.0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m jnlp_family.make", description="Make the built-in models.")
     commands = parser.add_subparsers(dest="what", required=True)
@@ -462,6 +448,13 @@ def _parser() -> argparse.ArgumentParser:
         default=0,
         metavar="N",
         help="continue from the shipped tiny, the recipe's stage N",
+    )
+    making.add_argument(
+        "--minutes",
+        type=float,
+        metavar="N",
+        help=f"train tiny for so long on a GPU, as the shipped one was (default: {SHIPPED_MINUTES} with a GPU, else 0: "
+        "by the recipe's steps)",
     )
     making.add_argument("--teacher", type=Path, help="a folder of multilingual-e5-small, from which tiny-search learns")
     making.add_argument("--smoke", action="store_true", help="a trial of minutes, into --out")

@@ -218,7 +218,7 @@ class Index(KeptIndex):
         return build(
             self.path,
             records,
-            self._engine.models().embedder(model),
+            self._engine.models().embedder(model, bulk=True),
             options,
             model=model,
             sources=sources,

@@ -76,7 +76,7 @@ def make(models: Models, options: PassageOptions, /) -> Apply[Passages]:
     from jnlp.registry import Kind
     from jnlp_search.analyse import analyser
 
-    embedder, words = models.embedder(options.model), analyser(options.analyser)
+    embedder, words = models.embedder(options.model, bulk=True), analyser(options.analyser)
     for what, here, there in (
         (f"model {options.model}", embedder.fingerprint, options.fingerprint),
         (f"analyser {options.analyser}", words.version, options.analyser_version),

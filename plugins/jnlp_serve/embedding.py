@@ -148,8 +148,8 @@ class _Models:
     def __init__(self, models: Models, shared: ServedModels) -> None:
         self._models, self._shared = models, shared
 
-    def embedder(self, model: str | None = None, /, *, pooling: Pooling | None = None) -> Embedder:
-        made: Any = _SharedEmbedder(self._models.embedder(model, pooling=pooling), self._shared)
+    def embedder(self, model: str | None = None, /, *, pooling: Pooling | None = None, bulk: bool = False) -> Embedder:
+        made: Any = _SharedEmbedder(self._models.embedder(model, pooling=pooling, bulk=bulk), self._shared)
         return made  # type: ignore[no-any-return]
 
     def masked_lm(self, model: str | None = None, /) -> MaskedLM:

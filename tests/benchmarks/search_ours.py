@@ -63,7 +63,7 @@ class Engine:
         """Return itself: it is the models too."""
         return self
 
-    def embedder(self, _: str | None = None, /) -> Given:
+    def embedder(self, _: str | None = None, /, **__: Any) -> Given:
         """Return the embedder."""
         return self._embedder
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -17,8 +20,10 @@ import pytest
 
 import jnlp
 from jnlp.config import Config, Settings
+from jnlp.encoder.forms import kernels
 from jnlp.engine import Engine
 from jnlp.jobs import rebuild
+from jnlp.models.resolve import BUILTIN
 from jnlp.plugins import load_plugins
 from jnlp.types import Option, Record, TaskSpec
 
@@ -234,3 +239,26 @@ def test_where_nobody_chose_each_head_has_the_model_that_ships_for_it() -> None:
     assert list(engine.usage.models) == ["tiny"]
     models.embedder()
     assert list(engine.usage.models) == ["tiny", "tiny-search"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "measured", "int8"),
+    [({}, True, True), ({}, False, False), ({"dtype": "fp32"}, True, False), ({"dtype": "int8"}, False, True)],
+)
+def test_passages_are_embedded_in_int8_where_that_was_measured_to_rank_as_well(
+    tmp_path: Path, settings: dict[str, str], measured: bool, int8: bool
+) -> None:
+    folder = tmp_path / "embedder"
+    shutil.copytree(BUILTIN / "tiny-search", folder)
+    search = json.loads((folder / "search.json").read_text())
+    (folder / "search.json").write_text(json.dumps(search | {"int8": measured}))
+    compiled = kernels.functions()
+    if int8 and settings.get("dtype") != "int8" and (compiled is None or "int8" not in compiled.formats):
+        pytest.skip("no compiled kernels here, without which nothing is chosen")
+    nlp, text = jnlp.load(device="cpu", **settings), ["賃借人は三か月前までに解約を申し入れる。"]
+    made = nlp.models(str(folder)).embedder(bulk=True).embed(text).vectors
+    wanted = jnlp.load(device="cpu", dtype="int8").models(str(folder)).embedder().embed(text).vectors
+    assert np.array_equal(made, wanted) == int8
+    assert np.sum(made * wanted) / np.linalg.norm(made) / np.linalg.norm(wanted) > 0.999
+    own = nlp.models(str(folder)).embedder().embed(text).vectors
+    assert np.array_equal(own, made) == (not int8 or "dtype" in settings)  # what is not asked in bulk is as before

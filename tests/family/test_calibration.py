@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jnlp.types import Embeddings, SearchScores
-from jnlp_family.search.calibrate import Hits, calibrate, features, fit, hits, judge, keyword_queries
+from jnlp_family.search.calibrate import Hits, calibrate, features, fit, hits, judge, keyword_queries, with_int8
 from jnlp_family.search.jaquad import Retrieval
 from jnlp_family.search.samples import SIZES, Prepared, collections, samples
 from jnlp_search.analyse import analyser
@@ -147,8 +147,26 @@ def test_a_model_is_calibrated_by_one_call(tmp_path):
         path = folder / "train.jsonl.xz"
         with lzma.open(path, "wt", encoding="utf-8") as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    made = calibrate(tmp_path, ByLetters(), 0.25)
+    made = calibrate(tmp_path, ByLetters(), ByLetters(), 0.25)
     assert len(made["hybrid"]) == len(made["dense"]) == len(made["lexical"]) == WEIGHTS
     assert made["dense_weight"] == 0.25
     other = made["without_cosine"]["hybrid"]
     assert other[FEATURES.index("cosine")] == other[len(FEATURES) + FEATURES.index("cosine")] == 0
+    assert made["int8"]
+    assert made["measured"]["int8"]["ndcg@10"] == made["measured"]["int8"]["ndcg@10_of_int8_passages"]
+
+
+class Blurred(ByLetters):
+    """The same, with passages that all look alike."""
+
+    def embed(self, texts, **_):
+        rows = np.ones((len(texts), 7), np.float32)
+        return Embeddings(rows, np.ones(len(rows), np.int64), np.zeros(len(rows), np.int64))
+
+
+def test_int8_is_not_taken_where_it_ranks_worse():
+    full = prepared(np.eye(3, dtype=np.float32))
+    made = with_int8({"dense_weight": 0.25, "measured": {}}, full, ByLetters(), Blurred())
+    assert not made["int8"]
+    assert made["measured"]["int8"]["ndcg@10"] == 1
+    assert made["measured"]["int8"]["ndcg@10_of_int8_passages"] == 0.5  # of three equal passages, ties count against

@@ -25,6 +25,7 @@ from jnlp.types import TrainReport
 from jnlp_family import cards, tables
 from jnlp_family import make as family
 from jnlp_family.masked_lm.__main__ import scores_before
+from jnlp_family.pretraining import training
 from jnlp_family.similarity import Split, similarity_pairs
 from jnlp_pretrain.recipe_files import load_recipe
 from jnlp_pretrain.tokenizer_train import MASK
@@ -445,18 +446,25 @@ def test_what_a_model_went_on_from_stays_in_its_record() -> None:
         details={"torch": "2", "source_tokens": {"tanaka": 1_500_000, "laws": 0}},
     )
     before = {"text": "First this.", "figures": {"tokens": 1_000_000, "steps": 5, "hours": 0.5}}
-    made = family.training(recipe, report, before)
+    made = training(recipe, report, before)
     assert made["text"].startswith("First this. Then, from these weights, `make models`, recipe `tiny`: ")
     assert {key: made["figures"][key] for key in before["figures"]} == {"tokens": 3_000_000, "steps": 15, "hours": 1.5}
     assert made["data"] == {"tanaka": "3 documents, 1.5M tokens"}
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("by", "steps"), [([], 9), (["--minutes", "0.3"], 10)], ids=["steps", "minutes"])
 def test_the_family_is_made_end_to_end_at_a_small_scale(
-    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    shared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    by: list[str],
+    steps: int,
 ) -> None:
     monkeypatch.setenv("JNLP_RUNS", str(tmp_path / "runs"))
     asked = ["make", str(shared), "--smoke", "--out", str(tmp_path / "out"), "--quality", str(tmp_path / "quality.md")]
+    asked += by
     assert family.main(asked) == 0, capsys.readouterr().err
     family.check(tmp_path / "out")
     assert not [name for name in family.FAMILY if "Not recorded." in readme(tmp_path / "out", name)]
@@ -465,7 +473,7 @@ def test_the_family_is_made_end_to_end_at_a_small_scale(
     assert [line for line in page.splitlines() if line.startswith("## ")] == headings
     capsys.readouterr()
     assert family.main(asked) == 0
-    assert capsys.readouterr().err.count("done before") == 9
+    assert capsys.readouterr().err.count("done before") == steps
 
 
 def test_no_pair_that_is_scored_by_its_likeness_trains_the_embedder(shared: Path) -> None:

@@ -74,7 +74,7 @@ class OneModel:
         self._embedder = embedder
         self.names: list[str | None] = []
 
-    def embedder(self, model=None, /):
+    def embedder(self, model=None, /, **_):
         self.names.append(model)
         return self._embedder
 

@@ -57,7 +57,7 @@ def right(template, embedders) -> list[list[tuple[str, str, float]]]:
     """What the whole index answers."""
 
     class Models:
-        def embedder(self, model=None, /):
+        def embedder(self, model=None, /, **_):
             return embedders()
 
     return answers(template, Models())

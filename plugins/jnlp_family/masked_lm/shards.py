@@ -39,17 +39,18 @@ _SMALL = ("recipe.json", "tokenizer.json")
 _SUMMARY, _TABLE, _ENDS, _STREAM = "summary.json", "table.json", "ends.npz", "tokens.part-"
 
 
-def prepare(data: Path, work: Path) -> Path:
-    """Make the texts and the token shards of `tiny`, and return their folder."""
+def prepare(data: Path, work: Path, *, smoke: bool = False) -> Path:
+    """Make the texts and the token shards of `tiny`, and return their folder; `smoke`: a little, for a trial run."""
     from jnlp.models.resolve import BUILTIN
     from jnlp_family.masked_lm.made_texts import cloze_sentences, make_texts
     from jnlp_pretrain import corpus as corpora
     from jnlp_pretrain.corpus_data import make_data
     from jnlp_pretrain.prepared import save_recipe
     from jnlp_pretrain.recipe_files import load_recipe
+    from jnlp_pretrain.smoke import smoke as smaller
 
     make_texts(data, work / "texts")
-    recipe = load_recipe(str(RECIPE))
+    recipe = smaller(load_recipe(str(RECIPE))) if smoke else load_recipe(str(RECIPE))
     recipe = replace(recipe, clean=replace(recipe.clean, exclude=tuple(cloze_sentences())))
     files = corpora.files([data / "corpus", data / "tasks", work / "texts"])
     tokenizer = (BUILTIN / "tiny" / "tokenizer.json").read_text(encoding="utf-8")
@@ -139,11 +140,14 @@ def main(arguments: list[str] | None = None, /) -> int:
     parser.add_argument("what", choices=("prepare", "pack", "unpack"))
     parser.add_argument("source", type=Path, help="the folder to read")
     parser.add_argument("out", type=Path, help="the folder to write")
+    parser.add_argument("--smoke", action="store_true", help="prepare a little, for a trial run")
     args = parser.parse_args(arguments)
 
     def run() -> None:
-        found = {"prepare": prepare, "pack": pack, "unpack": unpack}[args.what](args.source, args.out)
-        sys.stdout.write(f"{found:,}\n" if isinstance(found, int) else f"{found}\n")
+        if args.what == "prepare":
+            sys.stdout.write(f"{prepare(args.source, args.out, smoke=args.smoke)}\n")
+        else:
+            sys.stdout.write(f"{(pack if args.what == 'pack' else unpack)(args.source, args.out):,}\n")
 
     return status_of(run)
 

@@ -18,9 +18,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from jnlp.encoder.vectors import unit
 from jnlp.errors import status_of
 from jnlp.strict_json import dumps
+from jnlp.training import retrieval
+from jnlp.types import Purpose
 from jnlp.types.search import GOOD_SCORE
+from jnlp_evaluate.direct import dense_ranks
 from jnlp_family.search.jaquad import Retrieval, questions
 from jnlp_family.search.measure import choose_weight, limit_questions, ranked
 from jnlp_family.search.paraphrase import pairs
@@ -49,6 +53,9 @@ QUESTIONS = 500
 
 SECTIONS = (2_500, 4_500)
 """Rows of the headings and sections that are used: the rows before are for the final table of `paraphrase`."""
+
+INT8_LOSS = 0.002
+"""So much less nDCG@10 is as good."""
 
 HITS = 10
 _RIDGE = 0.05
@@ -221,12 +228,15 @@ def _of_size(scores: Floats, right: Floats, first: NDArray[np.bool_], own: NDArr
     }
 
 
-def calibrate(data: Path, embedder: Embedder, dense_weight: float | None, /, *, most: int = 0) -> dict[str, Any]:
+def calibrate(
+    data: Path, embedder: Embedder, quantised: Embedder, dense_weight: float | None, /, *, most: int = 0
+) -> dict[str, Any]:
     """Return what `search.json` holds.
 
     Args:
         data: The folder that holds `tasks`: jaquad, answers, faq, lawqa and sections.
         embedder: The model.
+        quantised: The model in int8.
         dense_weight: Its share in the fusion; None is the best on JaQuAD's questions.
         most: The most questions of a set; 0 is all.
     """
@@ -236,7 +246,32 @@ def calibrate(data: Path, embedder: Embedder, dense_weight: float | None, /, *, 
         dense_weight = next(iter(choose_weight(lexical, jaquad.cosines, jaquad.task)))
     made = [prepare(limit_questions(one, most), embedder) for one in answered(data)]
     keywords = keyword_queries(jaquad.task)
-    return fitted([jaquad, prepare(keywords, embedder), *made], dense_weight)
+    return with_int8(fitted([jaquad, prepare(keywords, embedder), *made], dense_weight), jaquad, embedder, quantised)
+
+
+def with_int8(made: Mapping[str, Any], full: Prepared, embedder: Embedder, quantised: Embedder, /) -> dict[str, Any]:
+    """Return the contents of `search.json` with whether passages embedded in int8 rank as well.
+
+    Args:
+        made: The contents.
+        full: Questions and passages, embedded in full precision.
+        embedder: Embeds the questions.
+        quantised: The same model in int8.
+    """
+    asked = unit(embedder.embed(full.task.queries, purpose=Purpose.QUERY).vectors)
+    held = unit(quantised.embed(full.task.passages, purpose=Purpose.DOCUMENT).vectors)
+    scores = [
+        round(float(retrieval.ndcg_at(dense_ranks(cosines, full.task.relevant), HITS).mean()), 4)
+        for cosines in (full.cosines, asked @ held.T)
+    ]
+    figures = {"ndcg@10": scores[0], "ndcg@10_of_int8_passages": scores[1]}
+    measured = {**made["measured"], "int8": figures}
+    return {
+        "dense_weight": made["dense_weight"],
+        "int8": scores[0] - scores[1] <= INT8_LOSS,
+        **made,
+        "measured": measured,
+    }
 
 
 def answered(data: Path, /) -> list[Retrieval]:
@@ -287,7 +322,9 @@ def _run(args: argparse.Namespace) -> None:
     from jnlp.encoder.runtime import Runtime
 
     embedder = cast("Embedder", load_embedder(args.model, runtime=Runtime(threads=args.threads)))
-    text = dumps(calibrate(args.data, embedder, args.dense_weight, most=args.questions), indent=2) + "\n"
+    int8 = Runtime(device="cpu", dtype="int8", threads=args.threads)
+    quantised = cast("Embedder", load_embedder(args.model, runtime=int8))
+    text = dumps(calibrate(args.data, embedder, quantised, args.dense_weight, most=args.questions), indent=2) + "\n"
     (args.out or args.model / "search.json").write_text(text, encoding="utf-8")
     sys.stdout.write(text)
 

@@ -101,7 +101,7 @@ class Engine:
 
     def __init__(self, engine: jnlp.Engine) -> None:
         self._engine = engine
-        self._embedders: dict[str | None, Remembering] = {}
+        self._embedders: dict[tuple[Any, ...], Remembering] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
@@ -116,10 +116,10 @@ class Models:
 
     Args:
         models: The models.
-        embedders: Those loaded so far, by name.
+        embedders: Those loaded so far, by name and changes.
     """
 
-    def __init__(self, models: Any, embedders: dict[str | None, Remembering]) -> None:
+    def __init__(self, models: Any, embedders: dict[tuple[Any, ...], Remembering]) -> None:
         self._models, self._embedders = models, embedders
 
     def __getattr__(self, name: str) -> Any:
@@ -127,9 +127,10 @@ class Models:
 
     def embedder(self, model: str | None = None, /, **changes: Any) -> Remembering:
         """Return an embedder."""
-        if model not in self._embedders:
-            self._embedders[model] = Remembering(self._models.embedder(model, **changes))
-        return self._embedders[model]
+        key = (model, *sorted(changes.items()))
+        if key not in self._embedders:
+            self._embedders[key] = Remembering(self._models.embedder(model, **changes))
+        return self._embedders[key]
 
 
 def articles(data: Path, /) -> Retrieval:
