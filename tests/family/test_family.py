@@ -259,7 +259,7 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> family.Family:
             steps.write(" ".join(command).replace(str(tmp_path), "") + "\n")
 
     monkeypatch.setattr(family, "_run", record)
-    monkeypatch.setattr(family, "_pretrain", lambda *_: None)
+    monkeypatch.setattr(family, "pretrain_by_recipe", lambda *_: None)
     monkeypatch.setattr(family, "_toxicity_scores", lambda *_: None)
     monkeypatch.setattr(family.commands, "run_of", lambda _: made.work)
     monkeypatch.setattr(family, "write_cards", lambda *_: None)
