@@ -12,6 +12,7 @@ import click
 from jnlp import config as configuration
 from jnlp import options
 from jnlp.cli.options import SectionCommand
+from jnlp.cli.suggesting import SuggestingGroup
 from jnlp.config import DEFAULT, Settings
 from jnlp.errors import JnlpError, UsageError
 from jnlp.registry import Kind
@@ -27,7 +28,7 @@ WITH_OPTIONS = (Kind.TASK, Kind.COMMAND, Kind.TRAINER)
 """The kinds whose options have a table in the config file."""
 
 
-@click.group(help="Print settings and their sources; change the config file.", invoke_without_command=True)
+@click.group(cls=SuggestingGroup, invoke_without_command=True, help="Print settings and sources; change the config.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_context
 def config(ctx: click.Context, as_json: bool) -> None:
@@ -38,8 +39,7 @@ def config(ctx: click.Context, as_json: bool) -> None:
     keys = [*_settings(loaded), *_task_options(loaded, ctx.find_root().obj.registry)]
     if as_json:
         values = {field.key: getattr(loaded.settings, field.name) for field in options.fields(Settings)}
-        found = {"file": str(loaded.path), "settings": values, "tasks": loaded.tasks, "keys": keys}
-        click.echo(dumps_shown(found))
+        click.echo(dumps_shown({"file": str(loaded.path), "settings": values, "tasks": loaded.tasks, "keys": keys}))
         return
     click.echo(f"file: {loaded.path}{'' if loaded.path.exists() else ' (not there yet)'}")
     for key in keys:

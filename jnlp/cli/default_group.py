@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from jnlp.cli.suggesting import SuggestingGroup
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class DefaultGroup(click.Group):
+class DefaultGroup(SuggestingGroup):
     """Runs `default` unless the first argument is the name of a subcommand.
 
     Args:

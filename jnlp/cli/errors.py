@@ -69,3 +69,21 @@ class TerminatedRun(InterruptedRun):
 
     exit_code = 143
     word = "terminated"
+
+
+class BadValue(click.BadParameter):
+    """A value that an options field refuses.
+
+    Args:
+        value: The value.
+        key: The field's name in a configuration, with which the error's message begins.
+        error: The error of the check.
+        ctx: The command's context.
+        param: The option.
+    """
+
+    def __init__(
+        self, value: Any, key: str, error: UsageError, ctx: click.Context | None, param: click.Parameter | None, /
+    ) -> None:
+        super().__init__(error.hint or error.message, ctx, param)
+        self.value, self.reason, self.allowed = value, error.message.removeprefix(key), error.hint

@@ -10,6 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from jnlp.cli.errors import CliError, CliUsageError, InterruptedRun
+from jnlp.cli.suggesting import SuggestingGroup
 from jnlp.errors import BrokenPluginError, JnlpError, UsageError
 from jnlp.plugin_traceback import depth, own_line, own_traceback
 from jnlp.registry import Kind, Registration, import_target
@@ -20,29 +21,6 @@ if TYPE_CHECKING:
     from jnlp.plugins import Plugins
 
 SECTIONS = ((Kind.TASK, "Tasks (texts in, results out)"), (Kind.COMMAND, "Commands"))
-
-
-class SuggestingGroup(click.Group):
-    """A group without a fixed list of commands; the error for an unknown name suggests the closest ones."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Return the command, or raise an error that suggests similar names."""
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            if args and self.get_command(ctx, args[0]) is None:
-                text = f"No such command '{args[0]}'.{self.advice(ctx, args[0])}"
-                raise click.UsageError(text, ctx) from error
-            raise
-
-    def advice(self, ctx: click.Context, name: str) -> str:
-        """Return the suggestion to append to the message about an unknown name, with a leading space."""
-        import difflib
-
-        close = difflib.get_close_matches(name, self.list_commands(ctx), n=2)
-        return f" Did you mean {' or '.join(close)}?" if close else ""
 
 
 class RegistryGroup(SuggestingGroup):
@@ -79,10 +57,9 @@ class RegistryGroup(SuggestingGroup):
         command: click.Command | None = registry.get(Kind.COMMAND, cmd_name)
         return command
 
-    def advice(self, ctx: click.Context, name: str) -> str:
-        """Return the closest names, and the plugins that were not loaded."""
-        broken = [f"Not loaded: {i.name} (see jnlp plugins): {i.reason}" for i in self.plugins.infos if i.reason]
-        return "\n".join([super().advice(ctx, name), *broken])
+    def remarks(self) -> list[str]:
+        """Return the plugins that were not loaded: the unknown command may be one of theirs."""
+        return [f"not loaded: {i.name} (see jnlp plugins): {i.reason}" for i in self.plugins.infos if i.reason]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write names and summaries, straight from the registry."""
@@ -101,10 +78,25 @@ class RegistryGroup(SuggestingGroup):
         ]
         return items + click.Command.shell_complete(self, ctx, incomplete)
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Parse the arguments before the name of a command."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            raise _in_our_words(error) from error
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command. A JnlpError is printed in one line; a closed pipe ends the run quietly."""
         try:
             return super().invoke(ctx)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            raise _in_our_words(error) from error
         except JnlpError as error:
             raise (CliUsageError if isinstance(error, UsageError) else CliError)(error) from error
         except KeyboardInterrupt as error:
@@ -132,3 +124,9 @@ class RegistryGroup(SuggestingGroup):
         for note in getattr(error, "__notes__", ()):
             bug.add_note(note)
         return bug
+
+
+def _in_our_words(error: click.UsageError) -> CliUsageError:
+    from jnlp.cli.wrong_calls import usage_error
+
+    return CliUsageError(usage_error(error))

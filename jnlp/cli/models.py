@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jnlp.cli.suggesting import SuggestingGroup
 from jnlp.engine import Engine
 from jnlp.loaded_heads import DEFAULT_MODEL
 from jnlp.strict_json import dumps_shown
@@ -21,7 +22,9 @@ def _engine(ctx: click.Context) -> Engine:
 
 
 @click.group(
-    help="List models with size, state and licence; download, select and describe them.", invoke_without_command=True
+    cls=SuggestingGroup,
+    help="List models with size, state and licence; download, select and describe them.",
+    invoke_without_command=True,
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a model.")
 @click.pass_context

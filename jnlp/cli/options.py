@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from jnlp import options
+from jnlp.cli.errors import BadValue
 from jnlp.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,6 +37,14 @@ class SectionCommand(click.Command):
 
     options_type: type | None = None
     """The options dataclass of the command: the keys of its table in the config file."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments; an error knows of which command they are."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the sections in order, each with its options in order."""
@@ -71,7 +80,7 @@ class Checked(click.ParamType[Any]):
         try:
             return options.check(self.field, value)
         except UsageError as error:
-            self.fail(error.hint or error.message, param, ctx)
+            raise BadValue(value, self.field.key, error, ctx, param) from error
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         """Complete choices."""

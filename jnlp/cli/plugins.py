@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from jnlp.cli.suggesting import SuggestingGroup
 from jnlp.strict_json import dumps_shown
 
 if TYPE_CHECKING:
     from jnlp.plugins import PluginInfo, Plugins
 
 
-@click.group(invoke_without_command=True, help="List plugins, what each registers, and why one is disabled.")
+@click.group(
+    cls=SuggestingGroup, invoke_without_command=True, help="List plugins, what each registers, and why one is disabled."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a plugin.")
 @click.pass_context
 def plugins(ctx: click.Context, as_json: bool) -> None:

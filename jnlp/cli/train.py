@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jnlp.cli.builder import Call, build_command
-from jnlp.cli.group import SuggestingGroup
 from jnlp.cli.options import SectionOption, given
+from jnlp.cli.suggesting import SuggestingGroup
 from jnlp.cli.training_progress import Steps
 from jnlp.cli.training_report import print_report
 from jnlp.io.reading.options import ReadOptions

@@ -86,7 +86,9 @@ class Hit:
         highlights: Offsets in `text` of what matched the query's words.
         metadata: The document's fields.
         path: The document's file, as it was indexed; None for a document without one.
-        line: The line of the file in which the passage begins; of a row, the row's own.
+        line: The line of the file in which the sentence of the passage that answers best begins: `evidence`, or without
+            it the sentence with most of the query's words. Of HTML, the line in which the passage begins; of a row, the
+            row's own.
         headings: The headings above the sentence of the passage that answers best, outermost first.
         page, slide: The page of a PDF or the slide that it begins on, from 1.
         before, after: The sentences around it, where `context` asked for them.
@@ -133,7 +135,7 @@ class StoredDocument:
         place: Its name, its file and its row.
         title: Its title, if it states one.
         text: Its passages put together. Characters that no passage has (blank lines between them) are missing.
-        passages: Its passages as bare hits, in order.
+        passages: Its passages as bare hits, in order; `line` is where each begins.
         at: For each passage, its offsets in `text`.
         metadata: Its fields.
     """

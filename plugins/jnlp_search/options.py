@@ -24,6 +24,9 @@ STORE_DEFAULTS: dict[str, str | int | float] = {
 }
 """The settings of the vector index; they may be changed at any time."""
 
+READING = ("text", "id", "encoding", "encoding_errors", "input_format", "include", "exclude", "ignore", "recursive")
+"""The fields of `ReadOptions` that the commands which read documents have."""
+
 
 class Retriever(StrEnum):
     """What finds passages: vectors (`dense`), full text (`lexical`), or both (`hybrid`)."""

@@ -59,19 +59,11 @@ def heading(hit: Hit, /) -> str:
     """Return the line above a passage: its place and its score."""
     row = f" ({hit.path})" if hit.path and not hit.document.startswith(hit.path) else ""
     row += f" p. {hit.page}" if hit.page else f" slide {hit.slide}" if hit.slide else ""
-    row += f":{_line(hit)}" if hit.line and hit.document == hit.path and not row else ""
+    row += f":{hit.line}" if hit.line and hit.document == hit.path and not row else ""
     row += f" in {hit.index}" if hit.index else ""
     score = printed_score(hit.score)
     path = f"  {' › '.join(hit.headings)}" if hit.headings else ""
     return f"{hit.rank}. {hit.document}{row} {hit.start}–{hit.end}  {score}{path}"
-
-
-def _line(hit: Hit) -> int:
-    """Return the line of the sentence that a terminal shows."""
-    assert hit.line is not None
-    if len(hit.text) <= SHORT or len(hit.text) != hit.end - hit.start:
-        return hit.line
-    return hit.line + hit.text.count("\n", 0, (hit.evidence or best_sentence(hit.text, hit.highlights))[0])
 
 
 def explanation(hit: Hit, /) -> str:

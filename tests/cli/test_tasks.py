@@ -170,7 +170,7 @@ def test_what_is_left_out_can_be_read_again(jnlp, tmp_path: Path) -> None:
         (
             ["hello", "文です。", "--dtype", "fp8"],
             2,
-            "Error: Invalid value for '--dtype': it is one of auto, fp32, bf16",
+            "jnlp: error: hello: --dtype cannot be 'fp8'",
         ),
     ],
 )

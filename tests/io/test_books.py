@@ -110,9 +110,18 @@ def test_an_old_notebook(tmp_path):
     assert record.text == "一"
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "{", "[" * 100_000])
-def test_what_is_no_notebook(tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("", "the file is empty (copy or download it again)"),
+        ("[1]", "it is not a JSON object"),
+        ("{", "broken JSON at line 1, column 2: Expecting property name enclosed in double quotes"),
+        ("[" * 100_000, "its parts are nested too deeply"),
+    ],
+)
+def test_what_is_no_notebook(tmp_path, text, what):
     path = tmp_path / "a.ipynb"
     path.write_text(text, encoding="utf-8")
     (failed,) = read([path])
     assert type(failed.error) is RecordError
+    assert str(failed.error) == f"{path.as_posix()}: cannot be read as ipynb: {what}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
+import re
 import sys
 import zipfile
 
@@ -380,37 +381,73 @@ def rewrite(path, change):
             whole.writestr(name, data)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    "damage", ["empty", "text", "cut", "flipped", "no main part", "no XML", "doctype", "foreign zip"]
-)
-def test_damaged_files_are_one_clear_failure(tmp_path, capfd, kind, damage):
-    path = tmp_path / f"a.{kind}"
+DAMAGE = {
+    "empty": r"the file is empty \(copy or download it again\)",
+    "zeros": r"there are only zeros in it \(copy or download it again\)",
+    "text": r"it is plain text \(rename it to .txt or .csv, or save it as {kind}\)",
+    "page": r"it is a web page \(rename it to .html, or save it as {kind}\)",
+    "wide page": r"it is a web page \(rename it to .html, or save it as {kind}\)",
+    "pdf": r"it is a PDF \(rename it to .pdf\)",
+    "picture": "it is a picture",
+    "noise": "it is no {kind}: it begins as no such file does",
+    "cut": r"it is cut off: its end is missing \(copy or download it again\)",
+    "flipped": r"a part of it is damaged \(.+\); copy or download it again",
+    "no main part": r"its part {main} is missing \(copy or download it again\)|.*damaged, or unlike any xlsx",
+    "no XML": r"the XML in it is damaged \(mismatched tag: line 1, column 8\)|.*damaged, or unlike any xlsx",
+    "doctype": "{main} declares a document type",
+    "foreign zip": "it is a ZIP archive, and no {kind}|.*damaged, or unlike any xlsx",
+    "foreign kind": r"it is an? \w+ \(rename it to .\w+\)",
+}
+
+
+WRITTEN = {
+    "empty": b"",
+    "zeros": bytes(3_000),
+    "text": ("ただの文" * 400).encode(),
+    "page": "\n<!-- 見積 -->\n<HTML lang=ja><p>ログインしてください".encode("cp932"),
+    "wide page": "<!DOCTYPE html><p>ログイン".encode("utf-16"),
+    "pdf": b"%PDF-1.7\n%%EOF",
+    "picture": b"\x89PNG\r\n\x1a\n" + bytes(90),
+    "noise": bytes(range(256)),
+}
+PARTS = {
+    "no main part": None,
+    "no XML": b"<a><b></a>",
+    "doctype": b'<!DOCTYPE a [<!ENTITY x "xxxx">]><a>&x;</a>',
+}
+
+
+def damaged(path, kind, damage):
     whole_file(kind, path)
-    data = path.read_bytes()
-    if damage == "empty":
-        path.write_bytes(b"")
-    elif damage == "text":
-        path.write_text("ただの文", encoding="utf-8")
-    elif damage == "cut":
-        path.write_bytes(data[: len(data) // 2])
-    elif damage == "flipped":
-        at = data.index(MAIN[kind].encode()) + len(MAIN[kind]) + 40
-        path.write_bytes(data[:at] + bytes(255 - byte for byte in data[at : at + 60]) + data[at + 60 :])
-    elif damage == "no main part":
-        rewrite(path, lambda parts: parts.pop(MAIN[kind]))
-    elif damage == "no XML":
-        rewrite(path, lambda parts: parts.update({MAIN[kind]: b"<a><b></a>"}))
-    elif damage == "doctype":
-        bomb = b'<!DOCTYPE a [<!ENTITY x "xxxx">]><a>&x;</a>'
-        rewrite(path, lambda parts: parts.update({MAIN[kind]: bomb}))
-    else:
+    data, main = path.read_bytes(), MAIN[kind]
+    if damage in WRITTEN:
+        path.write_bytes(WRITTEN[damage])
+    elif damage in PARTS:
+        part = PARTS[damage]
+        rewrite(path, lambda parts: parts.pop(main) if part is None else parts.update({main: part}))
+    elif damage == "foreign kind":
+        whole_file(KINDS[KINDS.index(kind) - 1], path)
+    elif damage == "foreign zip":
         with zipfile.ZipFile(path, "w") as whole:
             whole.writestr("a.txt", "x")
+    elif damage == "cut":
+        path.write_bytes(data[: len(data) // 2])
+    else:
+        at = data.index(main.encode()) + len(main) + 40
+        path.write_bytes(data[:at] + bytes(255 - byte for byte in data[at : at + 60]) + data[at + 60 :])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_files_are_one_clear_failure(tmp_path, capfd, kind, damage):
+    path = tmp_path / f"a.{kind}"
+    damaged(path, kind, damage)
     (failed,) = read([path])
     assert isinstance(failed, Failed)
     assert type(failed.error) is RecordError
-    assert str(failed.error).startswith(f"{path.as_posix()}: ")
+    where, _, reason = str(failed.error).partition(f": cannot be read as {kind}: ")
+    assert where == path.as_posix()
+    assert re.match(DAMAGE[damage].format(kind=kind, main=MAIN[kind].lower()), reason), reason
     assert "\n" not in str(failed.error)
     assert capfd.readouterr() == ("", "")
 

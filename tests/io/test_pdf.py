@@ -136,8 +136,16 @@ def test_an_empty_password_opens(tmp_path):
         (lambda path: scan(path, 3), "no text layer: a scan of 3 pages (run OCR over it first)"),
         (lambda path: scan(path, 1, form=True), "no text layer: a scan of 1 page (run OCR over it first)"),
         (lambda path: scan(path, 2, picture=False), "no text layer: 2 pages of drawings"),
-        (lambda path: path.write_bytes(b"%PDF-1.7\nbroken"), "cannot be read as PDF: "),
-        (lambda path: path.write_bytes(b""), "cannot be read as PDF: "),
+        (
+            lambda path: path.write_bytes(b"%PDF-1.7\nbroken"),
+            "cannot be read as PDF: it is cut off: its end is missing (copy",
+        ),
+        (lambda path: path.write_bytes(b"%PDF-1.7\n%%EOF"), "cannot be read as PDF: it is damaged, or unlike any PDF"),
+        (lambda path: path.write_bytes(b""), "cannot be read as PDF: the file is empty (copy or download it again)"),
+        (
+            lambda path: path.write_text("<html><p>ログイン", encoding="utf-8"),
+            "cannot be read as PDF: it is a web page (rename it to .html, or save it as PDF)",
+        ),
     ],
 )
 def test_what_cannot_be_read(tmp_path, capfd, damage, message):

@@ -220,7 +220,12 @@ def test_parquet(tmp_path):
     assert by_line is Record
     path.write_bytes(path.read_bytes()[:-100])
     (failed,) = all_of(path)
-    assert "cannot be read as parquet" in str(failed.error)
+    again = "(copy or download it again)"
+    assert str(failed.error).endswith(f"cannot be read as parquet: it is cut off: its end is missing {again}")
+    path.write_bytes(b"")
+    assert str(all_of(path)[0].error).endswith(f"cannot be read as parquet: the file is empty {again}")
+    path.write_text("id,text\n1,あ\n", encoding="utf-8")
+    assert "cannot be read as parquet: it is plain text (rename it" in str(all_of(path)[0].error)
 
 
 def test_parquet_from_a_pipe():

@@ -161,6 +161,28 @@ def test_a_person_sees_no_passage_where_none_is_good(jnlp, folder):
     assert "no good match" in err
 
 
+def test_a_line_is_that_of_the_sentence_that_answers(jnlp, tmp_path):
+    Path("規程.md").write_text("# 規程\n\n猫を飼うことはできない。\n\n家賃は月末に払う。\n", encoding="utf-8")
+    Path("問答.csv").write_text('text\n"一行目。\n家賃の支払い。"\n', encoding="utf-8")
+    jnlp("index", ".", "--index", "my.idx")
+    query = ("search", "my.idx", "家賃の支払い", "--retriever", "lexical")
+    for more in ((), ("--evidence",)):
+        hits = {hit["path"]: hit for hit in map(json.loads, jnlp(*query, *more)[0].splitlines())}
+        assert hits["規程.md"]["line"] == 5, "the first line of the evidence"
+        assert hits["問答.csv"]["line"] == 2, "of a row, the row's own"
+    assert "規程.md:5 2–" in jnlp(*query, "--format", "table")[0]
+    rows = map(json.loads, jnlp("index", "export", "my.idx", "--format", "jsonl")[0].splitlines())
+    assert {row["path"]: row["line"] for row in rows} == {"規程.md": 1, "問答.csv": 2}, "a passage alone has its own"
+
+
+def test_other_indexes_in_a_folder_are_no_files_of_it(jnlp, folder):
+    jnlp("index", "文書", "--index", "文書/my.idx", "--text", "答")
+    jnlp("index", "文書", "--index", "文書/shards.idx", "--text", "答", "--shards", "2")
+    jnlp("index", "文書", "--index", "文書/shards.idx", "--rebuild")
+    for index in ("文書/my.idx", "文書/shards.idx", "other.idx"):
+        assert jnlp("index", "文書", "--index", index, "--text", "答")[1] == ""
+
+
 def test_a_quiet_search_does_not_ask_if_the_index_is_outdated(jnlp, folder, monkeypatch):
     jnlp("index", "文書", "--index", "my.idx", "--text", "答")
     asked = []
@@ -212,7 +234,8 @@ def test_an_emoji_has_no_good_match(jnlp, folder):
 
 def test_a_query_without_an_index_says_how_to_make_one(jnlp, folder):
     _, err = jnlp("search", "休暇は何日か", status=2)
-    assert "no index is named" in err
+    assert "no index, folder or file is named" in err
+    assert "jnlp search FOLDER '休暇は何日か'" in err
     assert "jnlp index FOLDER --index my.idx" in err
 
 

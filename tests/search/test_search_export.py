@@ -44,7 +44,10 @@ def index(tmp_path, engine, docs):
 def found(index: Index) -> dict[tuple[str, int], dict[str, object]]:
     how = {"top": 100, "per_document": 0, "merge": False, "group": False}
     hits = index.search("休暇 給与 日曜 送料 猫 文書", retriever="dense", **how)
-    return {(hit.document, hit.chunk): {name: getattr(hit, name) for name in export.COLUMNS} for hit in hits}
+    stored = [passage for place in index.documents() for passage in index.document(place.name).passages]
+    lines = {(passage.document, passage.chunk): passage.line for passage in stored}  # where it begins
+    rows = {(hit.document, hit.chunk): {name: getattr(hit, name) for name in export.COLUMNS} for hit in hits}
+    return {key: {**row, "line": lines[key]} for key, row in rows.items()}
 
 
 def plain(rows: dict[tuple[str, int], dict[str, object]]) -> dict[tuple[str, int], object]:

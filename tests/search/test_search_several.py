@@ -16,6 +16,7 @@ from jnlp.plugins import import_candidate, load_plugins
 from jnlp.testing import make_model
 from jnlp.types import Record
 from jnlp_search import Index, search_all
+from jnlp_search.cli import unindexed
 
 TEXTS = {
     "解約": "契約は三か月前に予告して解約できる。違約金はない。",
@@ -163,7 +164,7 @@ def test_several_indexes_by_the_command(jnlp):
     table = jnlp("search", "--index", "解約.idx", "--index", "猫.idx", "契約", "--format", "table")[0]
     assert "解約.txt:1 in 解約.idx" in table
     for words in (["契約"], ["解約.idx", "契約", "解約"], ["--index", "解約.idx", "猫.idx", "契約"]):
-        assert re.search("search takes|no index is named", jnlp("search", *words, status=2)[1])
+        assert re.search("search takes|no index, folder or file is named", jnlp("search", *words, status=2)[1])
 
 
 # --- a file without an index ---
@@ -193,8 +194,56 @@ def test_a_file_that_cannot_be_searched(jnlp):
     _, err = jnlp("search", "壊.txt", "契約", status=1)
     assert "has no text to search" in err
     assert "there is no index at" in jnlp("search", "無い.txt", "契約", status=2)[1]
+
+
+def test_a_folder_is_searched_without_an_index(jnlp, tmp_path):
+    folder = Path("文書")
+    folder.mkdir()
+    for name, text in TEXTS.items():
+        (folder / f"{name}.txt").write_text(text, encoding="utf-8")
+    (folder / "写真.png").write_bytes(b"\x89PNG")
+    jnlp("index", "文書", "--index", "文書/my.idx")  # it is no document
+    out, err = jnlp("search", "文書", "契約の解約")
+    assert lines(out)[0]["document"] == "文書/解約.txt"
+    kept = lines(jnlp("search", "文書/my.idx", "契約の解約")[0])
+    assert [(hit["document"], hit["score"]) for hit in lines(out)] == [(hit["document"], hit["score"]) for hit in kept]
+    count = len(TEXTS)
+    told = rf"jnlp: searched {count} documents and {count} passages of 文書, read in \S+ s\n"
+    assert re.fullmatch(rf"jnlp: 1 file passed over: 1 png\n{told}", err)
+    out, err = jnlp("search", "文書", "契約の解約", "--include", "猫.txt", "-q")
+    assert ([hit["document"] for hit in lines(out)], err) == (["文書/猫.txt"], "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["文書"]
+
+
+def test_a_large_folder_is_worth_an_index(jnlp, monkeypatch):
+    monkeypatch.setattr(unindexed, "MANY", 2)
     Path("文書").mkdir()
-    assert "jnlp index 文書 --index" in jnlp("search", "文書", "契約", status=2)[1]
+    for number in range(3):
+        Path(f"文書/{number}.txt").write_text(f"{number}番の契約。", encoding="utf-8")
+    keep = "jnlp index 文書 --index my.idx reads once for all searches"
+    first, second = jnlp("search", "文書", "契約")[1].splitlines()
+    assert first == f"jnlp: reading about 3 documents of 文書 for this search; {keep}"
+    assert second.startswith("jnlp: searched 3 documents and 3 passages of 文書, read in ")
+    assert keep not in second
+    Path("長い.txt").write_text("\n\n".join(f"{n}日目に雨が降る。" * 30 for n in range(9)), encoding="utf-8")
+    assert jnlp("search", "長い.txt", "雨")[1].endswith(
+        "; jnlp index 長い.txt --index my.idx reads once for all searches\n"
+    )
+
+
+def test_a_folder_without_documents(jnlp):
+    Path("空").mkdir()
+    assert jnlp("search", "空", "契約", status=1)[1].splitlines() == [
+        "jnlp: error: 空 has no text to search",
+        "      hint: it is a folder without an index, and without documents",
+    ]
+    Path("空/写真.png").write_bytes(b"\x89PNG")
+    assert jnlp("search", "空", "契約", status=1)[1].splitlines() == [
+        "jnlp: 1 file passed over: 1 png",
+        "jnlp: error: 空 has no text to search",
+        "      hint: see above",
+    ]
+    assert "there is no index at 空" in jnlp("search", "--index", "空", "契約", status=2)[1]
 
 
 # --- evidence ---

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 from xml.etree import ElementTree
 
 from jnlp.errors import RecordError
+from jnlp.io.reading.damage import AGAIN, RefusedError, not_understood, refuse_other_kind
 from jnlp.io.reading.streams import read_all
 
 if TYPE_CHECKING:
@@ -135,32 +136,28 @@ def open_archive(source: Input, kind: str, /) -> Iterator[Archive]:
     with source.open() as stream:
         file: IO[bytes] = stream if stream.seekable() else io.BytesIO(read_all(stream, source.name))
         _refuse_ole(file, source.name, kind)
-        with damage_named(source.name, kind):
-            yield Archive(file, source.name)
+        with damage_named(source.name, kind, file):
+            archive = Archive(file, source.name)
+            refuse_other_kind(source.name, kind, archive.paths())
+            yield archive
 
 
 @contextmanager
-def damage_named(name: str, kind: str, /) -> Iterator[None]:
-    """Turn the exceptions of reading a damaged file into a RecordError that names the file."""
+def damage_named(name: str, kind: str, file: IO[bytes] | None = None, /) -> Iterator[None]:
+    """Turn the exceptions of reading a damaged file into a RecordError that names the file; see `not_understood`."""
     try:
         yield
     except (RecordError, UnicodeEncodeError):
         raise
     except _DAMAGE as error:
-        raise not_understood(name, kind, error) from error
-
-
-def not_understood(name: str, kind: str, error: Exception, /) -> RecordError:
-    """Return the error for a file that a parser did not understand, in one line."""
-    what = f"there is no part {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
-    return RecordError(f"{name}: cannot be read as {kind}: {' '.join(what.split())}")
+        raise not_understood(name, kind, error, file) from error
 
 
 def _refuse_entities(head: bytes, path: str, *, doctype: bool = False) -> None:
     """Raise where XML may define entities, which could unpack to anything; Office never writes a document type."""
     text = head.replace(b"\0", b"")  # UTF-16
     if b"<!ENTITY" in text or (b"<!DOCTYPE" in text and not doctype):
-        raise ValueError(f"{path} declares a document type")
+        raise RefusedError(f"{path} declares a document type")
 
 
 def _refuse_ole(file: IO[bytes], name: str, kind: str) -> None:
@@ -173,7 +170,7 @@ def _refuse_ole(file: IO[bytes], name: str, kind: str) -> None:
             last = block[-len(_ENCRYPTED) :]
         raise RecordError(f"{name}: a file of Office 97–2003, no {kind}", hint=f"save it as {kind}")
     if not start:
-        raise RecordError(f"{name}: cannot be read as {kind}: the file is empty")
+        raise RecordError(f"{name}: cannot be read as {kind}: the file is empty", hint=AGAIN)
     file.seek(0)
 
 

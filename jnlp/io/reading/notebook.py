@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from jnlp.errors import RecordError
 from jnlp.io.reading.archive import damage_named
+from jnlp.io.reading.damage import AGAIN
 from jnlp.io.reading.decoded import whole as whole_text
 from jnlp.io.reading.options import Unit
 from jnlp.io.reading.outlined import Outlined
@@ -28,6 +29,8 @@ def read_ipynb(source: Input, options: ReadOptions, /) -> Iterator[Record | Fail
         RecordError: The file is not a notebook.
     """
     decoded = whole_text(source, options)
+    if not decoded.text.strip():
+        raise RecordError(f"{source.name}: cannot be read as ipynb: the file is empty", hint=AGAIN)
     with damage_named(source.name, "ipynb"):
         notebook = json.loads(decoded.text)
     if not isinstance(notebook, dict):

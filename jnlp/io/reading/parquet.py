@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from jnlp.errors import MissingExtraError, RecordError
+from jnlp.errors import MissingExtraError
 from jnlp.io.reading.columns import choose, to_record
+from jnlp.io.reading.damage import not_understood
 from jnlp.io.reading.streams import COMPRESSED, read_all
 
 if TYPE_CHECKING:
@@ -32,10 +33,13 @@ def read_parquet(source: Input, options: ReadOptions, /) -> Iterator[Record | Fa
     except ImportError:
         raise MissingExtraError("parquet", "reading parquet") from None
     file: Any = None
+    data: io.BytesIO | None = None
     try:
         with source.open() as stream:  # opening it here gives the usual message where it may not be read
             plain = source.path is not None and source.path.suffix not in COMPRESSED
-            file = pq.ParquetFile(str(source.path) if plain else io.BytesIO(read_all(stream, source.name)))
+            if not plain:
+                data = io.BytesIO(read_all(stream, source.name))
+            file = pq.ParquetFile(str(source.path) if data is None else data)
         names = list(file.schema_arrow.names)
         columns = choose(names, options, source.name)
         line = 0
@@ -44,7 +48,8 @@ def read_parquet(source: Input, options: ReadOptions, /) -> Iterator[Record | Fa
                 line += 1
                 yield to_record(row, columns, source, line, None)
     except pa.ArrowException as error:
-        raise RecordError(f"{source.name}: cannot be read as parquet: {error}") from error
+        with source.open() as stream:
+            raise not_understood(source.name, "parquet", error, stream if data is None else data) from error
     finally:
         if file is not None:
             file.close()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import MissingExtraError, RecordError
+from jnlp.io.reading.damage import not_understood
 from jnlp.io.reading.options import Unit
 from jnlp.io.reading.streams import read_all
 from jnlp.io.reading.units import Whole, cut
@@ -86,7 +87,7 @@ def extract(data: bytes, name: str) -> Extracted:
         raise MissingExtraError("pdf", f"{name}: reading encrypted PDF") from None
     # A malformed file makes pypdf raise nearly anything (KeyError, RecursionError …); none of it is a bug of ours.
     except Exception as error:
-        raise RecordError(f"{name}: cannot be read as PDF: {type(error).__name__}: {error}") from error
+        raise not_understood(name, "PDF", error, io.BytesIO(data)) from error
 
 
 def _metadata(metadata: Any) -> tuple[str | None, dict[str, str]]:

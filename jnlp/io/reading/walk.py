@@ -68,6 +68,8 @@ class Walk:
                 if self.options.ignore:
                     rules = rules_in(os.path.abspath(path), rules)  # noqa: PTH100 - links stay
                 entries = sorted(self._entries(path, top, rules, home))
+                if path is not top and _is_index(entries):
+                    continue
             except OSError as error:
                 yield source.failed(f"cannot be read: {(error.strerror or str(error)).lower()}")
                 continue
@@ -130,6 +132,13 @@ def _above(top: Path) -> Rules | None:
 
 def _full(folder: Path, name: str) -> str:
     return f"{os.path.abspath(folder).rstrip('/')}/{name}"  # noqa: PTH100 - links stay
+
+
+def _is_index(entries: Collection[str]) -> bool:
+    """Return True if a folder with these entries was made by `jnlp index`: it has passages, and no documents."""
+    if "shards.json" in entries:
+        return any(name.startswith("generation-") for name in entries)
+    return "catalog.sqlite" in entries and "segments" in entries
 
 
 def _names(path: Path, top: Path) -> tuple[str, ...]:

@@ -14,15 +14,14 @@ import click
 from jnlp.cli.common import command
 from jnlp.cli.messages import Unread
 from jnlp_search.cli.group import IndexGroup
-from jnlp_search.cli.inputs import open_folder, summary_of
+from jnlp_search.cli.inputs import document_bar, estimated, open_folder, summary_of
 from jnlp_search.cli.kept import compact, export, info, list_, remove, repair, upgrade, verify
 from jnlp_search.cli.watch import watch
-from jnlp_search.options import IndexOptions
+from jnlp_search.options import READING, IndexOptions
 
 if TYPE_CHECKING:
     from jnlp.engine import Engine
     from jnlp.io.reading.options import ReadOptions
-    from jnlp.types import AddReport
 
 SUMMARY = "Index documents for search; only what changed is indexed again."
 
@@ -31,7 +30,7 @@ SUMMARY = "Index documents for search; only what changed is indexed again."
     IndexOptions,
     name="index",
     summary=SUMMARY,
-    reading=("text", "id", "encoding", "encoding_errors", "input_format", "include", "exclude", "ignore", "recursive"),
+    reading=READING,
     hint={"did": "indexed with", "then": "index again with --model {larger} --rebuild"},
     running=True,
 )
@@ -41,35 +40,21 @@ def add(
     engine: Engine, options: IndexOptions, paths: tuple[str, ...], folder: Path, reading: ReadOptions, quiet: bool
 ) -> None:
     """Update an index with files and folders, by default those that it was made of, and print numbers of documents."""
-    from jnlp.cli.console import progress
     from jnlp.io import PassedOver
-    from jnlp.io.reading.estimate import estimate
-    from jnlp.io.reading.options import Unit
 
     read = dataclasses.asdict(reading)
     shows_bar = not quiet and _is_terminal()
-    documents = dataclasses.replace(reading, unit=Unit.DOCUMENT)
-    total = estimate(paths, documents, engine.readers()) if shows_bar and paths else None
-    done, passed_over, unread = 0, PassedOver(), Unread()
+    total = estimated(paths, engine, reading) if shows_bar and paths else None
+    passed_over, unread = PassedOver(), Unread()
     with (
         ExitStack() as last,
-        progress("documents", total=total, quiet=not shows_bar) as advance,
+        document_bar(total, quiet=not shows_bar) as progress,
         open_folder(engine, folder) as index,
     ):
         last.callback(unread.print)
-
-        def print_progress(report: AddReport) -> None:
-            nonlocal done
-            advance(report.documents + report.failed - done)
-            done = report.documents + report.failed
-
         change = functools.partial(index.add, paths) if paths else index.update
         report = change(
-            read=read,
-            on_failed=unread.add,
-            progress=print_progress,
-            passed_over=passed_over,
-            **dataclasses.asdict(options),
+            read=read, on_failed=unread.add, progress=progress, passed_over=passed_over, **dataclasses.asdict(options)
         )
     click.echo(summary_of(report, folder))
     if passed_over and not quiet:

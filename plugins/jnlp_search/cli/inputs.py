@@ -1,9 +1,9 @@
-"""The inputs of `jnlp search`: indexes or a file, and queries."""
+"""The inputs of `jnlp index` and `jnlp search`: indexes, files and folders, and queries."""
 
 from __future__ import annotations
 
 import dataclasses
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +12,12 @@ import click
 from jnlp.cli.messages import counted, print_failure
 from jnlp.cli.options import given
 from jnlp.config import Settings
-from jnlp.errors import JnlpError, UsageError
+from jnlp.errors import UsageError
 from jnlp_search.roots import escape_path
 from jnlp_search.store.shards import is_index
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from jnlp.engine import Engine
     from jnlp.io.reading.options import ReadOptions
@@ -51,42 +51,44 @@ def target_and_query(words: Sequence[str], folders: Sequence[Path]) -> tuple[Pat
     wanted = 1 if folders else 2
     if len(words) == 1 and wanted == 2 and not Path(words[0]).exists():
         raise UsageError(
-            f"search '{words[0]}' where? no index is named",
-            hint=f"jnlp search my.idx '{words[0]}'; jnlp index FOLDER --index my.idx makes an index",
+            f"search '{words[0]}' where? no index, folder or file is named",
+            hint=f"jnlp search FOLDER '{words[0]}', or jnlp index FOLDER --index my.idx and jnlp search my.idx …",
         )
     if len(words) != wanted:
-        what = "a query" if folders else "an index or a file, and a query"
+        what = "a query" if folders else "an index, a folder or a file, and a query"
         raise UsageError(
             f"search takes {what}, not {len(words)} arguments", hint='quote the query: jnlp search my.idx "解約 条件"'
         )
     return (None, words[0]) if folders else (Path(words[0]), words[1])
 
 
-@contextmanager
-def opened_indexes(
-    engine: Engine, target: Path | None, folders: Sequence[Path], reading: ReadOptions
-) -> Iterator[list[Index]]:
-    """Open the indexes; for a file, make a temporary index."""
-    from jnlp_search.index import Index
+def has_no_index(target: Path | None, /) -> bool:
+    """Return True for a file, or a folder that is no index: its documents are read for one search."""
+    return target is not None and (target.is_file() or (target.is_dir() and not is_index(target)))
 
-    with ExitStack() as stack:
-        if target is not None and target.is_file():
-            index = stack.enter_context(Index.temporary(engine, model=asked_model()))
-            report = index.add([target], read=dataclasses.asdict(reading), on_failed=print_failure)
-            if not report.documents:
-                raise JnlpError(f"{target} has no text to search", hint="see the message above")
-            yield [index]
-            return
-        if target is not None and target.is_dir() and not is_index(target):
-            raise UsageError(
-                f"there is no index at {target}",
-                hint=f"index the folder first: jnlp index {target} --index my.idx, then jnlp search my.idx QUERY",
-            )
-        opened = [
-            stack.enter_context(Index.open(folder, engine, model=asked_model(), create=False))
-            for folder in ([target] if target is not None else folders)
-        ]
-        yield opened
+
+def estimated(paths: Sequence[str | Path], engine: Engine, reading: ReadOptions, /) -> int | None:
+    """Return the approximate number of documents in files and folders; None if that would require reading them."""
+    from jnlp.io.reading.estimate import estimate
+    from jnlp.io.reading.options import Unit
+
+    return estimate(paths, dataclasses.replace(reading, unit=Unit.DOCUMENT), engine.readers())
+
+
+@contextmanager
+def document_bar(total: int | None, /, *, quiet: bool) -> Iterator[Callable[[AddReport], None]]:
+    """Show a bar of the documents that are indexed, on a terminal; yield what `Index.add` takes as `progress`."""
+    from jnlp.cli.console import progress
+
+    done = 0
+    with progress("documents", total=total, quiet=quiet) as advance:
+
+        def print_progress(report: AddReport) -> None:
+            nonlocal done
+            advance(report.documents + report.failed - done)
+            done = report.documents + report.failed
+
+        yield print_progress
 
 
 def query_lines() -> Iterator[str]:

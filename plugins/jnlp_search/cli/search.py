@@ -12,7 +12,7 @@ from jnlp.cli.common import command
 from jnlp.cli.options import given
 from jnlp.io.writing.sinks import OutputEncoding
 from jnlp.types.search import GOOD_SCORE
-from jnlp_search.options import Retriever, SearchOptions
+from jnlp_search.options import READING, Retriever, SearchOptions
 
 if TYPE_CHECKING:
     from jnlp.engine import Engine
@@ -26,11 +26,11 @@ NAMES = [retriever.value for retriever in Retriever]
 @command(
     SearchOptions,
     name="search",
-    summary="Search an index, or a file without one: passages with offsets and highlights.",
-    reading=("text", "id", "encoding", "encoding_errors", "input_format"),
+    summary="Search an index, or a folder or file without one: passages with offsets and highlights.",
+    reading=READING,
     hint={"then": "index again with --model {larger} --rebuild"},
 )
-@click.argument("words", nargs=-1, required=True, metavar="[DIR|FILE] QUERY")
+@click.argument("words", nargs=-1, required=True, metavar="[INDEX|FOLDER|FILE] QUERY")
 @click.option(
     "--index",
     "folders",
@@ -69,7 +69,8 @@ def search(
     from jnlp.cli.console import is_terminal
     from jnlp_search.cli.elsewhere import asked_elsewhere
     from jnlp_search.cli.hits import hit_printer
-    from jnlp_search.cli.inputs import asked_model, opened_indexes, query_lines, target_and_query
+    from jnlp_search.cli.inputs import asked_model, has_no_index, query_lines, target_and_query
+    from jnlp_search.cli.unindexed import opened_indexes
 
     chosen = dataclasses.replace(options, retriever=Retriever(legs)) if legs else options
     form = form or ("table" if out is None and is_terminal() else None)
@@ -80,54 +81,52 @@ def search(
     if target is not None and target.is_file() and "per_document" not in asked:
         chosen = dataclasses.replace(chosen, per_document=0)  # it may be the only document
     good_only = form == "table" and out is None and not chosen.explain and "min_score" not in asked
-    kept = (target,) if target is not None and not target.is_file() else folders
+    kept = folders if target is None else () if has_no_index(target) else (target,)
     printer = hit_printer(out, form, OutputEncoding(output_encoding), inputs=[target] if target else [], quiet=quiet)
     if kept and query != "-":
         found = asked_elsewhere(engine, kept, query, chosen, model=asked_model())
         if found is not None:
             hits, outdated = found
             with printer as show:
-                _remark(hits, chosen, outdated=outdated, quiet=quiet, good_only=good_only)
-                show(_shown(hits, chosen, good_only=good_only), None)
+                show(_judged(hits, chosen, outdated=outdated, quiet=quiet, good_only=good_only), None)
             return
     from jnlp_search.several import search_all
 
-    with opened_indexes(engine, target, folders, reading) as indexes, printer as show:
+    with opened_indexes(engine, target, folders, reading, quiet=quiet) as indexes, printer as show:
         outdated = not quiet and any(index.is_outdated() for index in indexes)
         for line in [query] if query != "-" else query_lines():
             hits = search_all(indexes, line, **dataclasses.asdict(chosen))
-            _remark(hits, chosen, outdated=outdated, quiet=quiet, good_only=good_only)
+            shown = _judged(hits, chosen, outdated=outdated, quiet=quiet, good_only=good_only)
             outdated = False  # said once
-            show(_shown(hits, chosen, good_only=good_only), line if query == "-" else None)
+            show(shown, line if query == "-" else None)
 
 
-def _shown(hits: list[Hit], options: SearchOptions, *, good_only: bool) -> list[Hit]:
-    """Return the hits to print: none if a person who has not set `--min-score` would get no good one."""
-    return [] if good_only and not _any_good(hits, options) else hits
+def _judged(hits: list[Hit], options: SearchOptions, *, outdated: bool, quiet: bool, good_only: bool) -> list[Hit]:
+    """Print on stderr what the hits do not say, and return those to print.
+
+    They are none if a person who has not set `--min-score` would get no good one. That is said under `--quiet` too:
+    else the output would be empty without a word.
+    """
+    good = bool(options.offset) or any(hit.score >= GOOD_SCORE for hit in hits)
+    hidden = good_only and bool(hits) and not good
+    if not quiet and outdated and options.retriever is not Retriever.DENSE:
+        click.echo("jnlp: another dictionary made this index: some words may be missed; run jnlp index again", err=True)
+    if (hidden or not quiet) and (remark := _remark(hits, options, good=good, hidden=hidden)):
+        click.echo(f"jnlp: {remark}", err=True)
+    return [] if hidden else hits
 
 
-def _any_good(hits: list[Hit], options: SearchOptions) -> bool:
-    return bool(options.offset) or any(hit.score >= GOOD_SCORE for hit in hits)
-
-
-def _remark(hits: list[Hit], options: SearchOptions, *, outdated: bool, quiet: bool, good_only: bool) -> None:
-    """Print on stderr what the hits do not say."""
+def _remark(hits: list[Hit], options: SearchOptions, *, good: bool, hidden: bool) -> str:
+    """Return what a list of hits does not say: that it is empty, that none is good, or that none has a word."""
     from jnlp_search.render import printed_score
 
-    if quiet and (not hits or not good_only or _any_good(hits, options)):  # else the table has none, and says nothing
-        return
-    if outdated and options.retriever is not Retriever.DENSE:
-        click.echo("jnlp: another dictionary made this index: some words may be missed; run jnlp index again", err=True)
     if not hits:
-        what = f"no good match: none scores {options.min_score:g}" if options.min_score else "nothing was found"
-        click.echo(f"jnlp: {what}", err=True)
-        return
+        return f"no good match: none scores {options.min_score:g}" if options.min_score else "nothing was found"
     said = []
-    if not _any_good(hits, options):
+    if not good:
         said.append(f"no good match: the best score is {printed_score(max(hit.score for hit in hits))}")
-        if good_only:
-            said.append("--min-score 0 shows the nearest passages")
-    if not (said and good_only) and options.retriever is Retriever.HYBRID and not any(hit.highlights for hit in hits):
+    if hidden:
+        said.append("--min-score 0 shows the nearest passages")
+    elif options.retriever is Retriever.HYBRID and not any(hit.highlights for hit in hits):
         said.append("these passages have no word of the query; they are the nearest by their vectors")
-    if said:
-        click.echo(f"jnlp: {'; '.join(said)}", err=True)
+    return "; ".join(said)

@@ -11,7 +11,7 @@ import click
 from jnlp.cli.common import command
 from jnlp.cli.messages import print_failure
 from jnlp_search.cli.inputs import open_folder, summary_of
-from jnlp_search.options import IndexOptions
+from jnlp_search.options import READING, IndexOptions
 
 if TYPE_CHECKING:
     from jnlp.engine import Engine
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     IndexOptions,
     name="watch",
     summary="Update an index, and again whenever files of the folders change, until Ctrl-C.",
-    reading=("text", "id", "encoding", "encoding_errors", "input_format", "include", "exclude", "ignore", "recursive"),
+    reading=READING,
     hint={"did": "indexed with", "then": "index again with --model {larger} --rebuild"},
 )
 @click.argument("paths", nargs=-1, required=True, metavar="FOLDER…")

@@ -209,7 +209,7 @@ def _finish(readers: Sequence[Reader], manifests: Sequence[Manifest], asked: _As
     ]
     if options.evidence:
         hits = _find_evidence(readers, manifests, asked, found, hits, [item.key[0] for _, item in shown])
-    return [_under_headings(hit, item) for hit, (_, item) in zip(hits, shown, strict=True)]
+    return [_at_best_sentence(hit, item) for hit, (_, item) in zip(hits, shown, strict=True)]
 
 
 def _rerank(reranker: Reranker, asked: _Asked, found: _Found) -> tuple[dict[Key, float], dict[Key, float]]:
@@ -230,11 +230,17 @@ def _highlights(asked: _Asked, item: Pick) -> tuple[tuple[int, int], ...]:
     return highlights(asked.words[item.key[0]], asked.question.queries[item.key[0]], item.hit.text)
 
 
-def _under_headings(hit: Hit, item: Pick) -> Hit:
-    """Return a hit with the headings above its best sentence."""
-    at = (hit.evidence or best_sentence(hit.text, hit.highlights))[0] if item.within else 0
+def _at_best_sentence(hit: Hit, item: Pick) -> Hit:
+    """Return a hit with the headings above its best sentence, and the line of the file where that begins."""
+    from jnlp.io.reading.units import breaks
+
+    has_lines = hit.document == hit.path and len(hit.text) == hit.end - hit.start and breaks(hit.text, 0, len(hit.text))
+    if not item.within and not has_lines:
+        return hit
+    at = (hit.evidence or best_sentence(hit.text, hit.highlights))[0]
     path = headings_at(item.within, hit.text, at)
-    return hit if path is None else replace(hit, headings=path)
+    line = hit.line + breaks(hit.text, 0, at) if has_lines and hit.line is not None else hit.line
+    return replace(hit, headings=hit.headings if path is None else path, line=line)
 
 
 def _find_evidence(

@@ -8,8 +8,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import MissingExtraError, RecordError, UsageError
-from jnlp.io.reading.archive import not_understood, open_archive
+from jnlp.io.reading.archive import open_archive
 from jnlp.io.reading.columns import choose, distinct_names, to_record
+from jnlp.io.reading.damage import not_understood
 from jnlp.io.reading.office.package import main_part, properties, relations
 from jnlp.io.reading.office.simplified import simplified
 from jnlp.io.reading.office.values import cell_text, field_of
@@ -104,7 +105,7 @@ def _load(load_workbook: Callable[..., Any], archive: Archive) -> Any:
         except Exception as error:
             refused = refused or error
     assert refused is not None
-    raise not_understood(archive.name, "xlsx", refused) from refused
+    raise not_understood(archive.name, "xlsx", refused, archive.file) from refused
 
 
 def _document(source: Input, archive: Archive, sheets: Iterator[_Sheet]) -> Iterator[Record | Failed]:
