@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError, RecordError
-from jnlp.executors.chunks import CHUNK_CHARACTERS, CHUNK_RECORDS, chunks
+from jnlp.executors.chunks import CHUNK_CHARACTERS, CHUNK_RECORDS, PATIENCE, Polled, chunks
 from jnlp.types import Done, Failed
 
 if TYPE_CHECKING:
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from jnlp.executors.chunks import Chunk
     from jnlp.types import Apply, Outcome, Record
+
+FEW = 8
+"""Chunks at work that are waited for where an input that cannot be polled is slow: with more, workers would run out."""
 
 
 class Future:
@@ -35,6 +38,10 @@ class Future:
         if not self._done.is_set():
             self._error = error
             self._done.set()
+
+    def wait(self, seconds: float | None = None, /) -> bool:
+        """Wait for the outcomes or the exception, for `seconds` at most; return True if they are there."""
+        return self._done.wait(seconds)
 
     def result(self) -> list[Outcome[Any]]:
         """Wait, and return the outcomes or raise the exception."""
@@ -59,6 +66,9 @@ def run(
 ) -> Iterator[Outcome[Any]]:
     """Yield one outcome per record, in order; at most `in_flight` + 1 chunks are held.
 
+    If the input has nothing more at the moment, the outcomes of all that was read are wanted, and are waited for: until
+    there is more, where `records` is `Polled`; else until they are there, of `FEW` chunks at most.
+
     Args:
         submit: Sets to work on the records of a chunk.
         records: The input.
@@ -75,19 +85,20 @@ def run(
     count = in_flight if callable(in_flight) else lambda: in_flight
     bounds = {"most": max(most // weight, 1), "characters": CHUNK_CHARACTERS // weight}
     source = chunks(records, width=width or max(count() // 2, 1), **bounds)
-    for chunk, future in _in_flight(submit, source, count):
+    ready = records.ready if isinstance(records, Polled) else None
+    for chunk, future in _in_flight(submit, source, count, ready):
         outcomes = _merge(chunk, future.result(), worked)
         worked = worked or any(isinstance(outcome, Done) for outcome in outcomes)
         yield from outcomes
 
 
 def _in_flight(
-    submit: Callable[[Sequence[Record]], Future], source: Iterator[Chunk], count: Callable[[], int]
+    submit: Callable[[Sequence[Record]], Future],
+    source: Iterator[Chunk],
+    count: Callable[[], int],
+    ready: Callable[[float], bool] | None,
 ) -> Iterator[tuple[Chunk, Future]]:
-    """Yield chunks and their futures, `count()` at work; an error of the source comes after all of them.
-
-    After an urgent chunk all are yielded before the source is asked for more.
-    """
+    """Yield chunks and their futures, `count()` at work; an error of the source comes after all of them."""
     waiting: deque[tuple[Chunk, Future]] = deque()
     broken: JnlpError | None = None
     while True:
@@ -99,12 +110,23 @@ def _in_flight(
             break
         if chunk.records:
             waiting.append((chunk, submit(chunk.work)))
-        while waiting and (chunk.urgent or len(waiting) >= count()):
+        while waiting and (len(waiting) >= count() or (chunk.urgent and _is_due(waiting, ready))):
             yield waiting.popleft()
     while waiting:
         yield waiting.popleft()
     if broken is not None:
         raise broken
+
+
+def _is_due(waiting: Sequence[tuple[Chunk, Future]], ready: Callable[[float], bool] | None) -> bool:
+    """Return whether the first chunk is to be yielded before the source is asked for more, which has nothing now."""
+    _, future = waiting[0]
+    if ready is None:
+        return len(waiting) <= FEW or future.wait(0)
+    while not future.wait(PATIENCE):
+        if ready(0):
+            return False
+    return True
 
 
 def _merge(chunk: Chunk, outcomes: list[Outcome[Any]], worked: bool) -> list[Outcome[Any]]:

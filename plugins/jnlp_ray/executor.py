@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jnlp.executors.chunks import CHUNK_RECORDS, GPU_CHUNK_RECORDS
-from jnlp.executors.ordered import run
 from jnlp.usage import Usage
 from jnlp_ray.cluster import connected
 from jnlp_ray.pool import Pool
@@ -22,8 +20,8 @@ class RayExecutor:
     """Runs a job on the actors of a Ray cluster.
 
     With fewer than eight workers, the input is cut into the chunks of a local run, so the batches are the same and the
-    results to the last bit; more workers get more small chunks at first, and results are the same to rounding. A lost
-    worker or node costs the chunks that it had; others do them.
+    results to the last bit; more workers get more small chunks at first, and smaller ones at the end, so that they end
+    together, and results are the same to rounding. A lost worker or node costs the chunks that it had; others do them.
 
     Args:
         prepare: What makes a job's function: the actors make their own; its `usage`, where it has one, counts what
@@ -49,9 +47,7 @@ class RayExecutor:
             JnlpError: As the local executor does; no cluster answers; or workers end again and again.
         """
         with connected(job.settings) as cluster, Pool(job, cluster, self._usage) as pool:
-            most = GPU_CHUNK_RECORDS if cluster.gpus else CHUNK_RECORDS
-            width, weight = max(cluster.room() // 4, 1), job.task.weight
-            yield from run(pool.submit, records, pool.window, most=most, width=width, weight=weight)
+            yield from pool.outcomes(records)
 
     def calls(
         self, settings: Settings, make: str, given: tuple[Any, ...], items: Sequence[Any], /

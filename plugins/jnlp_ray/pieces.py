@@ -9,12 +9,19 @@ from jnlp.executors.chunks import weight
 from jnlp.types import Failed
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable, Sequence
 
     from jnlp.types import Outcome, Record
 
 TRUSTED = 2
 """Workers that may end with a chunk before the chunk is suspected."""
+
+SHARES = 2
+"""Parts of what waits for a worker; fewer would leave no work for those that are faster than others."""
+
+MARGIN = 1.25
+"""How much heavier than its share a piece may be; halves of less would be far below it."""
 
 
 class Piece:
@@ -56,18 +63,51 @@ class Piece:
         if not self.suspect:
             return [self]
         if len(self.records) > 1:
-            middle = len(self.records) // 2
-            both = _Both(self.done)
-            # A half starts as a suspect; one that is a single record gets as many tries alone as any.
-            return [
-                Piece(self.records[:middle], both.left, TRUSTED),
-                Piece(self.records[middle:], both.right, TRUSTED),
-            ]
+            return self.halves(TRUSTED)  # suspects too; one that is a single record gets as many tries alone as any
         if self._ended < 2 * TRUSTED:
             return [self]
         error = RecordError("a worker process ended each time it processed this text")
         self.done([Failed.of(self.records[0], error)])
         return []
+
+    def halves(self, ended: int = 0) -> list[Piece]:
+        """Return its two halves; its outcomes are those of both.
+
+        Args:
+            ended: How many workers have ended with each.
+
+        Example:
+            >>> piece = Piece([jnlp.Record("1", "猫"), jnlp.Record("2", "犬")], print)
+            >>> [half.records[0].id for half in piece.halves()]
+            ['1', '2']
+        """
+        middle, both = len(self.records) // 2, _Both(self.done)
+        return [Piece(self.records[:middle], both.left, ended), Piece(self.records[middle:], both.right, ended)]
+
+
+def cut(waiting: deque[Piece], workers: int, least: int, /) -> None:
+    """Halve the piece that is next until it is no more than its share, so that workers end at about the same time.
+
+    The share is the `SHARES`th part of what waits for each worker. While there is more to read, that is about a chunk;
+    at the end of the input it shrinks with what is left.
+
+    Args:
+        waiting: The pieces; a piece is replaced by its parts.
+        workers: How many workers there are.
+        least: Records of a piece that is not halved further have less than twice as many.
+
+    Example:
+        >>> from collections import deque
+        >>> records = [jnlp.Record(str(number), "猫がいる。") for number in range(64)]
+        >>> waiting = deque([Piece(records, print)])
+        >>> cut(waiting, 2, 4)
+        >>> [len(piece.records) for piece in waiting]
+        [16, 16, 32]
+    """
+    share = sum(piece.weight for piece in waiting) / (SHARES * workers)
+    while waiting[0].weight > MARGIN * share and len(waiting[0].records) >= 2 * least and not waiting[0].suspect:
+        first, second = waiting.popleft().halves()
+        waiting.extendleft((second, first))
 
 
 class _Both:

@@ -17,17 +17,18 @@ from typing import TYPE_CHECKING, Any, Self
 
 from jnlp.errors import JnlpError
 from jnlp.executors.answers import outcomes_of, work_of
-from jnlp.executors.ordered import Future
+from jnlp.executors.chunks import CHUNK_RECORDS, GPU_CHUNK_RECORDS
+from jnlp.executors.ordered import Future, run
 from jnlp_ray.cluster import first_line, ray_module
 from jnlp_ray.disks import HINT, is_full
-from jnlp_ray.pieces import Piece
+from jnlp_ray.pieces import Piece, cut
 from jnlp_ray.worker import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from jnlp.executors.answers import Answer
-    from jnlp.types import Job, Record, Settings
+    from jnlp.types import Failed, Job, Outcome, Record, Settings
     from jnlp.usage import Usage
     from jnlp_ray.cluster import Cluster
 
@@ -39,6 +40,12 @@ AHEAD = 2
 
 TICK = 1.0
 """Seconds between two looks at the cluster."""
+
+MANY = 8
+"""With so many workers, chunks are cut where that lets all end at about the same time; else they are a local run's."""
+
+PARTS = 16
+"""A chunk of full size is cut into so many pieces at most, so that a piece is worth its message."""
 
 MOST_LOST = 20
 """Workers that may end one after the other, with no chunk done between, before the run ends."""
@@ -67,7 +74,8 @@ class Pool:
     """
 
     def __init__(self, job: Job, cluster: Cluster, usage: Usage, /) -> None:
-        self._cluster, self._usage = cluster, usage
+        self._cluster, self._usage, self._weight = cluster, usage, job.task.weight
+        self._most = GPU_CHUNK_RECORDS if cluster.gpus else CHUNK_RECORDS
         self._ray = ray_module()
         needs = {**cluster.needs(), "max_restarts": 0, "max_concurrency": IN_FLIGHT, "scheduling_strategy": "SPREAD"}
         self._actor = self._ray.remote(Worker).options(**needs)
@@ -96,6 +104,19 @@ class Pool:
             8
         """
         return self._room * IN_FLIGHT * AHEAD
+
+    def outcomes(self, records: Iterable[Record | Failed], /) -> Iterator[Outcome[Any]]:
+        """Yield one outcome per record, in order; see `jnlp.executors.ordered.run`.
+
+        Args:
+            records: The input.
+
+        Example:
+            >>> list(pool.outcomes([jnlp.Record("1", "猫")]))  # doctest: +SKIP
+            [Done(...)]
+        """
+        width = max(self._cluster.room() // 4, 1)
+        return run(self.submit, records, self.window, most=self._most, width=width, weight=self._weight)
 
     def submit(self, records: Sequence[Record], /) -> Future:
         """Hand over a chunk.
@@ -190,6 +211,8 @@ class Pool:
             able = [worker for worker in self._workers if worker.takes(self._waiting[0])]
             if not able:
                 return
+            if len(self._workers) >= MANY:
+                cut(self._waiting, len(self._workers), max(self._most // self._weight // PARTS, 1))
             worker, piece = min(able, key=lambda worker: worker.load), self._waiting.popleft()
             worker.pieces.append(piece)
             ref = worker.actor.run.remote(work_of(piece.records))
