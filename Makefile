@@ -21,17 +21,21 @@ help:
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
-	@echo "setting up $(VENV): some minutes, and where pip has no CPU build of PyTorch some gigabytes (see README.md)"
-	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	@$(PY) -c "import torch; assert tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 11)" 2>/dev/null \
-		|| $(PY) -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	@test -x $(PY) || { echo "set-up 1 of 3: making $(VENV) (seconds)"; $(PYTHON) -m venv $(VENV); }
+	@$(PY) -c "import torch; assert tuple(map(int, torch.__version__.split('.')[:2])) >= (2, 11)" 2>/dev/null || { \
+		echo "set-up 2 of 3: downloading PyTorch into $(VENV) (minutes; without a CPU build, gigabytes: see README.md)"; \
+		$(PY) -m pip install --quiet --disable-pip-version-check torch==2.13.0; }
+	@echo "set-up 3 of 3: installing jnlp and the other packages, compiling the kernels (some minutes)"
 	@$(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $(STAMP)
+	@echo "set-up done: source $(VENV)/bin/activate puts jnlp on the path"
 
 demo: setup
+	@echo "demo: the main commands on the sample documents, each shown with its output and checked (about a minute)"
 	@$(PY) docs/examples/demo.py
 
 test: setup
+	@echo "test: all tests of the fast tier, on all cores (minutes)"
 	@$(TEST)
 
 test-all: setup
@@ -45,12 +49,14 @@ bench: setup $(BENCH_STAMP)
 
 # The peers' own environment.
 $(BENCH_STAMP): tests/benchmarks/requirements.txt
+	@echo "set-up of the benchmarks: downloading PyTorch and the compared packages into $(BENCH_VENV) (minutes)"
 	@test -x $(BENCH_PY) || $(PYTHON) -m venv $(BENCH_VENV)
 	@$(BENCH_PY) -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	@$(BENCH_PY) -m pip install --quiet --disable-pip-version-check -r tests/benchmarks/requirements.txt
 	@touch $(BENCH_STAMP)
 
 docs: setup
+	@echo "docs: running the samples of docs/ and README.md, and printing their output (a minute or two)"
 	@$(PY) docs/build.py
 
 # The built-in family, from the data that may train a shipped model (see the cards). Trained, measured and described under

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jnlp.strict_json import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
 SENTENCES = (
     "おはようございます、今日の天気は晴れです。",
@@ -31,7 +31,7 @@ SPECIALS = ("<unk>", "<s>", "</s>", "<pad>", "<sep>", "<mask>", "<cls>")
 """Special tokens in the order of their ids, as in ModernBERT-Ja."""
 
 
-def make_tokenizer(folder: Path, /, *, texts: Iterable[str] = SENTENCES, vocabulary: int = 480) -> Path:
+def make_tokenizer(folder: str | Path, /, *, texts: Iterable[str] = SENTENCES, vocabulary: int = 480) -> Path:
     """Write a small `tokenizer.json` of ModernBERT-Ja's kind: unigram, NFKC, byte fallback, `<s> … </s>`.
 
     Args:
@@ -53,6 +53,7 @@ def make_tokenizer(folder: Path, /, *, texts: Iterable[str] = SENTENCES, vocabul
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> $B </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
     )
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     names = zip(("unk", "bos", "eos", "pad", "sep", "mask", "cls"), SPECIALS, strict=True)
@@ -73,7 +74,7 @@ def _pieces(texts: Sequence[str], size: int) -> list[tuple[str, float]]:
 
 
 def make_model(
-    folder: Path,
+    folder: str | Path,
     /,
     *,
     head: str = "masked-lm",
@@ -114,7 +115,7 @@ def make_model(
         ModernBertForSequenceClassification,
     )
 
-    make_tokenizer(folder, texts=texts)
+    folder = make_tokenizer(folder, texts=texts)
     settings: dict[str, Any] = {
         "vocab_size": Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab_size(),
         "hidden_size": hidden,

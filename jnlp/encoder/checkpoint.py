@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -23,7 +24,6 @@ from jnlp.types import Head
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 Network = ModernBert | ModernBertForMaskedLM | ModernBertForSequenceClassification
 N = TypeVar("N", ModernBert, ModernBertForMaskedLM, ModernBertForSequenceClassification)
@@ -47,7 +47,7 @@ _DEFAULT = Runtime()
 
 
 def load_modernbert(
-    folder: Path,
+    folder: str | Path,
     kind: type[N],
     runtime: Runtime = _DEFAULT,
     /,
@@ -71,6 +71,7 @@ def load_modernbert(
         JnlpError: A file is missing or broken, or a weight is NaN or infinite.
         MissingHeadError: The folder lacks the head.
     """
+    folder = Path(folder)
     device, dtype = runtime.place()
     shared = runtime.converted if device.type == "cpu" else None
     stored = read_weights(folder) if shared is None else read_shared(folder, dtype, shared)
@@ -85,7 +86,7 @@ def load_modernbert(
     return network.requires_grad_(False).eval()
 
 
-def save_modernbert(network: Network, folder: Path, /, *, tokenizer: Path | None = None) -> None:
+def save_modernbert(network: Network, folder: str | Path, /, *, tokenizer: str | Path | None = None) -> None:
     """Write `config.json` and `model.safetensors` (fp32) so that jnlp and transformers load them.
 
     Args:
@@ -95,6 +96,7 @@ def save_modernbert(network: Network, folder: Path, /, *, tokenizer: Path | None
     """
     from safetensors.torch import save_file
 
+    folder, tokenizer = Path(folder), None if tokenizer is None else Path(tokenizer)
     folder.mkdir(parents=True, exist_ok=True)
     config = network.config.to_dict() | {"architectures": [ARCHITECTURES[type(network)]], "dtype": "float32"}
     text = dumps(config, indent=2)

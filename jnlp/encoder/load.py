@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from jnlp.encoder.batching import BatchRunner
@@ -21,7 +22,6 @@ from jnlp.types import Head, ProblemType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from torch import Tensor
 
@@ -53,7 +53,7 @@ def load_head(head: Head, model: ModelFolder, /, *, runtime: Runtime = _DEFAULT)
 
 
 def load_embedder(
-    folder: Path | ModelFolder, spec: ModelSpec | None = None, /, *, runtime: Runtime = _DEFAULT
+    folder: str | Path | ModelFolder, spec: ModelSpec | None = None, /, *, runtime: Runtime = _DEFAULT
 ) -> PackedEmbedder:
     """Load a folder's encoder as an embedder.
 
@@ -80,7 +80,7 @@ def load_embedder(
 
 
 def load_masked_lm(
-    folder: Path | ModelFolder, spec: ModelSpec | None = None, /, *, runtime: Runtime = _DEFAULT
+    folder: str | Path | ModelFolder, spec: ModelSpec | None = None, /, *, runtime: Runtime = _DEFAULT
 ) -> PackedMaskedLM:
     """Load a folder's masked-LM head; arguments and errors are those of `load_embedder`.
 
@@ -93,7 +93,7 @@ def load_masked_lm(
 
 
 def load_classifier(
-    folder: Path | ModelFolder, spec: ModelSpec | None = None, /, *, runtime: Runtime = _DEFAULT
+    folder: str | Path | ModelFolder, spec: ModelSpec | None = None, /, *, runtime: Runtime = _DEFAULT
 ) -> PackedClassifier:
     """Load a folder's classifier; arguments and errors are those of `load_embedder`.
 
@@ -151,10 +151,11 @@ def _count(threads: int) -> str:
     return f"{threads} thread{'s' * (threads > 1)}"
 
 
-def _read(folder: Path | ModelFolder, spec: ModelSpec | None) -> ModelFolder:
+def _read(folder: str | Path | ModelFolder, spec: ModelSpec | None) -> ModelFolder:
     """Return a `ModelFolder`, reading the folder if needed; a given spec replaces the folder's."""
     if isinstance(folder, ModelFolder):
         return folder if spec is None else replace(folder, spec=spec)
+    folder = Path(folder)
     if spec is None:
         return read_folder(folder)
     return ModelFolder(folder, spec, read_json(folder / "config.json"), read_special(folder))

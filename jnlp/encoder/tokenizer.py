@@ -6,6 +6,7 @@ import hashlib
 import time
 from array import array
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +21,6 @@ from jnlp.usage import Stage, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from tokenizers import Encoding
     from tokenizers import Tokenizer as Backend
@@ -173,7 +173,7 @@ class _Unfinished:
 
 
 def load_tokenizer(
-    model: Path | ModelFolder,
+    model: str | Path | ModelFolder,
     /,
     *,
     normalize: Callable[[str], Any] | None = None,
@@ -196,6 +196,7 @@ def load_tokenizer(
     from tokenizers import Tokenizer as Backend
 
     limit_tokenizer(threads, device)  # by itself it would take every core
+    model = model if isinstance(model, ModelFolder) else Path(model)
     folder = model.folder if isinstance(model, ModelFolder) else model
     path = folder / TOKENIZER
     if not path.is_file():

@@ -133,12 +133,12 @@ def embedder_of(folder: Path, config: Mapping[str, Any], /) -> Path | None:
     )
 
 
-def inspect(folder: Path, name: str | None = None) -> ModelSpec:
+def inspect(folder: str | Path, name: str | None = None) -> ModelSpec:
     """Return the spec of a model folder; arguments and errors are those of `read_folder`."""
     return read_folder(folder, name).spec
 
 
-def read_folder(folder: Path, name: str | None = None) -> ModelFolder:
+def read_folder(folder: str | Path, name: str | None = None) -> ModelFolder:
     """Read a model folder's small files and the headers of its weights.
 
     Args:
@@ -149,7 +149,7 @@ def read_folder(folder: Path, name: str | None = None) -> ModelFolder:
         JnlpError: A file is missing, unreadable, truncated or damaged, or the folder needs an unsupported feature.
     """
     try:
-        return _read_folder(folder, name or str(folder))
+        return _read_folder(Path(folder), name or str(folder))
     except OSError as error:
         raise JnlpError(f"{error.filename or folder} cannot be read: {error.strerror}") from error
     except (TypeError, ValueError, AttributeError) as error:  # these files may contain anything

@@ -44,6 +44,7 @@ _BREAKS = {"br", "li", "dt", "dd", "tr", "caption", "summary", "option", "legend
 _CELLS = {"td", "th"}
 _HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 _TITLE = deferred(r"<title(?:\s[^<>]*)?>(.*?)(?:</title\s*>|\Z)", re.DOTALL | re.IGNORECASE)
+_IN_TITLE = deferred(r"<(script|style)(?=[\s/>]).*?(?:</\1\s*>|\Z)", re.DOTALL | re.IGNORECASE)
 _HEAD = 1 << 17  # characters in which a page states its author and date
 _META = deferred(r"<meta(?=\s)[^<>]{1,2000}>", re.IGNORECASE)
 _SAID = deferred(r"""([a-zA-Z]{1,20})\s{0,9}=\s{0,9}(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
@@ -112,7 +113,7 @@ def html_title(text: str, /) -> str | None:
         '就業 規則'
     """
     found = _TITLE.search(text)
-    title = " ".join(unescape(found[1]).split()) if found else ""
+    title = " ".join(unescape(_IN_TITLE.sub("", found[1])).split()) if found else ""
     return title or None
 
 

@@ -7,6 +7,7 @@ import platform
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import UTC, datetime
 from multiprocessing import get_context
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError
@@ -19,7 +20,6 @@ from jnlp_evaluate.protocols import cells, choose, divide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from jnlp.models.folder import ModelFolder
     from jnlp.types import Evaluation, Models, Progress
@@ -37,8 +37,8 @@ def evaluate(
     protocol: Protocol,
     model: ModelFolder | OtherModel,
     models: Callable[[], Models],
-    data: Path,
-    out: Path,
+    data: str | Path,
+    out: str | Path,
     /,
     *,
     limit: int | None = None,
@@ -67,6 +67,7 @@ def evaluate(
     """
     from jnlp.training.folder import versions
 
+    data, out = Path(data), Path(out)
     parts = read_parts(evaluation, data)
     direct = evaluation.measured is Measured.DIRECT
     name, about = _about(model)

@@ -131,12 +131,12 @@ class Say:
 
 
 def train_prepared(
-    data: Path,
-    out: Path,
+    data: str | Path,
+    out: str | Path,
     minutes: float,
     *,
     device: str,
-    start: Path | None = None,
+    start: str | Path | None = None,
     seed: int | None = None,
     ahead: bool = False,
 ) -> None:
@@ -151,6 +151,7 @@ def train_prepared(
         seed: Another seed than the recipe's.
         ahead: Make batches in other processes even without a GPU.
     """
+    data, out, start = Path(data), Path(out), None if start is None else Path(start)
     say, place = Say(), torch.device(device)
     recipe = for_minutes(read_recipe(data / RECIPE), place)
     recipe = recipe if seed is None else replace(recipe, seed=seed)
@@ -162,7 +163,7 @@ def train_prepared(
     if not on_gpu and minutes < _COUNTED:
         recipe = replace(recipe, embeddings="random")
     model = start_model(recipe, found, start, device=place).to(place)
-    if (pieces := found.tokenizer.get_vocab_size()) != model.config.vocab_size:
+    if start is not None and (pieces := found.tokenizer.get_vocab_size()) != model.config.vocab_size:
         raise JnlpError(f"{start} has {model.config.vocab_size:,} pieces, but the data has {pieces:,}")
     loss = MaskedLMLoss(model, compiled=lengths)
     objective = MaskedLMObjective(

@@ -67,8 +67,8 @@ class RunOptions:
 
 def pretrain(
     recipe: Recipe,
-    corpus: Sequence[Path],
-    out: Path,
+    corpus: Sequence[str | Path],
+    out: str | Path,
     options: RunOptions | None = None,
     *,
     progress: Progress | None = None,
@@ -93,7 +93,7 @@ def pretrain(
             another run, or it or the folder of runs cannot be created.
         Stopped: After Ctrl-C or SIGTERM, with a checkpoint written.
     """
-    options = options or RunOptions()
+    options, out = options or RunOptions(), Path(out)
     team = options.team
     for number, stage in enumerate(recipe.stages):
         if (parts := stage.batch // stage.micro_batch) % team.size:
@@ -102,7 +102,7 @@ def pretrain(
                 " cannot share equally",
                 hint="as many processes as divide it, or a smaller micro_batch in the recipe",
             )
-    files = corpora.files(corpus)
+    files = corpora.files(map(Path, corpus))
     runs = options.runs or default_runs()
     run = runs / run_name(recipe, files, options.start)
     if str(out.resolve()) not in _outputs_of(run):

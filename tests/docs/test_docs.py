@@ -66,3 +66,14 @@ def test_every_command_and_option_is_in_the_reference(root: Path) -> None:
         if not section:
             missing.append(name)
     assert not missing
+
+
+def test_both_readmes_link_the_same_pages(root: Path) -> None:
+    def pages(text: str, above: str) -> set[str]:
+        found = re.findall(r"\]\(([^)#:]+\.md)\)", text)
+        return {name.removeprefix(above) for name in found} - {"README.ja.md", "../README.md"}
+
+    english = pages((root / "README.md").read_text(encoding="utf-8"), "docs/")
+    japanese = pages((root / "docs" / "README.ja.md").read_text(encoding="utf-8"), "")
+    assert english == japanese
+    assert len(english) > 12

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from jnlp.testing import make_model
 from jnlp.training.schedule import Clock
 from jnlp_pretrain.clean import Clean, Cleaner
 from jnlp_pretrain.feeding import Ahead, Reader, batch_of
@@ -130,7 +132,11 @@ def test_a_process_makes_the_same_batches(recipe: Recipe) -> None:
 
 
 def test_training_needs_only_prepared_data(
-    recipe: Recipe, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Recipe,
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("jnlp_pretrain.prepared.Clock", lambda _tokens, _seconds: Clock(10_000))  # of tokens, not time
     from jnlp_pretrain import corpus as corpora
@@ -150,6 +156,10 @@ def test_training_needs_only_prepared_data(
     assert "accuracy" in rows[-1]
     assert (out / "model" / "model.safetensors").stat().st_size > 0
     assert torch.load(out / "checkpoint.pt", weights_only=True)["tokens"] == rows[-1]["tokens"]
+    other = make_model(tmp_path / "other", layers=2, hidden=64, texts=["猫"])
+    started = [str(data), str(tmp_path / "more"), "--minutes", "0.01", "--device", "cpu", "--start", str(other)]
+    assert main(started) == 1
+    assert re.search(r"other has \d+ pieces, but the data has \d+", capsys.readouterr().err)
 
 
 def test_an_error_is_printed_and_gives_a_status(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

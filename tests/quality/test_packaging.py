@@ -233,3 +233,20 @@ def test_a_full_install_resolves(root: Path, wheel: Path, tmp_path: Path) -> Non
     run(python, "-m", "pip", "check")
     out = run(python.with_name("jnlp"), "fill-mask", "日本の首都は<mask>です。", cwd=tmp_path)
     assert len(json.loads(out)["fills"]) == 5
+
+
+def test_each_slow_step_of_the_set_up_says_what_it_does(root: Path, tmp_path: Path) -> None:
+    command = ["make", "-n", "demo", f"VENV={tmp_path / 'venv'}"]
+    shown = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+    steps = re.findall(r'echo "([^"]+)"|(-m venv|pip install|demo\.py)', shown)
+    said = [text or f"<{work}>" for text, work in steps]
+    assert [line for line in said if line.startswith("<")] == [
+        "<-m venv>",
+        "<pip install>",
+        "<pip install>",
+        "<demo.py>",
+    ]
+    for at, line in enumerate(said):
+        if line.startswith("<"):
+            assert re.match(r"set-up \d of 3: |demo: ", said[at - 1]), said
+            assert re.search(r"\((seconds|some minutes|minutes;|about a minute)", said[at - 1]), said

@@ -203,6 +203,10 @@ def test_headings_keep_their_places_where_navigation_is_left_out() -> None:
 def test_the_title_of_a_page() -> None:
     assert html_title("<TITLE lang=ja> 題\n &amp; 名 </TITLE>") == "題 & 名"
     assert html_title("<p>なし</p>") is None
+    assert html_title("<title>規<script>alert('題')</script>程<STYLE>a{}</STYLE></title>") == "規程"
+    assert html_title("<title>規程<script>alert('題')</title>") == "規程"
+    assert html_title("<title><script>alert('題')</script></title><p>本文</p>") is None
+    assert html_title("<title>List<String> の使い方</title>") == "List<String> の使い方"  # as a browser shows it
 
 
 def test_the_names() -> None:

@@ -37,7 +37,7 @@ def builtin_extensions() -> dict[str, str]:
     return {extension: spec.name for spec in WRITERS for extension in spec.extensions}
 
 
-def format_of(out: Path | None, /, extensions: Mapping[str, str] | None = None) -> str:
+def format_of(out: str | Path | None, /, extensions: Mapping[str, str] | None = None) -> str:
     """Return the format of an output file's extension; jsonl if there is no file.
 
     Raises:
@@ -49,6 +49,7 @@ def format_of(out: Path | None, /, extensions: Mapping[str, str] | None = None) 
         'csv'
     """
     extensions = builtin_extensions() if extensions is None else extensions
+    out = None if out is None else Path(out)
     if out is None or standard_stream(out) is not None or (out.exists() and not out.is_file() and not out.is_dir()):
         return "jsonl"
     if out.suffix.lower() not in extensions:
@@ -59,13 +60,13 @@ def format_of(out: Path | None, /, extensions: Mapping[str, str] | None = None) 
 
 def open_writer(
     format: str | None,
-    out: Path | None = None,
+    out: str | Path | None = None,
     *,
     encoding: OutputEncoding = OutputEncoding.UTF_8,
     stream: BinaryIO | None = None,
     table: Callable[[Row], None] | None = None,
     columns: Sequence[str] = (),
-    rejects: Path | None = None,
+    rejects: str | Path | None = None,
     inputs: Sequence[str | Path] = (),
     job: journal.Job | None = None,
     resume: bool = False,
@@ -99,6 +100,8 @@ def open_writer(
         >>> Path("結果.jsonl").read_text(encoding="utf-8").splitlines()
         ['{"文": "猫"}', '{"文": "犬"}']
     """
+    out = None if out is None else Path(out)
+    rejects = None if rejects is None else Path(rejects)
     _check(out, rejects, inputs)
     if format == "table":
         if table is None or out is not None:
