@@ -108,6 +108,8 @@ def read_table(path: Path) -> dict[str, Any]:
         raise _not_toml(path, error) from error
     except OSError as error:
         raise JnlpError(f"{path} cannot be read: {error.strerror}") from error
+    if not text.strip():
+        return {}
     import tomllib
 
     try:

@@ -1,4 +1,4 @@
-"""The entry points of a group, read from the metadata of installed packages.
+"""Entry points and versions, read from the metadata of installed packages.
 
 `importlib.metadata` takes longer to import than these files to read; it is asked where packages may be found otherwise:
 in archives, eggs, and through finders of their own.
@@ -57,16 +57,45 @@ def entry_points(group: str, /) -> list[EntryPoint]:
         >>> [point.module for point in entry_points("jnlp") if point.name == "fill-mask"]
         ['jnlp_fill_mask']
     """
-    if any(map(_needs_library, sys.path)) or any(map(_finds_packages, sys.meta_path)):
+    if _is_for_library():
         return _by_library(group)
     found, seen = [], set[str]()
+    for package, folder in _packages():
+        if package not in seen:
+            seen.add(package)
+            found += _declared(folder, group)
+    return found
+
+
+def installed_version(name: str, /) -> str:
+    """Return the version of an installed package.
+
+    Raises:
+        PackageNotFoundError: There is none of that name; an ImportError.
+
+    Example:
+        >>> installed_version("jnlp") == jnlp.__version__
+        True
+    """
+    wanted = _normalized(name)
+    for package, folder in () if _is_for_library() else _packages():
+        if package == wanted and (version := _about(folder).get("version")):
+            return version
+    from importlib import metadata
+
+    return metadata.version(name)
+
+
+def _packages() -> Iterator[tuple[str, str]]:
+    """Yield the installed packages: their names, and the folders of their metadata."""
     for folder in sys.path:
         for name in _metadata_folders(folder):
-            package = _normalized(name)
-            if package not in seen:
-                seen.add(package)
-                found += _declared(os.path.join(folder, name), group)  # noqa: PTH118 - half of the time is pathlib's
-    return found
+            yield _normalized(name.rpartition(".")[0].partition("-")[0]), os.path.join(folder, name)  # noqa: PTH118 - half of the time is pathlib's
+
+
+def _is_for_library() -> bool:
+    """Return True if packages may be elsewhere than in folders of `sys.path`."""
+    return any(map(_needs_library, sys.path)) or any(map(_finds_packages, sys.meta_path))
 
 
 def _needs_library(folder: str) -> bool:
@@ -96,9 +125,8 @@ def _metadata_folders(folder: str) -> list[str]:
 
 
 def _normalized(name: str) -> str:
-    """Return a package's name as two spellings of it compare: `Jnlp.hello-1.0.dist-info` is `jnlp_hello`."""
-    stem = name.rpartition(".")[0].partition("-")[0]
-    return "_".join(filter(None, stem.lower().replace(".", "_").split("_")))
+    """Return a package's name as two spellings of it compare: `Jnlp.hello` and `jnlp-hello` are `jnlp_hello`."""
+    return "_".join(filter(None, name.lower().replace(".", "_").replace("-", "_").split("_")))
 
 
 def _declared(folder: str, group: str) -> list[EntryPoint]:
@@ -106,12 +134,17 @@ def _declared(folder: str, group: str) -> list[EntryPoint]:
     text = _read(folder, "entry_points.txt")
     if f"[{group}]" not in text:
         return []
-    about = dict(_headers(_read(folder, "METADATA") or _read(folder, "PKG-INFO")))
+    about = _about(folder)
     return [
         EntryPoint(name, value, about.get("name", ""), about.get("version", ""))
         for section, name, value in _settings(text)
         if section == group
     ]
+
+
+def _about(folder: str) -> dict[str, str]:
+    """Return the headers of a package's metadata, by lower-case names."""
+    return dict(_headers(_read(folder, "METADATA") or _read(folder, "PKG-INFO")))
 
 
 def _settings(text: str) -> Iterator[tuple[str, str, str]]:

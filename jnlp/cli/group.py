@@ -47,11 +47,13 @@ class RegistryGroup(SuggestingGroup):
         """Build one command."""
         registry = self.plugins.registry
         if registry.find(Kind.TASK, cmd_name) is not None:
-            from jnlp.cli.task import task_command
-
             spec = registry.get(Kind.TASK, cmd_name)
             own: click.Command | None = import_target(spec.command) if spec.command else None
-            return own or task_command(spec)
+            if own is not None:
+                return own
+            from jnlp.cli.task import task_command
+
+            return task_command(spec)
         if registry.find(Kind.COMMAND, cmd_name) is None:
             return None
         command: click.Command | None = registry.get(Kind.COMMAND, cmd_name)

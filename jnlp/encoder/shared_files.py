@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,9 +22,11 @@ def made_once(shared: Path, key: str, ending: str, write: Callable[[Path], None]
         write: Writes it.
     """
     path = shared / f"{_name(key)}{ending}"
+    from tempfile import TemporaryDirectory
+
     with Lock(path.with_suffix(".lock"), path, wait=True):
         if not path.exists():
-            with tempfile.TemporaryDirectory(dir=shared) as temporary:
+            with TemporaryDirectory(dir=shared) as temporary:
                 made = Path(temporary) / path.name
                 write(made)
                 made.replace(path)

@@ -21,6 +21,12 @@ class FormatSpec:
     target: str
     summary: str
 
+    def load(self) -> object:
+        """Import and return the target."""
+        from jnlp.registry import import_target
+
+        return import_target(self.target)
+
 
 READERS = (
     FormatSpec("txt", (".txt", ".text"), "jnlp.io.reading.plain:read_text", "Plain text, a record per line."),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -130,6 +129,8 @@ class _Nowhere:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the library's log lines off the screen."""
+    import logging
+
     logger = logging.getLogger("huggingface_hub")
     before = logger.level
     logger.setLevel(logging.CRITICAL)

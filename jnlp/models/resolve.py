@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from dataclasses import replace
@@ -85,6 +84,8 @@ def find(name: str, specs: Mapping[str, ModelSpec]) -> ModelSpec | None:
         return ModelSpec(name, repo=match[1], revision=match[2] or "main", heads=(), max_length=_AS_ITS_FILES_SAY)
     if name.startswith((".", "~", "/")) or os.sep in name:
         raise UsageError(f"there is no model folder '{name}'", hint="check the path")
+    import difflib
+
     close = difflib.get_close_matches(name, specs, n=3, cutoff=0.5)
     known = f"did you mean {' or '.join(close)}? " if close else ""
     shown = name if len(name) <= 80 else f"{name[:79]}…"

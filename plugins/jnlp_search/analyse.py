@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
+from jnlp.entry_points import installed_version
 from jnlp.errors import JnlpError
 from jnlp.patterns import deferred
 from jnlp.text import FOLD_VERSION
@@ -144,11 +145,9 @@ class SudachiAnalyser:
     name = "sudachi"
 
     def __init__(self) -> None:
-        from importlib.metadata import version
-
         from sudachipy import Dictionary
 
-        parts = (f"{name} {version(name)}" for name in ("sudachidict_core", "sudachipy"))
+        parts = (f"{name} {installed_version(name)}" for name in ("sudachidict_core", "sudachipy"))
         self.version = f"{', '.join(parts)}, rules 1, fold {FOLD_VERSION}"
         self._dictionary = Dictionary()
         self._forms: dict[tuple[str, int], _Known | None] = {}

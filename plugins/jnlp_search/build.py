@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import UsageError
 from jnlp.types import RepairReport
-from jnlp_search.builder import Builder, Watch, embed_passages
+from jnlp_search.builder import Builder, Watch
 from jnlp_search.chunk import bundled_chunker
+from jnlp_search.embed import embed_passages
 from jnlp_search.names import find
 from jnlp_search.options import ChunkPooling, IndexOptions
 from jnlp_search.rebuild import new_shards, rebuilt

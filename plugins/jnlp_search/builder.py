@@ -10,12 +10,12 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jnlp.encoder.vectors import unit
-from jnlp.errors import JnlpError, RecordError
-from jnlp.types import AddReport, Failed, Purpose
+from jnlp.errors import RecordError
+from jnlp.types import AddReport, Failed
 from jnlp_search.ahead import Ahead
 from jnlp_search.analyse import analyser, as_shown, index_words
 from jnlp_search.draft import Draft, chunks_of, draft, same_passage, text_of
+from jnlp_search.embed import checked_unit, embed_passages
 from jnlp_search.files import Files
 from jnlp_search.given import non_default
 from jnlp_search.late import late_vectors
@@ -365,9 +365,7 @@ class Builder:
 
     def _late_vectors(self, made: Draft) -> FloatArray:
         text, spans = made.whole
-        vectors = unit(late_vectors(self.embedder, text, spans))
-        check_finite(vectors, self.manifest.model)
-        return vectors
+        return checked_unit(late_vectors(self.embedder, text, spans), self.manifest.model)
 
     def _embed(self, texts: Sequence[str]) -> FloatArray:
         return embed_passages(self.embedder, self.manifest.model, texts)
@@ -405,28 +403,3 @@ class Builder:
 
     def _count(self, **more: int) -> None:
         self.report = replace(self.report, **{name: getattr(self.report, name) + n for name, n in more.items()})
-
-
-def embed_passages(embedder: Embedder, model: str, texts: Sequence[str], /) -> FloatArray:
-    """Return the vectors of passages, float32 `[n, d]` of length 1.
-
-    Raises:
-        JnlpError: A number is NaN or infinite.
-    """
-    vectors = unit(embedder.embed(texts, purpose=Purpose.DOCUMENT).vectors)
-    check_finite(vectors, model)
-    return vectors
-
-
-def check_finite(vectors: FloatArray, model: str, /) -> None:
-    """Raise if a model gave a vector that is not finite.
-
-    Raises:
-        JnlpError: A number is NaN or infinite.
-    """
-    import numpy as np
-
-    if not np.isfinite(vectors).all():
-        raise JnlpError(
-            f"model {model} gives vectors that are not finite", hint="its weights are damaged: fetch it again"
-        )

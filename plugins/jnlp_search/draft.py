@@ -12,7 +12,7 @@ from jnlp.strict_json import dumps
 from jnlp.surrogates import lone_surrogate
 from jnlp.types import Purpose
 from jnlp_search.outline import Outline, outline_of
-from jnlp_search.store.entries import Document
+from jnlp_search.store.entries import PATH, Document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from jnlp_search.store.schema import Manifest
 
 _HTML = frozenset({".html", ".htm", ".xhtml"})
-PATH = "path"
 
 
 @dataclass(slots=True)

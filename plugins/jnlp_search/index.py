@@ -6,7 +6,6 @@ import threading
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from jnlp.errors import JnlpError
@@ -94,6 +93,8 @@ class Index(KeptIndex):
             ...     index.add("rules.docx")
             ...     index.search("解約の条件")
         """
+        from tempfile import TemporaryDirectory
+
         with (
             TemporaryDirectory(prefix="jnlp-") as folder,
             cls.open(Path(folder) / "index", engine, model=model) as index,

@@ -117,16 +117,14 @@ class _Worker:
 
     def _vectors(self, cuts: Sequence[tuple[str, Sequence[Chunk]]], parts: Sequence[str]) -> Iterator[FloatArray]:
         """Yield the vectors of each document's passages."""
-        from jnlp.encoder.vectors import unit
-        from jnlp_search.builder import check_finite, embed_passages
+        from jnlp_search.embed import checked_unit, embed_passages
         from jnlp_search.late import late_vectors
 
         model = self._options.model
         if self._options.late:
             for text, cut in cuts:
-                vectors = unit(late_vectors(self._embedder, text, [(chunk.start, chunk.end) for chunk in cut]))
-                check_finite(vectors, model)
-                yield vectors
+                spans = [(chunk.start, chunk.end) for chunk in cut]
+                yield checked_unit(late_vectors(self._embedder, text, spans), model)
             return
         made, start = embed_passages(self._embedder, model, parts), 0
         for _, cut in cuts:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from jnlp.errors import UsageError
-from jnlp.io.reading.walk import composed_path, path_on_disk
+from jnlp.io.reading.names import composed_path, path_on_disk
 from jnlp.patterns import deferred
 from jnlp_search.store.entries import Root
 

@@ -8,12 +8,11 @@ from heapq import merge
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from jnlp.encoder.vectors import unit
 from jnlp.errors import JnlpError
 from jnlp.options import build
 from jnlp.types import Purpose
 from jnlp_search.analyse import analyser
-from jnlp_search.builder import check_finite
+from jnlp_search.embed import checked_unit, embed_passages
 from jnlp_search.opened import Opened
 from jnlp_search.options import SearchOptions
 from jnlp_search.query import ask
@@ -139,15 +138,12 @@ class Reader:
     def query_vectors(self, manifest: Manifest, queries: Sequence[str], /) -> tuple[FloatArray, SearchScores | None]:
         """Return the unit vectors of queries, float32 `[n, d]`, and the model's measured scores."""
         embedder = self._embedder(manifest)
-        vectors = unit(embedder.embed(queries, purpose=Purpose.QUERY).vectors)
-        check_finite(vectors, manifest.model)
-        return vectors, embedder.search
+        found = embedder.embed(queries, purpose=Purpose.QUERY).vectors
+        return checked_unit(found, manifest.model), embedder.search
 
     def vectors(self, manifest: Manifest, texts: Sequence[str], /) -> FloatArray:
         """Return unit vectors of parts of passages, float32 `[n, d]`."""
-        vectors = unit(self._embedder(manifest).embed(texts, purpose=Purpose.DOCUMENT).vectors)
-        check_finite(vectors, manifest.model)
-        return vectors
+        return embed_passages(self._embedder(manifest), manifest.model, texts)
 
     def reranker(self, model: str, /) -> Reranker:
         """Return a cross-encoder.

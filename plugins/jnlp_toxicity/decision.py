@@ -10,7 +10,7 @@ import json
 import math
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jnlp.errors import JnlpError
@@ -20,7 +20,6 @@ from jnlp_toxicity.views import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from jnlp_toxicity.matcher import Match
 
@@ -113,7 +112,7 @@ def load(folder: Path | None = None, /) -> Decision:
     Raises:
         JnlpError: The folder's is damaged.
     """
-    path = files("jnlp_toxicity") / SHIPPED if folder is None else folder / TRAINED
+    path = Path(__file__).parent / SHIPPED if folder is None else folder / TRAINED
     try:
         stored = json.loads(path.read_text("utf-8"))
         return Decision(stored["bias"], stored["features"], {name: stored["levels"][name] for name in LEVELS})

@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,8 +19,6 @@ from jnlp.errors import JnlpError
 from jnlp.text import fold, sentences
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 BUCKETS = 1 << 16
@@ -103,7 +101,7 @@ def load(folder: Path | None = None, /) -> Grams:
     from safetensors import SafetensorError
     from safetensors.numpy import load as read
 
-    path = files("jnlp_toxicity") / SHIPPED if folder is None else folder / TRAINED
+    path = Path(__file__).parent / SHIPPED if folder is None else folder / TRAINED
     try:
         stored = read(path.read_bytes())
         weights, idf, direction = (stored[name].astype(np.float32) for name in ("weights", "idf", "direction"))

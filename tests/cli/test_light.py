@@ -27,7 +27,21 @@ except SystemExit:
 print("HEAVY", *[name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)
 print("COMPILED", *sorted({{name for name in compiled if name.startswith("jnlp")}}), file=sys.stderr)
 print("LOADED", *sorted(name for name in sys.modules if name.startswith("jnlp_")), file=sys.stderr)
+print("ALL", *sorted(sys.modules), file=sys.stderr)
 """
+
+NEEDLESS = {
+    "search": (
+        "importlib.metadata importlib.resources tempfile tomllib difflib "
+        "jnlp.batch jnlp.cli.task jnlp.io.reading.readers jnlp.io.reading.walk jnlp.text.markup "
+        "jnlp_search.builder jnlp_search.draft jnlp_search.late jnlp_search.where.parse"
+    ),
+    "toxicity": (
+        "ctypes importlib.metadata importlib.resources subprocess tempfile shutil tomllib difflib email logging "
+        "jnlp.text.markup jnlp.encoder.load jnlp.models.resolve jnlp_toxicity.grams"
+    ),
+}
+"""By command, modules that an answer on a CPU does not need: in all a third of the time to import."""
 
 
 def probe(*arguments: str, env: dict[str, str] | None = None) -> tuple[str, list[str], list[str]]:
@@ -135,7 +149,48 @@ def test_an_answer_on_a_cpu_loads_no_torch(arguments: list[str], found: str, ind
     assert ("faiss" in heavy) == (arguments[0] == "search")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("search", "INDEX", "休暇は何日か", "--device", "cpu"), ("toxicity", "消えろ、クズ。", "--rules-only")],
+    ids=lambda arguments: arguments[0],
+)
+def test_an_answer_loads_no_module_that_it_does_not_need(
+    arguments: tuple[str, ...], index: Path, kernel_cache: Path
+) -> None:
+    given = [str(index) if each == "INDEX" else each for each in arguments]
+    command = [sys.executable, "-c", PROBE, *given]
+    env = {**os.environ, "XDG_CACHE_HOME": str(kernel_cache), "JNLP_CONFIG": str(index / "absent")}
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("ALL")]
+    assert "jnlp.cli" in line.split(), done.stderr
+    assert set(NEEDLESS[arguments[0]].split()) & set(line.split()) == set()
+
+
 def test_word_lists_load_neither_torch_nor_numpy() -> None:
     out, heavy, _ = probe("toxicity", "消えろ、クズ。", "--rules-only")
     assert "insult" in out
     assert not {"torch", "transformers", "numpy", "faiss"} & set(heavy)
+
+
+START = """
+import gc, sys
+sys.argv = ["jnlp", "toxicity", "ありがとう。", "--rules-only"]
+import os
+ran, end = [], os._exit
+gc.callbacks.append(lambda phase, info: ran.append(info["generation"]))
+before = gc.get_threshold()
+def leave(code):
+    print(len(ran), gc.get_threshold() == before, file=sys.stderr)
+    gc.collect()
+    print(gc.get_threshold() == before, file=sys.stderr)
+    end(code)
+os._exit = leave
+from jnlp.cli import main
+ran.clear()
+main()
+"""
+
+
+def test_no_garbage_is_looked_for_until_a_command_has_started() -> None:
+    done = subprocess.run([sys.executable, "-c", START], capture_output=True, text=True)
+    assert done.stderr.split() == ["0", "False", "True"], done.stderr

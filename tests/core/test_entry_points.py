@@ -1,4 +1,4 @@
-"""Entry points read from metadata are those that `importlib.metadata` finds."""
+"""Entry points and versions read from metadata are those that `importlib.metadata` finds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jnlp import entry_points as module
-from jnlp.entry_points import entry_points
+from jnlp.entry_points import entry_points, installed_version
 
 
 def install(folder: Path, name: str, points: str, *, version: str = "1.0", stem: str = "") -> None:
@@ -22,6 +22,16 @@ def install(folder: Path, name: str, points: str, *, version: str = "1.0", stem:
     )
     if points:
         (info / "entry_points.txt").write_text(points, encoding="utf-8")
+
+
+def zipped(folder: Path) -> Path:
+    """Return an archive with the metadata of a package."""
+    install(folder, "zipped", "[jnlp]\nzipped = zipped\n")
+    archive = folder / "packages.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in folder.glob("*.dist-info/*"):
+            file.write(path, path.relative_to(folder))
+    return archive
 
 
 def by_library(group: str) -> set[tuple[str, str, str, str]]:
@@ -66,12 +76,7 @@ def test_sections_comments_attributes_and_extras(folders: tuple[Path, Path]) -> 
 
 
 def test_an_archive_on_the_path_is_left_to_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(tmp_path, "zipped", "[jnlp]\nzipped = zipped\n")
-    archive = tmp_path / "packages.zip"
-    with zipfile.ZipFile(archive, "w") as file:
-        for path in tmp_path.glob("*.dist-info/*"):
-            file.write(path, path.relative_to(tmp_path))
-    monkeypatch.setattr(sys, "path", [str(archive)])
+    monkeypatch.setattr(sys, "path", [str(zipped(tmp_path))])
     assert [tuple(point) for point in entry_points("jnlp")] == [("zipped", "zipped", "zipped", "1.0")]
 
 
@@ -86,3 +91,25 @@ def test_a_finder_of_its_own_is_left_to_the_library(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(module, "_by_library", lambda group: asked.append(group) or [])
     assert entry_points("jnlp") == []
     assert asked == ["jnlp"]
+
+
+def test_the_installed_packages_have_the_same_versions() -> None:
+    names = {each.metadata["Name"] for each in metadata.distributions()}
+    assert {name: installed_version(name) for name in names} == {name: metadata.version(name) for name in names}
+
+
+def test_the_version_of_the_first_package_of_a_name_counts(folders: tuple[Path, Path]) -> None:
+    first, second = folders
+    install(first, "jnlp-hello", "", version="2.0")
+    install(second, "jnlp.hello", "", stem="jnlp.hello")
+    assert [installed_version(name) for name in ("jnlp-hello", "Jnlp.Hello", "jnlp_hello")] == ["2.0"] * 3
+
+
+def test_a_package_that_is_not_installed_has_no_version(folders: tuple[Path, Path]) -> None:
+    with pytest.raises(metadata.PackageNotFoundError, match="absent"):
+        installed_version("absent")
+
+
+def test_the_version_of_a_package_in_an_archive_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(zipped(tmp_path))])
+    assert installed_version("zipped") == "1.0"

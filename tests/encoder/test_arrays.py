@@ -13,11 +13,12 @@ from safetensors.torch import load_file, save_file
 from jnlp import models
 from jnlp.encoder.arrays import load as choice
 from jnlp.encoder.arrays.network import gelu, layer_norm
-from jnlp.encoder.arrays.weights import Stored, from_bf16, read_arrays, to_bf16
+from jnlp.encoder.arrays.weights import Stored, as_bf16, from_bf16, read_arrays, to_bf16
 from jnlp.encoder.checkpoint import NETWORKS
 from jnlp.encoder.config import ModernBertConfig
 from jnlp.encoder.forms import kernels
 from jnlp.encoder.forms.kernels.binding import Binding
+from jnlp.encoder.forms.kernels.layout import lay_out_rows
 from jnlp.encoder.forms.kernels.processors import processor_flags
 from jnlp.encoder.load import Runtime, describe_run, load_classifier, load_embedder, load_masked_lm
 from jnlp.encoder.shape import shapes
@@ -137,6 +138,23 @@ def test_bf16_is_rounded_as_by_torch():
     assert (from_bf16(bits) == numbers.bfloat16().float().numpy()).all()
 
 
+def test_every_half_is_rounded_to_bf16_as_by_torch():
+    halves = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    finite = halves[np.isfinite(halves)]
+    bits = torch.from_numpy(finite).bfloat16().view(torch.int16).numpy().view(np.uint16)
+    assert (as_bf16(finite) == bits).all()
+    assert (as_bf16(finite.astype(np.float32)) == bits).all()
+    assert as_bf16(bits) is bits
+
+
+def test_rows_are_laid_out_in_panels_of_64():
+    rows = np.arange(100 * 6, dtype=np.float16).reshape(100, 6)
+    laid = lay_out_rows(rows, as_bf16)
+    assert laid.shape == (2, 3, 64, 2)
+    whole = np.concatenate([as_bf16(rows), np.zeros((28, 6), np.uint16)])
+    assert (laid == whole.reshape(2, 64, 3, 2).transpose(0, 2, 1, 3)).all()
+
+
 def test_functions_equal_those_of_torch():
     x, weight = torch.randn(50, 64) * 4, torch.rand(64)
     np.testing.assert_allclose(gelu(x.numpy()), torch.nn.functional.gelu(x), atol=2e-6)
@@ -162,6 +180,10 @@ def test_finite_numbers_are_finite():
     largest = Stored(np.asarray([65504.0, -65504.0, 0.0], np.float16), "F16")
     assert largest.is_finite()
     assert Stored(np.zeros((0, 4), np.float16), "F16").is_finite()
+    many = np.zeros((300, 1000), np.float16)
+    assert Stored(many, "F16").is_finite()
+    many[-1, -1] = np.inf
+    assert not Stored(many, "F16").is_finite()
 
 
 def test_broken_files_and_missing_heads_say_what_is_wrong(tmp_path):

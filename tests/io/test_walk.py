@@ -9,7 +9,8 @@ import pytest
 
 from jnlp.errors import UsageError
 from jnlp.io import PassedOver, ReadOptions, documents
-from jnlp.io.reading.walk import OUTSIDE, path_on_disk
+from jnlp.io.reading.names import path_on_disk
+from jnlp.io.reading.walk import OUTSIDE
 from jnlp.types import Record
 
 

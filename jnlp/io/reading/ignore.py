@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jnlp.errors import UsageError
+from jnlp.io.reading.names import composed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -130,8 +130,3 @@ def _compile_option(patterns: Sequence[str], flag: str) -> GitIgnoreSpec | None:
                 f"{flag} {pattern}: no pattern: {error}", hint="patterns are those of .gitignore"
             ) from None
     return GitIgnoreSpec.from_lines([composed(pattern.removeprefix("./")) for pattern in patterns])
-
-
-def composed(text: str, /) -> str:
-    """Return a name in the composed form (NFC): macOS and some archives write が as か and a mark."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)

@@ -10,8 +10,7 @@ from jnlp.errors import MissingExtraError, RecordError, UsageError
 from jnlp.io.reading.inputs import Input
 from jnlp.io.reading.options import ReadOptions, Unit
 from jnlp.io.reading.sources import expand
-from jnlp.io.specs import READERS, FormatSpec
-from jnlp.registry import import_target
+from jnlp.io.specs import READERS
 from jnlp.text.encodings import canonical
 from jnlp.types import Failed, Record, Source
 
@@ -41,14 +40,9 @@ Loaders = Mapping[str, Callable[[], object]]
 """Functions that import and return a reader (`Registration.load`), by file extension (`.csv`)."""
 
 
-def loader(spec: FormatSpec, /) -> Callable[[], object]:
-    """Return a function that imports a spec's target."""
-    return lambda: import_target(spec.target)
-
-
 def builtin_readers() -> dict[str, Callable[[], object]]:
     """Return jnlp's own readers by file extension."""
-    return {extension: loader(spec) for spec in READERS for extension in spec.extensions}
+    return {extension: spec.load for spec in READERS for extension in spec.extensions}
 
 
 def read(

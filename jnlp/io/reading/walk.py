@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import re
 import stat
-import unicodedata
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jnlp.io.reading.ignore import Chosen, composed, rules_above, rules_in
+from jnlp.io.reading.ignore import Chosen, rules_above, rules_in
 from jnlp.io.reading.inputs import Input, PassedOver, extension_of
+from jnlp.io.reading.names import composed_path
 from jnlp.io.reading.textual import is_text
 from jnlp.patterns import deferred
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
+    from pathlib import Path
 
     from jnlp.io.reading.ignore import Rules
     from jnlp.io.reading.options import ReadOptions
@@ -181,26 +181,3 @@ def shown(path: Path, /) -> str:
     Bytes that are not Unicode (as in old archives) are escaped.
     """
     return composed_path(path.as_posix()).encode("utf-8", "backslashreplace").decode()
-
-
-def composed_path(path: str, /) -> str:
-    """Return a path in composed form (NFC), or unchanged if that is the path of another file."""
-    name = composed(path)
-    if name == path or not os.path.lexists(name) or not os.path.lexists(path):
-        return name
-    try:
-        return name if Path(name).samefile(path) else path
-    except OSError:
-        return path
-
-
-def path_on_disk(path: str, /) -> str:
-    """Return the path on disk of a file with a composed name; the name itself if there is no such file."""
-    if path.isascii() or os.path.lexists(path):
-        return path
-    found = "/" if path.startswith("/") else ""
-    for part in path.split("/"):
-        there = os.path.join(found, part)  # noqa: PTH118 - text, not a path
-        other = os.path.join(found, unicodedata.normalize("NFD", part))  # noqa: PTH118
-        found = other if other != there and os.path.lexists(other) and not os.path.lexists(there) else there
-    return found

@@ -15,7 +15,6 @@ from typing import BinaryIO, cast
 from jnlp.errors import JnlpError, UsageError
 from jnlp.io.durable import Lock
 from jnlp.io.reading.inputs import extension_of
-from jnlp.io.reading.readers import loader
 from jnlp.io.specs import READERS, WRITERS
 from jnlp.io.writing import journal
 from jnlp.io.writing.output import Output
@@ -29,7 +28,7 @@ WriterLoaders = Mapping[str, Callable[[], object]]
 
 def builtin_writers() -> dict[str, Callable[[], object]]:
     """Return jnlp's own writers by format name."""
-    return {spec.name: loader(spec) for spec in WRITERS}
+    return {spec.name: spec.load for spec in WRITERS}
 
 
 def builtin_extensions() -> dict[str, str]:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from jnlp.types import Hit, Place
 from jnlp_search.analyse import is_sign, joined
-from jnlp_search.draft import PATH
 from jnlp_search.offsets import spans_at
 from jnlp_search.query.bm25 import Ranking
 from jnlp_search.query.scores import word_weights
 from jnlp_search.roots import display_name, display_path
+from jnlp_search.store.entries import PATH
 from jnlp_search.store.tokens import tokens
 
 if TYPE_CHECKING:

@@ -6,6 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+PATH = "path"
+"""The key of a document's file in its metadata."""
+
 
 @dataclass(frozen=True, slots=True)
 class Root:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import struct
 from dataclasses import dataclass
 from functools import cache
@@ -109,11 +108,13 @@ def write(path: Path, dimension: int, count: int, parts: Iterable[tuple[IntArray
         count: How many rows there are in all.
         parts: Chunks, ascending over all parts, and their rows.
     """
+    from shutil import rmtree
+
     import numpy as np
 
     for there in (path, path.with_name(path.name + ".part")):
         if there.is_dir():
-            shutil.rmtree(there)
+            rmtree(there)
     chunks: list[IntArray] = []
     sums: list[Sums] = []
     with replacing(path) as file:

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jnlp.errors import UsageError
-from jnlp_search.where.parse import parse
-from jnlp_search.where.sql import define, documents_where
-from jnlp_search.where.tree import BUILT_IN, columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jnlp.types import IntArray
     from jnlp_search.store.catalog import Catalog
+    from jnlp_search.where.sql import Sql
 
 _LISTED = 30
 _LOOKED_AT = 10_000
@@ -46,7 +44,7 @@ class Selection:
         self._catalog = catalog
         self._key: tuple[Narrowing, int] | None = None
         self._chunks: IntArray | None = None
-        define(catalog.db)
+        self._defined = False
 
     def has(self, narrowing: Narrowing, version: int, /) -> bool:
         """Return True if a narrowing of a snapshot is the one that was selected last."""
@@ -72,7 +70,7 @@ class Selection:
         parts: list[str] = []
         values: list[str | int | float] = []
         if narrowing.where is not None:
-            found = documents_where(parse(narrowing.where))
+            found = self._documents(narrowing.where)
             parts.append(f"document IN ({found.text})")
             values += found.values
         for expression, word in ((narrowing.required, "IN"), (narrowing.excluded, "NOT IN")):
@@ -81,6 +79,16 @@ class Selection:
                 values.append(expression)
         sql = f"SELECT id FROM chunks WHERE {' AND '.join(parts)}"
         return np.sort(np.fromiter((row[0] for row in self._catalog.db.execute(sql, values)), np.int64))
+
+    def _documents(self, where: str) -> Sql:
+        """Return the SELECT of the numbers of the documents that meet a condition."""
+        from jnlp_search.where.parse import parse
+        from jnlp_search.where.sql import define, documents_where
+
+        if not self._defined:
+            define(self._catalog.db)
+            self._defined = True
+        return documents_where(parse(where))
 
     def has_column(self, name: str, /) -> bool:
         """Return True if a document has a column."""
@@ -105,6 +113,9 @@ def select(shards: Sequence[tuple[Selection, int]], narrowing: Narrowing, /) -> 
         UsageError: `where` is not a condition, or no document has such a column.
     """
     if narrowing.where is not None and not all(shard.has(narrowing, version) for shard, version in shards):
+        from jnlp_search.where.parse import parse
+        from jnlp_search.where.tree import BUILT_IN, columns
+
         for column in dict.fromkeys(columns(parse(narrowing.where))):
             if column.name not in BUILT_IN and not any(shard.has_column(column.name) for shard, _ in shards):
                 keys = [key for shard, _ in shards for key in shard.columns()]

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -94,6 +93,8 @@ def remove_others(index: Path, layout: Layout | None, /) -> None:
         index: The index; the caller holds its lock.
         layout: How it is kept; None is without shards.
     """
+    import shutil  # which loads three compressors
+
     for path in index.iterdir():
         if is_generation(path) and (layout is None or path != layout.folder(index)):
             shutil.rmtree(path)

@@ -8,7 +8,6 @@ rounding.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -115,6 +114,8 @@ def _no_kernels() -> str:
 
 def try_library(made: Path, kind: Kind, /) -> str | None:
     """Return what is wrong with a library, or None. It runs in a separate process, which it may crash."""
+    import subprocess
+
     done = subprocess.run(
         [sys.executable, "-m", "jnlp.encoder.forms.kernels.check", kind.name, str(made)],
         capture_output=True,

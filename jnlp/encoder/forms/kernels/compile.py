@@ -1,12 +1,11 @@
-"""Compiles the kernels with the machine's C++ compiler. Standard library only: the package's build runs it too."""
+"""Compiles the kernels with the machine's C++ compiler. Standard library only: the package's build runs it too.
+
+Every load of a model asks here for the name of the library, so what only compiling needs is imported for it.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import shlex
-import shutil
-import subprocess
-import tempfile
 from os import environ
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +30,9 @@ def compiler() -> list[str] | None:
     Raises:
         CompileError: `$CXX` names a program that does not exist.
     """
+    import shlex
+    import shutil
+
     if wished := shlex.split(environ.get("CXX", "")):
         if shutil.which(wished[0]) is None:
             raise CompileError(f"CXX is set to {wished[0]}, which does not exist")
@@ -60,6 +62,8 @@ def compile_library(
         CompileError: The compiler does not run, or fails.
         OSError: The folder cannot be written.
     """
+    import tempfile
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         made = Path(folder) / path.name
@@ -70,6 +74,8 @@ def compile_library(
 
 
 def _run(*command: str) -> None:
+    import subprocess
+
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     except OSError as error:

@@ -31,15 +31,23 @@ PARTS = {
 """The parts of a layer, and their names in the files."""
 
 
-def lay_out(weight: Callable[[str], Array | None], layers: int, products: str, offset: int, /) -> dict[str, Array]:
+def lay_out(
+    weight: Callable[[str], Array | None],
+    layers: int,
+    products: str,
+    offset: int,
+    convert: Callable[[Array], Array] | None = None,
+    /,
+) -> dict[str, Array]:
     """Return the layers in the kernels' layout, by names such as `0.qkv.weight`.
 
     Args:
         weight: Returns a weight of the encoder by its name in the files, or None. Norms are fp32; matrices fp32, or for
-            bf16 their bits as uint16.
+            bf16 their bits as uint16, or what `convert` makes these of.
         layers: The number of layers.
         products: The format of the products: `fp32`, `bf16` or `int8`.
         offset: `Binding.int8_offset`.
+        convert: Returns the bits in bf16 of some rows of a matrix; None: `weight` returns them.
     """
     laid: dict[str, Array] = {}
     for index in range(layers):
@@ -50,18 +58,23 @@ def lay_out(weight: Callable[[str], Array | None], layers: int, products: str, o
             if part.endswith("norm"):
                 laid[f"{index}.{part}"] = np.ascontiguousarray(found, dtype=np.float32)
                 continue
-            if part == "up":
-                found = found[_halves(len(found))]
-            held = _int8(found, offset) if products == "int8" else {"weight": _panels(found, DEPTH[products])}
+            order = _halves(len(found)) if part == "up" else None
+            if products == "int8":
+                held = _int8(found if order is None else found[order], offset)
+            else:
+                held = {"weight": _panels(found, DEPTH[products], order, convert)}
             laid |= {f"{index}.{part}.{name}": values for name, values in held.items()}
     return laid
 
 
-def lay_out_rows(bits: Array, /) -> Array:
-    """Return a matrix of bf16 bits as the kernels read it, with rows of zeros up to a multiple of 64."""
-    missing = -len(bits) % PANEL
-    whole = np.concatenate([bits, np.zeros((missing, bits.shape[1]), bits.dtype)]) if missing else bits
-    return _panels(whole, DEPTH["bf16"])
+def lay_out_rows(rows: Array, convert: Callable[[Array], Array], /) -> Array:
+    """Return a matrix in bf16 as the kernels read it, with rows of zeros up to a multiple of 64.
+
+    Args:
+        rows: The matrix.
+        convert: Returns the bits in bf16 of some of its rows.
+    """
+    return _panels(rows, DEPTH["bf16"], None, convert)
 
 
 def quantise(matrix: Array, /) -> tuple[Array, Array]:
@@ -76,10 +89,29 @@ def _int8(matrix: Array, offset: int) -> dict[str, Array]:
     return {"weight": _panels(weight, 4), "sums": sums, "scale": scale}
 
 
-def _panels(weight: Array, depth: int) -> Array:
-    """Return weights as `[outputs / 64, inputs / depth, 64, depth]`; `depth` inputs fill the 32 bits of a lane."""
+def _panels(
+    weight: Array, depth: int, order: Array | None = None, convert: Callable[[Array], Array] | None = None
+) -> Array:
+    """Return weights as `[outputs / 64, inputs / depth, 64, depth]`; `depth` inputs fill the 32 bits of a lane.
+
+    A panel is converted at a time, so that what is made of its rows stays in the processor's cache.
+
+    Args:
+        weight: The weights `[outputs, inputs]`; rows of zeros are added up to a whole panel.
+        depth: The inputs of a lane.
+        order: The order of the outputs; None: as they are.
+        convert: Makes what is laid out of some rows; None: it is the rows.
+    """
     outputs, inputs = weight.shape
-    return np.ascontiguousarray(weight.reshape(outputs // PANEL, PANEL, inputs // depth, depth).transpose(0, 2, 1, 3))
+    lanes = np.empty((-(-outputs // PANEL), inputs // depth, PANEL), np.uint32)
+    for number, panel in enumerate(lanes):
+        chosen = slice(number * PANEL, (number + 1) * PANEL)
+        rows = weight[chosen] if order is None else weight[order[chosen]]
+        rows = np.ascontiguousarray(rows if convert is None else convert(rows))
+        if len(rows) < PANEL:
+            rows = np.concatenate([rows, np.zeros((PANEL - len(rows), inputs), rows.dtype)])
+        panel[:] = rows.view(np.uint32).T
+    return lanes.view(rows.dtype).reshape(*lanes.shape, depth)
 
 
 def _halves(outputs: int) -> Array:
