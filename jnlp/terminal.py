@@ -13,6 +13,20 @@ if TYPE_CHECKING:
 _OBEYED = deferred("\r\n|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
+TOGETHER = "\N{NO-BREAK SPACE}"
+"""A space at which a table breaks no line; it is printed as a space."""
+
+
+def listed(items: Iterable[str], /) -> str:
+    """Return items for the cell of a table, which breaks lines between them where it can.
+
+    Example:
+        >>> listed(["馬鹿 (insult)", "model 0.15"]).replace(TOGETHER, "_")
+        '馬鹿_(insult)  model_0.15'
+    """
+    return "  ".join(item.replace(" ", TOGETHER) for item in items)
+
+
 def printable(text: str, /) -> str:
     r"""Return a text with each control character replaced by one symbol; line breaks and tabs stay.
 

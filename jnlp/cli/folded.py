@@ -9,6 +9,7 @@ from rich.containers import Lines
 from rich.text import Text
 
 from jnlp.cli.folding import breaks
+from jnlp.terminal import TOGETHER
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +27,13 @@ class FoldedText(Text):
             parts = line.divide(breaks(line.plain, width, cell_len))
             for part in parts:
                 part.rstrip_end(width)
+                part.plain = part.plain.replace(TOGETHER, " ")
             if how.get("justify"):
                 parts.justify(console, width, justify=how["justify"], overflow=how.get("overflow") or "fold")
             found.extend(parts)
         return found
+
+
+def width_of(text: Text, /) -> int:
+    """Return the columns of the screen that a text takes, its longest line."""
+    return max(map(cell_len, text.plain.expandtabs(8).splitlines()), default=0)

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from jnlp.terminal import TOGETHER
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+SHORT = 12
+"""A column that is at most so wide keeps its width: an id, a number, a label."""
+
+_NARROWEST = 8
 
 NOT_FIRST = frozenset(
     "、。，．・：；？！‐–〜～ー゛゜ゝゞ々〻"
@@ -37,10 +44,43 @@ def breaks(text: str, width: int, cells: Callable[[str], int], /) -> list[int]:
     found: list[int] = []
     start = 0
     while (end := _fitting(text, start, max(width, 1), cells)) < len(text):
-        place = next((at for at in range(end, start + (end - start) // 2, -1) if _may_break(text, at)), end)
-        found.append(place)
-        start = place
+        start = _place(text, start, end)
+        found.append(start)
     return found
+
+
+def _place(text: str, start: int, end: int) -> int:
+    """Return where the line from `start` ends, at `end` at the latest; items of a list stay whole if one fits."""
+    if TOGETHER in text:
+        gap = text.rfind("  ", start, end + 2)
+        if gap > start:
+            return gap + 2  # blanks at the end of a line are not printed
+        return next((at for at in range(end, start, -1) if _may_break(text.replace(TOGETHER, " "), at)), end)
+    return next((at for at in range(end, start + (end - start) // 2, -1) if _may_break(text, at)), end)
+
+
+def column_widths(natural: Sequence[int], room: int, /) -> list[int]:
+    """Return how wide the columns of a table are: short ones keep their width, the others share what is left.
+
+    Args:
+        natural: The width of each where nothing is folded.
+        room: The columns of the screen, without the gaps between those of the table.
+
+    Example:
+        >>> column_widths([5, 60, 5, 20], 60)
+        [5, 30, 5, 20]
+        >>> column_widths([5, 60, 5, 50], 60)
+        [5, 25, 5, 25]
+    """
+    long = [at for at, width in enumerate(natural) if width > SHORT]
+    if sum(natural) - sum(natural[at] for at in long) + _NARROWEST * len(long) > room:
+        long = list(range(len(natural)))  # there are too many columns: all are folded
+    left = room - sum(width for at, width in enumerate(natural) if at not in long)
+    made = list(natural)
+    for done, at in enumerate(sorted(long, key=natural.__getitem__)):
+        made[at] = max(min(natural[at], left // (len(long) - done)), 1)
+        left -= made[at]
+    return made
 
 
 def _fitting(text: str, start: int, width: int, cells: Callable[[str], int]) -> int:
@@ -57,7 +97,7 @@ def _fitting(text: str, start: int, width: int, cells: Callable[[str], int]) -> 
 def _may_break(text: str, at: int) -> bool:
     """Return whether the rules allow a line to begin at an offset."""
     before, after = text[at - 1], text[at]
-    if after in NOT_FIRST or before in NOT_LAST or after == " ":
+    if after in NOT_FIRST or before in NOT_LAST or after == " " or TOGETHER in (before, after):
         return False
     return not (_is_latin(before) and _is_latin(after))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from jnlp.encoder.windows import mean_logits, probabilities
 from jnlp.errors import MissingHeadError
+from jnlp.terminal import listed
 from jnlp.types import ProblemType
 from jnlp_classify.ranking import entailment_label, rank_labels
 
@@ -67,6 +68,6 @@ def rows(text: Text, result: Classified, /) -> list[dict[str, object]]:
         "text": shown if len(shown) <= _WIDTH else shown[: _WIDTH - 1] + "…",
         "label": result.label,
         "score": f"{result.score:.3f}",
-        "others": "  ".join(others[:4]),
+        "others": listed(others[:4]),
     }
     return [row]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jnlp.errors import JnlpError, UsageError
+from jnlp.terminal import listed
 from jnlp_toxicity import decision
 from jnlp_toxicity.context import Use, use_of
 from jnlp_toxicity.decision import SIGNS, by_category
@@ -325,7 +326,7 @@ def rows(text: Text, result: Toxicity, /) -> list[dict[str, object]]:
         "score": f"{result.score:.3f}",
         "threshold": f"{result.threshold:.3f}",
         "grade": str(result.grade),
-        "why": "  ".join(found),
+        "why": listed(found),
     }
     return [row]
 

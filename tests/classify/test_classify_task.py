@@ -12,6 +12,7 @@ from jnlp.encoder.load import load_embedder
 from jnlp.errors import MissingHeadError, UsageError
 from jnlp.models.resolve import BUILTIN
 from jnlp.options import build, fields
+from jnlp.terminal import listed
 from jnlp.testing import make_model
 from jnlp.types import Embeddings, Logits, ModelSpec, ProblemType, Purpose
 from jnlp_classify.logic import make, remarks, rows
@@ -265,7 +266,7 @@ def test_real_models_texts_and_pairs(tmp_path):
 def test_the_table_row_names_the_runners_up():
     result = Classified("経済", 0.9, {"経済": 0.9, "芸能": 0.06, "政治": 0.04})
     assert rows(("円" * 70, "安"), result) == [
-        {"text": "円" * 59 + "…", "label": "経済", "score": "0.900", "others": "芸能 0.06  政治 0.04"}
+        {"text": "円" * 59 + "…", "label": "経済", "score": "0.900", "others": listed(["芸能 0.06", "政治 0.04"])}
     ]
 
 

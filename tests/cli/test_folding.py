@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jnlp.cli import console
-from jnlp.cli.folding import NOT_FIRST, NOT_LAST, breaks
+from jnlp.cli.folding import NOT_FIRST, NOT_LAST, breaks, column_widths
+from jnlp.terminal import TOGETHER, listed
 
 
 def cells(text: str) -> int:
@@ -72,3 +73,47 @@ def test_a_passage_and_a_table_are_folded(monkeypatch: pytest.MonkeyPatch) -> No
     assert lines
     assert not [line for line in lines if line[0] in NOT_FIRST]
     assert "休暇は年に二十日で" in lines
+
+
+@pytest.mark.parametrize(
+    ("natural", "room", "widths"),
+    [
+        ([5, 60, 5, 20], 100, [5, 60, 5, 20]),
+        ([5, 60, 5, 20], 60, [5, 30, 5, 20]),
+        ([5, 60, 5, 50], 60, [5, 25, 5, 25]),
+        ([5, 60, 5, 9, 50], 40, [5, 11, 5, 9, 10]),
+        ([12, 12, 12, 60], 30, [7, 7, 8, 8]),  # too many: all are folded
+        ([5, 60], 0, [1, 1]),
+        ([], 10, []),
+    ],
+)
+def test_short_columns_keep_their_width(natural: list[int], room: int, widths: list[int]) -> None:
+    assert column_widths(natural, room) == widths
+
+
+def test_a_list_in_a_cell_is_broken_between_its_items() -> None:
+    why = listed(["馬鹿 (insult)", "消えろ (violence)", "n-grams 0.71", "model 0.15"])
+    whole = [line.replace(TOGETHER, " ").rstrip() for line in fold(why, 25)]
+    assert whole == ["馬鹿 (insult)", "消えろ (violence)", "n-grams 0.71  model 0.15"]
+    narrow = [line.replace(TOGETHER, " ").rstrip() for line in fold(why, 12)]
+    assert narrow[:2] == ["馬鹿", "(insult)"]
+    assert narrow[-2:] == ["n-grams 0.71", "model 0.15"]
+
+
+@pytest.mark.parametrize("width", [80, 60])
+def test_a_crowded_table_fits_the_screen_and_keeps_its_numbers(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    out = io.StringIO()
+    monkeypatch.setattr("sys.stdout", out)
+    text = "軽くて使いやすく、気に入っています。とても便利なので、家族にも勧めました。"
+    why = listed(["馬鹿 (insult)", "消えろ (violence)", "n-grams 0.71", "model 0.15", "vectors 0.49"])
+    row = {"id": "arg:1", "text": text, "toxic": "yes", "score": "0.995", "threshold": "0.500", "grade": "3"}
+    with console.Pages() as pages:
+        pages.add({**row, "why": why})
+    lines = out.getvalue().splitlines()
+    assert all(cells(line.rstrip()) <= width for line in lines)
+    assert lines[0].split() == [*row, "why"], "no heading is folded"
+    assert lines[2].split()[0] == "arg:1"
+    assert {"yes", "0.995", "0.500", "3"} <= set(lines[2].split())
+    assert TOGETHER not in out.getvalue()
+    assert "".join(line[7:].split("  ")[0] for line in lines[2:]).replace(" ", "").startswith(text[:6])

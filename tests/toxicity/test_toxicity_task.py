@@ -13,6 +13,7 @@ import pytest
 
 from jnlp.errors import JnlpError
 from jnlp.options import fields
+from jnlp.terminal import listed
 from jnlp.testing import make_model
 from jnlp.types import Logits, ProblemType
 from jnlp_toxicity.logic import drop, make, rows, toxic_labels
@@ -125,7 +126,7 @@ def test_the_table_row_says_why():
             "score": "0.910",
             "threshold": "0.500",
             "grade": "3",
-            "why": "バカ (insult)  model 0.80",
+            "why": listed(["バカ (insult)", "model 0.80"]),
         }
     ]
 
