@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import os
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from jnlp_serve.app import loaded_app
 from jnlp_serve.job import Job
+from jnlp_serve.options import TOKEN_VARIABLE
+from jnlp_serve.security import check_exposure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -41,6 +45,23 @@ def make(settings: Settings, job: str, /) -> Callable[[Request], Awaitable[Answe
         JnlpError: A model cannot be loaded.
     """
     return partial(answer, loaded_app(Job.from_json(job), settings))
+
+
+def application(job: str, /) -> ASGIApp:
+    """Return the application of a job, its models loaded, for a server that hands it all requests.
+
+    Args:
+        job: What is served, as JSON. The token may be in the environment.
+
+    Raises:
+        UsageError: There is no token.
+        JnlpError: A model cannot be loaded.
+    """
+    found = Job.from_json(job)
+    token = found.options.token or os.environ.get(TOKEN_VARIABLE)
+    options = dataclasses.replace(found.options, host="0.0.0.0", token=token)
+    check_exposure(options)
+    return loaded_app(dataclasses.replace(found, options=options), found.settings)
 
 
 def request_of(scope: Scope, body: bytes, /, more: Mapping[str, Any] | None = None) -> Request:

@@ -14,6 +14,8 @@ import yaml
 
 from jnlp.cli import build_cli
 from jnlp.plugins import installed, load_plugins
+from jnlp.registry import import_target
+from jnlp_ray.service import NAME, application, described
 from tests.benchmarks.plan import plan
 
 
@@ -49,7 +51,11 @@ def test_the_manifest_of_kuberay_has_its_form(examples: Path) -> None:
     job: dict[str, Any] = yaml.safe_load((examples / "kuberay.yaml").read_text("utf-8"))
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
     check_call(shlex.split(job["spec"]["entrypoint"].replace("auto", "head:6379")))
-    cluster = job["spec"]["rayClusterSpec"]
+    check_cluster(job["spec"]["rayClusterSpec"])
+
+
+def check_cluster(cluster: dict[str, Any]) -> None:
+    """Check the description of a cluster of KubeRay."""
     assert cluster["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
         pod = group["template"]["spec"]
@@ -59,6 +65,30 @@ def test_the_manifest_of_kuberay_has_its_form(examples: Path) -> None:
         assert {"name": "RAY_USAGE_STATS_ENABLED", "value": "0"} in container["env"]
     for group in cluster["workerGroupSpecs"]:
         assert group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]
+
+
+def test_the_service_of_kuberay_has_its_form(examples: Path) -> None:
+    pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
+    from jnlp_serve.job import Job
+    from jnlp_serve.options import TOKEN_VARIABLE
+
+    service: dict[str, Any] = yaml.safe_load((examples / "kuberay-serve.yaml").read_text("utf-8"))
+    assert (service["apiVersion"], service["kind"]) == ("ray.io/v1", "RayService")
+    cluster = service["spec"]["rayClusterConfig"]
+    check_cluster(cluster)
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        (container,) = group["template"]["spec"]["containers"]
+        assert TOKEN_VARIABLE in {variable["name"] for variable in container["env"]}
+    config = yaml.safe_load(service["spec"]["serveConfigV2"])
+    (made,) = config["applications"]
+    assert import_target(made["import_path"]) is application
+    job = Job.from_json(described(made["args"]))
+    (deployment,) = made["deployments"]
+    assert deployment["name"] == NAME
+    assert deployment["ray_actor_options"] == {"num_cpus": job.settings.threads}
+    assert deployment["max_ongoing_requests"] == job.options.max_requests
+    schema = pytest.importorskip("ray.serve.schema", reason="the extra 'ray' is not installed")
+    schema.ServeDeploySchema.model_validate(config)
 
 
 def test_the_plan_is_what_the_command_prints(root: Path) -> None:

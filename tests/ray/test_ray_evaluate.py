@@ -119,7 +119,7 @@ def test_calls_of_a_node_whose_disk_is_full_run_on_others(
     finally:
         nodes.remove(full)
     assert found == [(number, (number * number, "1")) for number in range(12)]
-    assert 1 <= (tmp_path / "full").read_text().count(when) <= 2  # what it had when the first failed; then no more
+    assert 1 <= (tmp_path / "full").read_text().count(when) <= 4  # calls at work when the first failed; then no more
 
 
 @pytest.mark.slow
