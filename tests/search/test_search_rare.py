@@ -103,7 +103,7 @@ def test_postings_over_the_limit_are_read_again(folder):
         assert postings.find("契約") is first
         postings.find("会社")
         assert postings.find("契約") is not first
-        assert (postings.find("契約").places == first.places).all()
+        assert (postings.find("契約").places() == first.places()).all()
 
 
 def test_pairs_of_common_words_are_left_out(monkeypatch):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from jnlp_search.fuse import with_phrases
 from jnlp_search.query.rare import narrow
-from jnlp_search.store.postings import changes
+from jnlp_search.store.posting import changes, find_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -109,38 +109,22 @@ class Ranking:
 
         postings = shard.postings
         parts = [postings.find(phrase, begins=begins).chunks for phrase in chosen]
-        chunks: IntArray = _union(parts)
+        chunks = _union(parts).astype(np.int64)
         if shard.among is not None:
-            chunks = chunks[_places(chunks, shard.among)[1]]
+            chunks = chunks[find_in(chunks, shard.among)[1]]
         if not len(chunks):
             return []
         lengths = postings.lengths(chunks)
         norms = K1 * (1 - B + B * lengths / self._mean)
         scores = np.zeros(len(chunks))
         for phrase, weight in weights.items():
-            posting = postings.find(phrase, begins=begins)
-            if len(posting.chunks) > len(chunks):
-                at, here = _places(chunks, posting.chunks)
-                counts = posting.counts[at[here]]
-            else:
-                at, inside = _places(posting.chunks, chunks)
-                counts, here = posting.counts[inside], at[inside]
-            scores[here] += weight * ((counts * (K1 + 1.0)) / (counts + norms[here]))
+            counts = postings.counts(postings.find(phrase, begins=begins), chunks)
+            scores += weight * ((counts * (K1 + 1.0)) / (counts + norms))
         return _best(scores, chunks, limit)
 
     def _idf(self, held: int) -> float:
         idf = math.log((self.count - held + 0.5) / (held + 0.5))
         return idf if idf > 0 else 1e-6
-
-
-def _places(some: IntArray, others: IntArray) -> tuple[IntArray, IntArray]:
-    """Return where numbers would be in others, both ascending, and which of them are there."""
-    import numpy as np
-
-    if not len(others):
-        return np.zeros(len(some), np.int64), np.zeros(len(some), np.bool_)
-    at = np.minimum(others.searchsorted(some), len(others) - 1)
-    return at, others[at] == some
 
 
 def _union(parts: Sequence[IntArray]) -> IntArray:

@@ -7,62 +7,34 @@ times as fast as FTS5's own ranking, and lets a ranking count the passages of ot
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from jnlp_search.store.leaves import Leaves, varints
+from jnlp_search.store.posting import SHIFT, changes, find_in, posting_of
 from jnlp_search.store.tokens import tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    import sqlite3
+    from collections.abc import Iterable, Sequence
 
     from jnlp.types import IntArray
     from jnlp_search.store.catalog import Catalog
+    from jnlp_search.store.posting import Posting
 
 MOST_BYTES = 1 << 27
 """Postings kept in memory, by index."""
 
+LARGE = 20_000
+"""Passages from which on the words are read from the full text's pages by the compiled kernels."""
+
 _MOST_TERMS = 10_000
-_LISTED = 4  # once the lengths of a fourth of the passages were asked for, all are read, which costs half as much
-_SHIFT = 24  # bits of a place in a passage
-_PLACE = (1 << _SHIFT) - 1
+_LISTED = 8  # once the lengths of an eighth of the passages were asked for, all are read: that costs a seventh of each
 _TERMS, _PLACES = "temp.terms", "temp.places"
-_KEYS = f"SELECT group_concat(doc << {_SHIFT} | offset) FROM {_PLACES} WHERE "
-_LENGTHS = "SELECT group_concat(id), group_concat(hex(sz), '') FROM fulltext_docsize"
-
-
-@dataclass(frozen=True, slots=True)
-class Posting:
-    """The passages that have a word or a phrase.
-
-    Args:
-        chunks: int64 `[n]`, ascending.
-        counts: How often it is in each, int64 `[n]`.
-        places: `chunk << 24 | position` of each occurrence, int64 `[m]`, ascending.
-    """
-
-    chunks: IntArray
-    counts: IntArray
-    places: IntArray
-
-    @property
-    def nbytes(self) -> int:
-        """Its size in memory."""
-        return self.chunks.nbytes + self.counts.nbytes + self.places.nbytes
-
-    def within(self, chunks: IntArray, /) -> Iterator[tuple[int, list[int]]]:
-        """Yield those of some passages that have it, with its places in each.
-
-        Args:
-            chunks: int64 `[n]`.
-        """
-        import numpy as np
-
-        at = np.minimum(self.chunks.searchsorted(chunks), len(self.chunks) - 1)
-        here = self.chunks[at] == chunks if len(self.chunks) else np.zeros(len(chunks), np.bool_)
-        found = chunks[here]
-        starts, counts = self.places.searchsorted(found << _SHIFT), self.counts[at[here]]
-        for chunk, start, count in zip(found.tolist(), starts.tolist(), counts.tolist(), strict=True):
-            yield chunk, (self.places[start : start + count] & _PLACE).tolist()
+_KEYS = f"SELECT group_concat(doc << {SHIFT} | offset) FROM {_PLACES} WHERE "
+_LENGTHS = "SELECT group_concat(id), CAST(group_concat(sz, '') AS BLOB) FROM fulltext_docsize"
+_ALL_LENGTHS = "SELECT CAST(group_concat(sz, '') AS BLOB) FROM fulltext_docsize"
+_FIRST_AND_LAST = "SELECT (SELECT min(id) FROM fulltext_docsize), (SELECT max(id) FROM fulltext_docsize)"
+_NUMBERS = "SELECT group_concat(id) FROM fulltext_docsize"
 
 
 class Postings:
@@ -74,12 +46,13 @@ class Postings:
     """
 
     def __init__(self, catalog: Catalog, /, *, most: int = MOST_BYTES) -> None:
-        self._db, self._most = catalog.db, most
+        self._db, self._most, self._damaged = catalog.db, most, catalog.damaged
         self._version: int | None = None
         self._held: dict[str, int] = {}
         self._known: OrderedDict[tuple[str, bool], Posting] = OrderedDict()
         self._bytes = 0
         self._size = 0, 0
+        self._leaves: Leaves | None = None  # of a large full text
         self._lengths: IntArray | None = None
         self._listed = 0  # passages whose lengths were asked for one by one
         self._db.execute("PRAGMA temp_store = MEMORY")
@@ -93,7 +66,11 @@ class Postings:
         self._held.clear()
         self._known.clear()
         self._bytes, self._lengths, self._listed = 0, None, 0
-        self._size = self._read_size()
+        self._size = size_of(self._db)
+        if self._size[0] >= LARGE and self._leaves is None:
+            self._leaves = Leaves(self._db)
+        if self._leaves is not None:
+            self._leaves.sync()
         self._version = version
 
     @property
@@ -127,12 +104,32 @@ class Postings:
         if (known := self._known.get(key)) is not None:
             self._known.move_to_end(key)
             return known
-        made = _posting(self._places(phrase, begins=begins))
+        made = self._read(phrase, begins=begins)
         self._known[key] = made
         self._bytes += made.nbytes
         while self._bytes > self._most and len(self._known) > 1:
             self._bytes -= self._known.popitem(last=False)[1].nbytes
         return made
+
+    def counts(self, posting: Posting, chunks: IntArray, /) -> IntArray:
+        """Return how often a word or phrase is in each of some passages, int32 or int64 `[n]`.
+
+        Args:
+            posting: Of `find`.
+            chunks: int64 `[n]`, ascending.
+        """
+        import numpy as np
+
+        if self._leaves is not None and (found := self._leaves.counts(posting, chunks)) is not None:
+            return found
+        counts: IntArray = np.zeros(len(chunks), np.int64)
+        if len(posting.chunks) > len(chunks):
+            at, here = find_in(chunks, posting.chunks)
+            counts[here] = posting.counts(at[here])
+        else:
+            at, here = find_in(posting.chunks, chunks)
+            counts[at[here]] = posting.counts(here.nonzero()[0])
+        return counts
 
     def lengths(self, chunks: IntArray, /) -> IntArray:
         """Return the number of words of passages; those that were asked for are kept.
@@ -155,22 +152,28 @@ class Postings:
             found = known[chunks].astype(np.int64)
         return found
 
-    def _places(self, phrase: str, *, begins: bool) -> IntArray:
-        """Return the places of a phrase, ascending."""
-        import numpy as np
-
+    def _read(self, phrase: str, *, begins: bool) -> Posting:
         words = [token for word in phrase.split(" ") for token in tokens(word)]
-        if not words:
-            return np.empty(0, np.int64)
-        if len(words) == 1:
-            return self._read_places(words[0], begins=begins)
-        found: IntArray | None = None
-        for number, word in enumerate(words):
-            last = begins and number == len(words) - 1
-            places = (self._read_places(word, begins=True) if last else self.find(word).places) - number
-            found = places if found is None else _common(found, places)
-        assert found is not None
-        return found
+        if len(words) > 1:
+            return self._read_phrase(words, begins=begins)
+        if self._leaves is not None and words and not begins:
+            found = self._leaves.read(words[0])
+            if found is not None:
+                return found
+        return posting_of(self._read_places(words[0], begins=begins) if words else numbers(None))
+
+    def _read_phrase(self, words: Sequence[str], *, begins: bool) -> Posting:
+        """Return where words are in a row, from the one with the fewest occurrences on."""
+        parts = [self.find(word) for word in words[: len(words) - begins]]
+        if begins:
+            parts.append(self._read(words[-1], begins=True))
+        order = sorted(range(len(words)), key=lambda number: len(parts[number].positions))
+        found = parts[order[0]].places() - order[0]
+        for number in order[1:]:
+            chunks = changes(found + number >> SHIFT)[1]
+            at, here = find_in(chunks, parts[number].chunks)
+            found = found[find_in(found, parts[number].places(at[here]) - number)[1]]
+        return posting_of(found)
 
     def _read_places(self, word: str, *, begins: bool) -> IntArray:
         import numpy as np
@@ -179,76 +182,47 @@ class Postings:
             row = self._db.execute(_KEYS + "term >= ? AND term <= ?", (word, word + "\U0010ffff")).fetchone()
         else:
             row = self._db.execute(_KEYS + "term = ?", (word,)).fetchone()
-        found = np.fromstring(row[0], np.int64, sep=",") if row[0] else np.empty(0, np.int64)
+        found = numbers(row[0])
         return np.sort(found) if begins else found
 
     def _read_lengths(self, chunks: IntArray, known: IntArray) -> None:
-        import numpy as np
-
         self._listed += len(chunks)
         if _LISTED * self._listed > self._size[0]:
-            row = self._db.execute(_LENGTHS).fetchone()
-        else:
-            listed = f"[{','.join(map(str, chunks.tolist()))}]"
-            row = self._db.execute(f"{_LENGTHS} WHERE id IN (SELECT value FROM json_each(?))", (listed,)).fetchone()
+            lengths, every = varints(self._db.execute(_ALL_LENGTHS).fetchone()[0] or b""), all_chunks(self._db)
+            if len(lengths) != len(every):
+                raise self._damaged("the lengths of passages in the full text were changed")
+            known[every] = lengths
+            return
+        listed = f"[{','.join(map(str, chunks.tolist()))}]"
+        row = self._db.execute(f"{_LENGTHS} WHERE id IN (SELECT value FROM json_each(?))", (listed,)).fetchone()
         if row[0]:
-            known[np.fromstring(row[0], np.int64, sep=",")] = _varints(bytes.fromhex(row[1]))
-
-    def _read_size(self) -> tuple[int, int]:
-        """Return FTS5's own totals: the number of rows, and of the words in them."""
-        row = self._db.execute("SELECT block FROM fulltext_data WHERE id = 1").fetchone()
-        values = _varints(row[0]).tolist() if row and row[0] else []
-        return (values[0], values[1]) if len(values) == 2 else (0, 0)
+            known[numbers(row[0])] = varints(row[1])
 
 
-def _posting(places: IntArray) -> Posting:
+def size_of(db: sqlite3.Connection, /) -> tuple[int, int]:
+    """Return FTS5's own totals of a full text: the number of passages, and of the words in them."""
+    row = db.execute("SELECT block FROM fulltext_data WHERE id = 1").fetchone()
+    values = varints(row[0]).tolist() if row and row[0] else []
+    return (values[0], values[1]) if len(values) == 2 else (0, 0)
+
+
+def all_chunks(db: sqlite3.Connection, /) -> IntArray:
+    """Return the numbers of all passages of a full text, int64 ascending; as a rule they have no gaps."""
     import numpy as np
 
-    starts, chunks = changes(places >> _SHIFT)
-    counts = np.empty(len(starts), np.int64)
-    np.subtract(starts[1:], starts[:-1], out=counts[:-1])
-    counts[-1:] = len(places) - starts[-1:]
-    return Posting(chunks, counts, places)
+    first, last = db.execute(_FIRST_AND_LAST).fetchone()
+    if first is not None and last - first + 1 == size_of(db)[0]:
+        return np.arange(first, last + 1)
+    return numbers(db.execute(_NUMBERS).fetchone()[0])
 
 
-def changes(numbers: IntArray, /) -> tuple[IntArray, IntArray]:
-    """Return where ascending numbers change, and what to: each number once, after the place of its first.
+def numbers(text: str | None, /) -> IntArray:
+    """Return the numbers of SQLite's `group_concat`, int64; None is of no row.
 
     Example:
-        >>> import numpy as np
-        >>> [found.tolist() for found in changes(np.array([3, 3, 5]))]
-        [[0, 2], [3, 5]]
+        >>> numbers("3,5").tolist()
+        [3, 5]
     """
     import numpy as np
 
-    new = np.ones(len(numbers), np.bool_)
-    np.not_equal(numbers[1:], numbers[:-1], out=new[1:])
-    places = new.nonzero()[0]
-    return places, numbers[places]
-
-
-def _common(some: IntArray, others: IntArray) -> IntArray:
-    """Return the numbers that are in both of two ascending arrays."""
-    import numpy as np
-
-    few, many = (some, others) if len(some) <= len(others) else (others, some)
-    if not len(few):
-        return few
-    at = np.minimum(many.searchsorted(few), len(many) - 1)
-    found: IntArray = few[many[at] == few]
-    return found
-
-
-def _varints(data: bytes) -> Any:
-    """Return SQLite's variable-length integers, int64: groups of seven bits, all bytes but the last with the eighth."""
-    import numpy as np
-
-    values = np.frombuffer(data, np.uint8).astype(np.int64)
-    ends = np.flatnonzero(values < 128)
-    starts = np.concatenate([[0], ends[:-1] + 1])[: len(ends)]
-    found = np.zeros(len(ends), np.int64)
-    for place in range(int((ends - starts).max(initial=0)) + 1):
-        at = starts + place
-        here = at <= ends
-        found[here] = found[here] << 7 | values[at[here]] & 127
-    return found
+    return np.fromstring(text, np.int64, sep=",") if text else np.empty(0, np.int64)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jnlp.errors import UsageError
+from jnlp_search.store.posting import find_in
+from jnlp_search.store.postings import all_chunks, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,6 +16,9 @@ if TYPE_CHECKING:
     from jnlp.types import IntArray
     from jnlp_search.store.catalog import Catalog
     from jnlp_search.where.sql import Sql
+
+MOST_BYTES = 1 << 24
+"""Chunks that meet the last conditions, kept in memory by shard."""
 
 _LISTED = 30
 _LOOKED_AT = 10_000
@@ -38,47 +44,65 @@ class Narrowing:
 
 
 class Selection:
-    """The chunks selected last: the same narrowing of the same commit is not asked for again."""
+    """The chunks selected last: the same condition of the same commit is not asked for again."""
 
     def __init__(self, catalog: Catalog, /) -> None:
         self._catalog = catalog
-        self._key: tuple[Narrowing, int] | None = None
-        self._chunks: IntArray | None = None
+        self._version: int | None = None
+        self._meeting: OrderedDict[str, IntArray] = OrderedDict()  # the chunks that meet a condition
+        self._last: tuple[Narrowing, IntArray] | None = None
         self._defined = False
 
-    def has(self, narrowing: Narrowing, version: int, /) -> bool:
-        """Return True if a narrowing of a snapshot is the one that was selected last."""
-        return self._chunks is not None and self._key == (narrowing, version)
+    def has(self, where: str, version: int, /) -> bool:
+        """Return True if the chunks that meet a condition in a snapshot are known."""
+        return self._version == version and where in self._meeting
 
     def chunks(self, narrowing: Narrowing, version: int, /) -> IntArray:
-        """Return the chunks that may be found, int64 ascending.
+        """Return the chunks that may be found, int64 ascending; the same array for the same narrowing.
 
         Args:
             narrowing: What is left out; its columns are known.
             version: The number of the snapshot.
         """
-        if self._chunks is not None and self._key == (narrowing, version):
-            return self._chunks
-        self._key = None
-        self._chunks = self._select(narrowing)
-        self._key = narrowing, version
-        return self._chunks
+        if self._version != version:
+            self._meeting.clear()
+            self._version, self._last = version, None
+        if self._last is None or self._last[0] != narrowing:
+            self._last = narrowing, self._select(narrowing)
+        return self._last[1]
 
     def _select(self, narrowing: Narrowing) -> IntArray:
+        found = None if narrowing.where is None else self._meet(narrowing.where)
+        if narrowing.required:
+            matching = self._match(narrowing.required)
+            found = matching if found is None else found[find_in(found, matching)[1]]
+        if narrowing.excluded:
+            found = all_chunks(self._catalog.db) if found is None else found
+            found = found[~find_in(found, self._match(narrowing.excluded))[1]]
+        assert found is not None  # a narrowing leaves something out
+        return found
+
+    def _meet(self, where: str) -> IntArray:
+        """Return the chunks of the documents that meet a condition; those of the last conditions are kept."""
+        found = self._meeting.pop(where, None)
+        if found is None:
+            documents = self._documents(where)
+            sql = f"SELECT group_concat(id) FROM chunks WHERE document IN ({documents.text})"
+            found = self._listed(sql, documents.values)
+        self._meeting[where] = found
+        size = sum(one.nbytes for one in self._meeting.values())
+        while size > MOST_BYTES and len(self._meeting) > 1:
+            size -= self._meeting.popitem(last=False)[1].nbytes
+        return found
+
+    def _match(self, expression: str) -> IntArray:
+        """Return the chunks that match an FTS5 expression."""
+        return self._listed("SELECT group_concat(rowid) FROM fulltext WHERE fulltext MATCH ?", (expression,))
+
+    def _listed(self, sql: str, values: Sequence[str | int | float]) -> IntArray:
         import numpy as np
 
-        parts: list[str] = []
-        values: list[str | int | float] = []
-        if narrowing.where is not None:
-            found = self._documents(narrowing.where)
-            parts.append(f"document IN ({found.text})")
-            values += found.values
-        for expression, word in ((narrowing.required, "IN"), (narrowing.excluded, "NOT IN")):
-            if expression:
-                parts.append(f"id {word} (SELECT rowid FROM fulltext WHERE fulltext MATCH ?)")
-                values.append(expression)
-        sql = f"SELECT id FROM chunks WHERE {' AND '.join(parts)}"
-        return np.sort(np.fromiter((row[0] for row in self._catalog.db.execute(sql, values)), np.int64))
+        return np.sort(numbers(self._catalog.db.execute(sql, values).fetchone()[0]))
 
     def _documents(self, where: str) -> Sql:
         """Return the SELECT of the numbers of the documents that meet a condition."""
@@ -112,7 +136,7 @@ def select(shards: Sequence[tuple[Selection, int]], narrowing: Narrowing, /) -> 
     Raises:
         UsageError: `where` is not a condition, or no document has such a column.
     """
-    if narrowing.where is not None and not all(shard.has(narrowing, version) for shard, version in shards):
+    if narrowing.where is not None and not all(shard.has(narrowing.where, version) for shard, version in shards):
         from jnlp_search.where.parse import parse
         from jnlp_search.where.tree import BUILT_IN, columns
 

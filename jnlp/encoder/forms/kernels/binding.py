@@ -59,6 +59,8 @@ class Binding:
         """A product with weights in bf16, for `Product`; None where the processor has none."""
         if self.product is not None:
             self.product.argtypes, self.product.restype = _STEP, ctypes.c_int
+        self.postings = Postings(self._library)
+        """Reads a full text's postings."""
         self.int8_offset = int(self._library.jnlp_int8_offset())
         """What is added to a quantised activation before the product."""
 
@@ -141,6 +143,99 @@ class Steps:
         """
         if self._run(ctypes.byref(self._steps[index]), attended, x, qkv, tokens, self._width, threads):
             raise MemoryError("no memory for a block of tokens")
+
+
+class _Pages(ctypes.Structure):
+    _fields_ = (
+        ("data", ctypes.c_char_p),
+        ("starts", ctypes.c_void_p),
+        ("first", ctypes.c_void_p),
+        ("last_is_here", ctypes.c_void_p),
+        ("segments", ctypes.c_int64),
+    )
+
+
+class Counted(ctypes.Structure):
+    """What a word has in some pages: `plain` is 1 if its rows ascend through all segments and none was deleted."""
+
+    rows: int
+    positions: int
+    last_number: int
+    plain: int
+    _fields_ = tuple((name, ctypes.c_int64) for name in ("rows", "positions", "last_number", "plain"))
+
+
+class Postings:
+    """Reads where a word is from the pages of a full text of SQLite; see `postings.h`.
+
+    Args:
+        library: The built library.
+
+    Raises:
+        AttributeError: It lacks a function.
+    """
+
+    def __init__(self, library: ctypes.CDLL, /) -> None:
+        self._count, self._write = library.jnlp_postings_count, library.jnlp_postings_write
+        self._counts = library.jnlp_postings_counts
+        self._count.argtypes, self._count.restype = [_POINTER, ctypes.c_char_p, _WIDE, _POINTER, _POINTER], ctypes.c_int
+        self._write.argtypes = [_POINTER, ctypes.c_char_p, _WIDE, _NARROW, _NARROW, *[_POINTER] * 3]
+        self._write.restype = _WIDE
+        self._counts.argtypes = [_POINTER, _POINTER, _WIDE, _NARROW, _POINTER, _WIDE, _POINTER]
+        self._counts.restype = None
+
+    def pages(self, data: bytes, starts: int, first: int, last_is_here: int, segments: int, /) -> Any:
+        """Return pages for the other calls. All but `data` are addresses; the memory must stay.
+
+        Args:
+            data: The pages, one after the other.
+            starts: Where each begins and the last ends, int64 `[pages + 1]`.
+            first: The first page of each segment, and the number of pages, int64 `[segments + 1]`.
+            last_is_here: Whether the last page of each segment is among them, int32 `[segments]`.
+            segments: Their number.
+        """
+        return _Pages(data, starts, first, last_is_here, segments)
+
+    def count(self, pages: Any, word: bytes, more: int, /) -> tuple[int, Counted]:
+        """Count a word's rows: return 0 and these, 1 if more pages are needed, -1 if one is damaged.
+
+        Args:
+            pages: Of `pages`.
+            word: The word as the full text spells it.
+            more: The address for the segments of which the next pages are needed, int32 `[segments]`.
+        """
+        found = Counted()
+        state = self._count(ctypes.byref(pages), word, len(word), more, ctypes.byref(found))
+        return int(state), found
+
+    def write(self, pages: Any, word: bytes, addresses: tuple[int, int, int], /, *, wide: bool, far: bool) -> int:
+        """Write the rows that were counted to memory; return the greatest position, or -1 if a page is damaged.
+
+        Args:
+            pages: Of `pages`.
+            word: The word.
+            addresses: For the numbers of rows, `[rows]`; for where the positions of each begin and the last end,
+                `[rows + 1]`; and for the positions, `[positions]`.
+            wide: Numbers and starts are int64, not int32.
+            far: Positions are int32, not uint16.
+        """
+        return int(self._write(ctypes.byref(pages), word, len(word), wide, far, *addresses))
+
+    def counts(
+        self, numbers: int, starts: int, rows: int, wanted: int, count: int, found: int, /, *, wide: bool
+    ) -> None:
+        """Count how often a word is in each of some passages; the first, second, fourth and sixth are addresses.
+
+        Args:
+            numbers: Of the rows of `write`.
+            starts: The same.
+            rows: The number of rows.
+            wanted: Passages, int64 `[count]`, ascending.
+            count: Their number.
+            found: For the result, int32 `[count]`.
+            wide: As in `write`.
+        """
+        self._counts(numbers, starts, rows, wide, wanted, count, found)
 
 
 class Product:
