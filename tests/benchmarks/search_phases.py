@@ -111,8 +111,8 @@ def _watch(clock: Clock) -> None:
     draft.Draft.cut = clock.around("tokenising", draft.Draft.cut)
     read = given.records_of
 
-    def records_of(*asked: Any) -> Any:
-        records, paths = read(*asked)
+    def records_of(*asked: Any, **named: Any) -> Any:
+        records, paths = read(*asked, **named)
         return clock.items("reading", records), paths
 
     given.records_of = records_of
