@@ -44,7 +44,7 @@ class LoadedHeads:
             return self._cache[key]
 
     def _bulk_is_int8(self, model: str) -> bool:
-        """Return True if this model's passages are embedded in int8, though nobody asked for it."""
+        """Return True if this model's passages are embedded in int8 where no dtype is set."""
         settings = self.engine.settings
         if settings.dtype != "auto" or settings.device not in ("auto", "cpu"):
             return False

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from jnlp.errors import JnlpError
 from jnlp_toxicity import decision
-from jnlp_toxicity.lexicon import Entry, load, noisy_or
+from jnlp_toxicity.lexicon import Entry, _folded, load, noisy_or
 from jnlp_toxicity.logic import by_category
 from jnlp_toxicity.matcher import Match, _without_overlaps, find
-from jnlp_toxicity.screens import Words
+from jnlp_toxicity.screens import Words, pairs
+from jnlp_toxicity.views import fold_words, squeeze_key
 
 TOXIC = {
     # the text: what is found in it, and the category
@@ -240,3 +241,17 @@ def test_every_allowed_expression_has_a_word_that_is_found_without_it():
         entry.word for entry in lexicon.allowed if not any(find(frame.format(entry.word), bare) for frame in frames)
     ]
     assert not idle
+
+
+@given(st.lists(st.text(alphabet="バカばｶﾞがか゛゙\u3099㍻０aAー－-あ\0\n ・〇", min_size=1), max_size=6))
+def test_words_folded_together_are_those_folded_one_by_one(words: list[str]) -> None:
+    assert _folded(words) == [fold_words(word).text for word in words]
+
+
+def test_the_words_for_disguises_are_those_of_the_list() -> None:
+    lexicon = load()
+    folded = [(entry.key, fold_words(entry.word).text) for entry in lexicon.entries]
+    assert all(key == alone for key, alone in folded)
+    assert set(lexicon.squeezed) == set(lexicon.words) == set(lexicon.entries)
+    words = {entry.word for *_, entry in lexicon.squeezed.find("ばか", pairs("ばか"))}
+    assert words == {entry.word for entry in lexicon.entries if squeeze_key(entry.key) == "ばか"} != set()
