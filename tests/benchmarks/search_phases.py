@@ -104,11 +104,11 @@ def _write(folder: Path, pool: list[str], wanted: int) -> int:
 
 def _watch(clock: Clock) -> None:
     """Count the time of each phase."""
-    from jnlp_search import builder, draft, given
+    from jnlp_search import builder, given
 
     builder.index_words = clock.around("analysing", builder.index_words)
     builder.embed_passages = clock.around("encoding", builder.embed_passages)
-    draft.Draft.cut = clock.around("tokenising", draft.Draft.cut)
+    builder.chunks_of = clock.around("tokenising", builder.chunks_of)
     read = given.records_of
 
     def records_of(*asked: Any, **named: Any) -> Any:
