@@ -13,10 +13,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.benchmarks.contenders import BENCH_PYTHON, BUILD, ROOT
 from tests.benchmarks.report import PAGE, between
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PEERS = ("hnswlib", "usearch", "lancedb", "fts5")
 RESULTS = BUILD / "search" / "results.json"
@@ -30,6 +33,7 @@ def main() -> None:
     parser.add_argument("--dimension", type=int, default=256)
     parser.add_argument("--peers", default=",".join(PEERS), help="commas between; an empty text for none")
     parser.add_argument("--cpu", action="store_true", help="count seconds of the processor: for a shared machine")
+    parser.add_argument("--longest", type=float, default=480, help="seconds after which a peer is given up")
     parser.add_argument("--place", help="an index that a run before has kept: it is not built again")
     parser.add_argument("--phases", action="store_true", help="also where the time of indexing goes")
     parser.add_argument("--write", action="store_true", help="write all that was measured into docs/benchmarks.md")
@@ -40,7 +44,12 @@ def main() -> None:
         if asked.cpu:
             os.environ["BENCH_CLOCK"] = entry["clock"] = "cpu"
         kept = Path(asked.place) if asked.place else None
-        _measure(asked.passages, asked.dimension, [name for name in asked.peers.split(",") if name], entry, kept)
+        peers = [name for name in asked.peers.split(",") if name]
+
+        def save() -> None:
+            RESULTS.write_text(json.dumps(results, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+        _measure(asked.passages, asked.dimension, peers, entry, kept, longest=asked.longest, save=save)
     if asked.phases:
         phases = [sys.executable, "-m", "tests.benchmarks.search_phases"]
         results["phases"] = [_run([*phases, name]) for name in ("tiny-search", "30m")]
@@ -51,7 +60,17 @@ def main() -> None:
         PAGE.write_text(between(PAGE.read_text(encoding="utf-8"), "searching", tables), encoding="utf-8")
 
 
-def _measure(passages: int, dimension: int, peers: list[str], entry: dict[str, Any], kept: Path | None = None) -> None:
+def _measure(
+    passages: int,
+    dimension: int,
+    peers: list[str],
+    entry: dict[str, Any],
+    kept: Path | None,
+    *,
+    longest: float,
+    save: Callable[[], None],
+) -> None:
+    """Measure jnlp and its peers, and save after each; a peer that fails or takes too long is left out."""
     from tests.benchmarks.search_data import folder
 
     data, place = folder(passages, dimension), BUILD / "search" / "place"
@@ -64,24 +83,32 @@ def _measure(passages: int, dimension: int, peers: list[str], entry: dict[str, A
         found = _run([sys.executable, "-m", "tests.benchmarks.search_ours", work, *ours])
         entry.setdefault("jnlp", {}).update(found)
         print(work, json.dumps(found), flush=True)
+        save()
     for name in peers:
-        files = _words(place) if name == "fts5" else []
+        files = _words(Path(ours[2]), place) if name == "fts5" else []
         script = str(ROOT / "tests" / "benchmarks" / "search_peers.py")
         python = sys.executable if name == "fts5" else str(BENCH_PYTHON)
-        entry[name] = _run([python, script, name, str(data), str(place / name), *map(str, files)])
-        print(name, json.dumps(entry[name]), flush=True)
+        entry.pop(name, None)
+        began = time.monotonic()
+        try:
+            entry[name] = _run([python, script, name, str(data), str(place / name), *map(str, files)], longest)
+        except subprocess.SubprocessError as error:
+            print(f"{name} is left out: {error}", flush=True)
+            continue
+        print(f"{name}, {time.monotonic() - began:.0f} s", json.dumps(entry[name]), flush=True)
+        save()
     entry["load"].append(round(os.getloadavg()[0], 1))
     shutil.rmtree(place)
 
 
-def _words(place: Path) -> list[Path]:
+def _words(index: Path, place: Path) -> list[Path]:
     """Write the words of jnlp's passages and of the questions to files, and return these."""
     from jnlp_search.analyse import analyser
     from jnlp_search.store.catalog import Catalog
     from tests.benchmarks.search_data import words
     from tests.benchmarks.search_ours import questions
 
-    with Catalog.reading(place / "jnlp") as catalog, (place / "texts").open("w", encoding="utf-8") as file:
+    with Catalog.reading(index) as catalog, (place / "texts").open("w", encoding="utf-8") as file:
         for _, text in catalog.texts():
             file.write(words(text).words + "\n")
     asked = [analyser("sudachi").query(question).match for question in questions()]
@@ -89,7 +116,7 @@ def _words(place: Path) -> list[Path]:
     return [place / "texts", place / "asked"]
 
 
-def _run(command: list[str]) -> dict[str, Any]:
+def _run(command: list[str], longest: float | None = None) -> dict[str, Any]:
     done = subprocess.run(
         command,
         cwd=ROOT,
@@ -97,6 +124,7 @@ def _run(command: list[str]) -> dict[str, Any]:
         stdout=subprocess.PIPE,
         text=True,
         check=True,
+        timeout=longest,
     )
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found

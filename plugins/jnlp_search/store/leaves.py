@@ -35,6 +35,7 @@ _FIRST_PAGES = """SELECT first, after, (SELECT block FROM fulltext_data WHERE id
 _MOST_SEGMENTS = 100
 _PAGES = "SELECT block FROM fulltext_data WHERE id BETWEEN ? AND ? ORDER BY id"
 _SEGMENT_BITS = 37  # of a page's id, below the number of its segment
+_INT32, _UINT16 = 1 << 31, 1 << 16
 _DAMAGED, _WHOLE, _GOES_ON = -1, 0, 1  # states of reading
 _MAIN = b"0"  # what begins every word of the full text, as opposed to those of an index of beginnings
 
@@ -140,24 +141,23 @@ class Leaves:
         is_last, more = np.array(last, np.int32), np.zeros(len(last), np.int32)
         data = b"".join(all_pages)
         made = self._reader.pages(data, starts.ctypes.data, first.ctypes.data, is_last.ctypes.data, len(last))
-        state, counted = self._reader.count(made, term, more.ctypes.data)
-        if state != _WHOLE:
-            return _Decoded(state, more)
-        wide = max(counted.last_number, counted.positions) >= 1 << 31
-        numbers: Any = np.empty(counted.rows, np.int64 if wide else np.int32)
-        begins = np.empty(counted.rows + 1, numbers.dtype)
-        positions: Any = None
-        greatest = -1
-        for kind in (np.uint16, np.int32):
-            positions = np.empty(counted.positions, kind)
-            addresses = numbers.ctypes.data, begins.ctypes.data, positions.ctypes.data
-            greatest = self._reader.write(made, term, addresses, wide=wide, far=kind is np.int32)
-            if greatest < 1 << 16:
+        wide, far = len(data) >= _INT32, False
+        while True:
+            numbers: Any = np.empty(len(data) // 2, np.int64 if wide else np.int32)
+            begins: Any = np.empty(len(data) // 2 + 1, numbers.dtype)
+            positions: Any = np.empty(len(data), np.int32 if far else np.uint16)
+            room = numbers.ctypes.data, begins.ctypes.data, positions.ctypes.data
+            state, found = self._reader.read(made, term, room, more.ctypes.data, wide=wide, far=far)
+            if state != _WHOLE or found.last_position >= _INT32:
+                return _Decoded(_GOES_ON if state == _GOES_ON else _DAMAGED, more)
+            needed = wide or found.last_number >= _INT32, far or found.last_position >= _UINT16
+            if needed == (wide, far):
                 break
-        if not 0 <= greatest < 1 << 31:
-            return _Decoded(_DAMAGED, more)
+            wide, far = needed
+        for array, size in ((numbers, found.rows), (begins, found.rows + 1), (positions, found.positions)):
+            array.resize(size, refcheck=False)  # in its place: the rest is given back
         rows = Posting(numbers, begins, positions)
-        return _Decoded(_WHOLE, more, rows if counted.plain else _newest(rows))
+        return _Decoded(_WHOLE, more, rows if found.plain else _newest(rows))
 
     def _read_structure(self) -> list[_Segment] | None:
         """Return the segments, the oldest first; None if they are kept in another way than is known here."""

@@ -155,14 +155,18 @@ class _Pages(ctypes.Structure):
     )
 
 
-class Counted(ctypes.Structure):
-    """What a word has in some pages: `plain` is 1 if its rows ascend through all segments and none was deleted."""
+class Found(ctypes.Structure):
+    """What a word has in some pages, with the greatest number of a row and the greatest position.
+
+    `plain` is 1 if the rows ascend through all segments and none was deleted.
+    """
 
     rows: int
     positions: int
     last_number: int
+    last_position: int
     plain: int
-    _fields_ = tuple((name, ctypes.c_int64) for name in ("rows", "positions", "last_number", "plain"))
+    _fields_ = tuple((name, ctypes.c_int64) for name in ("rows", "positions", "last_number", "last_position", "plain"))
 
 
 class Postings:
@@ -176,11 +180,9 @@ class Postings:
     """
 
     def __init__(self, library: ctypes.CDLL, /) -> None:
-        self._count, self._write = library.jnlp_postings_count, library.jnlp_postings_write
-        self._counts = library.jnlp_postings_counts
-        self._count.argtypes, self._count.restype = [_POINTER, ctypes.c_char_p, _WIDE, _POINTER, _POINTER], ctypes.c_int
-        self._write.argtypes = [_POINTER, ctypes.c_char_p, _WIDE, _NARROW, _NARROW, *[_POINTER] * 3]
-        self._write.restype = _WIDE
+        self._read, self._counts = library.jnlp_postings_read, library.jnlp_postings_counts
+        self._read.argtypes = [_POINTER, ctypes.c_char_p, _WIDE, _NARROW, _NARROW, *[_POINTER] * 5]
+        self._read.restype = ctypes.c_int
         self._counts.argtypes = [_POINTER, _POINTER, _WIDE, _NARROW, _POINTER, _WIDE, _POINTER]
         self._counts.restype = None
 
@@ -196,30 +198,23 @@ class Postings:
         """
         return _Pages(data, starts, first, last_is_here, segments)
 
-    def count(self, pages: Any, word: bytes, more: int, /) -> tuple[int, Counted]:
-        """Count a word's rows: return 0 and these, 1 if more pages are needed, -1 if one is damaged.
+    def read(
+        self, pages: Any, word: bytes, room: tuple[int, int, int], more: int, /, *, wide: bool, far: bool
+    ) -> tuple[int, Found]:
+        """Read a word's rows: return 0 and what was found, 1 if more pages are needed, -1 if one is damaged.
 
         Args:
             pages: Of `pages`.
             word: The word as the full text spells it.
+            room: The addresses for the numbers of rows, half as many as bytes of the pages; for where the positions of
+                each begin and the last end, one more; and for the positions, as many as bytes.
             more: The address for the segments of which the next pages are needed, int32 `[segments]`.
-        """
-        found = Counted()
-        state = self._count(ctypes.byref(pages), word, len(word), more, ctypes.byref(found))
-        return int(state), found
-
-    def write(self, pages: Any, word: bytes, addresses: tuple[int, int, int], /, *, wide: bool, far: bool) -> int:
-        """Write the rows that were counted to memory; return the greatest position, or -1 if a page is damaged.
-
-        Args:
-            pages: Of `pages`.
-            word: The word.
-            addresses: For the numbers of rows, `[rows]`; for where the positions of each begin and the last end,
-                `[rows + 1]`; and for the positions, `[positions]`.
             wide: Numbers and starts are int64, not int32.
             far: Positions are int32, not uint16.
         """
-        return int(self._write(ctypes.byref(pages), word, len(word), wide, far, *addresses))
+        found = Found()
+        state = self._read(ctypes.byref(pages), word, len(word), wide, far, *room, more, ctypes.byref(found))
+        return int(state), found
 
     def counts(
         self, numbers: int, starts: int, rows: int, wanted: int, count: int, found: int, /, *, wide: bool
@@ -227,13 +222,13 @@ class Postings:
         """Count how often a word is in each of some passages; the first, second, fourth and sixth are addresses.
 
         Args:
-            numbers: Of the rows of `write`.
+            numbers: Of the rows of `read`.
             starts: The same.
             rows: The number of rows.
             wanted: Passages, int64 `[count]`, ascending.
             count: Their number.
             found: For the result, int32 `[count]`.
-            wide: As in `write`.
+            wide: As in `read`.
         """
         self._counts(numbers, starts, rows, wide, wanted, count, found)
 

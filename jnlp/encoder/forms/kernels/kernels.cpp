@@ -32,31 +32,25 @@ int jnlp_layer_step_int8(const jnlp::Layer* layer, const float* attended, float*
 // What is added to a quantised activation, and subtracted again by `sums` of a layer.
 int jnlp_int8_offset() { return jnlp::INT8_OFFSET; }
 
-// Count a word's rows in the pages of a full text; see postings.h. -1: a page is damaged; 1: the next ones are needed of the
-// segments in `more`.
-int jnlp_postings_count(const jnlp::Pages* pages, const uint8_t* word, int64_t length, int32_t* more, jnlp::Counted* found) {
-    *found = jnlp::Counted{};
-    return jnlp::count_postings(*pages, word, length, more, *found);
-}
-
-// Write them: numbers [rows] and starts [rows + 1] in 32 or 64 bits, positions in 16 or 32. Return the greatest position, or
-// -1: a page is damaged.
-int64_t jnlp_postings_write(const jnlp::Pages* pages, const uint8_t* word, int64_t length, int32_t wide, int32_t far,
-                            void* numbers, void* starts, void* positions) {
-    const auto write = [&](auto* rows, auto* places) {
-        return jnlp::write_postings(*pages, word, length, rows, static_cast<decltype(rows)>(starts), places);
+// Read a word's rows from the pages of a full text; see postings.h. Numbers and starts are in 32 bits, or in 64 if wide;
+// positions in 16, or in 32 if far. -1: a page is damaged; 1: the next ones are needed of the segments in `more`.
+int jnlp_postings_read(const jnlp::Pages* pages, const uint8_t* word, int64_t length, int32_t wide, int32_t far, void* numbers,
+                       void* starts, void* positions, int32_t* more, jnlp::Found* found) {
+    *found = jnlp::Found{};
+    const auto read = [&](auto* rows, auto* places) {
+        return jnlp::read_postings(*pages, word, length, rows, static_cast<decltype(rows)>(starts), places, more, *found);
     };
     auto* near_places = static_cast<uint16_t*>(positions);
     auto* far_places = static_cast<int32_t*>(positions);
     if (wide) {
         auto* rows = static_cast<int64_t*>(numbers);
-        return far ? write(rows, far_places) : write(rows, near_places);
+        return far ? read(rows, far_places) : read(rows, near_places);
     }
     auto* rows = static_cast<int32_t*>(numbers);
-    return far ? write(rows, far_places) : write(rows, near_places);
+    return far ? read(rows, far_places) : read(rows, near_places);
 }
 
-// How often a word is in each of some passages, int32 [count]; numbers and starts as `jnlp_postings_write` leaves them.
+// How often a word is in each of some passages, int32 [count]; numbers and starts as `jnlp_postings_read` leaves them.
 void jnlp_postings_counts(const void* numbers, const void* starts, int64_t rows, int32_t wide, const int64_t* wanted,
                           int64_t count, int32_t* found) {
     if (wide)

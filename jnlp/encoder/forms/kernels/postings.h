@@ -28,13 +28,6 @@ class Bytes {
         return long_integer();
     }
 
-    // Read the last byte of each integer up to an offset; return how many there are.
-    int64_t count(int64_t end) {
-        int64_t found = 0;
-        for (; at_ < end; ++at_) found += data_[at_] < 128;
-        return found;
-    }
-
     // Return the next bytes, or null if there are not so many.
     const uint8_t* take(uint64_t count) {
         if (count > static_cast<uint64_t>(end_ - at_)) {
@@ -116,56 +109,55 @@ struct Page {
     }
 };
 
-// What is counted before there is room for it.
-struct Counted {
-    int64_t rows = 0, positions = 0, last_number = 0;
-    int64_t plain = 1;  // 1: numbers ascend through all segments, and none was deleted
-};
-
-// Counts rows and positions.
-struct Counter {
-    Counted& found;
-    int64_t before = 0;  // positions up to the row
-
-    void row(int64_t number) {
-        if (found.rows && (number <= found.last_number || found.positions == before)) found.plain = 0;
-        found.last_number = std::max(found.last_number, number);
-        before = found.positions;
-        ++found.rows;
-    }
-    bool positions(Bytes& here, int64_t end, int64_t&) {
-        found.positions += here.count(end);
-        return true;
-    }
-    void end() {
-        if (found.rows && found.positions == before) found.plain = 0;
-    }
+// What was read.
+struct Found {
+    int64_t rows = 0, positions = 0, last_number = 0, last_position = 0;  // the greatest number and position
+    int64_t plain = 1;  // 1: numbers ascend through all segments, and no row was deleted
 };
 
 // Writes the numbers of rows, where the positions of each begin and the last end, and the positions.
 template <class Number, class Position>
-struct Writer {
-    Number* numbers;
-    Number* starts;
-    Position* places;
-    int64_t total = 0;
-    int64_t greatest = 0;
+class Writer {
+   public:
+    Writer(Found& found, Number* numbers, Number* starts, Position* positions)
+        : found_(found), numbers_(numbers), starts_(starts), positions_(positions) {}
 
     void row(int64_t number) {
-        *numbers++ = static_cast<Number>(number);
-        *starts++ = static_cast<Number>(total);
+        if (found_.rows && (number <= found_.last_number || found_.positions == begun_)) found_.plain = 0;
+        found_.last_number = std::max(found_.last_number, number);
+        begun_ = found_.positions;
+        numbers_[found_.rows] = static_cast<Number>(number);
+        starts_[found_.rows++] = static_cast<Number>(begun_);
     }
+
+    // Write the positions up to an offset, from the last one of the row on.
     bool positions(Bytes& here, int64_t end, int64_t& last) {
+        Position* to = positions_ + found_.positions;
+        int64_t place = last;
+        bool good = true;
         while (here.at() < end) {
             const uint64_t value = here.integer();
-            if (value < 2 || value > INT32_MAX) return false;  // 1 begins another column: there is one only
-            last += static_cast<int64_t>(value) - 2;
-            places[total++] = static_cast<Position>(last);
+            good &= value >= 2 && value <= INT32_MAX;  // 1 begins another column: there is one only
+            place += static_cast<int64_t>(value & INT32_MAX) - 2;
+            *to++ = static_cast<Position>(place);
         }
-        greatest = std::max(greatest, last);
-        return here.whole && here.at() == end;
+        found_.positions = to - positions_;
+        found_.last_position = std::max(found_.last_position, place);
+        last = place;
+        return good && here.whole && here.at() == end;
     }
-    void end() { *starts = static_cast<Number>(total); }
+
+    void end() {
+        if (found_.rows && found_.positions == begun_) found_.plain = 0;
+        starts_[found_.rows] = static_cast<Number>(found_.positions);
+    }
+
+   private:
+    Found& found_;
+    Number* numbers_;
+    Number* starts_;
+    Position* positions_;
+    int64_t begun_ = 0;  // positions before the last row's
 };
 
 // The rows of a word in one segment.
@@ -246,29 +238,21 @@ State read_segment(const Pages& pages, int64_t segment, const uint8_t* word, int
     return rows.whole() ? WHOLE : DAMAGED;
 }
 
-// Count a word's rows in all segments, and mark those whose next pages are needed. Return DAMAGED if one is damaged, or GOES_ON.
-inline State count_postings(const Pages& pages, const uint8_t* word, int64_t length, int32_t* more, Counted& found) {
+// Read a word's rows of all segments, and mark those whose next pages are needed. Return DAMAGED if one is damaged, or
+// GOES_ON. There is room for half as many rows as bytes, and one start more, and for as many positions as bytes.
+template <class Number, class Position>
+State read_postings(const Pages& pages, const uint8_t* word, int64_t length, Number* numbers, Number* starts,
+                    Position* positions, int32_t* more, Found& found) {
     State state = WHOLE;
-    Counter counter{found};
+    Writer<Number, Position> writer(found, numbers, starts, positions);
     for (int64_t segment = 0; segment < pages.segments; ++segment) {
-        const State own = read_segment(pages, segment, word, length, counter);
+        const State own = read_segment(pages, segment, word, length, writer);
         if (own == DAMAGED) return DAMAGED;
         more[segment] = own == GOES_ON;
         if (own == GOES_ON) state = GOES_ON;
     }
-    counter.end();
-    return state;
-}
-
-// Write a word's rows, which were counted. Return the greatest position, or -1 if a page is damaged.
-template <class Number, class Position>
-int64_t write_postings(const Pages& pages, const uint8_t* word, int64_t length, Number* numbers, Number* starts,
-                       Position* positions) {
-    Writer<Number, Position> writer{numbers, starts, positions};
-    for (int64_t segment = 0; segment < pages.segments; ++segment)
-        if (read_segment(pages, segment, word, length, writer) != WHOLE) return -1;
     writer.end();
-    return writer.greatest;
+    return state;
 }
 
 // Count how often a word is in some passages; both ascend. `found`: [count].
