@@ -12,13 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rich.console import Console
-    from rich.table import Table
 
 PAGE = 200
 """Rows per table. A longer output is printed as several tables, so that a stream appears as it is read."""
-
-_GAP = 3
-"""Blanks between the columns of a table; one less where they do not fit the screen."""
 
 
 def _console(stream: object = None) -> Console:
@@ -42,8 +38,10 @@ class Pages:
 
     def _flush(self) -> None:
         if self._rows:
+            from jnlp.cli.folded import table
+
             console = _console()
-            console.print(_table(self._rows, console.width))
+            console.print(table(self._rows, console.width))
             self._rows = []
 
     def __enter__(self) -> Self:
@@ -51,39 +49,6 @@ class Pages:
 
     def __exit__(self, *_: object) -> None:
         self._flush()
-
-
-def _table(rows: Sequence[Mapping[str, object]], width: int) -> Table:
-    """Return rows as a table: columns keep the width of their values where all fit, else long texts are folded."""
-    from rich import box
-    from rich.table import Table
-
-    from jnlp.cli.folded import FoldedText, width_of
-    from jnlp.cli.folding import column_widths
-
-    columns: dict[str, object] = {}  # the rows of a jsonl need not have the same keys
-    for row in rows:
-        columns = {**columns, **{name: value for name, value in row.items() if name not in columns}}
-    heads = [FoldedText(printable(column)) for column in columns]
-    cells = [[FoldedText(printable(_cell(value))) for value in map(row.get, columns)] for row in rows]
-    natural = [max(map(width_of, own)) for own in zip(heads, *cells, strict=True)]
-    crowded = sum(natural) + _GAP * (len(columns) - 1) > width
-    widths = column_widths(natural, width - (_GAP - 1) * (len(columns) - 1)) if crowded else natural
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=crowded)
-    for head, value, own in zip(heads, columns.values(), widths, strict=True):
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        made.add_column(head, justify="right" if number else "left", overflow="fold", width=own)
-    for line in cells:
-        made.add_row(*line)
-    return made
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    return str(value)
 
 
 def passage(head: str, text: str, highlights: Sequence[tuple[int, int]], /, *, foot: str = "") -> None:

@@ -36,6 +36,7 @@ ADDRESS = deferred(
     r"お前|おまえ|おめえ|てめえ|てめぇ|テメ[ェエー]|貴様|きさま|あんた|こいつ|あいつ|そいつ"
     r"|コイツ|アイツ|奴ら|やつら"
 )
+_READER = deferred(r"お前|おまえ|おめえ|てめえ|てめぇ|テメ[ェエー]|貴様|きさま|あんた")
 _SENTENCE = deferred(r"[。\n\r！？!?]")
 _LINK = (
     r"(?:[」』”\"'’]|[」』”\"'’)）]?"
@@ -103,11 +104,21 @@ def _in_fun(text: str, before: str, after: str, match: Match, *, addressed: bool
     if _SELF.search(before) or (not addressed and _SELF_AFTER.match(after)):
         return Use.OF_SELF
     rules = _rules()
-    if not addressed and rules["deed"].match(after):
+    if not addressed and (rules["deed"].match(after) or rules["of-a-thing"].search(before)):
         return Use.OTHER_SENSE
-    if rules["degree"].match(after) or (len(text) <= _SHORT and not addressed and rules["friendly"].search(text)):
+    if rules["degree"].match(after) or (len(text) <= _SHORT and _is_friendly(text, addressed=addressed)):
         return Use.FRIENDLY
     return Use.MEANT
+
+
+def _is_friendly(text: str, *, addressed: bool) -> bool:
+    """Return whether a short text is friendly as a whole; `addressed`: a pronoun is right before the word."""
+    rules = _rules()
+    if not addressed and rules["friendly"].search(text):
+        return True
+    if _READER.search(text):
+        return False
+    return bool(rules["laughing"].search(text)) or (not addressed and bool(rules["liking"].search(text)))
 
 
 def _is_named(before: str, after: str) -> bool:
@@ -164,7 +175,7 @@ def _sections() -> Mapping[str, list[str]]:
     heading = ""
     for raw in (Path(__file__).parent / "contexts.txt").read_text("utf-8").splitlines():
         line = raw.strip()
-        if line.startswith("[") and line.endswith("]") and line[1:-1].isalpha():
+        if line.startswith("[") and line.endswith("]") and line[1:-1].replace("-", "").isalpha():
             heading = line[1:-1]
         elif line and not line.startswith("#"):
             found[heading].append(line)
@@ -180,7 +191,10 @@ def _rules() -> Mapping[str, re.Pattern[str]]:
         "term": deferred(f"{_LINK}{joined['term']}"),
         "defined": deferred(f"[」』]?{joined['defined']}"),
         "things": deferred(f"{joined['things']}{_DONE_TO}"),
-        **{name: deferred(joined[name]) for name in ("victim", "friendly", "degree", "title", "about", "deed")},
+        **{
+            name: deferred(joined[name])
+            for name in ("victim", "friendly", "degree", "title", "about", "deed", "of-a-thing", "liking", "laughing")
+        },
     }
 
 
