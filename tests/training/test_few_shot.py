@@ -158,7 +158,17 @@ def test_a_better_macro_f1_does_not_pay_for_a_lower_accuracy():
     eager[160:] = [0.0, 4.0]  # all of the rare label, and as many of the other
     first = Candidate("linear", always, None, 1.0, 0.0)
     second = Candidate("finetune", eager, None, 1.0, 0.0)
-    assert choose([first, second], truth, goal)[0] is second  # as accurate
+    kept, why = choose([first, second], truth, goal)  # as accurate, and no surer of what is right
+    assert kept is first
+    assert why == (
+        "finetune is not more accurate by more than chance, though its mean of accuracy and macro F1 is better:"
+        " 0.852 against 0.687"
+    )
+    surer = np.where(np.arange(200)[:, None] < 160, always, np.float32([0.0, 0.5]))
+    assert choose([first, Candidate("finetune", surer, None, 1.0, 0.0)], truth, goal)[0].valid is surer  # less loss
+    eager[160:170] = [4.0, 0.0]
+    assert choose([first, second], truth, goal)[0] is second  # more accurate
+    eager[160:170] = [0.0, 4.0]
     eager[159] = [0.0, 4.0]
     kept, why = choose([first, second], truth, goal)
     assert kept is first

@@ -155,6 +155,21 @@ def test_no_choice_is_less_accurate_than_ngrams_alone(monkeypatch):
     assert accuracy(chosen, targets) >= accuracy(plain, targets)
 
 
+def test_a_choice_that_is_better_on_one_division_by_chance_gives_way_to_ngrams(embedder, monkeypatch):
+    rng = random.Random(3)
+    words = [word for some in WORDS.values() for word in some]
+    rare = [  # no text says which ones are rare
+        Example(f"{rng.choice(words)}。{rng.choice(words)}と{n}番", ("良い", "悪い")[rng.random() < 0.2])
+        for n in range(240)
+    ]
+    for rows, loose, wins in ((rare, 3.0, False), (rare, 0.0, True), (topics(240), 1.0, True)):
+        features = read_features(rows, load_embedder(embedder))
+        best = Choice(1.0, loose, 0.0, 100.0 if loose == 3.0 else 0.1 if not loose else 10.0)
+        monkeypatch.setattr("jnlp.training.classifier.linear._most_accurate", lambda _, best=best: best)
+        monkeypatch.setattr("jnlp.training.classifier.linear._blocks", lambda *_, best=best: [PLAIN, best])
+        assert search(features, rows, goal(rows, SINGLE)).choice == (best if wins else PLAIN)
+
+
 def test_few_rows_do_not_choose_vectors_far_above_the_ngrams(embedder):
     model = load_embedder(embedder)
     for rows, most in ((topics(60), 1.0), (topics(200), 3.0)):

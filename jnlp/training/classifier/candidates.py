@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jnlp.training.classifier.evaluation import balanced_score, both_scores, measure
+from jnlp.training.calibration import row_losses
+from jnlp.training.classifier.evaluation import (
+    balanced_score,
+    both_scores,
+    is_surely_better,
+    measure,
+    right_labels,
+)
 from jnlp.types import ProblemType
 
 if TYPE_CHECKING:
@@ -80,7 +87,8 @@ def choose(
     """Return the candidate to keep, and why.
 
     A fine-tuned model has to lead by more than one standard error of the difference: its epoch was chosen on these
-    very rows, so its score is too good. Nor may it pay for that with accuracy. Where all of them say something of the
+    very rows, so its score is too good. Nor may it pay for that with accuracy: of labels it has to be more accurate by
+    one standard error, or no less accurate with a log loss that is less by one. Where all of them say something of the
     training rows without having seen them, they are compared on these too: few rows have very few to validate on.
 
     Args:
@@ -104,6 +112,8 @@ def choose(
         )
         if lead > error and (less := _less_accurate(other, best, truth, goal)):
             why = f"{other.name} is {less}, though its {name} is better: {figures}"
+        elif lead > error and not _is_sure(other, best, truth, goal):
+            why = f"{other.name} is not more accurate by more than chance, though its {name} is better: {figures}"
         elif lead > error:
             best, why = other, f"its {name} is the best by more than chance: {figures}"
         else:
@@ -117,6 +127,15 @@ def _less_accurate(one: Candidate, other: Candidate, truth: NDArray[np.generic],
         return ""
     first, second = (both_scores(model.valid, truth, goal)[0] for model in (one, other))
     return f"less accurate ({first:.3f} against {second:.3f})" if first < second else ""
+
+
+def _is_sure(one: Candidate, other: Candidate, truth: NDArray[np.generic], goal: Goal) -> bool:
+    """Return whether one is better than the other by accuracy or log loss, not by macro F1 alone; of numbers always."""
+    if goal.problem is ProblemType.REGRESSION:
+        return True
+    right = [right_labels(model.valid, truth, goal) for model in (one, other)]
+    losses = [row_losses(model.valid, truth, goal.problem, model.temperature) for model in (one, other)]
+    return is_surely_better(right[0] - right[1], losses[1] - losses[0])
 
 
 def compared(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jnlp.training.classifier.targets import Goal
 
     Floats = NDArray[np.float32]
+    Rows = NDArray[np.float64]
 
 MAIN = {
     ProblemType.SINGLE_LABEL: "macro_f1",
@@ -149,6 +150,34 @@ def both_scores(logits: Floats, targets: NDArray[np.generic], goal: Goal, /) -> 
     assert isinstance(figures, Mapping)
     first = "accuracy" if goal.problem is ProblemType.SINGLE_LABEL else "micro_f1"
     return float(figures[first]), float(figures["macro_f1"])
+
+
+def right_labels(logits: NDArray[np.floating], targets: NDArray[np.generic], goal: Goal, /) -> Rows:
+    """Return for each row 1 if its label is right and else 0; of several labels the share that is right."""
+    if goal.problem is ProblemType.MULTI_LABEL:
+        shares: Rows = ((logits > 0) == targets.astype(bool)).mean(axis=1, dtype=np.float64)
+        return shares
+    return np.asarray(logits.argmax(axis=1) == targets, dtype=np.float64)
+
+
+def is_surely_better(more_right: Rows, less_loss: Rows, /) -> bool:
+    """Return whether a model of labels is better than another by more than one standard error.
+
+    It is if it is more accurate, or if it is no less accurate and has less loss.
+
+    Args:
+        more_right: What `right_labels` says of it less what it says of the other, by row.
+        less_loss: The other's loss less its own, by row.
+    """
+    lead = float(more_right.mean())
+    if lead < 0:
+        return False
+    return lead > standard_error(more_right) or float(less_loss.mean()) > standard_error(less_loss)
+
+
+def standard_error(values: Rows, /) -> float:
+    """Return the standard error of the mean."""
+    return float(values.std() / np.sqrt(len(values)))
 
 
 def _single(probable: Floats, targets: NDArray[np.generic]) -> dict[str, float]:

@@ -3,13 +3,14 @@
 The features are in blocks, each with a weight: the n-grams, the vectors, and of pairs the overlap of their texts. The
 weights and the strength of the penalty are chosen by cross-validation on the training rows, by the log loss after
 calibration (of numbers the squared error). Where a loss is hardly above the least, labels take the best accuracy and
-macro F1 among what is as accurate as n-grams alone (of few rows, the least loss). Of what is within one standard error
-of the least, numbers take the strongest penalty: it ranks best. What was tried is in docs/log.md.
+macro F1 among what is as accurate as n-grams alone (of few rows, the least loss); it has to be better than these by
+more than chance on other folds too. Of what is within one standard error of the least, numbers take the strongest
+penalty: it ranks best. What was tried is in docs/log.md.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from jnlp.encoder.linear_classifier import Linear, dense_features
 from jnlp.encoder.ngrams import OVERLAPS, Vocabulary, count, learn
 from jnlp.encoder.windows import probabilities
 from jnlp.training.calibration import fit_temperature, row_losses
-from jnlp.training.classifier.evaluation import both_scores
+from jnlp.training.classifier.evaluation import both_scores, is_surely_better, right_labels, standard_error
 from jnlp.training.classifier.solver import factors, solve
 from jnlp.training.splits import components
 from jnlp.types import ProblemType
@@ -55,6 +56,9 @@ _FEW_MOST = 1.0
 
 _SLACK = 0.5
 """Standard errors of the difference, row by row, by which the loss of labels may be above the least."""
+
+_AGAIN = 2
+"""Further divisions into folds on which the choice is compared with n-grams alone: one division favours it."""
 
 _KERNEL = 2500
 """Rows up to which a model is fitted from the rows' inner products."""
@@ -146,14 +150,16 @@ class Search:
 class Verdict:
     """How well a choice does: its loss, the temperature of its logits, these, the loss of each row, its scores.
 
-    The scores are accuracy (of several labels micro F1) and macro F1; of numbers there are none.
+    The scores are accuracy (of several labels micro F1) and macro F1; of numbers there are none. `right` is 1 for each
+    row whose label is right (of several labels the share that is).
     """
 
     loss: float
     temperature: float
     logits: Matrix
     losses: Matrix
-    scores: tuple[float, float]
+    scores: tuple[float, float] = (0.0, 0.0)
+    right: Matrix = field(default_factory=lambda: np.zeros(0))
 
 
 def read_features(examples: Sequence[Example], embedder: Vectorizer | None, /) -> Features:
@@ -202,6 +208,8 @@ def search(
         best = min(tried, key=lambda choice: tried[choice].loss)
     else:
         best = _most_accurate(tried)
+        if PLAIN in tried and not _surely_better(best, tried, trial, chosen, rng):
+            best = PLAIN
     found = tried[best]
     losses = {choice: verdict.loss for choice, verdict in tried.items()}
     logits = found.logits.astype(np.float32) if len(rows) == len(examples) else None
@@ -211,7 +219,7 @@ def search(
 def _strongest(tried: Mapping[Choice, Verdict]) -> Choice:
     """Return the choice with the strongest penalty of those within one standard error of the least loss."""
     least = min(tried.values(), key=lambda verdict: verdict.loss)
-    most = least.loss + _error(least.losses)
+    most = least.loss + standard_error(least.losses)
     enough = [choice for choice, verdict in tried.items() if verdict.loss <= most]
     return min(enough, key=lambda choice: (choice.strength, choice.ngrams, tried[choice].loss))
 
@@ -222,7 +230,7 @@ def _most_accurate(tried: Mapping[Choice, Verdict]) -> Choice:
     enough = [
         choice
         for choice, verdict in tried.items()
-        if verdict.loss - least.loss <= _SLACK * _error(verdict.losses - least.losses)
+        if verdict.loss - least.loss <= _SLACK * standard_error(verdict.losses - least.losses)
     ]
     if PLAIN in tried:
         floor = tried[PLAIN].scores[0]
@@ -230,9 +238,21 @@ def _most_accurate(tried: Mapping[Choice, Verdict]) -> Choice:
     return max(enough, key=lambda choice: (sum(tried[choice].scores), -tried[choice].loss))
 
 
-def _error(values: Matrix) -> float:
-    """Return the standard error of the mean."""
-    return float(values.std() / np.sqrt(len(values)))
+def _surely_better(
+    best: Choice, tried: Mapping[Choice, Verdict], trial: _Trial, examples: Sequence[Example], rng: np.random.Generator
+) -> bool:
+    """Return whether a choice is better than `PLAIN` by more than one standard error, or guesses the same labels.
+
+    Better is more accurate, or no less accurate with less loss, on average over several divisions into folds.
+    """
+    pairs = [(tried[best], tried[PLAIN])]
+    for _ in range(_AGAIN if best != PLAIN else 0):
+        trial.folds = folds_of(examples, rng)
+        judged = [trial.judge(one, (one.strength,))[one] for one in (best, PLAIN)]
+        pairs.append((judged[0], judged[1]))
+    more_right: Matrix = np.mean([one.right - plain.right for one, plain in pairs], axis=0)
+    less_loss: Matrix = np.mean([plain.losses - one.losses for one, plain in pairs], axis=0)
+    return is_surely_better(more_right, less_loss) or not more_right.any()
 
 
 def fit_linear(
@@ -370,18 +390,15 @@ class _Trial:
         if self.goal.problem is not ProblemType.REGRESSION:
             temperature = fit_temperature(logits, self.targets, self.goal.problem)
             losses = row_losses(logits, self.targets, self.goal.problem, temperature)
-            return self._assess(
-                losses, temperature, logits, both_scores(logits.astype(np.float32), self.targets, self.goal)
-            )
+            scores = both_scores(logits.astype(np.float32), self.targets, self.goal)
+            right = right_labels(logits, self.targets, self.goal)
+            return Verdict(float(losses.mean()), temperature, logits, losses, scores, right)
         moved = logits - logits.mean()
         slope = float((moved * self.aims).sum() / max(float((moved * moved).sum()), 1e-12))
         if slope <= 0:
-            return self._assess((self.aims**2)[:, 0], 1.0, logits, (0.0, 0.0))
-        return self._assess(((self.aims - slope * moved) ** 2)[:, 0], 1 / slope, logits, (0.0, 0.0))
-
-    @staticmethod
-    def _assess(losses: Matrix, temperature: float, logits: Matrix, scores: tuple[float, float]) -> Verdict:
-        return Verdict(float(losses.mean()), temperature, logits, losses, scores)
+            slope, moved = 1.0, np.zeros_like(logits)
+        losses = ((self.aims - slope * moved) ** 2)[:, 0]
+        return Verdict(float(losses.mean()), 1 / slope, logits, losses)
 
 
 def _blocks(features: Features, goal: Goal) -> list[Choice]:
