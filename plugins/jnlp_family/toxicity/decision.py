@@ -83,13 +83,14 @@ def fit_linear(
     """Return the n-gram model and the vectors' weights that some of the rows give."""
     truth = np.array([float(rows[n].toxic) for n in numbers])
     model = fit_grams([found[n] for n in numbers], truth)
-    weight = np.array([1.0 if rows[n].source == BOARD else _ELSEWHERE for n in numbers])
+    weight = np.array([1.0 if rows[n].source in _WRITTEN else _ELSEWHERE for n in numbers])
     direction, offset = fit_vectors(np.stack([vectors[n] for n in numbers]), truth, None, weight)
     return replace(model, direction=direction, offset=offset)
 
 
+_WRITTEN = (BOARD, *RTPLX)
 _ELSEWHERE = 0.1
-"""The weight of rows that are no board posts in the fit of vectors; see docs/log.md."""
+"""The weight of plain texts and made sentences in the fit of vectors; see docs/log.md."""
 
 
 def row_vectors(rows: Sequence[Row], folder: Path, /) -> Vectors:
