@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from jnlp.cli.suggesting import SuggestingGroup
+from jnlp.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +35,22 @@ class DefaultGroup(SuggestingGroup):
             with click.Context(self, parent, info_name) as ctx:
                 click.echo(self.get_help(ctx), color=ctx.color)
                 ctx.exit()
-        return self.default.make_context(info_name, args, parent, **extra)
+        first = args[0] if args else ""  # the parser takes the words from the list
+        try:
+            return self.default.make_context(info_name, args, parent, **extra)
+        except click.MissingParameter as error:
+            if first and not Path(first).exists():
+                self.refuse_typo(error, info_name, first)
+            raise
+
+    def refuse_typo(self, error: click.MissingParameter, name: str | None, word: str, /) -> None:
+        """Raise UsageError if a word is like a subcommand's name: the default command lacks what it needs."""
+        from jnlp.cli.wrong_calls import did_you_mean
+
+        if close := did_you_mean(word, self.commands):
+            raise UsageError(
+                f"no command is called '{name} {word}'", hint=f"{close}jnlp {name} --help lists all"
+            ) from error
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments of a subcommand, without the options of the default command."""

@@ -87,6 +87,8 @@ def _heading(line: str, *, whole: bool, after_blank: bool) -> tuple[int, str] | 
             continue
         if level == _MARKED:
             return level, line
+        if level == _DECIMAL and not any(letter.isalpha() for letter in line[match.end() :]):
+            continue  # a row of numbers
         deeper = len(re.split("[.．]", match["numbers"])) - 1 if level == _DECIMAL else 0
         if after_blank or deeper:
             return level + deeper, line

@@ -66,6 +66,11 @@ from jnlp.cli.wrong_calls import usage_error
             "no command is called 'train classifer'",
             "did you mean classifier? jnlp train --help lists all",
         ),
+        (
+            "index verfy my.idx",
+            "no command is called 'index verfy'",
+            "did you mean verify? jnlp index --help lists all",
+        ),
         ("models shw", "no command is called 'models shw'", "did you mean show? jnlp models --help lists all"),
         (
             "config sett",

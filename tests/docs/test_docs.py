@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from jnlp.types.search import GOOD_SCORE
 from jnlp_family.tables import WEATHER_WORDS
 
 LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#]+)(?:#[^)]*)?\)")
@@ -77,3 +78,9 @@ def test_both_readmes_link_the_same_pages(root: Path) -> None:
     japanese = pages((root / "docs" / "README.ja.md").read_text(encoding="utf-8"), "")
     assert english == japanese
     assert len(english) > 12
+
+
+def test_the_line_of_a_good_match_is_the_one_of_the_docs(root: Path) -> None:
+    text = (root / "docs" / "search.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"When the best hit scores under (\.\d+)", text)
+    assert float(line) == GOOD_SCORE
