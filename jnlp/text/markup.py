@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .align import identity
-from .aozora import aozora, is_aozora
+from .aozora_to_text import aozora, is_aozora
 from .hypertext import html, html_title
-from .markdown import front_matter, markdown
+from .markdown_to_text import front_matter, markdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable

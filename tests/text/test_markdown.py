@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 
 from jnlp.text import html, markdown
 from jnlp.text.align import Aligned
-from jnlp.text.markdown import markdown_with_outline
+from jnlp.text.markdown_to_text import markdown_with_outline
 
 HIDDEN = ("script", "style", "template", "iframe", "noembed", "noframes")
 

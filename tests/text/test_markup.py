@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from jnlp.text import MARKUPS, aozora, html, html_title, is_aozora, markdown
@@ -219,3 +222,14 @@ def test_the_names() -> None:
 def test_hostile_markup_ends_in_bounds(name: str, unit: str) -> None:
     aligned = MARKUPS[name](unit * 3000)
     assert aligned.span(0, len(aligned.text))[1] <= 3000 * len(unit)
+
+
+def test_no_module_takes_the_name_of_a_function() -> None:
+    code = (
+        "import jnlp.text, pkgutil, importlib\n"
+        "for found in pkgutil.iter_modules(jnlp.text.__path__):\n"
+        "    importlib.import_module(f'jnlp.text.{found.name}')\n"
+        "for name in jnlp.text.__all__:\n"
+        "    assert not isinstance(getattr(jnlp.text, name), type(jnlp)), name\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True).stderr == ""

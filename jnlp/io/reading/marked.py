@@ -11,7 +11,7 @@ from jnlp.io.reading.units import Whole, cut
 from jnlp.patterns import deferred
 from jnlp.text import decode_page, front_matter, html_title
 from jnlp.text.hypertext import html_meta, html_with_outline
-from jnlp.text.markdown import markdown_with_outline
+from jnlp.text.markdown_to_text import markdown_with_outline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from jnlp.io.reading.decoded import whole as whole_text
 from jnlp.io.reading.options import Unit
 from jnlp.io.reading.outlined import Outlined
 from jnlp.io.reading.units import Whole, cut
-from jnlp.text.markdown import markdown_with_outline
+from jnlp.text.markdown_to_text import markdown_with_outline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
