@@ -51,9 +51,9 @@ class RecordError(JnlpError):
     """One record cannot be read or processed. `--on-error` decides whether the run continues.
 
     Example:
-        >>> nlp.run("fill-mask", ["マスクのない文。"])
+        >>> raise RecordError("no mask in the text")
         Traceback (most recent call last):
-        jnlp.errors.RecordError: ...
+        jnlp.errors.RecordError: no mask in the text
     """
 
 

@@ -14,6 +14,7 @@ from jnlp.types import Mark
 
 from .align import Aligned, Builder
 
+# Groups are not possessive: Python up to 3.11.4 loses its place where one ends midway.
 _TOKEN = deferred(
     r"""(?P<cdata><!\[CDATA\[)
     |(?P<comment><!--)
@@ -21,12 +22,12 @@ _TOKEN = deferred(
     |(?P<tag></?[A-Za-z])
     |(?P<entity>&(?:\#[0-9]{1,8};?|\#[xX][0-9A-Fa-f]{1,7};?|[A-Za-z][A-Za-z0-9]{1,31};?))
     |(?P<space>[ \t\n\r\f]++)
-    |(?P<text>[^<&\ \t\n\r\f]++(?:\ [^<&\ \t\n\r\f]++)*+|[<&])""",
+    |(?P<text>[^<&\ \t\n\r\f]++(?:\ [^<&\ \t\n\r\f]++)*|[<&])""",
     re.VERBOSE,
 )
 _NAME = deferred(r"</?([A-Za-z][^ \t\n\r\f/<>]*+)")
 _ATTRIBUTE = deferred(
-    r"[ \t\n\r\f/]*+(?:[^ \t\n\r\f/>=][^ \t\n\r\f/>=]*+|=[^ \t\n\r\f/>=]*+)(?:[ \t\n\r\f]*+=[ \t\n\r\f]*+)?+"
+    r"[ \t\n\r\f/]*+(?:[^ \t\n\r\f/>=][^ \t\n\r\f/>=]*+|=[^ \t\n\r\f/>=]*+)(?:[ \t\n\r\f]*+=[ \t\n\r\f]*+)?"
 )
 _VALUE = deferred(r"[^ \t\n\r\f>]*+")
 _COMMENT_END = deferred(r"--!?>")

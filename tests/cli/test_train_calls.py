@@ -76,9 +76,9 @@ def test_a_text_is_not_its_own_label(columns: tuple[str, ...], flag: str, rows: 
 def test_an_unknown_trainer_gets_the_closest() -> None:
     result = train("classifer")
     assert result.exit_code == 2
-    last = result.stderr.splitlines()[-1]
-    assert "'classifer'" in last
-    assert "classifier" in last
+    message, hint = result.stderr.splitlines()[-2:]
+    assert "'train classifer'" in message
+    assert "did you mean classifier?" in hint
 
 
 def labelled(*names: str) -> list[str]:

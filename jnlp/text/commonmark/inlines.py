@@ -24,7 +24,7 @@ _ESCAPED = deferred(r"\\[!-/:-@\[-`{-~]")
 _ENTITY = deferred(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|([A-Za-z][A-Za-z0-9]{1,31}));")
 _AUTOLINK = deferred(
     r"<(?:[A-Za-z][A-Za-z0-9+.-]{1,31}:[^\x00-\x20<>]*+"
-    r"|[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]++@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*+)>"
+    r"|[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]++@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)>"
 )
 _BREAK = deferred(r"<br[ \t]*/?>", re.IGNORECASE)
 
