@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from jnlp.cli.suggesting import SuggestingGroup
-from jnlp.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,12 +44,10 @@ class DefaultGroup(SuggestingGroup):
 
     def refuse_typo(self, error: click.MissingParameter, name: str | None, word: str, /) -> None:
         """Raise UsageError if a word is like a subcommand's name: the default command lacks what it needs."""
-        from jnlp.cli.wrong_calls import did_you_mean
+        from jnlp.cli.wrong_calls import did_you_mean, no_such_command
 
-        if close := did_you_mean(word, self.commands):
-            raise UsageError(
-                f"no command is called '{name} {word}'", hint=f"{close}jnlp {name} --help lists all"
-            ) from error
+        if did_you_mean(word, self.commands):
+            raise no_such_command(f"jnlp {name}", word, self.commands) from error
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments of a subcommand, without the options of the default command."""

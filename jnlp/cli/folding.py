@@ -55,7 +55,8 @@ def _place(text: str, start: int, end: int) -> int:
         gap = text.rfind("  ", start, end + 2)
         if gap > start:
             return gap + 2  # blanks at the end of a line are not printed
-        return next((at for at in range(end, start, -1) if _may_break(text.replace(TOGETHER, " "), at)), end)
+        plain = text.replace(TOGETHER, " ")
+        return next((at for at in range(end, start, -1) if _may_break(plain, at)), end)
     return next((at for at in range(end, start + (end - start) // 2, -1) if _may_break(text, at)), end)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import click
 
-from jnlp.errors import UsageError
-
 
 class SuggestingGroup(click.Group):
     """A group of which the error for an unknown name suggests the closest ones."""
@@ -19,13 +17,9 @@ class SuggestingGroup(click.Group):
         except click.UsageError as error:
             if not args or self.get_command(ctx, args[0]) is not None:
                 raise
-            from jnlp.cli.wrong_calls import did_you_mean
+            from jnlp.cli.wrong_calls import no_such_command
 
-            where = "".join(f"{word} " for word in ctx.command_path.split()[1:])
-            close = did_you_mean(args[0], self.list_commands(ctx))
-            unknown = UsageError(
-                f"no command is called '{where}{args[0]}'", hint=f"{close}{ctx.command_path} --help lists all"
-            )
+            unknown = no_such_command(ctx.command_path, args[0], self.list_commands(ctx))
             for remark in self.remarks():
                 unknown.add_note(remark)
             raise unknown from error

@@ -33,6 +33,18 @@ def did_you_mean(word: str, known: Iterable[str], /) -> str:
     return f"did you mean {' or '.join(close)}? " if close else ""
 
 
+def no_such_command(path: str, word: str, known: Iterable[str], /) -> UsageError:
+    """Return the error for an unknown command of a group.
+
+    Args:
+        path: The group as it is called: `jnlp train`.
+        word: The unknown name.
+        known: The names of its commands.
+    """
+    name = " ".join([*path.split()[1:], word])
+    return UsageError(f"no command is called '{name}'", hint=f"{did_you_mean(word, known)}{path} --help lists all")
+
+
 def usage_error(error: click.UsageError, /) -> UsageError:
     """Return the error of a wrong call in jnlp's words."""
     ctx = error.ctx

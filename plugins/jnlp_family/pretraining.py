@@ -38,25 +38,27 @@ def pretrain_by_recipe(family: Family, say: Callable[[str], None], /) -> None:
         family.recipe, corpus, family.folder("tiny"), RunOptions(start=family.start), progress=print_progress
     )
     before = read(family.start / "training.json") if family.start else {}
-    text = dumps(training(family.recipe, report, before), indent=2)
-    (family.folder("tiny") / "training.json").write_text(text + "\n", encoding="utf-8")
-    (family.work / commands.RUN_OF).write_text(dumps(report.details["run"]) + "\n", encoding="utf-8")
+    _write(family, training(family.recipe, report, before), str(report.details["run"]))
 
 
-def training(recipe: Recipe, report: TrainReport, before: Mapping[str, Any], /) -> dict[str, Any]:
+def training(
+    recipe: Recipe, report: TrainReport, before: Mapping[str, Any], /, *, how: str | None = None
+) -> dict[str, Any]:
     """Return `training.json` of a pre-trained model: data and compute for its card.
 
     Args:
         recipe: The recipe of this run.
         report: The result of this run.
         before: The `training.json` of the model that the run continued from; empty for a new model.
+        how: What made it, before the stages; None: `make models` by the steps of the recipe.
     """
     stages = "; ".join(
         f"{stage.tokens / 1e6:,.1f}M tokens in rows of {', '.join(str(span.length) for span in stage.rows)},"
         f" {stage.batch:,} a step, {stage.mask:.0%} masked"
         for stage in recipe.stages
     )
-    text = f"`make models`, recipe `{recipe.name}`: {stages}; {recipe.optimisation.name}, {recipe.optimisation.dtype}."
+    how = how or f"`make models`, recipe `{recipe.name}`"
+    text = f"{how}: {stages}; {recipe.optimisation.name}, {recipe.optimisation.dtype}."
     former = before.get("figures", {})
     figures: dict[str, Any] = {
         "tokens": int(report.metrics["tokens"]) + former.get("tokens", 0),
@@ -90,15 +92,17 @@ def record_run(family: Family, /) -> None:
             "source_tokens": {n: row["tokens"]["train"] for n, row in sources.items()},
         },
     )
-    made = training(family.recipe, report, {})
-    minutes = (
+    how = (
         f"`make models` on {_device()}, {family.minutes:g} minutes by the clock, recipe `{family.recipe.name}`, whose "
+        "tokens are shares"
     )
-    made["text"] = made["text"].replace(
-        f"`make models`, recipe `{family.recipe.name}`: ", f"{minutes}tokens are shares: "
-    )
+    _write(family, training(family.recipe, report, {}, how=how), str(run))
+
+
+def _write(family: Family, made: Mapping[str, Any], run: str) -> None:
+    """Write the `training.json` of `tiny`, and the folder of its run."""
     (family.folder("tiny") / "training.json").write_text(dumps(made, indent=2) + "\n", encoding="utf-8")
-    (family.work / commands.RUN_OF).write_text(dumps(str(run)) + "\n", encoding="utf-8")
+    (family.work / commands.RUN_OF).write_text(dumps(run) + "\n", encoding="utf-8")
 
 
 def _device() -> str:
